@@ -1,0 +1,1 @@
+"""Using the suite from Python and from the tools."""

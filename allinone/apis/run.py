@@ -1,0 +1,120 @@
+"""What ``tools/train.py`` and ``tools/test.py`` do once their arguments are parsed."""
+
+import json
+import os
+import os.path as osp
+import sys
+
+from mmengine.config import Config, DictAction
+
+
+
+from allinone.errors import AllInOneError, ConfigError
+from allinone.registry import RUNNERS
+
+
+def load_config(path: str, options: list[str] | None = None, work_dir: str | None = None,
+                launcher: str = 'none') -> Config:
+    """Read a config, apply ``KEY=VALUE`` options, and set where the run goes.
+
+    Raises:
+        ConfigError: If the file is missing or cannot be parsed.
+    """
+    if not osp.isfile(path):
+        raise ConfigError(f'{path}: no such config file')
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(parse_options(options))
+    except Exception as error:
+        raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    cfg.launcher = launcher
+    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join(
+        'work_dirs', osp.splitext(osp.basename(path))[0])
+    cfg.setdefault('runner_type', 'MultiDatasetRunner')
+    cfg.setdefault('default_scope', 'allinone')
+    return cfg
+
+
+def parse_options(options: list[str] | None) -> dict:
+    """``['a.b=1', ...]`` as mmengine's ``--cfg-options`` reads them."""
+    parsed = {}
+    for option in options or []:
+        key, equals, value = option.partition('=')
+        if not equals:
+            raise ConfigError(f'--cfg-options has {option!r}; give KEY=VALUE')
+        parsed[key] = DictAction._parse_iterable(value)
+    return parsed
+
+
+def run(mode: str, args) -> int:
+    """Train or test; the exit status. An error that the user can mend is one sentence."""
+    if getattr(args, 'local_rank', 0) and 'LOCAL_RANK' not in os.environ:
+        os.environ['LOCAL_RANK'] = str(args.local_rank)
+    try:
+        cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+        (train if mode == 'train' else test)(cfg, args)
+    except AllInOneError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(cfg: Config, args) -> None:
+    if args.seed is not None:
+        cfg.merge_from_dict({'randomness.seed': args.seed})
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    RUNNERS.build(cfg).train()
+
+
+def test(cfg: Config, args) -> None:
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
+                'val_dataloader', 'val_cfg', 'val_evaluator', 'auto_scale_lr'):
+        cfg.pop(key, None)
+    if args.tasks:
+        _keep_tasks(cfg, args.tasks)
+    if args.show_dir:
+        cfg.setdefault('custom_hooks', [])
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=args.show_dir)]
+    metrics = RUNNERS.build(cfg).test()
+    if args.out:
+        write_json(args.out, metrics)
+    print(format_table(metrics))
+
+
+def _keep_tasks(cfg: Config, tasks: list[str]) -> None:
+    unknown = [task for task in tasks if task not in cfg.model.tasks]
+    if unknown:
+        raise ConfigError(f'--tasks has {unknown}; {cfg.filename} has {list(cfg.model.tasks)}')
+    for key in ('test_dataloader', 'test_evaluator'):
+        cfg[key] = {task: value for task, value in cfg[key].items() if task in tasks}
+    score = cfg.test_cfg.pop('score', None) or {}
+    if all(member.split('/')[0] in tasks for member in score):
+        cfg.test_cfg.score = score
+
+
+def write_json(path: str, content) -> None:
+    """Write beside the target and rename, so that no half-written file is ever there."""
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
+        json.dump(content, file, indent=2)
+        file.write('\n')
+    os.replace(f'{path}.tmp', path)
+
+
+def format_table(metrics: dict[str, float]) -> str:
+    """Task, metric, value: a line for each."""
+    rows = [('task', 'metric', 'value')]
+    for name, value in metrics.items():
+        task, slash, metric = name.partition('/')
+        if slash:
+            rows.append((task, metric, f'{value:.4f}'))
+    if 'score' in metrics:
+        rows.append(('all', 'score', f'{metrics["score"]:.4f}'))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return '\n'.join(f'{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}' for a, b, c in rows)

@@ -1,0 +1,22 @@
+"""One step of a balancing method on explicit gradients."""
+
+from torch import Tensor
+
+from .base import Balancer
+
+
+def combine(balancer: Balancer, losses: Tensor, gradients: Tensor) -> Tensor:
+    """The trunk gradient that a training step with these task losses and gradients would use.
+
+    The training step calls the same :meth:`Balancer.combine`, or for loss weightings the same
+    :meth:`LossWeighting.factor` and :meth:`~LossWeighting.common`.
+
+    Args:
+        balancer: Any method of the registry ``BALANCERS``.
+        losses: Task losses ``[K]``.
+        gradients: Gradients ``[K, P]`` of those losses on the trunk's P parameters.
+
+    Returns:
+        The combined gradient ``[P]``.
+    """
+    return balancer.combine(losses.detach(), gradients.detach())[0]

@@ -1,0 +1,55 @@
+"""The tasks' trunk gradients of one step, side by side in one buffer."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class TrunkGradients:
+    """Takes each task's gradient off the trunk's parameters into its row of one flat buffer.
+
+    The buffer is ``[K, P]`` with P the number of trainable elements of the trunk; a parameter's
+    part of a row has that parameter's own memory layout. A second micro-step of gradient
+    accumulation adds to the rows.
+
+    Args:
+        params: The trunk's trainable parameters, all of one dtype and device.
+        num_tasks: K, the number of all tasks.
+    """
+
+    def __init__(self, params: Sequence[nn.Parameter], num_tasks: int):
+        self.params = list(params)
+        self.buffer = self.params[0].new_zeros(
+            num_tasks, sum(param.numel() for param in self.params))
+        self.views = [self._views(row) for row in self.buffer]
+        self.reached = [False] * len(self.params)
+
+    def _views(self, row: Tensor) -> list[Tensor]:
+        offset = row.storage_offset()
+        views = []
+        for param in self.params:
+            views.append(row.as_strided(param.size(), param.stride(), offset))
+            offset += param.numel()
+        return views
+
+    def take(self, task: int) -> None:
+        """Add what the parameters' ``.grad`` hold to the row of ``task``, and clear them."""
+        present = [i for i, param in enumerate(self.params) if param.grad is not None]
+        if not present:
+            return
+        torch._foreach_add_([self.views[task][i] for i in present],
+                            [self.params[i].grad for i in present])
+        for i in present:
+            self.reached[i] = True
+            self.params[i].grad = None
+
+    def rows(self, tasks: Sequence[int]) -> Tensor:
+        """The gradients ``[len(tasks), P]``, without a copy where all tasks take part."""
+        tasks = list(tasks)
+        return self.buffer if tasks == list(range(len(self.buffer))) else self.buffer[tasks]
+
+    def put(self, gradient: Tensor) -> None:
+        """Set ``.grad`` of every parameter that some task reached to its part of ``[P]``."""
+        for param, view, reached in zip(self.params, self._views(gradient), self.reached):
+            param.grad = view if reached else None

@@ -1,0 +1,23 @@
+"""Makes the OpenMMLab forks run from plain wheels.
+
+Two shortcomings of the installed packages are corrected here, each in its own module:
+
+- ``ext_finder`` offers ``mmcv._ext`` from torchvision and PyTorch where mmcv was installed
+  without its compiled operators;
+- ``packages`` lets MMEngine find the forks' configs (``mmseg::...``) and keeps it from ever
+  starting an installer.
+"""
+
+from allinone.compat import ext_finder, packages
+
+__all__ = ['install']
+
+
+def install() -> None:
+    """Puts both corrections in place.
+
+    Must run before ``mmcv.ops`` (hence ``mmdet.models``) is first imported. Repeated calls change
+    nothing. Imports MMEngine's config package, but neither torch nor mmcv.
+    """
+    ext_finder.install()
+    packages.install()

@@ -1,0 +1,81 @@
+"""Stand-in for mmcv's compiled module ``mmcv._ext``, made of torchvision and PyTorch operators.
+
+Holds the functions that ``mmcv.ops`` (2.3.6) calls, under mmcv's names and with its arguments:
+most write into tensors that the caller allocated. They run wherever torchvision runs (CPU, CUDA).
+16-bit floats are computed in float32 and rounded on writing, save in the attention, which computes
+in the type given.
+
+Any other name yields a function that raises ``UnavailableOpError`` when called, since mmcv checks
+at import that every operator it could ever need exists.
+"""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from allinone.compat.ops.attention import ms_deform_attn_backward, ms_deform_attn_forward
+from allinone.compat.ops.deform_conv import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+)
+from allinone.compat.ops.focal_loss import (
+    sigmoid_focal_loss_backward,
+    sigmoid_focal_loss_forward,
+    softmax_focal_loss_backward,
+    softmax_focal_loss_forward,
+)
+from allinone.compat.ops.nms import nms, nms_match, softnms
+from allinone.compat.ops.roi import (
+    roi_align_backward,
+    roi_align_forward,
+    roi_pool_backward,
+    roi_pool_forward,
+)
+from allinone.compat.ops.unavailable import UnavailableOpError
+
+__all__ = [
+    'deform_conv_backward_input',
+    'deform_conv_backward_parameters',
+    'deform_conv_forward',
+    'get_compiler_version',
+    'get_compiling_cuda_version',
+    'modulated_deform_conv_backward',
+    'modulated_deform_conv_forward',
+    'ms_deform_attn_backward',
+    'ms_deform_attn_forward',
+    'nms',
+    'nms_match',
+    'roi_align_backward',
+    'roi_align_forward',
+    'roi_pool_backward',
+    'roi_pool_forward',
+    'sigmoid_focal_loss_backward',
+    'sigmoid_focal_loss_forward',
+    'softmax_focal_loss_backward',
+    'softmax_focal_loss_forward',
+    'softnms',
+]
+
+
+def get_compiler_version() -> str:
+    """Returns what stands for the compiler's version in environment reports."""
+    return 'not compiled (torchvision stand-in)'
+
+
+def get_compiling_cuda_version() -> str:
+    """Returns what mmcv itself reports when built without CUDA."""
+    return 'not available'
+
+
+def __getattr__(name: str) -> Callable[..., NoReturn]:
+    # A stub for `__path__` and the like would mislead the import system and `inspect`.
+    if name.startswith('__'):
+        raise AttributeError(f"module 'mmcv._ext' has no attribute '{name}'")
+
+    def unavailable(*args, **kwargs) -> NoReturn:
+        raise UnavailableOpError(name)
+
+    unavailable.__name__ = unavailable.__qualname__ = name
+    return unavailable

@@ -1,0 +1,214 @@
+"""Deformable convolution, first (DCN) and second (DCNv2, modulated) version.
+
+Shapes throughout: ``input`` (B, C_in, H, W), ``weight`` (C_out, C_in / groups, kH, kW), ``offset``
+(B, deformable groups * kH * kW * 2, H_out, W_out) in pixels as (y, x) pairs, ``mask``
+(B, deformable groups * kH * kW, H_out, W_out). mmcv and torchvision lay these out alike.
+
+The buffers ``columns`` and ``ones`` and the argument ``im2col_step`` only steer how mmcv's kernels
+cut their work and are ignored here. Gradients are added to the tensors that the caller allocated.
+"""
+
+import torch
+import torchvision  # noqa: F401  # registers `torch.ops.torchvision`
+from torch import Tensor
+
+from allinone.compat.ops.precision import to_kernel_dtype
+
+__all__ = [
+    'deform_conv_backward_input',
+    'deform_conv_backward_parameters',
+    'deform_conv_forward',
+    'modulated_deform_conv_backward',
+    'modulated_deform_conv_forward',
+]
+
+
+def deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
+    """Writes the convolution to ``output``, shape (B, C_out, H_out, W_out)."""
+    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+    output.copy_(_convolve(input, weight, offset, None, None, geometry))
+
+
+def deform_conv_backward_input(
+    input: Tensor,
+    offset: Tensor,
+    gradOutput: Tensor,
+    gradInput: Tensor,
+    gradOffset: Tensor,
+    weight: Tensor,
+    columns: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
+    """Adds the gradients of input and offset to ``gradInput`` and ``gradOffset``.
+
+    torchvision computes all gradients at once, so training a layer computes them twice: here and
+    in ``deform_conv_backward_parameters``.
+    """
+    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+    grads = _gradients(gradOutput, input, weight, offset, None, None, geometry)
+    gradInput += grads[0]
+    gradOffset += grads[2]
+
+
+def deform_conv_backward_parameters(
+    input: Tensor,
+    offset: Tensor,
+    gradOutput: Tensor,
+    gradWeight: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    scale: float,
+    im2col_step: int,
+) -> None:
+    """Adds the gradient of the weight, times ``scale``, to ``gradWeight``."""
+    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+    # This gradient does not depend on the weight's value, which mmcv does not hand over.
+    weight = torch.zeros_like(gradWeight)
+    grads = _gradients(gradOutput, input, weight, offset, None, None, geometry)
+    gradWeight += grads[1] * scale
+
+
+def modulated_deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+    with_bias: bool,
+) -> None:
+    """Writes the modulated convolution to ``output``, shape (B, C_out, H_out, W_out).
+
+    ``bias`` has shape (C_out,), or (0,) if ``with_bias`` is False.
+    """
+    geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    output.copy_(_convolve(input, weight, offset, mask, bias if with_bias else None, geometry))
+
+
+def modulated_deform_conv_backward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    columns: Tensor,
+    grad_input: Tensor,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
+    grad_offset: Tensor,
+    grad_mask: Tensor,
+    grad_output: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+    with_bias: bool,
+) -> None:
+    """Adds the gradients to ``grad_*``; ``grad_bias`` is left alone if ``with_bias`` is False."""
+    geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    grads = _gradients(
+        grad_output, input, weight, offset, mask, bias if with_bias else None, geometry
+    )
+    grad_input += grads[0]
+    grad_weight += grads[1]
+    grad_offset += grads[2]
+    grad_mask += grads[3]
+    if with_bias:
+        grad_bias += grads[4]
+
+
+def _mask_and_bias(
+    mask: Tensor | None, bias: Tensor | None, input: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Fills in for what is absent: torchvision's operators want tensors in every place."""
+    if mask is None:
+        # Never read, but its batch size is checked.
+        mask = input.new_zeros(len(input), 1)
+    if bias is None:
+        bias = weight.new_zeros(len(weight))
+    return mask, bias
+
+
+def _convolve(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    geometry: tuple[int, ...],
+) -> Tensor:
+    tensors = to_kernel_dtype(input, weight, offset, *_mask_and_bias(mask, bias, input, weight))
+    return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, mask is not None)
+
+
+def _gradients(
+    grad_output: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    geometry: tuple[int, ...],
+) -> tuple[Tensor, ...]:
+    """Returns the gradients of input, weight, offset, mask and bias."""
+    tensors = to_kernel_dtype(
+        grad_output, input, weight, offset, *_mask_and_bias(mask, bias, input, weight)
+    )
+    return torch.ops.torchvision._deform_conv2d_backward(*tensors, *geometry, mask is not None)

@@ -1,0 +1,3 @@
+from .picture_list import PictureList
+
+__all__ = ['PictureList']

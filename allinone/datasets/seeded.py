@@ -1,0 +1,181 @@
+"""Samples that depend on the seed, the task and the number of the draw, and on nothing else."""
+
+import hashlib
+import os
+import random
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from PIL import Image
+from torch.utils.data import Dataset
+
+from allinone.errors import DataError
+
+PICTURE_KEYS = ('img_path', 'seg_map_path')
+JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
+PNG_START, PNG_END = b'\x89PNG', b'IEND'
+TAIL_BYTES = 65536
+
+
+class Draw(int):
+    """Index of a sample in its data set that also knows the number of the draw.
+
+    An ``int``, so that every stock batch sampler and data set takes it.
+    """
+
+    number: int
+
+    def __new__(cls, index: int, number: int):
+        draw = super().__new__(cls, index)
+        draw.number = number
+        return draw
+
+    def __reduce__(self):
+        return Draw, (int(self), self.number)
+
+
+def seed_of(*parts) -> int:
+    """A 64-bit seed that any change of any part changes."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), 'big')
+
+
+@contextmanager
+def seeded(*parts):
+    """Seed ``random``, NumPy and torch from ``parts`` inside, and restore their states after."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seed = seed_of(*parts)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+class SeededDataset(Dataset):
+    """A task's data set with reproducible augmentation and a name for every broken picture.
+
+    What a draw gives does not depend on the worker that makes it, so neither the number of
+    workers nor an interruption changes a training.
+
+    Args:
+        dataset: Any map-style data set of the libraries.
+        task: Name of the task.
+        seed: The run's seed.
+        skip_corrupt: Replace a sample whose picture cannot be read by another one, naming the
+            file once, instead of stopping. More than 1 % of the data set (and more than one
+            picture) is an error still.
+
+    Raises:
+        DataError: When a sample's picture or label map is missing, truncated or no picture.
+    """
+
+    def __init__(self, dataset: Dataset, task: str, seed: int, skip_corrupt: bool = False):
+        self.dataset = dataset
+        self.task = task
+        self.seed = seed
+        self.skip_corrupt = skip_corrupt
+        # Shared memory: workers count together.
+        self.corrupt = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name):
+        if name == 'dataset':
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getitem__(self, index: int):
+        number = getattr(index, 'number', int(index))
+        with seeded(self.seed, self.task, number):
+            return self._load(int(index))
+
+    def _load(self, index: int):
+        while True:
+            if not self.corrupt[index]:
+                try:
+                    return self._load_one(index)
+                except DataError as error:
+                    if not self.skip_corrupt:
+                        raise DataError(
+                            f'task {self.task}: {error}. Repair or remove the file, or set '
+                            f'train_dataloader.{self.task}.skip_corrupt=True') from error
+                    self._count(index, error)
+            index = random.randrange(len(self))
+
+    def _load_one(self, index: int):
+        try:
+            paths = self._paths(index)
+            for path in paths:
+                check_complete(path)
+            return self.dataset[index]
+        except DataError:
+            raise
+        except Exception as error:
+            for path in paths:
+                check_decodes(path)
+            raise type(error)(f'task {self.task}, sample {index} ({", ".join(paths)}): '
+                              f'{error}') from error
+
+    def _paths(self, index: int) -> list[str]:
+        if not hasattr(self.dataset, 'get_data_info'):
+            return []
+        info = self.dataset.get_data_info(index)
+        return [info[key] for key in PICTURE_KEYS if info.get(key)]
+
+    def _count(self, index: int, error: DataError) -> None:
+        self.corrupt[index] = 1
+        count = int(self.corrupt.sum())
+        print_log(f'task {self.task}: skipped ({count} so far): {error}', 'current')
+        if count > max(1, 0.01 * len(self)):
+            raise DataError(f'task {self.task}: {count} of {len(self)} pictures cannot be read, '
+                            f'more than 1 %; the last is {error}')
+
+
+def is_local(path: str) -> bool:
+    return '://' not in path and not path.startswith('s3:')
+
+
+def check_complete(path: str) -> None:
+    """Refuse a local JPEG or PNG file whose end is missing.
+
+    OpenCV decodes a truncated JPEG to a picture with a grey remainder and says nothing. The end
+    marker is looked for in the last 64 KiB, for cameras append data of their own.
+
+    Raises:
+        DataError: If the file is missing, empty, or has no end marker.
+    """
+    if not is_local(path):
+        return
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(4)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 12))
+            tail = file.read()
+            for start, end in ((JPEG_START, JPEG_END), (PNG_START, PNG_END)):
+                if head.startswith(start) and end not in tail:
+                    file.seek(max(0, size - TAIL_BYTES))
+                    if end not in file.read():
+                        raise DataError(f'{path} is truncated ({size} bytes)')
+    except OSError as error:
+        raise DataError(f'{path} cannot be read: {error.strerror or error}') from error
+    if not head:
+        raise DataError(f'{path} is an empty file')
+
+
+def check_decodes(path: str) -> None:
+    """Raise :class:`DataError` if a local file cannot be decoded as a picture."""
+    if not is_local(path):
+        return
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except Exception as error:
+        raise DataError(f'{path} is not a readable picture: {error}') from error

@@ -1,0 +1,103 @@
+"""Reading checkpoints without executing code from them, and saying what fitted."""
+
+import os
+import pickle
+import re
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+
+from allinone.errors import CheckpointError
+
+SHOWN = 8
+
+
+def read_checkpoint(path: str | os.PathLike, map_location='cpu') -> dict:
+    """Unpickle a checkpoint with only tensors, plain containers and mmengine's own log types.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or holds any other type.
+    """
+    path = os.path.expanduser(os.fspath(path))
+    if not os.path.isfile(path):
+        raise CheckpointError(f'{path}: no such checkpoint file')
+    try:
+        with torch.serialization.safe_globals(_allowed_types()):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r'(?:GLOBAL|WeightsUnpickler error:) ?(\S+ ?\S*)', str(error))
+        raise CheckpointError(
+            f'{path} is refused: it is not a plain checkpoint of tensors and numbers '
+            f'({found.group(1) if found else error}), and loading it could run code') from error
+    except (EOFError, RuntimeError, OSError) as error:
+        raise CheckpointError(f'{path} is damaged or not a checkpoint: {error}') from error
+
+
+def _allowed_types() -> list:
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+    from mmengine.logging.history_buffer import np as history_numpy
+
+    types = [HistoryBuffer, np.ndarray, np.dtype, getattr, np._core.multiarray._reconstruct,
+             np._core.multiarray.scalar]
+    types += [type(np.dtype(name)) for name in ('float64', 'float32', 'int64', 'int32', 'uint8',
+                                                'bool')]
+    assert history_numpy is np
+    return types
+
+
+def load_weights(module: nn.Module, path: str | os.PathLike, prefix: str | None = None,
+                 key: str = 'load_from') -> None:
+    """Load the weights that fit into ``module``, and log what was loaded, missing, unexpected.
+
+    Args:
+        module: Where to.
+        path: A checkpoint, or a bare state dict.
+        prefix: Take only the file's keys below this prefix, e.g. ``'backbone'``.
+        key: The config key that named the file, for messages.
+
+    Raises:
+        CheckpointError: If the file cannot be read, or none of its keys fits.
+    """
+    checkpoint = read_checkpoint(path)
+    load_state_dict(module, state_dict_of(checkpoint, path), path, prefix, key)
+
+
+def state_dict_of(checkpoint: dict, path) -> dict:
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+    if not state or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(f'{path} holds no state dict')
+    return {re.sub(r'^module\.', '', name): value for name, value in state.items()}
+
+
+def load_state_dict(module: nn.Module, state: dict, path, prefix: str | None = None,
+                    key: str = 'load_from') -> None:
+    """As :func:`load_weights`, from a state dict in memory."""
+    if prefix:
+        state = {name[len(prefix.rstrip('.')) + 1:]: value for name, value in state.items()
+                 if name.startswith(prefix.rstrip('.') + '.')}
+    own = module.state_dict()
+    shapes = {name: f'{tuple(state[name].shape)} instead of {tuple(own[name].shape)}'
+              for name in state.keys() & own.keys()
+              if getattr(state[name], 'shape', None) != getattr(own[name], 'shape', None)}
+    fitting = {name: value for name, value in state.items() if name in own and name not in shapes}
+    if not fitting:
+        raise CheckpointError(
+            f'{key}={str(path)!r}: none of its {len(state)} keys'
+            f'{f" below {prefix!r}" if prefix else ""} fits the model. It has '
+            f'{_some(state)}; the model has {_some(own)}')
+    module.load_state_dict(fitting, strict=False)
+    report = {
+        'missing': sorted(own.keys() - state.keys()),
+        'unexpected': sorted(state.keys() - own.keys()),
+        'of another shape': sorted(f'{name} ({shape})' for name, shape in shapes.items())}
+    print_log(f'{path}: loaded {len(fitting)} of {len(own)} tensors of the model'
+              + ''.join(f'; {len(names)} {what}: {_some(names)}'
+                        for what, names in report.items() if names), 'current')
+
+
+def _some(names) -> str:
+    names = list(names)
+    more = f', and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return ', '.join(names[:SHOWN]) + more

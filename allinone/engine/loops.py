@@ -1,0 +1,181 @@
+"""Training, validation and test over several tasks' data sets."""
+
+import time
+from collections.abc import Mapping
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.evaluator import Evaluator
+from mmengine.registry import EVALUATOR
+from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner.amp import autocast
+from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner.utils import calc_dynamic_intervals
+
+from allinone.errors import ConfigError
+from allinone.evaluation.score import combined_score, short_names
+from allinone.models.classes import num_classes_of
+from allinone.registry import LOOPS, TASK_SCHEDULES
+
+from .dataloaders import TaskLoaders, build_loader, named, scoped
+
+
+def _build_loaders(runner, key: str, cfg: Mapping[str, dict], train: bool,
+                   check: bool) -> TaskLoaders:
+    model = getattr(runner.model, 'module', runner.model)
+    return TaskLoaders({
+        task: build_loader(f'{key}.{task}', task, cfg[task], runner.seed,
+                           num_classes_of(model.tasks[task]), train, check)
+        for task in model.tasks if task in cfg})
+
+
+@LOOPS.register_module()
+class MultiTaskTrainLoop(IterBasedTrainLoop):
+    """Iterations over the tasks' data sets in a schedule.
+
+    Args:
+        runner: The runner.
+        dataloader: ``{task: dataloader config}``.
+        max_iters: Number of training steps.
+        val_begin: First step after which validation may run.
+        val_interval: Steps between validations.
+        dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
+        schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
+        check_data: Compare annotations, pictures and label maps before the first step.
+    """
+
+    def __init__(self, runner, dataloader: Mapping[str, dict], max_iters: int, val_begin: int = 1,
+                 val_interval: int = 1000, dynamic_intervals=None, schedule: dict | None = None,
+                 check_data: bool = True):
+        loaders = _build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
+        super().__init__(runner, loaders, max_iters, val_begin, val_interval, dynamic_intervals)
+        self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
+            val_interval, dynamic_intervals)
+        with named('train_cfg.schedule'):
+            self.schedule = TASK_SCHEDULES.build(
+                dict(schedule or dict(type='EveryTask')),
+                default_args=dict(sizes=loaders.sizes, seed=runner.seed))
+
+    def run(self):
+        """Train from the current iteration to ``max_iters``."""
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        drawn = self.runner.message_hub.runtime_info.get('batches_drawn', {})
+        self.dataloader.seek(drawn, get_world_size())
+        self.runner.message_hub.update_info('batches_drawn', self.dataloader.batches)
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            data, times = self._draw(self.schedule(self._iter))
+            self.run_iter(data, times)
+            self._decide_current_val_interval()
+            if self._validate_now():
+                self.runner.val_loop.run()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _validate_now(self) -> bool:
+        return (self.runner.val_loop is not None and self._iter >= self.val_begin
+                and (self._iter % self.val_interval == 0 or self._iter == self._max_iters))
+
+    def _draw(self, tasks: list[str]) -> tuple[dict, dict[str, float]]:
+        data, times = {}, {}
+        for task in tasks:
+            start = time.perf_counter()
+            data[task] = self.dataloader.next(task)
+            times[task] = time.perf_counter() - start
+        return data, times
+
+    def run_iter(self, data_batch: Mapping[str, dict],
+                 data_times: Mapping[str, float] | None = None) -> None:
+        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
+        outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+        for task, batch in data_batch.items():
+            outputs[f'{task}/batch_size'] = len(batch['inputs'])
+            if data_times:
+                outputs[f'{task}/data_time'] = data_times[task]
+        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data_batch,
+                              outputs=outputs)
+        self._iter += 1
+
+
+class _EvalLoop(BaseLoop):
+    """Each task's data set through its own evaluator, and one combined score.
+
+    Args:
+        runner: The runner.
+        dataloader: ``{task: dataloader config}``.
+        evaluator: ``{task: metric config or list of them}``.
+        score: ``{'TASK/metric': factor}``; the combined score is the mean of the products, with
+            factors that turn each into percent. None: no score.
+        fp16: Evaluate under autocast.
+        check_data: Compare annotations, pictures and label maps first.
+    """
+
+    stage = ''
+
+    def __init__(self, runner, dataloader: Mapping[str, dict], evaluator: Mapping[str, dict],
+                 score: Mapping[str, float] | None = None, fp16: bool = False,
+                 check_data: bool = True):
+        super().__init__(runner, _build_loaders(
+            runner, f'{self.stage}_dataloader', dataloader, False, check_data))
+        self.fp16 = fp16
+        self.score = dict(score or {})
+        self.evaluators: dict[str, Evaluator] = {}
+        for task, loader in self.dataloader.loaders.items():
+            if task not in evaluator:
+                raise ConfigError(f'{self.stage}_evaluator has no {task}, which '
+                                  f'{self.stage}_dataloader has; add its metric')
+            metrics = evaluator[task]
+            metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+            with named(f'{self.stage}_evaluator.{task}'):
+                self.evaluators[task] = EVALUATOR.build(dict(
+                    type='Evaluator', metrics=[scoped(metric) for metric in metrics]))
+            self.evaluators[task].dataset_meta = getattr(loader.dataset, 'metainfo', None)
+        for member in self.score:
+            if member.split('/')[0] not in evaluator:
+                raise ConfigError(f'{self.stage}_cfg.score has {member!r}, but '
+                                  f'{self.stage}_evaluator has only {sorted(evaluator)}')
+        self.evaluator = self.evaluators
+
+    def _call(self, name: str, **kwargs) -> None:
+        before_or_after, _, rest = name.partition('_')
+        self.runner.call_hook(f'{before_or_after}_{self.stage}{rest and "_" + rest}', **kwargs)
+
+    @torch.no_grad()
+    def run(self) -> dict[str, float]:
+        """Metrics of all tasks, keyed ``'TASK/metric'``, and ``'score'``."""
+        self._call('before')
+        self._call('before_epoch')
+        self.runner.model.eval()
+        for index, batch in enumerate(self.dataloader):
+            self.run_iter(index, batch)
+        metrics = {}
+        for task, evaluator in self.evaluators.items():
+            found = evaluator.evaluate(self.dataloader.sizes[task])
+            metrics |= {f'{task}/{name}': value for name, value in short_names(found).items()}
+        metrics |= combined_score(metrics, self.score, f'{self.stage}_cfg.score')
+        self._call('after_epoch', metrics=metrics)
+        self._call('after')
+        return metrics
+
+    def run_iter(self, index: int, batch: Mapping[str, dict]) -> None:
+        self._call('before_iter', batch_idx=index, data_batch=batch)
+        step = getattr(self.runner.model, f'{self.stage}_step')
+        with autocast(enabled=self.fp16):
+            outputs = step(batch)
+        for task, samples in outputs.items():
+            self.evaluators[task].process(data_samples=samples, data_batch=batch[task])
+        self._call('after_iter', batch_idx=index, data_batch=batch, outputs=outputs)
+
+
+@LOOPS.register_module()
+class MultiTaskValLoop(_EvalLoop):
+    __doc__ = _EvalLoop.__doc__
+    stage = 'val'
+
+
+@LOOPS.register_module()
+class MultiTaskTestLoop(_EvalLoop):
+    __doc__ = _EvalLoop.__doc__
+    stage = 'test'

@@ -1,0 +1,56 @@
+"""mmengine's runner over several tasks' data sets."""
+
+from mmengine.runner import Runner
+
+from allinone.errors import ConfigError
+from allinone.registry import RUNNERS
+
+from .checkpoint import load_state_dict, read_checkpoint, state_dict_of
+from .config_check import check_config
+
+
+@RUNNERS.register_module()
+class MultiDatasetRunner(Runner):
+    """Trains, validates and tests an :class:`AllInOne` model on one data set a task.
+
+    The stock runner throughout: dataloaders and evaluators are keyed by task, the loops of
+    ``allinone.engine.loops`` draw from them, checkpoints are read without executing code.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg):
+        """Check the config, then build.
+
+        Raises:
+            ConfigError: As :func:`check_config`.
+        """
+        check_config(cfg)
+        for stage in ('train', 'val', 'test'):
+            loop = cfg.get(f'{stage}_cfg')
+            if loop is not None and 'type' not in loop:
+                raise ConfigError(f"{stage}_cfg has no type; use 'MultiTask{stage.title()}Loop'")
+        return super().from_cfg(cfg)
+
+    def load_checkpoint(self, filename, map_location='cpu', strict=False,
+                        revise_keys=()) -> dict:
+        """Load weights, or on resuming the whole model, and say what was missing or left over.
+
+        Args:
+            filename: A local file.
+            map_location: As in ``torch.load``.
+            strict: Refuse a checkpoint whose keys are not exactly the model's.
+            revise_keys: Not used; a leading ``module.`` is always dropped.
+
+        Raises:
+            CheckpointError: If the file cannot be read safely, or nothing in it fits.
+        """
+        checkpoint = read_checkpoint(filename, map_location)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        model = getattr(self.model, 'module', self.model)
+        state = state_dict_of(checkpoint, filename)
+        if strict:
+            model.load_state_dict(state, strict=True)
+        else:
+            load_state_dict(model, state, filename)
+        self._has_loaded = True
+        return checkpoint

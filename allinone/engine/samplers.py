@@ -1,0 +1,53 @@
+"""The endless, numbered draws of one task's training set."""
+
+from collections.abc import Iterator, Sized
+
+import torch
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
+
+from allinone.datasets.seeded import Draw, seed_of
+from allinone.registry import DATA_SAMPLERS
+
+
+@DATA_SAMPLERS.register_module()
+class DrawSampler(Sampler):
+    """Draw number n is a pure function of the seed and n, so any position is reached at once.
+
+    Draws ``e * N`` to ``(e + 1) * N - 1`` of a set of N samples are its e-th permutation. Rank r
+    of R takes the draws ``r, r + R, ...``.
+
+    Args:
+        dataset: A sized data set; a :class:`SeededDataset` also gives its task's name, so that
+            two tasks on one data set are not drawn in the same order.
+        seed: The run's seed.
+        shuffle: Draw in a random order.
+        start: Number of the first draw, counted over all ranks.
+    """
+
+    def __init__(self, dataset: Sized, seed: int | None = None, shuffle: bool = True,
+                 start: int = 0):
+        self.size = len(dataset)
+        self.task = getattr(dataset, 'task', '')
+        self.seed = seed or 0
+        self.shuffle = shuffle
+        self.start = start
+
+    def permutation(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(self.size))
+        generator = torch.Generator().manual_seed(seed_of(self.seed, self.task, 'order', epoch))
+        return torch.randperm(self.size, generator=generator).tolist()
+
+    def __iter__(self) -> Iterator[Draw]:
+        rank, world_size = get_dist_info()
+        number, current, order = self.start + rank, None, []
+        while True:
+            epoch, position = divmod(number, self.size)
+            if epoch != current:
+                current, order = epoch, self.permutation(epoch)
+            yield Draw(order[position], number)
+            number += world_size
+
+    def __len__(self) -> int:
+        return self.size

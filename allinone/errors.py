@@ -1,0 +1,19 @@
+"""What the suite raises when the user can put it right; the tools print it as one sentence."""
+
+__all__ = ['AllInOneError', 'CheckpointError', 'ConfigError', 'DataError']
+
+
+class AllInOneError(ValueError):
+    """Base of the errors below: the message names the key or file, the value, the next step."""
+
+
+class ConfigError(AllInOneError):
+    """A config key holds something that cannot work."""
+
+
+class DataError(AllInOneError):
+    """An annotation file, picture or label map cannot be used."""
+
+
+class CheckpointError(AllInOneError):
+    """A checkpoint cannot be read, or does not fit the model."""

@@ -1,0 +1,3 @@
+from .metrics import DetectionMetric, SegmentationMetric
+
+__all__ = ['DetectionMetric', 'SegmentationMetric']

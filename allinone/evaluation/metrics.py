@@ -1,0 +1,62 @@
+"""The libraries' metrics, with an answer also where they have none."""
+
+import numpy as np
+from mmdet.evaluation import CocoMetric
+from mmengine.logging import print_log
+from mmseg.evaluation import IoUMetric
+
+from allinone.registry import METRICS
+
+STATS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
+
+
+@METRICS.register_module()
+class DetectionMetric(CocoMetric):
+    """COCO metrics that are 0, not absent, when nothing at all was detected.
+
+    The stock metric then returns nothing, and ``save_best`` passes the epoch over. Classes
+    without any box in the annotations take no part in the mean, and are named in the log.
+
+    Args:
+        **kwargs: As for ``mmdet.CocoMetric``.
+    """
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        metrics = super().compute_metrics(results)
+        if not metrics and not self.format_only:
+            metrics = {f'{kind}_{name}': 0. for kind in self.metrics
+                       for name in self.metric_items or STATS}
+        annotated = {ann['category_id'] for ann in self._coco_api.dataset['annotations']}
+        absent = [self._coco_api.cats[i]['name'] for i in self.cat_ids if i not in annotated]
+        _say_absent(absent, 'box')
+        return metrics
+
+
+@METRICS.register_module()
+class SegmentationMetric(IoUMetric):
+    """IoU metrics in percent, also of each class: ``IoU.road`` beside ``mIoU``, ``aAcc``, ``mAcc``.
+
+    A class with no pixel in annotations or predictions has no IoU: it is NaN, left out of the
+    mean, and named in the log.
+
+    Args:
+        **kwargs: As for ``mmseg.IoUMetric``.
+    """
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        metrics = super().compute_metrics(results)
+        if self.format_only:
+            return metrics
+        areas = [sum(column) for column in zip(*results)]
+        per_class = self.total_area_to_metrics(*areas, ['mIoU'], self.nan_to_num, self.beta)
+        classes = self.dataset_meta['classes']
+        metrics |= {f'IoU.{name}': float(np.round(value * 100, 2))
+                    for name, value in zip(classes, per_class['IoU'])}
+        _say_absent([name for name, pixels in zip(classes, areas[3]) if pixels == 0], 'pixel')
+        return {name: float(value) for name, value in metrics.items()}
+
+
+def _say_absent(classes: list[str], what: str) -> None:
+    if classes:
+        print_log(f'No {what} of class {", ".join(classes)} in the annotations evaluated: '
+                  'the means are over the other classes', 'current')

@@ -1,0 +1,270 @@
+"""One trunk, many tasks: the joint model."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModel, ModuleDict
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from torch import Tensor, nn
+
+from allinone.balancers.step import BalancedStep
+from allinone.engine.checkpoint import load_weights
+from allinone.errors import ConfigError
+from allinone.registry import BALANCERS, MODELS
+
+from .probe import check_tasks
+from .samples import make_samples
+from .trunk import SharedTrunk, trunk_pass
+
+TASK_SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'allinone')
+
+
+@MODELS.register_module()
+class AllInOne(BaseModel):
+    """Stock models of the three libraries as tasks on one shared trunk.
+
+    A task is the config of an mmpretrain, mmdet or mmseg model without its backbone. The trunk
+    lies in the state dict once, under ``backbone.*``; a task's own parameters under
+    ``tasks.NAME.*``; what a balancer learns under ``balancer.*``.
+
+    Args:
+        backbone: Config of the trunk; it answers a picture with one or several maps. An
+            ``init_cfg`` of type ``Pretrained`` is loaded without executing code, and a file of
+            which no key fits is an error.
+        tasks: ``{name: model config}``. The name is the user's own. Beside the stock keys,
+            ``features`` selects the trunk's maps that the task sees, in order (default: all).
+        balancer: Config of a method of ``BALANCERS``. Default: ``FixedWeights``, all 1.
+        data_preprocessor: Normalisation ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor``
+            of the pictures, for one-pass prediction and as the default of each task's own.
+        max_task_norm: Clip each task's gradient to this norm before the tasks are combined.
+        norm_interval: Iterations between two loggings of the tasks' trunk gradient norms; 0: never.
+        channels_last: Lay weights and pictures out channels-last, which is faster for
+            convolutional trunks on most devices.
+        init_cfg: As in mmengine.
+
+    Raises:
+        ConfigError: If a key is misspelt, ``features`` or channels do not fit the trunk, or a
+            balancer's options do not fit the tasks.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 tasks: Mapping[str, dict],
+                 balancer: dict | None = None,
+                 data_preprocessor: dict | None = None,
+                 max_task_norm: float | None = None,
+                 norm_interval: int = 50,
+                 channels_last: bool = False,
+                 init_cfg: dict | None = None,
+                 **misspelt):
+        if misspelt:
+            known = [name for name in inspect.signature(AllInOne).parameters if name != 'misspelt']
+            raise ConfigError(f'model has no key {sorted(misspelt)}; its keys are {known}')
+        if not tasks:
+            raise ConfigError('model.tasks is empty; name at least one task')
+        if max_task_norm is not None and not max_task_norm > 0:
+            raise ConfigError(f'model.max_task_norm is {max_task_norm!r}; give a number above 0')
+        normalisation = dict(data_preprocessor or {})
+        super().__init__(
+            dict(normalisation, type='mmengine.ImgDataPreprocessor') if normalisation else
+            dict(type='mmengine.ImgDataPreprocessor'), init_cfg)
+        backbone = ConfigDict(backbone)
+        self._pretrained = _pop_pretrained(backbone)
+        self.backbone = _build('model.backbone', backbone)
+        self.backbone.channels_last = channels_last
+        self.tasks = ModuleDict({
+            name: self._build_task(name, ConfigDict(cfg), normalisation)
+            for name, cfg in tasks.items()})
+        self.balancer = _build_balancer(balancer or dict(type='FixedWeights'))
+        self.balancer.bind(list(self.tasks))
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+        check_tasks(self)
+        self._step_options = dict(max_task_norm=max_task_norm, norm_interval=norm_interval)
+        self._step: BalancedStep | None = None
+
+    def _build_task(self, name: str, cfg: ConfigDict, normalisation: dict) -> nn.Module:
+        key = f'model.tasks.{name}'
+        if 'backbone' in cfg:
+            raise ConfigError(f'{key}.backbone is set, but the trunk is shared; '
+                              'move it to model.backbone')
+        cfg.backbone = dict(type='allinone.SharedTrunk', features=cfg.pop('features', None))
+        scope = cfg.get('type', '').split('.')[0]
+        if scope not in TASK_SCOPES:
+            raise ConfigError(f'{key}.type is {cfg.get("type")!r}; name the library it is from, '
+                              "as in 'mmdet.FCOS', 'mmseg.EncoderDecoder' or "
+                              "'mmpretrain.ImageClassifier'")
+        if normalisation:
+            cfg.data_preprocessor = _task_preprocessor(scope, cfg.get('data_preprocessor'),
+                                                       normalisation)
+        task = _build(key, cfg, scope)
+        task.backbone.bind(self.backbone)
+        return task
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        if self._pretrained is not None:
+            load_weights(self.backbone, self._pretrained['checkpoint'],
+                         prefix=self._pretrained.get('prefix'),
+                         key='model.backbone.init_cfg.checkpoint')
+
+    def train_step(self, data: Mapping[str, dict], optim_wrapper) -> dict[str, Tensor]:
+        """Forward and backward of each task in turn, the balancer, one optimizer step.
+
+        Args:
+            data: ``{task: batch}`` of the tasks that take part, each batch as its data set's
+                loader collates it.
+            optim_wrapper: mmengine's, also of mixed precision or accumulating gradients.
+
+        Returns:
+            Scalars for the log, ``'TASK/name'`` each, and ``'loss'``, the weighted sum.
+        """
+        if self._step is None:
+            self._step = BalancedStep(self.balancer, self.backbone, dict(self.tasks.items()),
+                                      **self._step_options)
+        log, total = {}, 0.
+        for task, batch in data.items():
+            with optim_wrapper.optim_context(self):
+                loss, parts = self.parse_losses(self.task_losses(task, batch))
+            self._step.backward(task, loss, optim_wrapper)
+            # mmengine counts backward passes; gradient accumulation here counts whole steps.
+            optim_wrapper._inner_count -= 1
+            log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
+        optim_wrapper._inner_count += 1
+        if optim_wrapper.should_update():
+            log |= self._step.finish(_loss_scale(optim_wrapper, loss))
+            optim_wrapper.step()
+            optim_wrapper.zero_grad()
+            total = sum(log[f'{task}/weight'] * log[f'{task}/loss'] for task in data)
+        else:
+            total = sum(log[f'{task}/loss'] for task in data)
+        return dict(loss=total, **log)
+
+    def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:
+        """Losses of one task by name, as its stock model gives them, of one collated batch."""
+        model = self.tasks[task]
+        return model._run_forward(model.data_preprocessor(batch, True), mode='loss')
+
+    def val_step(self, data: Mapping[str, dict]) -> dict[str, list]:
+        """Predictions of each task on its own batch, from its stock model: ``{task: samples}``."""
+        return {task: self.tasks[task].val_step(batch) for task, batch in data.items()}
+
+    def test_step(self, data: Mapping[str, dict]) -> dict[str, list]:
+        return {task: self.tasks[task].test_step(batch) for task, batch in data.items()}
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor | Sequence[Tensor], tasks: Sequence[str] | None = None,
+                metainfo: Sequence[dict] | None = None) -> dict[str, list]:
+        """All tasks on the same pictures in one pass of the trunk.
+
+        Args:
+            inputs: Pictures ``(3, H, W)`` of any sizes as a list, or ``(N, 3, H, W)``; BGR,
+                0 to 255, before normalisation.
+            tasks: Names; default: all.
+            metainfo: For each picture what its data samples should know, such as ``ori_shape``
+                and ``scale_factor`` (width, height) of a resized picture; predictions are in
+                the pixels of the original.
+
+        Returns:
+            ``{task: data samples}`` of the tasks' libraries, one for each picture.
+
+        Raises:
+            ConfigError: If a task is unknown.
+        """
+        names = self.task_names(tasks)
+        batch = self.data_preprocessor(dict(inputs=list(inputs)), False)['inputs']
+        return self.predict_batch(batch, names, [tuple(x.shape[-2:]) for x in inputs], metainfo)
+
+    @torch.no_grad()
+    def predict_batch(self, batch: Tensor, tasks: Sequence[str],
+                      sizes: Sequence[tuple[int, int]] | None = None,
+                      metainfo: Sequence[dict] | None = None) -> dict[str, list]:
+        """As :meth:`predict`, on a normalised and padded batch ``(N, 3, H, W)``."""
+        sizes = sizes or [tuple(batch.shape[-2:])] * len(batch)
+        with trunk_pass(self.backbone, [self.tasks[task].backbone for task in tasks], batch):
+            return {
+                task: self.tasks[task](
+                    batch, make_samples(self.tasks[task], batch, sizes, metainfo), mode='predict')
+                for task in tasks}
+
+    def forward(self, inputs: Tensor, data_samples: Mapping[str, list] | None = None,
+                mode: str = 'tensor', tasks: Sequence[str] | None = None) -> dict:
+        """Each task's stock ``forward`` on one normalised batch, the trunk run once.
+
+        Args:
+            inputs: Normalised pictures ``(N, 3, H, W)``.
+            data_samples: ``{task: samples}``.
+            mode: ``'tensor'``, ``'predict'`` or ``'loss'``, as in mmengine.
+            tasks: Names; default: all.
+
+        Returns:
+            ``{task: result}``.
+        """
+        names = self.task_names(tasks)
+        with trunk_pass(self.backbone, [self.tasks[task].backbone for task in names], inputs):
+            return {task: self.tasks[task](inputs, (data_samples or {}).get(task), mode=mode)
+                    for task in names}
+
+    def task_names(self, tasks: Sequence[str] | None = None) -> list[str]:
+        """``tasks`` checked, or the names of all."""
+        unknown = set(tasks or ()) - set(self.tasks)
+        if unknown:
+            raise ConfigError(f'tasks {sorted(unknown)} are not in model.tasks, which has '
+                              f'{list(self.tasks)}')
+        return list(self.tasks) if tasks is None else list(tasks)
+
+    def views(self) -> list[SharedTrunk]:
+        return [task.backbone for task in self.tasks.values()]
+
+
+def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
+    """Build under the library's own scope, so that its parts need no prefix inside."""
+    scope = scope or (cfg.type.split('.')[0] if '.' in cfg.get('type', '') else 'allinone')
+    try:
+        return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
+    except (TypeError, KeyError, AssertionError, RuntimeError) as error:
+        raise ConfigError(f'{key} cannot be built: {error}') from error
+
+
+def _build_balancer(cfg: dict) -> nn.Module:
+    name = cfg.get('type')
+    BALANCERS.import_from_location()
+    if name not in BALANCERS.module_dict:
+        raise ConfigError(f'model.balancer.type is {name!r}; '
+                          f'the methods are {sorted(BALANCERS.module_dict)}')
+    try:
+        return BALANCERS.build(dict(cfg))
+    except TypeError as error:
+        raise ConfigError(f'model.balancer cannot be built: {error}') from error
+
+
+def _pop_pretrained(backbone: ConfigDict) -> dict | None:
+    """Take an ``init_cfg`` of type ``Pretrained`` out: mmengine's loader would unpickle it."""
+    init_cfg = backbone.get('init_cfg')
+    if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
+        return backbone.pop('init_cfg')
+    return None
+
+
+def _task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> ConfigDict:
+    """The task's preprocessor with the model's normalisation where it sets none itself."""
+    types = dict(mmpretrain='ClsDataPreprocessor', mmdet='DetDataPreprocessor',
+                 mmseg='SegDataPreProcessor')
+    rgb = 'to_rgb' if scope == 'mmpretrain' else 'bgr_to_rgb'
+    merged = ConfigDict(type=types.get(scope, 'ImgDataPreprocessor'))
+    for name in ('mean', 'std'):
+        if name in normalisation:
+            merged[name] = normalisation[name]
+    merged[rgb] = normalisation.get('bgr_to_rgb', False)
+    if scope != 'mmseg' and 'pad_size_divisor' in normalisation:
+        merged.pad_size_divisor = normalisation['pad_size_divisor']
+    merged.update(cfg or {})
+    return merged
+
+
+def _loss_scale(optim_wrapper, like: Tensor) -> Tensor:
+    one = torch.ones((), device=like.device)
+    scaler = getattr(optim_wrapper, 'loss_scaler', None)
+    return one if scaler is None else scaler.scale(one)

@@ -1,0 +1,96 @@
+"""Does every task fit the trunk? Found out when the model is built, not at the first batch."""
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from allinone.errors import ConfigError
+
+from .samples import make_samples
+from .trunk import run_trunk, trunk_pass
+
+PROBE_SIZE = 128
+
+
+@torch.no_grad()
+def check_tasks(model: nn.Module) -> None:
+    """Run a blank picture through the trunk and each task, and compare what they expect.
+
+    Raises:
+        ConfigError: If ``features`` is out of range, a neck's or head's channels are not those
+            of the maps it gets, or anchor strides are not those of the neck's maps.
+    """
+    param = next(model.backbone.parameters())
+    blank = torch.zeros(1, 3, PROBE_SIZE, PROBE_SIZE, device=param.device, dtype=param.dtype)
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        try:
+            maps = run_trunk(model.backbone, blank)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            print_log(f'model.backbone does not take a {PROBE_SIZE} x {PROBE_SIZE} picture, so '
+                      f'the tasks were not checked against it: {error}', 'current')
+            return
+        _check_features(model, maps)
+        for name, task in model.tasks.items():
+            _check_task(f'model.tasks.{name}', model.backbone, task, blank, maps)
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+
+
+def _describe(maps: tuple[Tensor, ...]) -> str:
+    return ', '.join(f'{i}: {m.shape[1]} channels at stride {PROBE_SIZE // m.shape[-1]}'
+                     if m.dim() == 4 else f'{i}: shape {tuple(m.shape)}'
+                     for i, m in enumerate(maps))
+
+
+def _check_features(model: nn.Module, maps: tuple[Tensor, ...]) -> None:
+    read = set()
+    for name, task in model.tasks.items():
+        features = task.backbone.features
+        features = tuple(range(len(maps))) if features is None else features
+        for index in features:
+            if not 0 <= index < len(maps):
+                raise ConfigError(
+                    f'model.tasks.{name}.features is {features}, but {index} is out of range: '
+                    f'model.backbone gives {len(maps)} maps ({_describe(maps)})')
+        read.update(features)
+    if len(maps) - 1 not in read:
+        print_log(f'No task reads map {len(maps) - 1} of model.backbone, the last one; what only '
+                  'that map needs is computed for nothing and not trained. Leave it out of '
+                  'model.backbone.out_indices.', 'current')
+
+
+def _check_task(key: str, trunk: nn.Module, task: nn.Module, blank: Tensor,
+                maps: tuple[Tensor, ...]) -> None:
+    features = task.backbone.features
+    seen = maps if features is None else tuple(maps[i] for i in features)
+    try:
+        with trunk_pass(trunk, [task.backbone], blank):
+            levels = task.extract_feat(blank)
+            samples = make_samples(task, blank, [blank.shape[-2:]])
+            task(blank, samples, mode='tensor')
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        first = 'neck' if getattr(task, 'neck', None) is not None else 'head'
+        raise ConfigError(
+            f'{key}: its {first} does not fit the maps it gets from the trunk '
+            f'({_describe(seen)}): {error}. Set its in_channels, or {key}.features, to match'
+        ) from error
+    _check_strides(key, task, levels)
+
+
+def _check_strides(key: str, task: nn.Module, levels) -> None:
+    head = getattr(task, 'bbox_head', None) or getattr(task, 'rpn_head', None)
+    generator = getattr(head, 'prior_generator', None)
+    if generator is None or not isinstance(levels, (tuple, list)):
+        return
+    expected = [stride[0] if isinstance(stride, (tuple, list)) else stride
+                for stride in generator.strides]
+    found = [PROBE_SIZE / level.shape[-1] for level in levels]
+    # Below one pixel a map says nothing about its stride.
+    pairs = [(e, f) for e, f in zip(expected, found) if e <= PROBE_SIZE]
+    if len(expected) != len(found) or any(e != f for e, f in pairs):
+        raise ConfigError(
+            f'{key}: its head expects maps at strides {expected}, but its neck gives strides '
+            f'{[int(f) for f in found]}; change the strides of the head, or {key}.features')

@@ -1,0 +1,61 @@
+"""The trunk as a task sees it: a backbone without parameters of its own."""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from allinone.registry import MODELS
+
+
+@MODELS.register_module()
+class SharedTrunk(nn.Module):
+    """Backbone of a task that hands on maps of the one trunk of the joint model.
+
+    The trunk is kept outside the module tree, so it appears once in the joint model's
+    parameters, state dict and memory, however many tasks look at it. A deep copy of the joint
+    model (EMA) copies the reference along with the trunk.
+
+    Args:
+        features (Sequence[int], optional): Which of the trunk's maps the task gets, in order.
+            Default: all.
+    """
+
+    def __init__(self, features: Sequence[int] | None = None):
+        super().__init__()
+        self.features = None if features is None else tuple(features)
+        object.__setattr__(self, '_trunk', None)
+        self._cached: tuple[Tensor, tuple[Tensor, ...]] | None = None
+
+    def bind(self, trunk: nn.Module) -> None:
+        object.__setattr__(self, '_trunk', trunk)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Maps ``(N, C_i, H_i, W_i)`` that the task selected, of pictures ``(N, 3, H, W)``."""
+        if self._cached is not None and self._cached[0] is x:
+            maps = self._cached[1]
+        else:
+            maps = run_trunk(self._trunk, x)
+        return maps if self.features is None else tuple(maps[i] for i in self.features)
+
+
+def run_trunk(trunk: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
+    """All maps of the trunk as a tuple; the input is laid out as the trunk's weights are."""
+    if getattr(trunk, 'channels_last', False):
+        x = x.contiguous(memory_format=torch.channels_last)
+    maps = trunk(x)
+    return tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
+
+
+@contextmanager
+def trunk_pass(trunk: nn.Module, views: Sequence[SharedTrunk], x: Tensor):
+    """Run the trunk once on ``x``; inside, every view answers that very tensor from its maps."""
+    cached = (x, run_trunk(trunk, x))
+    for view in views:
+        view._cached = cached
+    try:
+        yield
+    finally:
+        for view in views:
+            view._cached = None

@@ -4,29 +4,41 @@ A name without a prefix is looked up here and then in mmengine; the parts of the
 are named with theirs (``mmdet.GFL``). The locations are imported at the first look-up.
 """
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
 
-def _child(name: str, parent: Registry, location: str) -> Registry:
-    return Registry(name, parent=parent, scope='allinone', locations=[location])
+def _child(root: str, *locations: str) -> Registry:
+    parent = getattr(mmengine_registry, root)
+    return Registry(parent.name, parent=parent, scope='allinone', locations=list(locations),
+                    build_func=parent.build_func)
 
 
-RUNNERS = _child('runner', MMENGINE_RUNNERS, 'allinone.engine')
-LOOPS = _child('loop', MMENGINE_LOOPS, 'allinone.engine')
-HOOKS = _child('hook', MMENGINE_HOOKS, 'allinone.engine')
-DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'allinone.engine')
-MODELS = _child('model', MMENGINE_MODELS, 'allinone.models')
-DATASETS = _child('dataset', MMENGINE_DATASETS, 'allinone.datasets')
-TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'allinone.datasets')
-METRICS = _child('metric', MMENGINE_METRICS, 'allinone.evaluation')
+RUNNERS = _child('RUNNERS', 'allinone.engine')
+LOOPS = _child('LOOPS', 'allinone.engine')
+HOOKS = _child('HOOKS', 'allinone.engine', 'allinone.visualization')
+DATA_SAMPLERS = _child('DATA_SAMPLERS', 'allinone.engine')
+MODELS = _child('MODELS', 'allinone.models')
+DATASETS = _child('DATASETS', 'allinone.datasets')
+TRANSFORMS = _child('TRANSFORMS', 'allinone.datasets')
+METRICS = _child('METRICS', 'allinone.evaluation')
+
+# Nothing of our own here: without a child, mmengine warns at every look-up under our scope.
+EVALUATOR = _child('EVALUATOR')
+FUNCTIONS = _child('FUNCTIONS')
+INFERENCERS = _child('INFERENCERS')
+LOG_PROCESSORS = _child('LOG_PROCESSORS')
+MODEL_WRAPPERS = _child('MODEL_WRAPPERS')
+OPTIMIZERS = _child('OPTIMIZERS')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS')
+RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS')
+STRATEGIES = _child('STRATEGIES')
+TASK_UTILS = _child('TASK_UTILS')
+VISBACKENDS = _child('VISBACKENDS')
+VISUALIZERS = _child('VISUALIZERS')
+WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
 
 BALANCERS = Registry('balancer', scope='allinone', locations=['allinone.balancers'])
 TASK_SCHEDULES = Registry('task schedule', scope='allinone', locations=['allinone.engine'])

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/schedules/adamw_cosine.py', '../_base_/datasets/traffic_mini_cls.py',
     '../_base_/datasets/traffic_mini_det.py', '../_base_/datasets/traffic_mini_seg.py']
 
-max_iters = 1600
+max_iters = 1200
 
 model = dict(
     backbone=dict(

@@ -9,7 +9,7 @@ _metainfo = dict(
 traffic_mini_seg = dict(
     num_classes=11,
     train_dataloader=dict(
-        batch_size=8,
+        batch_size=4,
         num_workers=1,
         dataset=dict(
             type='mmseg.BaseSegDataset', metainfo=_metainfo,

@@ -7,8 +7,6 @@ import sys
 
 from mmengine.config import Config, DictAction
 
-
-
 from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import RUNNERS
 

@@ -1,0 +1,26 @@
+from types import SimpleNamespace
+
+import torch
+from mmengine.hooks import LoggerHook
+from mmengine.logging import MessageHub
+
+from allinone.engine.hooks import DeferredLogHook
+
+
+def test_deferred_figures_are_the_stock_ones(tmp_path):
+    hub = MessageHub('deferred')
+    runner = SimpleNamespace(
+        message_hub=hub, iter=0, epoch=0, max_iters=5, max_epochs=1,
+        hooks=[LoggerHook(interval=2)],
+        train_dataloader=SimpleNamespace(dataset=SimpleNamespace()))
+    hook = DeferredLogHook()
+    hook.before_train(runner)
+    seen = []
+    for step in range(5):
+        runner.iter = step
+        hook.after_train_iter(runner, step, outputs={'loss': torch.tensor(step + 0.5), 'n': step})
+        seen.append(len(hub.log_scalars['train/loss'].data[0]) if step else 0)
+    # Read at the logging interval of 2 and at the last step, in order and complete
+    assert seen == [0, 2, 2, 4, 5]
+    assert hub.log_scalars['train/loss'].data[0].tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert hub.log_scalars['train/n'].data[0].tolist() == [0, 1, 2, 3, 4]

@@ -1,10 +1,15 @@
 """Do annotations, pictures and the task's head fit? Found out before the first step."""
 
+import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from mmdet.datasets import CocoDataset
+from mmengine.fileio import get_local_path
+from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
 from PIL import Image
 from torch.utils.data import Dataset
 
@@ -14,24 +19,30 @@ from .seeded import is_local
 
 IGNORED = 255
 SHOWN = 3
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # Exif: the picture is shown turned by a quarter
 
 
-def check_dataset(dataset: Dataset, num_classes: int | None) -> None:
+def check_dataset(dataset: Dataset, num_classes: int | None, skip_corrupt: bool = False) -> None:
     """Check a data set of any of the three libraries by what it says of its samples.
 
+    Classes without any sample are legal, and named in the log.
+
     Args:
-        dataset: After ``full_init``; one without ``get_data_info`` (a wrapper, say) is checked
-            only if it wraps one that has it.
+        dataset: After ``full_init``. Wrappers and concatenations are checked part by part; one
+            without ``get_data_info`` is not checked.
         num_classes: Of the task's head; None: labels are not compared with it.
+        skip_corrupt: Leave label maps that cannot be read for training to skip.
 
     Raises:
         DataError: Naming the file and the value, for a missing picture or label map, a label
             outside ``num_classes``, categories that do not fit ``metainfo.classes``, or a label
             map of another size than its picture.
     """
-    while not hasattr(dataset, 'get_data_info') and hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    if not hasattr(dataset, 'get_data_info'):
+    for part in getattr(dataset, 'datasets', ()):
+        check_dataset(part, num_classes, skip_corrupt)
+    if hasattr(dataset, 'dataset'):
+        return check_dataset(dataset.dataset, num_classes, skip_corrupt)
+    if hasattr(dataset, 'datasets') or not hasattr(dataset, 'get_data_info'):
         return
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if classes and num_classes is not None and len(classes) != num_classes:
@@ -39,11 +50,12 @@ def check_dataset(dataset: Dataset, num_classes: int | None) -> None:
                         f'num_classes={num_classes}; make them agree')
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     _check_files(infos)
-    _check_labels(infos, num_classes)
-    if getattr(dataset, 'coco', None) is not None:
+    if type(dataset).load_data_list is CocoDataset.load_data_list:
         _check_categories(dataset, classes)
-    if any(info.get('seg_map_path') for info in infos):
-        _check_label_maps(dataset, infos, num_classes)
+    _check_labels(dataset, infos, classes, num_classes)
+    if isinstance(dataset, BaseSegDataset):
+        infos = [info for info in infos if info.get('seg_map_path')]
+        _check_label_maps(dataset, infos, num_classes, skip_corrupt)
 
 
 def _some(names) -> str:
@@ -65,37 +77,42 @@ def _check_files(infos: list[dict]) -> None:
         missing = sorted(names.difference(os.listdir(folder or '.')))
         if missing:
             raise DataError(f'{len(missing)} of {len(names)} files are missing in {folder}: '
-                            f'{_some(missing)}')
+                            f'{_some(missing)}; add them, or take them off the annotations')
 
 
-def _check_labels(infos: list[dict], num_classes: int | None) -> None:
-    if num_classes is None:
-        return
+def _check_labels(dataset: Dataset, infos: list[dict], classes, num_classes: int | None) -> None:
+    seen = set()
     for info in infos:
-        labels = np.atleast_1d(info.get('gt_label', []))
-        labels = [*labels, *(box.get('bbox_label', 0) for box in info.get('instances', ()))]
+        labels = [*np.atleast_1d(info.get('gt_label', [])),
+                  *(box['bbox_label'] for box in info.get('instances', ()) if 'bbox_label' in box)]
         for label in labels:
-            if not 0 <= label < num_classes:
-                raise DataError(f'{info.get("img_path")} has label {label}, but the head of the '
-                                f'task has num_classes={num_classes}')
+            if num_classes is not None and not 0 <= label < num_classes:
+                raise DataError(
+                    f'{info.get("img_path")} has label {label}, but the head of the task has '
+                    f'num_classes={num_classes}; labels are 0 to {num_classes - 1}')
+        seen.update(map(int, labels))
+    absent = [name for label, name in enumerate(classes or ()) if label not in seen]
+    if seen and absent:
+        print_log(f'{dataset.ann_file} has no sample of class {_some(absent)}', 'current')
 
 
 def _check_categories(dataset: Dataset, classes) -> None:
     """mmdet passes over categories it does not know, and takes their order from the file."""
     file = dataset.ann_file
-    names = {category['id']: category['name'] for category in dataset.coco.dataset['categories']}
-    used = defaultdict(int)
-    for annotation in dataset.coco.dataset['annotations']:
-        used[annotation['category_id']] += 1
+    # Read again, for mmdet drops what it read.
+    with get_local_path(file) as path, open(path, encoding='utf-8') as text:
+        content = json.load(text)
+    names = {category['id']: category['name'] for category in content['categories']}
+    used = Counter(annotation['category_id'] for annotation in content.get('annotations', ()))
     unknown = {number: count for number, count in used.items() if number not in names}
     if unknown:
         number, count = next(iter(unknown.items()))
         raise DataError(f'{file}: {count} boxes have category_id {number}, which is not among its '
-                        f'categories {sorted(names)}')
+                        f'categories {sorted(names)}; add the category, or mend the boxes')
     absent = [name for name in classes if name not in names.values()]
     if absent:
-        raise DataError(f'metainfo.classes has {_some(absent)}, which {file} does not; its '
-                        f'categories are {list(names.values())}')
+        raise DataError(f'metainfo.classes has {_some(absent)}, which {file} does not have; use '
+                        f'the names of its categories, {list(names.values())}')
     ignored = (dataset.metainfo or {}).get('ignore_classes', ())
     extra = [name for number, name in names.items()
              if used[number] and name not in classes and name not in ignored]
@@ -109,50 +126,71 @@ def _check_categories(dataset: Dataset, classes) -> None:
                         f'{order}, and mmdet numbers them so; use that order')
 
 
-def _check_label_maps(dataset: Dataset, infos: list[dict], num_classes: int | None) -> None:
-    suffixes = getattr(dataset, 'img_suffix', None), getattr(dataset, 'seg_map_suffix', None)
-    folders = {os.path.dirname(info['seg_map_path']) for info in infos if info.get('seg_map_path')}
-    if all(suffixes) and all(is_local(folder) for folder in folders) and not dataset.ann_file:
-        known = {info['seg_map_path'] for info in infos}
-        alone = sorted(path for folder in folders for name in os.listdir(folder)
-                       if name.endswith(suffixes[1])
-                       and (path := os.path.join(folder, name)) not in known)
-        if alone:
-            raise DataError(f'{len(alone)} label maps have no picture {suffixes[0]}: '
-                            f'{_some(alone)}')
+def _check_label_maps(dataset: Dataset, infos: list[dict], num_classes: int | None,
+                      skip_corrupt: bool) -> None:
     local = [info for info in infos if is_local(info['img_path'])]
+    if not dataset.ann_file:
+        _check_alone(dataset, local)
+    ignored = getattr(dataset, 'ignore_index', IGNORED)
     with ThreadPoolExecutor() as pool:
         # Decoding leaves the interpreter lock.
-        for _ in pool.map(lambda info: _check_label_map(info, num_classes), local):
+        for _ in pool.map(lambda info: _check_label_map(info, num_classes, ignored, skip_corrupt),
+                          local):
             continue
 
 
-def _check_label_map(info: dict, num_classes: int | None) -> None:
+def _check_alone(dataset: Dataset, infos: list[dict]) -> None:
+    """mmseg lists the pictures and takes their label maps; nobody asks for the other ones."""
+    picture_suffix, label_suffix = dataset.img_suffix, dataset.seg_map_suffix
+    folders = {os.path.dirname(info['seg_map_path']): os.path.dirname(info['img_path'])
+               for info in infos}
+    for folder, pictures in folders.items():
+        known = set(os.listdir(pictures))
+        alone = sorted(name for name in os.listdir(folder) if name.endswith(label_suffix)
+                       and name.removesuffix(label_suffix) + picture_suffix not in known)
+        if alone:
+            raise DataError(f'{len(alone)} label maps in {folder} have no {picture_suffix} '
+                            f'picture in {pictures}: {_some(alone)}; add or remove them')
+
+
+def _check_label_map(info: dict, num_classes: int | None, ignored: int,
+                     skip_corrupt: bool) -> None:
     picture_path, label_path = info['img_path'], info['seg_map_path']
     try:
         with Image.open(label_path) as label_map:
             labels = np.asarray(label_map)
     except Exception as error:
-        raise DataError(f'{label_path} is not a readable label map: {error}') from error
+        if skip_corrupt:
+            return
+        raise DataError(f'{label_path} is not a readable label map: {error}; repair it, or '
+                        'remove it and its picture') from error
     try:
-        with Image.open(picture_path) as picture:
-            size = picture.size
+        size = _shown_size(picture_path)
     except Exception:
         return  # Met again, with its name and the rule of skip_corrupt, when it is loaded.
     if labels.shape[:2] != size[::-1]:
         raise DataError(f'{label_path} is {labels.shape[1]} x {labels.shape[0]}, but its picture '
-                        f'{picture_path} is {size[0]} x {size[1]}')
+                        f'{picture_path} is {size[0]} x {size[1]}; make them of one size')
     if labels.ndim != 2:
-        raise DataError(f'{label_path} has {labels.shape[2]} channels; a label map has one')
+        raise DataError(f'{label_path} has {labels.shape[2]} channels; a label map has one, '
+                        'the class numbers')
     if num_classes is None:
         return
-    values = np.unique(labels)
+    found = values = np.unique(labels).astype(int)
+    if info.get('reduce_zero_label'):
+        values = np.where((values == 0) | (values == IGNORED), IGNORED, values - 1)
     if info.get('label_map'):
         values = np.array([info['label_map'].get(int(value), value) for value in values])
-    if info.get('reduce_zero_label'):
-        values = values[values != 0].astype(int) - 1
-        values = values[values != IGNORED - 1]
-    wrong = values[(values >= num_classes) & (values != IGNORED)]
+    wrong = found[(values >= num_classes) & (values != ignored)]
     if len(wrong):
-        raise DataError(f'{label_path} has label {int(wrong[0])}, but the head of the task has '
-                        f'num_classes={num_classes} (and {IGNORED} for ignored)')
+        raise DataError(f'{label_path} has label {wrong[0]}, but the head of the task has '
+                        f'num_classes={num_classes}; labels are 0 to {num_classes - 1}, and '
+                        f'{ignored} for ignored')
+
+
+def _shown_size(path: str) -> tuple[int, int]:
+    """Width and height of a picture as OpenCV loads it, upright by its Exif tag."""
+    with Image.open(path) as picture:
+        # Asked of a PNG, Pillow would decode it all.
+        turned = picture.format == 'JPEG' and picture.getexif().get(ORIENTATION) in TURNED
+        return picture.size[::-1] if turned else picture.size

@@ -24,16 +24,18 @@ class PictureList(BaseDataset):
     """
 
     def load_data_list(self) -> list[dict]:
-        with get_local_path(self.ann_file) as path, open(path, encoding='utf-8') as file:
+        with get_local_path(self.ann_file) as path, open(path, encoding='utf-8-sig') as file:
             lines = file.read().splitlines()
         samples = []
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            name, _, label = line.strip().rpartition(' ')
-            if not name or not label.isdecimal():
-                raise DataError(f'{self.ann_file}, line {number}: {line!r} is not "NAME LABEL" '
-                                'with a whole number as the label')
-            path = join_path(self.img_prefix, name.strip()) if self.img_prefix else name.strip()
+            # From the right, for a name may hold spaces.
+            fields = line.strip().rsplit(maxsplit=1)
+            if len(fields) < 2 or not fields[1].isdecimal():
+                raise DataError(f'{self.ann_file}, line {number} is {line!r}; it must be '
+                                '"NAME LABEL" with a class number from 0 as the label')
+            name, label = fields
+            path = join_path(self.img_prefix, name) if self.img_prefix else name
             samples.append(dict(img_path=os.fspath(path), gt_label=int(label)))
         return samples

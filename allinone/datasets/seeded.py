@@ -16,7 +16,8 @@ from allinone.errors import DataError
 PICTURE_KEYS = ('img_path', 'seg_map_path')
 JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 PNG_START, PNG_END = b'\x89PNG', b'IEND'
-TAIL_BYTES = 65536
+JPEG_SCAN = 0xda
+TAIL_BYTES = 12
 
 
 class Draw(int):
@@ -92,36 +93,34 @@ class SeededDataset(Dataset):
         return getattr(self.dataset, name)
 
     def __getitem__(self, index: int):
-        number = getattr(index, 'number', int(index))
-        with seeded(self.seed, self.task, number):
-            return self._load(int(index))
-
-    def _load(self, index: int):
+        draw = (self.seed, self.task, getattr(index, 'number', int(index)))
+        index = int(index)
         while True:
             if not self.corrupt[index]:
                 try:
-                    return self._load_one(index)
+                    with seeded(*draw):
+                        return self._load(index)
                 except DataError as error:
                     if not self.skip_corrupt:
                         raise DataError(
-                            f'task {self.task}: {error}. Repair or remove the file, or set '
+                            f'task {self.task}: {error}; repair or remove the file, or set '
                             f'train_dataloader.{self.task}.skip_corrupt=True') from error
                     self._count(index, error)
-            index = random.randrange(len(self))
+            # Of the draw alone: whether this worker met the broken file before must not matter.
+            draw = (*draw, 'instead')
+            index = seed_of(*draw, 'index') % len(self)
 
-    def _load_one(self, index: int):
+    def _load(self, index: int):
+        paths = self._paths(index)
+        for path in paths:
+            check_complete(path)
         try:
-            paths = self._paths(index)
-            for path in paths:
-                check_complete(path)
             return self.dataset[index]
-        except DataError:
-            raise
         except Exception as error:
             for path in paths:
                 check_decodes(path)
-            raise type(error)(f'task {self.task}, sample {index} ({", ".join(paths)}): '
-                              f'{error}') from error
+            raise RuntimeError(f'task {self.task}, sample {index} ({", ".join(paths)}): '
+                               f'{type(error).__name__}: {error}') from error
 
     def _paths(self, index: int) -> list[str]:
         if not hasattr(self.dataset, 'get_data_info'):
@@ -133,9 +132,10 @@ class SeededDataset(Dataset):
         self.corrupt[index] = 1
         count = int(self.corrupt.sum())
         print_log(f'task {self.task}: skipped ({count} so far): {error}', 'current')
-        if count > max(1, 0.01 * len(self)):
+        if count > max(1, 0.01 * len(self)) or count == len(self):
             raise DataError(f'task {self.task}: {count} of {len(self)} pictures cannot be read, '
-                            f'more than 1 %; the last is {error}')
+                            'more than the 1 % (or one) that skip_corrupt allows; repair the data '
+                            f'set. The last: {error}')
 
 
 def is_local(path: str) -> bool:
@@ -145,8 +145,9 @@ def is_local(path: str) -> bool:
 def check_complete(path: str) -> None:
     """Refuse a local JPEG or PNG file whose end is missing.
 
-    OpenCV decodes a truncated JPEG to a picture with a grey remainder and says nothing. The end
-    marker is looked for in the last 64 KiB, for cameras append data of their own.
+    OpenCV decodes a truncated JPEG to a picture with a grey remainder and says nothing. Cameras
+    append data of their own, so where the file does not end with the end marker, it is looked for
+    in all that follows the header (of a JPEG: whose thumbnail has an end marker too).
 
     Raises:
         DataError: If the file is missing, empty, or has no end marker.
@@ -157,17 +158,28 @@ def check_complete(path: str) -> None:
         with open(path, 'rb') as file:
             head = file.read(4)
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 12))
+            file.seek(max(0, size - TAIL_BYTES))
             tail = file.read()
             for start, end in ((JPEG_START, JPEG_END), (PNG_START, PNG_END)):
                 if head.startswith(start) and end not in tail:
-                    file.seek(max(0, size - TAIL_BYTES))
-                    if end not in file.read():
+                    file.seek(0)
+                    if end not in _after_header(file.read()):
                         raise DataError(f'{path} is truncated ({size} bytes)')
     except OSError as error:
         raise DataError(f'{path} cannot be read: {error.strerror or error}') from error
     if not head:
         raise DataError(f'{path} is an empty file')
+
+
+def _after_header(data: bytes) -> bytes:
+    """What follows a JPEG's header segments; all of any other file."""
+    if not data.startswith(JPEG_START):
+        return data
+    position = len(JPEG_START)
+    # A segment: 0xff, its kind, two bytes of length that count themselves.
+    while data[position + 1:position + 2] not in (b'', bytes([JPEG_SCAN])):
+        position += 2 + int.from_bytes(data[position + 2:position + 4], 'big')
+    return data[position:]
 
 
 def check_decodes(path: str) -> None:

@@ -2,31 +2,42 @@
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from allinone.errors import ConfigError
+from allinone.registry import LOOPS, TASK_SCHEDULES
 
 STAGES = ('train', 'val', 'test')
 EXTRA_KEYS = ('runner_type', 'custom_imports', 'model_wrapper_cfg', 'compile', 'sync_bn',
               'activation_checkpointing', 'efficient_conv_bn_eval', 'find_unused_parameters',
               'vis_backends', 'inference')
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, *EXTRA_KEYS} - {'self', 'cfg'}
+MODEL_KEYS = ('backbone', 'tasks', 'balancer')
+LOADER_KEYS = {*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch',
+               'disable_subprocess_warning', 'skip_corrupt'} - {'self', 'shuffle'}
 LIKENESS = 0.85
 
 
 def check_config(cfg: Mapping) -> None:
-    """Raise :class:`ConfigError` for a misspelt top-level key or tasks that do not agree.
+    """Raise :class:`ConfigError` for a misspelt key or tasks that do not agree.
 
     A config may hold variables of its own, so a top-level key is refused only if it is nearly one
-    that the runner knows.
+    that the runner knows, or one of the model's that the model has not got.
     """
     for key in cfg:
-        near = difflib.get_close_matches(key, KNOWN_KEYS, 1, LIKENESS)
-        if key not in KNOWN_KEYS and near:
-            raise ConfigError(f'the config has {key!r}; do you mean {near[0]!r}?')
+        near = difflib.get_close_matches(key, [*KNOWN_KEYS, *MODEL_KEYS], 1, LIKENESS)
+        if near and near[0] != key:
+            place = 'model.' if near[0] in MODEL_KEYS else ''
+            raise ConfigError(f'the config has {key!r}; do you mean {place + near[0]!r}?')
     model = cfg.get('model') or {}
+    for key in MODEL_KEYS:
+        if key in cfg and key not in model:
+            raise ConfigError(f'the config has {key!r} at the top, where nothing reads it; '
+                              f'move it to model.{key}')
     tasks = model.get('tasks')
     if not isinstance(tasks, Mapping):
         raise ConfigError(f'model.tasks is {tasks!r}; give {{name: model config}}')
@@ -35,25 +46,63 @@ def check_config(cfg: Mapping) -> None:
 
 
 def _check_stage(cfg: Mapping, stage: str, tasks: list[str]) -> None:
-    keys = [f'{stage}_dataloader', f'{stage}_cfg']
-    keys += [f'{stage}_evaluator'] if stage != 'train' else []
-    present = [key for key in keys if cfg.get(key) is not None]
+    loader_key, loop_key, evaluator_key = (
+        f'{stage}_{part}' for part in ('dataloader', 'cfg', 'evaluator'))
+    keyed = [loader_key] if stage == 'train' else [loader_key, evaluator_key]
+    present = [key for key in (*keyed, loop_key) if cfg.get(key) is not None]
     if not present:
         return
-    absent = [key for key in keys if key not in present]
+    absent = [key for key in (*keyed, loop_key) if key not in present]
     if absent:
-        raise ConfigError(f'the config has {", ".join(present)} but not {", ".join(absent)}')
-    for key in keys:
-        if key == f'{stage}_cfg':
-            continue
+        raise ConfigError(f'the config has {", ".join(present)} but not {", ".join(absent)}; '
+                          f'{stage} needs all of them, or none')
+    for key in keyed:
         if not isinstance(cfg[key], Mapping) or 'type' in cfg[key] or 'dataset' in cfg[key]:
             raise ConfigError(f'{key} must be keyed by task: {{{", ".join(tasks)}}}')
         extra = [name for name in cfg[key] if name not in tasks]
         if extra:
             raise ConfigError(f'{key} has {extra}, which model.tasks does not have ({tasks}); '
                               'add the task, or remove the key')
-    if stage == 'train':
-        missing = [name for name in tasks if name not in cfg[keys[0]]]
-        if missing:
-            raise ConfigError(f'model.tasks has {missing}, but {keys[0]} does not; give each task '
-                              'a data set, or remove the task')
+    # Validation and test may leave tasks out, but then in both.
+    sources = {'model.tasks': tasks} if stage == 'train' else {key: cfg[key] for key in keyed}
+    for source, names in sources.items():
+        for key in keyed:
+            missing = [name for name in names if name not in cfg[key]]
+            if missing:
+                raise ConfigError(f'{source} has {missing}, but {key} does not; add it to {key}, '
+                                  f'or remove it from {source}')
+    for task, loader in cfg[loader_key].items():
+        if not isinstance(loader, Mapping):
+            raise ConfigError(f'{loader_key}.{task} is {loader!r}; give the config of a dataloader')
+        _check_keys(f'{loader_key}.{task}', loader, LOADER_KEYS)
+    _check_loop(loop_key, cfg[loop_key], stage, cfg.get('default_scope') or 'allinone')
+
+
+def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
+    kind = cfg.get('type')
+    if kind is None:
+        raise ConfigError(f"{key} has no type; use 'MultiTask{stage.title()}Loop'")
+    with DefaultScope.overwrite_default_scope(scope):
+        loop = LOOPS.get(kind) if isinstance(kind, str) else kind
+    if loop is None:
+        raise ConfigError(f"{key}.type is {kind!r}, which no registry has; "
+                          f"use 'MultiTask{stage.title()}Loop'")
+    parameters = inspect.signature(loop).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        _check_keys(key, cfg, {*parameters, 'type', '_scope_'} - {
+            'runner', 'dataloader', 'evaluator'})
+    schedule = cfg.get('schedule')
+    if isinstance(schedule, Mapping):
+        kind = schedule.get('type')
+        if kind is None or isinstance(kind, str) and TASK_SCHEDULES.get(kind) is None:
+            raise ConfigError(f'{key}.schedule.type is {kind!r}; '
+                              f'the schedules are {sorted(TASK_SCHEDULES.module_dict)}')
+
+
+def _check_keys(key: str, cfg: Mapping, known: Iterable[str]) -> None:
+    for name in cfg:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise ConfigError(f'{key} has no key {name!r}; '
+                              + (f'do you mean {near[0]!r}?' if near
+                                 else f'its keys are {sorted(known)}'))

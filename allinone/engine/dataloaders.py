@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from json import JSONDecodeError
 from types import SimpleNamespace
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from allinone.datasets.checks import check_dataset
 from allinone.datasets.seeded import SeededDataset
 from allinone.errors import AllInOneError, ConfigError, DataError
+
+PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
 
 @contextmanager
@@ -20,6 +23,9 @@ def named(key: str):
         yield
     except AllInOneError as error:
         raise type(error)(f'{key}: {error}') from error
+    except OSError as error:
+        raise DataError(f'{key}: {error.filename or error} cannot be read: '
+                        f'{error.strerror or type(error).__name__}; check the path') from error
     except Exception as error:
         raise ConfigError(f'{key} cannot be built: {type(error).__name__}: {error}') from error
 
@@ -47,17 +53,16 @@ def build_loader(key: str, task: str, cfg: dict, seed: int, num_classes: int | N
     """
     cfg = dict(cfg)
     skip_corrupt = cfg.pop('skip_corrupt', False)
+    if skip_corrupt and not train:
+        raise ConfigError(f'{key}.skip_corrupt={skip_corrupt}: it would change the metrics, so it '
+                          'is for train_dataloader alone; remove it here')
     dataset_cfg = cfg.get('dataset')
     if not isinstance(dataset_cfg, dict):
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
     with named(f'{key}.dataset'):
-        dataset = MMENGINE_DATASETS.build(scoped(dataset_cfg))
-        if hasattr(dataset, 'full_init'):
-            dataset.full_init()
-        if len(dataset) == 0:
-            raise DataError('the data set is empty; check ann_file, data_prefix and filter_cfg')
+        dataset = _build_dataset(dataset_cfg)
         if check:
-            check_dataset(dataset, num_classes)
+            check_dataset(dataset, num_classes, skip_corrupt)
     cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt)
     cfg.setdefault('sampler', dict(type='allinone.DrawSampler') if train else
                    dict(type='DefaultSampler', shuffle=False))
@@ -65,6 +70,32 @@ def build_loader(key: str, task: str, cfg: dict, seed: int, num_classes: int | N
         cfg.setdefault('persistent_workers', True)
     with named(key):
         return Runner.build_dataloader(cfg, seed=seed)
+
+
+def _build_dataset(cfg: dict) -> Dataset:
+    paths = ', '.join(f'{name}={cfg[name]!r}' for name in PATH_KEYS if cfg.get(name))
+    try:
+        dataset = MMENGINE_DATASETS.build(scoped(cfg))
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+        size = len(dataset)
+    except (UnicodeDecodeError, JSONDecodeError) as error:
+        raise DataError(f'the annotation file is damaged ({paths}): {error}') from error
+    except ValueError as error:
+        # So mmengine fails on packing a list of no samples.
+        if 'need at least one array' not in str(error):
+            raise
+        size = 0
+    if size == 0:
+        raise DataError('the data set is empty; check filter_cfg, if there is one, and the files '
+                        f'({paths})')
+    return dataset
+
+
+def own_words(error: AllInOneError) -> AllInOneError:
+    """The error as it was raised, out of the traceback that torch brings from a worker."""
+    kind = type(error)
+    return kind(str(error).rpartition(f'\n{kind.__module__}.{kind.__qualname__}: ')[2].strip())
 
 
 class TaskLoaders:
@@ -94,11 +125,14 @@ class TaskLoaders:
             self._iterators[task] = iter(self.loaders[task])
         self.batches[task] += 1
         try:
-            return next(self._iterators[task])
-        except StopIteration:
-            # A finite sampler of the user's own: go round again.
-            self._iterators[task] = iter(self.loaders[task])
-            return next(self._iterators[task])
+            try:
+                return next(self._iterators[task])
+            except StopIteration:
+                # A finite sampler of the user's own: go round again.
+                self._iterators[task] = iter(self.loaders[task])
+                return next(self._iterators[task])
+        except AllInOneError as error:
+            raise own_words(error) from None
 
     def seek(self, batches: Mapping[str, int], world_size: int) -> None:
         """Continue each task after so many batches, without reading what lies before."""
@@ -112,8 +146,11 @@ class TaskLoaders:
 
     def __iter__(self):
         for task, loader in self.loaders.items():
-            for batch in loader:
-                yield {task: batch}
+            try:
+                for batch in loader:
+                    yield {task: batch}
+            except AllInOneError as error:
+                raise own_words(error) from None
 
     def __len__(self) -> int:
         return sum(len(loader) for loader in self.loaders.values())

@@ -1,5 +1,8 @@
 """Does every task fit the trunk? Found out when the model is built, not at the first batch."""
 
+from collections.abc import Sequence
+from contextlib import contextmanager
+
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -10,6 +13,7 @@ from .samples import make_samples
 from .trunk import run_trunk, trunk_pass
 
 PROBE_SIZE = 128
+HEADS = ('head', 'decode_head', 'rpn_head', 'bbox_head', 'roi_head', 'panoptic_head')
 
 
 @torch.no_grad()
@@ -39,7 +43,8 @@ def check_tasks(model: nn.Module) -> None:
             module.training = mode
 
 
-def _describe(maps: tuple[Tensor, ...]) -> str:
+def _describe(maps) -> str:
+    maps = maps if isinstance(maps, (tuple, list)) else (maps,)
     return ', '.join(f'{i}: {m.shape[1]} channels at stride {PROBE_SIZE // m.shape[-1]}'
                      if m.dim() == 4 else f'{i}: shape {tuple(m.shape)}'
                      for i, m in enumerate(maps))
@@ -66,18 +71,33 @@ def _check_task(key: str, trunk: nn.Module, task: nn.Module, blank: Tensor,
                 maps: tuple[Tensor, ...]) -> None:
     features = task.backbone.features
     seen = maps if features is None else tuple(maps[i] for i in features)
-    try:
-        with trunk_pass(trunk, [task.backbone], blank):
+    with trunk_pass(trunk, [task.backbone], blank):
+        with _fitting(key, task, ('neck',), 'the trunk', seen):
             levels = task.extract_feat(blank)
-            samples = make_samples(task, blank, [blank.shape[-2:]])
+        samples = make_samples(task, blank, [blank.shape[-2:]])
+        giver = 'the trunk' if getattr(task, 'neck', None) is None else 'its neck'
+        with _fitting(key, task, HEADS, giver, levels):
             task(blank, samples, mode='tensor')
-    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
-        first = 'neck' if getattr(task, 'neck', None) is not None else 'head'
-        raise ConfigError(
-            f'{key}: its {first} does not fit the maps it gets from the trunk '
-            f'({_describe(seen)}): {error}. Set its in_channels, or {key}.features, to match'
-        ) from error
+        auxiliary = getattr(task, 'auxiliary_head', None)
+        with _fitting(key, task, ('auxiliary_head',), giver, levels):
+            for head in auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]:
+                if head is not None:
+                    head(levels)
     _check_strides(key, task, levels)
+
+
+@contextmanager
+def _fitting(key: str, task: nn.Module, parts: Sequence[str], giver: str, maps):
+    """Say of what goes wrong inside that the first of ``parts`` does not fit ``maps``."""
+    try:
+        yield
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        name = next((part for part in parts if getattr(task, part, None) is not None), parts[0])
+        channels = getattr(getattr(task, name, None), 'in_channels', None)
+        raise ConfigError(
+            f'{key}.{name}{f" has in_channels={channels} and" if channels else ""} does not fit '
+            f'the maps it gets from {giver} ({_describe(maps)}): {error or type(error).__name__}; '
+            f'set its in_channels, or {key}.features, to match') from error
 
 
 def _check_strides(key: str, task: nn.Module, levels) -> None:

@@ -1,0 +1,50 @@
+"""Names and colours of a task's classes."""
+
+import colorsys
+from collections.abc import Mapping
+
+GOLDEN = 0.61803398875  # successive hues this far apart never come close to each other
+TONES = ((0.75, 0.95), (0.55, 1.0), (0.85, 0.75))  # saturation and value, in turn
+
+Colour = tuple[int, int, int]
+
+
+class ClassTable:
+    """Name and RGB colour of every label, whether or not the data set tells them.
+
+    Args:
+        metainfo: The data set's ``classes`` and ``palette``. A palette of another length than
+            the classes is a left-over of the data set's type (COCO's 80 colours) and is not used.
+        start: Where in the endless row of distinct colours this task begins, so that tasks
+            without palettes differ.
+    """
+
+    def __init__(self, metainfo: Mapping | None = None, start: int = 0):
+        metainfo = metainfo or {}
+        self.classes = [str(name) for name in metainfo.get('classes') or ()]
+        palette = metainfo.get('palette')
+        fits = isinstance(palette, (list, tuple)) and len(palette) == len(self.classes)
+        self.palette = [tuple(int(c) for c in colour) for colour in palette] if fits else None
+        self.start = start
+
+    def name(self, label: int) -> str:
+        """The class's name, or its number where the data set gives no name."""
+        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
+
+    def colour(self, label: int) -> Colour:
+        if self.palette is not None and 0 <= label < len(self.palette):
+            return self.palette[label]
+        return distinct_colour(self.start + label)
+
+
+def distinct_colour(index: int) -> Colour:
+    """The ``index``-th of an endless, fixed row of well separated RGB colours."""
+    saturation, value = TONES[index % len(TONES)]
+    red, green, blue = colorsys.hsv_to_rgb((0.08 + index * GOLDEN) % 1, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def ink_on(colour: Colour) -> Colour:
+    """Black or white, whichever is easier to read on ``colour``."""
+    red, green, blue = colour
+    return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)

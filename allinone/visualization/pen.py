@@ -1,0 +1,72 @@
+"""Sizes and fonts that grow with the picture."""
+
+import os.path as osp
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .palette import Colour, ink_on
+
+BASE_SIDE, BASE_FONT = 480, 13
+GROWTH = 0.85  # below 1: large pictures are looked at from nearby, too
+LONGEST_TEXT = 40
+
+Box = tuple[float, float, float, float]
+
+
+class Pen:
+    """Draws on a picture with strokes and letters in proportion to it.
+
+    Args:
+        image: uint8 RGB ``(H, W, 3)``.
+        like: ``(H, W)`` of the picture that the sizes follow. Default: of ``image``.
+    """
+
+    def __init__(self, image: np.ndarray, like: tuple[int, int] | None = None):
+        self.picture = Image.fromarray(image)
+        self.draw = ImageDraw.Draw(self.picture)
+        unit = (min(like or image.shape[:2]) / BASE_SIDE) ** GROWTH
+        self.line = max(1, round(2 * unit))
+        self.font = _font(max(9, round(BASE_FONT * unit)))
+        ascent, descent = self.font.getmetrics()
+        self.text_height = ascent + descent
+        self.pad = max(2, self.text_height // 5)
+
+    @property
+    def image(self) -> np.ndarray:
+        return np.array(self.picture)
+
+    @property
+    def chip_height(self) -> int:
+        return self.text_height + self.pad
+
+    def chip_width(self, text: str) -> int:
+        return round(self.font.getlength(text)) + 2 * self.pad
+
+    def frame(self, box: Box, colour: Colour) -> None:
+        """Rectangle x1, y1, x2, y2 whose dark rim sets it off from a mask of its own colour."""
+        x1, y1, x2, y2 = (round(value) for value in box)
+        rim = max(1, self.line // 2)
+        self.draw.rectangle((x1 - rim, y1 - rim, x2 + rim, y2 + rim), outline=(20, 20, 20),
+                            width=self.line + 2 * rim)
+        self.draw.rectangle((x1, y1, x2, y2), outline=colour, width=self.line)
+
+    def chip(self, x: float, y: float, text: str, colour: Colour) -> None:
+        """Text on a background of ``colour`` with its top left corner at (x, y)."""
+        x, y = round(x), round(y)
+        self.draw.rectangle((x, y, x + self.chip_width(text) - 1, y + self.chip_height - 1),
+                            fill=colour)
+        self.draw.text((x + self.pad, y + self.pad // 2), text, fill=ink_on(colour),
+                       font=self.font)
+
+
+def shorten(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT - 1] + '…'
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    # matplotlib, which mmengine needs anyway, brings a font with Latin, Greek and Cyrillic.
+    from matplotlib import get_data_path
+    return ImageFont.truetype(osp.join(get_data_path(), 'fonts/ttf/DejaVuSans.ttf'), size)

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+from mmpretrain.structures import DataSample
+from mmseg.structures import SegDataSample
+
+from allinone.visualization import draw_tasks
+from allinone.visualization.draw import OPACITY, _free_spot, _overlap, top_classes
+from allinone.visualization.palette import ClassTable, distinct_colour
+from allinone.visualization.pen import Pen
+
+GREY = 100
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+@pytest.fixture
+def image():
+    return np.full((480, 640, 3), GREY, np.uint8)
+
+
+def detected(boxes, scores, labels):
+    return DetDataSample(pred_instances=InstanceData(
+        bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        scores=torch.tensor(scores), labels=torch.tensor(labels)))
+
+
+def segmented(mask):
+    return SegDataSample(pred_sem_seg=PixelData(data=torch.from_numpy(mask)[None]))
+
+
+def classified(scores):
+    scores = torch.tensor(scores)
+    return DataSample().set_pred_score(scores).set_pred_label(scores.argmax())
+
+
+def test_boxes_are_framed_in_their_class_colour(image):
+    sample = detected([[100, 100, 300, 200], [400, 300, 500, 400]], [0.9, 0.2], [1, 0])
+    drawn = draw_tasks(image, {'cars': sample},
+                       {'cars': dict(classes=['van', 'bus'], palette=[RED, BLUE])})
+    assert drawn.shape == image.shape
+    assert tuple(drawn[150, 100]) == tuple(drawn[200, 250]) == BLUE
+    assert (drawn[150, 150:250] == GREY).all()
+    assert (drawn[250:450, 350:550] == GREY).all(), 'a box below the threshold is drawn'
+    assert (image == GREY).all(), "the caller's picture was changed"
+    # The caption stands above the box
+    assert (drawn[80:97, 100:140] == BLUE).all(-1).any()
+
+
+def test_masks_are_blended_and_what_is_no_class_is_not(image):
+    mask = np.full((480, 640), 255)
+    mask[:, :200], mask[:, 200:400] = 0, 1
+    drawn = draw_tasks(image, {'seg': segmented(mask)},
+                       {'seg': dict(classes=['road', 'sky'], palette=[RED, BLUE])})
+    for column, colour in ((100, RED), (300, BLUE)):
+        expected = OPACITY * np.array(colour) + (1 - OPACITY) * GREY
+        np.testing.assert_allclose(drawn[240, column], expected, atol=1)
+    assert (drawn[:480, 400:] == GREY).all()
+
+
+def test_legend_shows_the_classes_present_below_the_picture(image):
+    mask = np.zeros((480, 640), np.int64)
+    drawn = draw_tasks(image, {'seg': segmented(mask)},
+                       {'seg': dict(classes=['road', 'sky'], palette=[RED, BLUE])})
+    strip = drawn[480:]
+    assert len(strip) > 10
+    assert (strip == RED).all(-1).sum() > 20
+    assert not (strip == BLUE).all(-1).any()
+
+
+def test_class_label_is_a_strip_that_leaves_the_picture_alone(image):
+    drawn = draw_tasks(image, {'cls': classified([0.1, 0.9])}, {'cls': dict(classes=['a', 'b'])})
+    assert drawn.shape[0] > 480 and drawn.shape[1] == 640
+    assert (drawn[:480] == GREY).all()
+    assert drawn[480:].max() > 200
+
+
+def test_all_tasks_share_one_picture(image):
+    samples = dict(a=classified([0.3, 0.7]), b=detected([[50, 50, 90, 90]], [0.8], [0]),
+                   c=detected([[200, 50, 290, 90]], [0.8], [0]),
+                   d=segmented(np.zeros((480, 640), np.int64)))
+    drawn = draw_tasks(image, samples)
+    assert tuple(drawn[70, 50]) != tuple(drawn[70, 200]), 'two tasks without palettes look alike'
+    assert not (drawn[300:480] == GREY).any()
+
+
+@pytest.mark.parametrize('shape', [(192, 256), (64, 64), (20, 2000)])
+def test_small_pictures_are_scaled_up_with_their_boxes(shape):
+    height, width = shape
+    image = np.full((*shape, 3), GREY, np.uint8)
+    box = [0.25 * width, 0.5 * height, 0.75 * width, 0.9 * height]
+    drawn = draw_tasks(image, dict(det=detected([box], [0.9], [0])),
+                       dict(det=dict(classes=['x'], palette=[RED])))
+    factor = drawn.shape[1] / width
+    assert drawn.shape[0] == pytest.approx(factor * height, abs=1)
+    assert factor >= 1 and max(drawn.shape) <= 2000
+    left = drawn[round(0.7 * drawn.shape[0]), :drawn.shape[1] // 2]
+    columns = np.flatnonzero((left == RED).all(-1))
+    assert abs(columns[0] - 0.25 * drawn.shape[1]) <= 1
+
+
+def test_strokes_and_letters_grow_with_the_picture():
+    small, large = (Pen(np.zeros((side, side, 3), np.uint8)) for side in (480, 2160))
+    assert large.line >= 3 * small.line
+    assert large.text_height >= 3 * small.text_height
+
+
+def test_boxes_out_of_the_picture_or_not_finite_do_no_harm(image):
+    sample = detected([[-50, -50, 700, 20], [float('nan')] * 4, [630, 470, 900, 900]],
+                      [0.9, 0.9, 0.8], [0, 0, 1])
+    assert draw_tasks(image, dict(det=sample)).shape == image.shape
+    assert (draw_tasks(image, dict(det=detected([], [], []))) == GREY).all()
+
+
+def test_instance_masks_are_drawn_on_a_copy(image):
+    sample = detected([[100, 100, 200, 200]], [0.9], [0])
+    sample.pred_instances.masks = torch.zeros(1, 480, 640, dtype=torch.bool)
+    sample.pred_instances.masks[0, 120:180, 120:180] = True
+    drawn = draw_tasks(image, dict(det=sample), dict(det=dict(classes=['x'], palette=[RED])))
+    assert drawn[150, 150, 0] > drawn[150, 150, 1]
+    assert (image == GREY).all()
+
+
+def test_captions_do_not_hide_each_other(image):
+    pen, taken = Pen(image), []
+    for _ in range(5):
+        spot = _free_spot(pen, (300, 200, 380, 300), 'vehicle 0.50', taken)
+        assert not any(_overlap(spot, other) for other in taken)
+        taken.append(spot)
+
+
+def test_top_classes_begin_with_what_is_predicted():
+    assert [label for label, _ in top_classes(classified([0.1, 0.7, 0.2]), 2)] == [1, 2]
+    several = DataSample().set_pred_score(torch.tensor([0.6, 0.1, 0.9])).set_pred_label([0, 2])
+    assert [label for label, _ in top_classes(several, 3)] == [2, 0, 1]
+    assert top_classes(DataSample().set_pred_label(3), 5) == [(3, None)]
+
+
+def test_class_table_falls_back_to_numbers_and_fixed_colours():
+    table = ClassTable(dict(classes=('a', 'b'), palette=[RED] * 80), start=10)
+    assert (table.name(1), table.name(7)) == ('b', '7')
+    assert table.colour(1) == distinct_colour(11), "a left-over palette of 80 is not the classes'"
+    colours = np.array([distinct_colour(index) for index in range(20)], float)
+    distances = np.abs(colours[:, None] - colours[None]).sum(-1)
+    assert distances[~np.eye(20, dtype=bool)].min() > 40

@@ -1,0 +1,76 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+
+from allinone.errors import ConfigError
+from allinone.registry import HOOKS, RUNNERS
+from allinone.visualization.pictures import read_picture, write_picture
+
+
+def test_every_tested_picture_is_drawn(trained, toy_cfg, toy_root, tmp_path):
+    toy_cfg.load_from = str(trained[2] / 'iter_4.pth')
+    toy_cfg.custom_hooks = [dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'))]
+    toy_cfg.test_cfg.score = {}
+    runner = RUNNERS.build(toy_cfg)
+    runner.test()
+    for task, loader in runner.test_loop.dataloader.loaders.items():
+        drawn = sorted((tmp_path / 'drawn' / task).glob('*'))
+        assert len(drawn) == len(loader.dataset)
+        assert {path.suffix for path in drawn} == {'.png'}
+        assert min(read_picture(drawn[0]).shape[:2]) >= 480
+
+
+class TwoFolders:
+    """Two pictures with one stem."""
+
+    metainfo = dict(classes=['a', 'b'])
+
+    def __init__(self, root):
+        self.paths = [str(root / folder / 'same.png') for folder in 'xy']
+
+    def __len__(self):
+        return 2
+
+    def get_data_info(self, index):
+        return dict(img_path=self.paths[index])
+
+
+@pytest.fixture
+def testing(tmp_path):
+    dataset = TwoFolders(tmp_path)
+    for path in dataset.paths:
+        write_picture(path, np.zeros((64, 64, 3), np.uint8))
+    loop = SimpleNamespace(dataloader=SimpleNamespace(
+        loaders=dict(signs=SimpleNamespace(dataset=dataset))))
+    runner = SimpleNamespace(test_loop=loop, val_loop=loop)
+    samples = [DataSample(metainfo=dict(img_path=path)).set_pred_label(0).set_pred_score(
+        torch.tensor([0.9, 0.1])) for path in dataset.paths]
+    return runner, dict(signs=samples)
+
+
+def test_pictures_with_one_stem_do_not_overwrite_each_other(testing, tmp_path):
+    runner, outputs = testing
+    hook = HOOKS.build(dict(type='DrawHook', out_dir=str(tmp_path / 'drawn')))
+    for _ in range(2):
+        hook.before_test(runner)
+        hook.after_test_iter(runner, 0, outputs=outputs)
+        assert len(list((tmp_path / 'drawn/signs').iterdir())) == 2
+
+
+@pytest.mark.parametrize('during_val', [False, True])
+def test_validation_is_drawn_only_if_asked_for(testing, tmp_path, during_val):
+    runner, outputs = testing
+    hook = HOOKS.build(dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'),
+                            during_val=during_val))
+    hook.after_val_iter(runner, 0, outputs=outputs)
+    assert (tmp_path / 'drawn').exists() == during_val
+
+
+def test_samples_that_do_not_name_their_picture(testing, tmp_path):
+    runner, _ = testing
+    hook = HOOKS.build(dict(type='DrawHook', out_dir=str(tmp_path / 'drawn')))
+    with pytest.raises(ConfigError, match="signs.*add 'img_path' to meta_keys"):
+        hook.after_test_iter(runner, 0, outputs=dict(signs=[DataSample()]))

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from allinone.errors import DataError
+from allinone.visualization.pictures import (
+    find_pictures,
+    output_names,
+    read_picture,
+    write_picture,
+)
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+
+
+def test_a_written_picture_is_read_back_as_bgr(tmp_path, picture):
+    write_picture(tmp_path / 'new' / 'a.png', picture)
+    assert (read_picture(tmp_path / 'new/a.png') == picture[..., ::-1]).all()
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['a.png']
+
+
+def test_exif_rotation_is_honoured(tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.fromarray(picture).save(tmp_path / 'a.jpg', exif=exif)
+    assert read_picture(tmp_path / 'a.jpg').shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize('damage, sentence', [
+    (lambda data: data[:-200], 'truncated'), (lambda data: b'', 'empty'),
+    (lambda data: b'not a picture', 'not a readable picture')])
+def test_a_broken_file_is_named(tmp_path, picture, damage, sentence):
+    path = tmp_path / 'broken.jpg'
+    write_picture(path, picture)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=f'broken.jpg.*{sentence}'):
+        read_picture(path)
+
+
+def test_pictures_of_a_folder_by_name(tmp_path, picture):
+    for name in ('b.jpg', 'a.PNG', '.hidden.png', 'note.txt'):
+        (tmp_path / name).write_bytes(b'x')
+    (tmp_path / 'sub').mkdir()
+    assert find_pictures(tmp_path) == [str(tmp_path / 'a.PNG'), str(tmp_path / 'b.jpg')]
+    with pytest.raises(DataError, match='sub.*without pictures'):
+        find_pictures(tmp_path / 'sub')
+    with pytest.raises(DataError, match='gone.jpg: no such'):
+        find_pictures(tmp_path / 'gone.jpg')
+
+
+def test_pictures_with_one_stem_get_names_of_their_own():
+    paths = ['x/a.jpg', 'y/a.jpg', 'x/a.png', 'x/b.jpg', 'x/b.jpg']
+    names = output_names(paths)
+    assert names['x/b.jpg'] == 'b'
+    assert len(set(names.values())) == 4
+    assert names == output_names(paths[::-1])

@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from allinone.engine.checkpoint import load_state_dict, read_checkpoint, state_dict_of
 from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import named
-from allinone.errors import AllInOneError, ConfigError, DataError
+from allinone.errors import AllInOneError, CheckpointError, ConfigError, DataError
 from allinone.registry import MODELS
 from allinone.visualization.draw import draw_tasks, to_numpy, top_classes
 from allinone.visualization.palette import ClassTable
@@ -51,7 +51,7 @@ class AllInOneInferencer:
 
     Raises:
         ConfigError: If the config cannot be used, a task is unknown, or the device is not there.
-        CheckpointError: If the checkpoint cannot be read or does not fit.
+        CheckpointError: If the checkpoint cannot be read, or lacks weights of trunk or tasks.
     """
 
     def __init__(self, model: str | os.PathLike | Config, weights: str | os.PathLike,
@@ -62,14 +62,16 @@ class AllInOneInferencer:
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         with DefaultScope.overwrite_default_scope('allinone'), named('model'):
             self.model = MODELS.build(cfg.model)
+        self.tasks = self.model.task_names(tasks)
         checkpoint = read_checkpoint(weights)
-        load_state_dict(self.model, state_dict_of(checkpoint, weights), weights, key='weights')
+        state = state_dict_of(checkpoint, weights)
+        load_state_dict(self.model, state, weights, key='weights')
+        self._check_weights(state, weights)
         try:
             self.model.to(device).eval()
         except (RuntimeError, AssertionError) as error:
             raise ConfigError(f'device {device} cannot be used: {error}') from error
         self.device = torch.device(device)
-        self.tasks = self.model.task_names(tasks)
         told = (checkpoint.get('meta') or {}).get('dataset_meta')
         told = told if isinstance(told, Mapping) else {}
         self.metainfo = {task: told.get(task) or dataset_metainfo(cfg, task)
@@ -110,29 +112,44 @@ class AllInOneInferencer:
             DataError: If a file is missing, truncated or no picture, a folder holds none, or an
                 array is not a BGR picture.
         """
-        tasks = self.model.task_names(self.tasks if tasks is None else tasks)
-        on_error = on_error or _raise
-        inputs = list(_flat(inputs, on_error))
-        names = output_names([entry for entry in inputs if isinstance(entry, str)])
-        records: list[dict | None] = [None] * len(inputs)
-        drawings: list[np.ndarray | None] = [None] * len(inputs)
-        for batch in self._batches(inputs, batch_size, on_error):
-            images = [image for _, image in batch]
-            for (index, image), samples in zip(batch, self.predict(images, tasks)):
-                height, width = image.shape[:2]
-                records[index] = {task: to_record(sample, self.metainfo[task])
-                                  for task, sample in samples.items()}
-                if not (out_dir or return_vis):
-                    continue
-                drawn = draw_tasks(image[..., ::-1], samples, self.metainfo, score_thr)
-                if return_vis:
-                    drawings[index] = drawn
-                if out_dir:
-                    name = names.get(inputs[index]) if isinstance(inputs[index], str) else (
-                        f'{index:06d}')
-                    write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawn)
-                    write_json(osp.join(out_dir, 'predictions', f'{name}.json'), records[index])
+        entries = list(_flat(inputs, on_error or _raise))
+        records: list[dict | None] = [None] * len(entries)
+        drawings: list[np.ndarray | None] = [None] * len(entries)
+        for index, record, drawing in self.stream(entries, batch_size, tasks, out_dir, return_vis,
+                                                  score_thr, on_error):
+            records[index], drawings[index] = record, drawing
         return (records, drawings) if return_vis else records
+
+    def stream(self, entries: Sequence[str | np.ndarray], batch_size: int = 1,
+               tasks: Sequence[str] | None = None, out_dir: str | os.PathLike | None = None,
+               return_vis: bool = False, score_thr: float = 0.3,
+               on_error: Callable[[DataError], None] | None = None
+               ) -> Iterator[tuple[int, dict, np.ndarray | None]]:
+        """As calling, but picture by picture, so that any number of them fits into memory.
+
+        Args:
+            entries: Picture files and arrays.
+
+        Yields:
+            Index, record, and the drawing or None.
+        """
+        tasks = self._chosen(tasks)
+        names = [entry if isinstance(entry, str) else f'{index:06d}.array'
+                 for index, entry in enumerate(entries)]
+        unique = output_names(names)
+        for batch in self._batches(entries, batch_size, on_error or _raise):
+            for (index, image), samples in zip(
+                    batch, self.predict([image for _, image in batch], tasks)):
+                record = {task: to_record(sample, self.metainfo[task])
+                          for task, sample in samples.items()}
+                drawing = None
+                if out_dir or return_vis:
+                    drawing = draw_tasks(image[..., ::-1], samples, self.metainfo, score_thr)
+                if out_dir:
+                    name = unique[names[index]]
+                    write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
+                    write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record)
+                yield index, record, drawing
 
     def predict(self, images: Sequence[np.ndarray], tasks: Sequence[str]) -> list[dict]:
         """Data samples ``{task: sample}`` of each BGR picture ``(H, W, 3)``; one trunk pass."""
@@ -145,6 +162,26 @@ class AllInOneInferencer:
             inputs.append(torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))))
         predictions = self.model.predict(inputs, tasks, metainfo)
         return [{task: predictions[task][i] for task in tasks} for i in range(len(images))]
+
+    def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
+        tasks = self.model.task_names(self.tasks if tasks is None else tasks)
+        unloaded = [task for task in tasks if task not in self.tasks]
+        if unloaded:
+            raise ConfigError(f'tasks {unloaded} are not among those that the inferencer was '
+                              f'made for: {self.tasks}')
+        return tasks
+
+    def _check_weights(self, state: Mapping, path) -> None:
+        """Refuse what would predict with random weights."""
+        needed = ('backbone.', *(f'tasks.{task}.' for task in self.tasks))
+        lacking = [name for name, value in self.model.state_dict().items()
+                   if name.startswith(needed) and not name.endswith('num_batches_tracked')
+                   and getattr(state.get(name), 'shape', None) != value.shape]
+        if lacking:
+            raise CheckpointError(
+                f'{path} does not fit the config: it lacks {len(lacking)} tensors of trunk or '
+                f'tasks, or has them in other shapes, such as {lacking[0]!r}; give the config '
+                'that it was trained with')
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
         # As the Resize transform of the test pipelines does with keep_ratio=True
@@ -225,6 +262,8 @@ def dataset_metainfo(cfg: Config, task: str) -> dict:
 
 def _scale_of(cfg: Config) -> tuple[int, int] | None:
     inference = cfg.get('inference') or {}
+    if not isinstance(inference, Mapping):
+        raise ConfigError(f'inference is {inference!r}; give dict(scale=(width, height))')
     scale = inference.get('scale')
     unknown = sorted(set(inference) - {'scale'})
     if unknown:
@@ -280,11 +319,12 @@ def infer(args) -> int:
         if not tasks:
             return 1
         inferencer = AllInOneInferencer(cfg, args.checkpoint, args.device, tasks)
-        records = inferencer(args.inputs, batch_size=args.batch_size, out_dir=args.out_dir,
-                             score_thr=args.score_thr, on_error=report)
-    except AllInOneError as error:
+        entries = list(_flat(args.inputs, report))
+        done = sum(1 for _ in inferencer.stream(
+            entries, args.batch_size, out_dir=args.out_dir, score_thr=args.score_thr,
+            on_error=report))
+    except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    done = sum(record is not None for record in records)
-    print(f'{done} pictures in {args.out_dir}: drawings in vis, records in predictions')
+    print(f'{done} of {len(entries)} pictures in {args.out_dir}: drawings in vis, records in predictions')
     return 1 if problems else 0

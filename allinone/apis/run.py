@@ -4,6 +4,8 @@ import json
 import os
 import os.path as osp
 import sys
+import time
+from glob import glob
 
 from mmengine.config import Config, DictAction
 
@@ -50,7 +52,13 @@ def run(mode: str, args) -> int:
         os.environ['LOCAL_RANK'] = str(args.local_rank)
     try:
         cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
-        (train if mode == 'train' else test)(cfg, args)
+        if mode == 'train':
+            train(cfg, args)
+            return 0
+        metrics = test(cfg, args)
+        if args.out:
+            write_json(args.out, metrics)
+        print(format_table(metrics))
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
@@ -65,10 +73,26 @@ def train(cfg: Config, args) -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    else:
+        keep_earlier_run(cfg.work_dir)
     RUNNERS.build(cfg).train()
 
 
-def test(cfg: Config, args) -> None:
+def keep_earlier_run(work_dir: str) -> None:
+    """Move the checkpoints of an earlier run into a folder of their own: none is overwritten."""
+    found = [*glob(osp.join(work_dir, '*.pth')), *glob(osp.join(work_dir, 'last_checkpoint'))]
+    if not found:
+        return
+    newest = max(map(osp.getmtime, found))
+    folder = osp.join(work_dir, time.strftime('earlier_%Y%m%d_%H%M%S', time.localtime(newest)))
+    os.makedirs(folder, exist_ok=True)
+    for path in found:
+        os.replace(path, osp.join(folder, osp.basename(path)))
+    print(f'{work_dir} held checkpoints of an earlier run; they are in {folder} now '
+          '(--resume goes on from them instead)')
+
+
+def test(cfg: Config, args) -> dict[str, float]:
     cfg.load_from = args.checkpoint
     cfg.resume = False
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
@@ -79,10 +103,7 @@ def test(cfg: Config, args) -> None:
     if args.show_dir:
         cfg.setdefault('custom_hooks', [])
         cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=args.show_dir)]
-    metrics = RUNNERS.build(cfg).test()
-    if args.out:
-        write_json(args.out, metrics)
-    print(format_table(metrics))
+    return RUNNERS.build(cfg).test()
 
 
 def _keep_tasks(cfg: Config, tasks: list[str]) -> None:

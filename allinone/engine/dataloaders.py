@@ -87,8 +87,7 @@ def _build_dataset(cfg: dict) -> Dataset:
             raise
         size = 0
     if size == 0:
-        raise DataError('the data set is empty; check filter_cfg, if there is one, and the files '
-                        f'({paths})')
+        raise DataError(f'the data set is empty; check its files and filter_cfg ({paths})')
     return dataset
 
 

@@ -82,7 +82,7 @@ def main_metrics(validation: Records) -> dict[str, float]:
 
 
 def _to_percent(key: str, values: list[float]) -> float:
-    fraction = ('mAP' in key or key == 'score') and max(values) <= 1
+    fraction = ('mAP' in key or key == 'score') and not any(value > 1 for value in values)
     return 100. if fraction else 1.
 
 
@@ -116,6 +116,7 @@ def _draw_tasks(axis, training: Records, suffix: str, tasks: list[str], colours:
 
 def _draw_metrics(axis, validation: Records, names: dict[str, float], colours: dict) -> None:
     drawn: dict[str, int] = {}
+    axis.set_ylim(0, 100)
     for key, factor in names.items():
         steps, values = series(validation, key)
         # COCO's -1 stands for "no such box in the annotations".
@@ -128,7 +129,8 @@ def _draw_metrics(axis, validation: Records, names: dict[str, float], colours: d
                   markersize=5,
                   color='black' if score else colours.get(task), label=key,
                   linewidth=2.4 if score else 1.6)
-    axis.set_ylim(0, 100)
+        if any(value > 100 for value in values):
+            axis.autoscale(axis='y')  # a metric of one's own that is not in percent
 
 
 def _finish(axis, title: str, label: str) -> None:

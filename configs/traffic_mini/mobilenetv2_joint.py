@@ -48,7 +48,7 @@ model = dict(
                 # From the pixels of the train split:
                 # python tools/class_weights.py configs/traffic_mini/mobilenetv2_joint.py seg
                 loss_decode=dict(type='CrossEntropyLoss', class_weight=[
-                    0.72, 0.55, 4.30, 0.43, 1.99, 1.12, 4.04, 4.10, 1.64, 4.87, 5.63])),
+                    0.80, 0.61, 4.79, 0.48, 2.21, 1.25, 4.50, 4.57, 1.83, 5.43, 6.27])),
             train_cfg=dict(), test_cfg=dict(mode='whole'))))
 
 train_dataloader = dict(

@@ -6,9 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as coco_mask
 
 from allinone.apis.inferencer import AllInOneInferencer, dataset_metainfo, encode_mask
+from allinone.engine.checkpoint import read_checkpoint
 from allinone.errors import CheckpointError, ConfigError, DataError
 from allinone.visualization.pictures import read_picture
 
@@ -145,6 +147,27 @@ def test_wrong_tasks_devices_weights_and_scales(trained, infer):
         infer(inference=dict(scale=640))
     with pytest.raises(ConfigError, match="inference has no key \\['size'\\]"):
         infer(inference=dict(size=(640, 480)))
+
+
+def test_weights_that_lack_a_task_are_refused(trained, tmp_path):
+    _, cfg, work_dir = trained
+    checkpoint = read_checkpoint(work_dir / 'iter_4.pth')
+    state = {name: value for name, value in checkpoint['state_dict'].items()
+             if not name.startswith('tasks.det.')}
+    torch.save(dict(state_dict=state), tmp_path / 'part.pth')
+    with pytest.raises(CheckpointError, match='lacks .* tensors .*tasks.det'):
+        AllInOneInferencer(cfg, tmp_path / 'part.pth', 'cpu')
+    inferencer = AllInOneInferencer(cfg, tmp_path / 'part.pth', 'cpu', tasks=['cls', 'seg'])
+    picture = np.zeros((64, 64, 3), np.uint8)
+    assert list(inferencer(picture)[0]) == ['cls', 'seg']
+    with pytest.raises(ConfigError, match="'det'.* not among those"):
+        inferencer(picture, tasks=['det'])
+
+
+def test_arrays_and_files_never_share_a_name(infer, pictures, tmp_path):
+    shutil.copy(pictures[0], tmp_path / '000001.png')
+    infer()([tmp_path / '000001.png', read_picture(pictures[1])], out_dir=tmp_path / 'out')
+    assert len(list((tmp_path / 'out/vis').iterdir())) == 2
 
 
 def test_classes_come_from_the_config_if_the_checkpoint_has_none(trained, infer):

@@ -41,7 +41,7 @@ def picture_list(root, labels, classes=CLASSES):
         lines.append(f'{number}.png {label}\n')
     (root / 'train.txt').write_text(''.join(lines))
     return PictureList(ann_file=str(root / 'train.txt'), data_prefix=str(root / 'train'),
-                       metainfo=dict(classes=classes))
+                       metainfo=dict(classes=classes), serialize_data=False)
 
 
 def coco(root, boxes=((1, 1), (1, 2), (2, 3)), categories=((1, 'car'), (2, 'sign'), (3, 'tree')),
@@ -57,7 +57,7 @@ def coco(root, boxes=((1, 1), (1, 2), (2, 3)), categories=((1, 'car'), (2, 'sign
         categories=[dict(id=number, name=name) for number, name in categories])
     (root / 'train.json').write_text(json.dumps(content))
     return CocoDataset(ann_file=str(root / 'train.json'), data_prefix=dict(img=f'{root}/train/'),
-                       metainfo=options.pop('metainfo', dict(classes=CLASSES)), **options)
+                       serialize_data=False, **{'metainfo': dict(classes=CLASSES), **options})
 
 
 def label_map(root, values=(0, 1, 2, 255), name='a', **options):
@@ -71,7 +71,7 @@ def label_map(root, values=(0, 1, 2, 255), name='a', **options):
 
 def segments(root, kind=BaseSegDataset, **options):
     return kind(data_prefix=dict(img_path=f'{root}/images', seg_map_path=f'{root}/label'),
-                **{'metainfo': dict(classes=CLASSES), **options})
+                serialize_data=False, **{'metainfo': dict(classes=CLASSES), **options})
 
 
 def message(dataset, num_classes=3, **options):
@@ -152,7 +152,7 @@ def test_wrapped_and_joined_sets_are_checked_part_by_part(tmp_path):
     bad, good = coco(tmp_path / 'bad', [(1, 9)]), coco(tmp_path / 'good')
     for dataset in (RepeatDataset(bad, 2), ConcatDataset([good, bad])):
         assert 'category_id 9' in message(dataset)
-    check_dataset(ConcatDataset([good, RepeatDataset(good, 3)]), 3)
+    check_dataset(RepeatDataset(ConcatDataset([good, good]), 3), 3)
 
 
 def test_sets_that_say_nothing_of_themselves_are_left_alone():

@@ -1,0 +1,69 @@
+"""What `make demo` does: toy scenes, joint training, test, drawings, curves, a table."""
+
+import json
+import os
+import os.path as osp
+import shutil
+import sys
+import time
+from argparse import Namespace
+from glob import glob
+
+from allinone.datasets.toy_scenes import make_toy_data
+from allinone.errors import AllInOneError, ConfigError
+from allinone.visualization.curves import plot_curves
+from allinone.visualization.pictures import write_picture
+
+from .inferencer import AllInOneInferencer
+from .run import format_table, load_config, test, train, write_json
+
+
+def run_demo(args) -> int:
+    """Run the demo; the exit status. An error that the user can mend is one sentence."""
+    try:
+        _demo(args.config, args.data, args.work_dir)
+    except AllInOneError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+def _demo(config: str, data: str, work_dir: str) -> None:
+    start = time.perf_counter()
+    make_toy_data(data, progress=True)
+    # The config finds the scenes by this variable.
+    os.environ['ALLINONE_DATA'] = osp.dirname(osp.abspath(data))
+    cfg = load_config(config, work_dir=work_dir)
+    train(cfg, Namespace(seed=None, amp=False, resume=None))
+    best = max(glob(osp.join(work_dir, 'best_score_iter_*.pth')), key=osp.getmtime, default=None)
+    if best is None:
+        raise ConfigError(f'{work_dir} has no best_score_iter_*.pth; does val_cfg have a score?')
+    out = {name: osp.join(work_dir, name)
+           for name in ('metrics.json', 'all_tasks.png', 'curves.png')}
+    cfg = load_config(config, work_dir=osp.join(work_dir, 'test'))
+    metrics = test(cfg, Namespace(checkpoint=best, tasks=None, show_dir=None))
+    write_json(out['metrics.json'], metrics)
+    _, (drawing,) = AllInOneInferencer(load_config(config), best)(
+        most_prominent_picture(data), return_vis=True)
+    write_picture(out['all_tasks.png'], drawing)
+    plot_curves(work_dir, out['curves.png'])
+    width = shutil.get_terminal_size().columns
+    print('=' * min(width, 60))
+    print(format_table({name: value for name, value in metrics.items()
+                        if '/IoU.' not in name}))
+    print(f'\n{time.perf_counter() - start:.0f} s. Checkpoint {best}')
+    print('\n'.join(out.values()))
+
+
+def most_prominent_picture(data: str) -> str:
+    """The detection picture of the val split with the largest sign that also shows the others."""
+    with open(osp.join(data, 'det/val.json'), encoding='utf-8') as file:
+        coco = json.load(file)
+    boxes = {}
+    for ann in coco['annotations']:
+        boxes.setdefault(ann['image_id'], []).append((ann['category_id'], ann['area']))
+    sign = next(c['id'] for c in coco['categories'] if c['name'] == 'sign')
+    chosen = max(coco['images'], key=lambda image: (
+        len({number for number, _ in boxes.get(image['id'], [])}),
+        max((area for number, area in boxes.get(image['id'], []) if number == sign), default=0)))
+    return osp.join(data, 'det/val', chosen['file_name'])

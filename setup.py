@@ -19,5 +19,5 @@ setup(
     packages=find_packages(include=['allinone', 'allinone.*']),
     python_requires='>=3.10,<3.13',
     install_requires=requirements('requirements.txt'),
-    extras_require={'tests': ['pytest>=8', 'ruff>=0.14']},
+    extras_require={'tests': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.14']},
 )

@@ -326,5 +326,6 @@ def infer(args) -> int:
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print(f'{done} of {len(entries)} pictures in {args.out_dir}: drawings in vis, records in predictions')
+    print(f'{done} of {len(entries)} pictures in {args.out_dir}: '
+          'drawings in vis, records in predictions')
     return 1 if problems else 0

@@ -8,6 +8,7 @@ import time
 from glob import glob
 
 from mmengine.config import Config, DictAction
+from mmengine.device import is_cuda_available
 
 from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import RUNNERS
@@ -69,13 +70,21 @@ def train(cfg: Config, args) -> None:
     if args.seed is not None:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.amp:
+        if not is_cuda_available():
+            raise ConfigError('--amp needs a CUDA device, and there is none; leave it out')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    else:
+    elif _is_first_process():
         keep_earlier_run(cfg.work_dir)
     RUNNERS.build(cfg).train()
+
+
+def _is_first_process() -> bool:
+    # The process group does not exist yet: the launchers' variables tell.
+    return all(os.environ.get(name, '0') == '0'
+               for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
 
 
 def keep_earlier_run(work_dir: str) -> None:

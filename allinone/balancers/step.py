@@ -1,6 +1,7 @@
 """From the tasks' losses to one update: weights, trunk gradients, clipping."""
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -75,6 +76,8 @@ class BalancedStep:
         names = [list(self._order)[index] for index in order]
         weighs_losses = isinstance(self.balancer, LossWeighting)
         log = {}
+        if get_world_size() > 1:
+            losses = self._average_over_processes(losses, names)
         if self._gradients is not None:
             rows = self._gradients.rows(order)
             if self.max_task_norm is not None:
@@ -102,6 +105,21 @@ class BalancedStep:
         log |= {f'{name}/weight': weight for name, weight in zip(names, weights)}
         self._reset()
         return log
+
+    def _average_over_processes(self, losses: Tensor, names: list[str]) -> Tensor:
+        """Replace losses and gradients by their means over the processes, in one all-reduce."""
+        modules = [self.tasks[name] for name in names]
+        if self._gradients is None:
+            modules.insert(0, self.trunk)
+        grads = [param.grad for module in modules for param in module.parameters()
+                 if param.grad is not None]
+        if self._gradients is not None:
+            grads.insert(0, self._gradients.buffer)
+        flat = torch.cat([losses, *(grad.flatten() for grad in grads)])
+        all_reduce(flat, 'mean')
+        parts = flat.split([len(losses), *(grad.numel() for grad in grads)])
+        torch._foreach_copy_(grads, [part.view_as(grad) for part, grad in zip(parts[1:], grads)])
+        return parts[0]
 
     def _clip_tasks(self, rows: Tensor, names: list[str], scale: Tensor) -> None:
         for row, name in zip(rows, names):

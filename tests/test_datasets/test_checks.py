@@ -152,7 +152,8 @@ def test_wrapped_and_joined_sets_are_checked_part_by_part(tmp_path):
     bad, good = coco(tmp_path / 'bad', [(1, 9)]), coco(tmp_path / 'good')
     for dataset in (RepeatDataset(bad, 2), ConcatDataset([good, bad])):
         assert 'category_id 9' in message(dataset)
-    check_dataset(RepeatDataset(ConcatDataset([good, good]), 3), 3)
+    for dataset in (RepeatDataset(good, 2), ConcatDataset([good, good])):
+        check_dataset(dataset, 3)
 
 
 def test_sets_that_say_nothing_of_themselves_are_left_alone():

@@ -8,7 +8,7 @@ _classes = [str(number) for number in range(43)]
 traffic_mini_cls = dict(
     num_classes=43,
     train_dataloader=dict(
-        batch_size=40,
+        batch_size=64,
         num_workers=1,
         dataset=dict(
             type='allinone.PictureList', _scope_='mmpretrain', metainfo=dict(classes=_classes),

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT, build_model, tiny
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
@@ -38,14 +39,18 @@ def cfg(toy, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _no_report_on_the_machine(monkeypatch):
-    # A second for each runner.
+def _quick_runners(monkeypatch):
+    # A report on the machine and a neat layout of the config take seconds for each runner.
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    monkeypatch.setattr(Config, 'pretty_text', property(literal))
+
+
+def literal(cfg):
+    return ''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items())
 
 
 def write(cfg, path):
-    """As a config file; ``cfg.dump`` lays it out for seconds."""
-    path.write_text(''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items()))
+    path.write_text(literal(cfg))
     return str(path)
 
 
@@ -371,7 +376,8 @@ SEG = dict(batch_size=1)
     (put('val_dataloader.det.zzz', 4), "val_dataloader.det has no key 'zzz'; its keys are ['bat"),
     (put('train_cfg.schedule.type', 'RoundRobbin'),
      "train_cfg.schedule.type is 'RoundRobbin'; the schedules are ['"),
-    (put('train_cfg.schedule', dict(_delete_=True, kind='EveryTask')), 'train_cfg.schedule.type is None'),
+    (put('train_cfg.schedule', dict(_delete_=True, kind='EveryTask')),
+     'train_cfg.schedule.type is None'),
     (put('model.tasks', None), 'model.tasks is None; give {name: model config}'),
 ])
 def test_the_program_refuses_keys_and_tasks_that_do_not_agree(cfg, refused, tmp_path, change, says):

@@ -101,7 +101,8 @@ def run_benchmark(args) -> int:
         print(f'stock {name:<12} {value:8.3f} s  {found["stock_parameters"][name]:>12,} parameters')
     print(f'sum of stock      {sum(found["stock_s"].values()):8.3f} s  '
           f'{sum(found["stock_parameters"].values()):>12,} parameters')
-    print(f'joint             {found["joint_s"]:8.3f} s  {found["joint_parameters"]:>12,} parameters')
+    print(f'joint             {found["joint_s"]:8.3f} s  '
+          f'{found["joint_parameters"]:>12,} parameters')
     print(f'joint / sum       {found["time_ratio"]:8.3f}    {found["parameter_ratio"]:>12.3f}')
     if args.out:
         write_json(args.out, found)

@@ -13,10 +13,15 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import DefaultScope
 from pycocotools import mask as coco_mask
 
-from allinone.engine.checkpoint import load_state_dict, read_checkpoint, state_dict_of
+from allinone.engine.checkpoint import (
+    load_state_dict,
+    read_checkpoint,
+    require_weights,
+    state_dict_of,
+)
 from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import named
-from allinone.errors import AllInOneError, CheckpointError, ConfigError, DataError
+from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.registry import MODELS
 from allinone.visualization.draw import draw_tasks, to_numpy, top_classes
 from allinone.visualization.palette import ClassTable
@@ -66,7 +71,7 @@ class AllInOneInferencer:
         checkpoint = read_checkpoint(weights)
         state = state_dict_of(checkpoint, weights)
         load_state_dict(self.model, state, weights, key='weights')
-        self._check_weights(state, weights)
+        require_weights(self.model, state, self.tasks, weights)
         try:
             self.model.to(device).eval()
         except (RuntimeError, AssertionError) as error:
@@ -170,18 +175,6 @@ class AllInOneInferencer:
             raise ConfigError(f'tasks {unloaded} are not among those that the inferencer was '
                               f'made for: {self.tasks}')
         return tasks
-
-    def _check_weights(self, state: Mapping, path) -> None:
-        """Refuse what would predict with random weights."""
-        needed = ('backbone.', *(f'tasks.{task}.' for task in self.tasks))
-        lacking = [name for name, value in self.model.state_dict().items()
-                   if name.startswith(needed) and not name.endswith('num_batches_tracked')
-                   and getattr(state.get(name), 'shape', None) != value.shape]
-        if lacking:
-            raise CheckpointError(
-                f'{path} does not fit the config: it lacks {len(lacking)} tensors of trunk or '
-                f'tasks, or has them in other shapes, such as {lacking[0]!r}; give the config '
-                'that it was trained with')
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
         # As the Resize transform of the test pipelines does with keep_ratio=True

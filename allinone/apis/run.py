@@ -57,9 +57,10 @@ def run(mode: str, args) -> int:
             train(cfg, args)
             return 0
         metrics = test(cfg, args)
-        if args.out:
-            write_json(args.out, metrics)
-        print(format_table(metrics))
+        if _is_first_process():
+            if args.out:
+                write_json(args.out, metrics)
+            print(format_table(metrics))
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

@@ -3,9 +3,11 @@
 import os
 import pickle
 import re
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import HistoryBuffer, print_log
 from torch import nn
 
 from allinone.errors import CheckpointError
@@ -35,16 +37,10 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu') -> dict:
 
 
 def _allowed_types() -> list:
-    import numpy as np
-    from mmengine.logging import HistoryBuffer
-    from mmengine.logging.history_buffer import np as history_numpy
-
-    types = [HistoryBuffer, np.ndarray, np.dtype, getattr, np._core.multiarray._reconstruct,
-             np._core.multiarray.scalar]
-    types += [type(np.dtype(name)) for name in ('float64', 'float32', 'int64', 'int32', 'uint8',
-                                                'bool')]
-    assert history_numpy is np
-    return types
+    multiarray = np._core.multiarray
+    dtypes = ('float64', 'float32', 'int64', 'int32', 'uint8', 'bool')
+    return [HistoryBuffer, np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar,
+            *(type(np.dtype(name)) for name in dtypes)]
 
 
 def load_weights(module: nn.Module, path: str | os.PathLike, prefix: str | None = None,
@@ -95,6 +91,23 @@ def load_state_dict(module: nn.Module, state: dict, path, prefix: str | None = N
     print_log(f'{path}: loaded {len(fitting)} of {len(own)} tensors of the model'
               + ''.join(f'; {len(names)} {what}: {_some(names)}'
                         for what, names in report.items() if names), 'current')
+
+
+def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path) -> None:
+    """Refuse a state dict that would leave trunk or ``tasks`` with random weights.
+
+    Raises:
+        CheckpointError: If a tensor is missing or of another shape.
+    """
+    needed = ('backbone.', *(f'tasks.{task}.' for task in tasks))
+    lacking = [name for name, value in model.state_dict().items()
+               if name.startswith(needed) and not name.endswith('num_batches_tracked')
+               and getattr(state.get(name), 'shape', None) != value.shape]
+    if lacking:
+        raise CheckpointError(
+            f'{path} does not fit the config: it lacks {len(lacking)} tensors of trunk or tasks, '
+            f'or has them in other shapes, such as {lacking[0]!r}; give the config that it was '
+            'trained with')
 
 
 def _some(names) -> str:

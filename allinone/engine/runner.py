@@ -6,7 +6,7 @@ from mmengine.runner import Runner
 from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
 
-from .checkpoint import load_state_dict, read_checkpoint, state_dict_of
+from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
 from .config_check import check_config
 
 
@@ -31,6 +31,13 @@ class MultiDatasetRunner(Runner):
             if loop is not None and 'type' not in loop:
                 raise ConfigError(f"{stage}_cfg has no type; use 'MultiTask{stage.title()}Loop'")
         return super().from_cfg(cfg)
+
+    _testing = False
+
+    def test(self) -> dict:
+        """As in mmengine; a checkpoint that lacks weights of the tested tasks is refused."""
+        self._testing = True
+        return super().test()
 
     def wrap_model(self, model_wrapper_cfg, model):
         """Over several processes the model stays as it is.
@@ -63,5 +70,8 @@ class MultiDatasetRunner(Runner):
             model.load_state_dict(state, strict=True)
         else:
             load_state_dict(model, state, filename)
+        if self._resume or self._testing:
+            tasks = self.test_dataloader.loaders if self._testing else model.tasks
+            require_weights(model, state, list(tasks), filename)
         self._has_loaded = True
         return checkpoint

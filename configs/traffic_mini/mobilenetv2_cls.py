@@ -1,4 +1,4 @@
-# Only classification, with the joint config's trunk, head, pictures and schedule: the yardstick for it.
+# Only classification, with the joint config's trunk, head, pictures and schedule.
 _base_ = './mobilenetv2_joint.py'
 
 model = dict(tasks=dict(_delete_=True, cls={{_base_.model.tasks.cls}}))

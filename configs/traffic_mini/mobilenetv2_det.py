@@ -1,4 +1,4 @@
-# Only detection, with the joint config's trunk, head, pictures and schedule: the yardstick for it.
+# Only detection, with the joint config's trunk, head, pictures and schedule.
 _base_ = './mobilenetv2_joint.py'
 
 model = dict(tasks=dict(_delete_=True, det={{_base_.model.tasks.det}}))

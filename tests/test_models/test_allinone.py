@@ -60,7 +60,7 @@ def test_joint_gradient_is_the_sum_of_the_tasks(model, batches):
     model.train_step(batches, sgd(model))
     for name, found in update_of(model, before).items():
         expected = sum(grads[name] for grads in separate if name in grads)
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=2e-5, msg=lambda m: name + m)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=2e-5)
 
 
 def test_fixed_weights_scale_trunk_and_heads(toy_cfg, batches):

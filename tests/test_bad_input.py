@@ -425,6 +425,11 @@ def test_parts_of_the_data_set_are_named(cfg):
     cfg.train_dataloader.cls.dataset.ann_fil = 'train.txt'
     assert "train_dataloader.cls.dataset cannot be built: TypeError: " in data_error(
         cfg, 'cls', kind=ConfigError)
+    cfg.train_dataloader.seg.dataset.type = 'mmseg.BaseSegDatset'
+    assert 'mmseg.BaseSegDatset is not in the' in data_error(cfg, 'seg', kind=ConfigError)
+    cfg.train_dataloader.seg.dataset = dict(
+        type='mmseg.BaseSegDataset', pipeline=[dict(type='LoadImagFromFile')])
+    assert 'LoadImagFromFile is not in the' in data_error(cfg, 'seg', kind=ConfigError)
     del cfg.train_dataloader.det['dataset']
     assert 'train_dataloader.det.dataset is None' in data_error(cfg, 'det', kind=ConfigError)
 

@@ -128,7 +128,12 @@ def _keep_tasks(cfg: Config, tasks: list[str]) -> None:
 
 
 def write_json(path: str, content) -> None:
-    """Write beside the target and rename, so that no half-written file is ever there."""
+    """Write beside the target and rename, so that no half-written file is ever there.
+
+    NaN is not JSON: a number of a dictionary that is NaN is written as null.
+    """
+    if isinstance(content, dict):
+        content = {key: None if value != value else value for key, value in content.items()}
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
         json.dump(content, file, indent=2)

@@ -103,7 +103,8 @@ class SeededDataset(Dataset):
                 except DataError as error:
                     if not self.skip_corrupt:
                         raise DataError(
-                            f'task {self.task}: {error}; repair or remove the file, or set '
+                            f'task {self.task}: {error}; repair or remove the file, or let '
+                            'training skip such files with '
                             f'train_dataloader.{self.task}.skip_corrupt=True') from error
                     self._count(index, error)
             # Of the draw alone: whether this worker met the broken file before must not matter.

@@ -28,10 +28,10 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu') -> dict:
         with torch.serialization.safe_globals(_allowed_types()):
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r'(?:GLOBAL|WeightsUnpickler error:) ?(\S+ ?\S*)', str(error))
+        found = re.search(r'GLOBAL (\S+)', str(error))
         raise CheckpointError(
-            f'{path} is refused: it is not a plain checkpoint of tensors and numbers '
-            f'({found.group(1) if found else error}), and loading it could run code') from error
+            f'{path} is refused: it holds {found.group(1) if found else "no plain data"}, not '
+            'only tensors and numbers, and loading it could run code') from error
     except (EOFError, RuntimeError, OSError) as error:
         raise CheckpointError(f'{path} is damaged or not a checkpoint: {error}') from error
 
@@ -40,7 +40,15 @@ def _allowed_types() -> list:
     multiarray = np._core.multiarray
     dtypes = ('float64', 'float32', 'int64', 'int32', 'uint8', 'bool')
     return [HistoryBuffer, np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar,
-            *(type(np.dtype(name)) for name in dtypes)]
+            *(type(np.dtype(name)) for name in dtypes),
+            (_history_method, 'builtins.getattr')]
+
+
+def _history_method(owner, name: str):
+    """Stands in for ``getattr``, by which mmengine's ``HistoryBuffer`` pickles its methods."""
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise pickle.UnpicklingError(f'GLOBAL getattr({owner!r}, {name!r})')
+    return getattr(owner, name)
 
 
 def load_weights(module: nn.Module, path: str | os.PathLike, prefix: str | None = None,

@@ -27,7 +27,8 @@ def named(key: str):
         raise DataError(f'{key}: {error.filename or error} cannot be read: '
                         f'{error.strerror or type(error).__name__}; check the path') from error
     except Exception as error:
-        raise ConfigError(f'{key} cannot be built: {type(error).__name__}: {error}') from error
+        words = ' '.join(str(error).split())
+        raise ConfigError(f'{key} cannot be built: {type(error).__name__}: {words}') from error
 
 
 def scoped(cfg: dict) -> dict:

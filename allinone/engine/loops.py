@@ -126,9 +126,6 @@ class _EvalLoop(BaseLoop):
         self.score = dict(score or {})
         self.evaluators: dict[str, Evaluator] = {}
         for task, loader in self.dataloader.loaders.items():
-            if task not in evaluator:
-                raise ConfigError(f'{self.stage}_evaluator has no {task}, which '
-                                  f'{self.stage}_dataloader has; add its metric')
             metrics = evaluator[task]
             metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
             with named(f'{self.stage}_evaluator.{task}'):

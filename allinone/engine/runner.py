@@ -3,11 +3,11 @@
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
-from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
 
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
 from .config_check import check_config
+from .dataloaders import named
 
 
 @RUNNERS.register_module()
@@ -26,13 +26,21 @@ class MultiDatasetRunner(Runner):
             ConfigError: As :func:`check_config`.
         """
         check_config(cfg)
-        for stage in ('train', 'val', 'test'):
-            loop = cfg.get(f'{stage}_cfg')
-            if loop is not None and 'type' not in loop:
-                raise ConfigError(f"{stage}_cfg has no type; use 'MultiTask{stage.title()}Loop'")
         return super().from_cfg(cfg)
 
     _testing = False
+
+    def build_optim_wrapper(self, optim_wrapper):
+        with named('optim_wrapper'):
+            return super().build_optim_wrapper(optim_wrapper)
+
+    def build_param_scheduler(self, scheduler):
+        with named('param_scheduler'):
+            return super().build_param_scheduler(scheduler)
+
+    def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
+        with named('default_hooks or custom_hooks'):
+            super().register_hooks(default_hooks, custom_hooks)
 
     def test(self) -> dict:
         """As in mmengine; a checkpoint that lacks weights of the tested tasks is refused."""

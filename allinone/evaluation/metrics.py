@@ -28,7 +28,7 @@ class DetectionMetric(CocoMetric):
                        for name in self.metric_items or STATS}
         annotated = {ann['category_id'] for ann in self._coco_api.dataset['annotations']}
         absent = [self._coco_api.cats[i]['name'] for i in self.cat_ids if i not in annotated]
-        _say_absent(absent, 'box')
+        _say_absent(absent, 'box', 'the means are over the other classes')
         return metrics
 
 
@@ -36,8 +36,8 @@ class DetectionMetric(CocoMetric):
 class SegmentationMetric(IoUMetric):
     """IoU metrics in percent, also of each class: ``IoU.road`` beside ``mIoU``, ``aAcc``, ``mAcc``.
 
-    A class with no pixel in annotations or predictions has no IoU: it is NaN, left out of the
-    mean, and named in the log.
+    A class with no pixel in the annotations is named in the log. Its IoU is 0 if it is predicted
+    anywhere, as in the stock metric; if not, it is NaN and left out of the mean.
 
     Args:
         **kwargs: As for ``mmseg.IoUMetric``.
@@ -52,11 +52,12 @@ class SegmentationMetric(IoUMetric):
         classes = self.dataset_meta['classes']
         metrics |= {f'IoU.{name}': float(np.round(value * 100, 2))
                     for name, value in zip(classes, per_class['IoU'])}
-        _say_absent([name for name, pixels in zip(classes, areas[3]) if pixels == 0], 'pixel')
+        _say_absent([name for name, pixels in zip(classes, areas[3]) if pixels == 0], 'pixel',
+                    'its IoU is 0 where it is predicted all the same, and left out otherwise')
         return {name: float(value) for name, value in metrics.items()}
 
 
-def _say_absent(classes: list[str], what: str) -> None:
+def _say_absent(classes: list[str], what: str, so: str) -> None:
     if classes:
-        print_log(f'No {what} of class {", ".join(classes)} in the annotations evaluated: '
-                  'the means are over the other classes', 'current')
+        print_log(f'No {what} of class {", ".join(classes)} in the annotations evaluated: {so}',
+                  'current')

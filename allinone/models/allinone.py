@@ -224,7 +224,7 @@ def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
     scope = scope or (cfg.type.split('.')[0] if '.' in cfg.get('type', '') else 'allinone')
     try:
         return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
-    except (TypeError, KeyError, AssertionError, RuntimeError) as error:
+    except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f'{key} cannot be built: {error}') from error
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
 
@@ -24,6 +25,8 @@ class SharedTrunk(nn.Module):
 
     def __init__(self, features: Sequence[int] | None = None):
         super().__init__()
+        if isinstance(features, int):
+            raise ConfigError(f'features is {features}; give a tuple, as in ({features},)')
         self.features = None if features is None else tuple(features)
         object.__setattr__(self, '_trunk', None)
         self._cached: tuple[Tensor, tuple[Tensor, ...]] | None = None

@@ -1,0 +1,60 @@
+"""From a scene to a picture and its labels."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .canvas import OVERSAMPLE, Canvas
+from .classes import IGNORE
+from .effects import expose
+from .scene import Scene, Thing
+
+MIN_VISIBLE, MIN_SIDE = 0.3, 6  # share of an object, pixels of its box; below, it is removed
+
+
+class Picture(NamedTuple):
+    """Painted scene: image (H, W, 3) uint8 RGB, class and instance maps (H, W), objects by id."""
+
+    image: np.ndarray
+    classes: np.ndarray
+    instances: np.ndarray
+    objects: dict[int, Thing]
+
+    def boxes(self) -> Iterator[tuple[Thing, tuple[int, int, int, int]]]:
+        """Objects with the box x, y, width, height in pixels of what is visible of each."""
+        for key, thing in self.objects.items():
+            yield thing, cv2.boundingRect((self.instances == key).astype(np.uint8))
+
+
+def paint(scene: Scene, rng: np.random.Generator, tidy: bool = True) -> Picture:
+    """Paint a scene as a picture; ``tidy`` without the objects that would be almost hidden."""
+    things = sorted(scene.things, key=lambda thing: -thing.depth)
+    middle = slice(OVERSAMPLE // 2, None, OVERSAMPLE)
+    while True:
+        canvas = Canvas(scene)
+        shown = {i: thing for i, thing in enumerate(things, 1) if thing.det is not None}
+        whole = [canvas.add(thing, i * (i in shown)) for i, thing in enumerate(things, 1)]
+        instances = canvas.instances[middle, middle]
+        hidden = {
+            i
+            for i in shown
+            if tidy and not well_visible(instances == i, whole[i - 1] / OVERSAMPLE**2)
+        }
+        if not hidden:
+            break
+        things = [thing for i, thing in enumerate(things, 1) if i not in hidden]
+    # A pixel that shows two classes has no true label.
+    low, high = (
+        change(canvas.classes, np.ones((3, 3)))[middle, middle]
+        for change in (cv2.erode, cv2.dilate)
+    )
+    labels = np.where(low == high, low, IGNORE).astype(np.uint8)
+    return Picture(expose(canvas.image, scene, rng), labels, instances, shown)
+
+
+def well_visible(mask: np.ndarray, whole: float) -> bool:
+    """Whether a mask (H, W) shows enough of an object of ``whole`` pixels to be labelled."""
+    _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return min(width, height) >= MIN_SIDE and np.count_nonzero(mask) >= MIN_VISIBLE * whole

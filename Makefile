@@ -8,7 +8,7 @@ demo: install
 	$(BIN)/python tools/demo.py
 
 test: install-tests lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install-tests
 	$(BIN)/ruff check .

@@ -13,8 +13,9 @@ def requirements(name: str) -> list[str]:
 
 setup(
     name='allinone',
-    version=re.search(r"__version__ = '(.+)'",
-                      (ROOT / 'allinone/__init__.py').read_text(encoding='utf-8')).group(1),
+    version=re.search(
+        r"__version__ = '(.+)'", (ROOT / 'allinone/__init__.py').read_text(encoding='utf-8')
+    ).group(1),
     description='Classification, detection and segmentation trained jointly on one backbone',
     packages=find_packages(include=['allinone', 'allinone.*']),
     python_requires='>=3.10,<3.13',

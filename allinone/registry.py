@@ -10,8 +10,13 @@ from mmengine.registry import Registry
 
 def _child(root: str, *locations: str) -> Registry:
     parent = getattr(mmengine_registry, root)
-    return Registry(parent.name, parent=parent, scope='allinone', locations=list(locations),
-                    build_func=parent.build_func)
+    return Registry(
+        parent.name,
+        parent=parent,
+        scope='allinone',
+        locations=list(locations),
+        build_func=parent.build_func,
+    )
 
 
 RUNNERS = _child('RUNNERS', 'allinone.engine')

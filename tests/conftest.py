@@ -20,6 +20,7 @@ def _few_threads():
 def toy_root(tmp_path_factory):
     """Folder that holds ``toy/`` with 16 training pictures a set; set as ALLINONE_DATA."""
     from allinone.datasets.toy_scenes import make_toy_data
+
     root = tmp_path_factory.mktemp('data')
     make_toy_data(root / 'toy', seed=0, pictures=16)
     os.environ['ALLINONE_DATA'] = str(root)
@@ -34,14 +35,22 @@ def toy_cfg(toy_root, tmp_path):
 
 def tiny(work_dir, **options):
     from allinone.apis.run import load_config
+
     cfg = load_config(str(TOY_CONFIG), work_dir=str(work_dir))
     for task, batch in dict(cls=8, det=2, seg=2).items():
         for stage in ('train', 'val', 'test'):
             loader = cfg[f'{stage}_dataloader'][task]
             loader.update(batch_size=batch, num_workers=0)
-    cfg.merge_from_dict({
-        'train_cfg.max_iters': 4, 'train_cfg.val_interval': 4, 'model.norm_interval': 2,
-        'default_hooks.logger.interval': 1, 'default_hooks.checkpoint.interval': 2, **options})
+    cfg.merge_from_dict(
+        {
+            'train_cfg.max_iters': 4,
+            'train_cfg.val_interval': 4,
+            'model.norm_interval': 2,
+            'default_hooks.logger.interval': 1,
+            'default_hooks.checkpoint.interval': 2,
+            **options,
+        }
+    )
     return cfg
 
 
@@ -55,6 +64,7 @@ def build_model(cfg):
     from mmengine.registry import DefaultScope
 
     from allinone.registry import MODELS
+
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('allinone'):
         model = MODELS.build(cfg.model)
@@ -66,6 +76,7 @@ def build_model(cfg):
 def trained(toy_root, tmp_path_factory):
     """A run of 4 steps with validation: ``(runner, config, work dir)``. Do not change it."""
     from allinone.registry import RUNNERS
+
     work_dir = tmp_path_factory.mktemp('trained')
     cfg = tiny(work_dir)
     runner = RUNNERS.build(cfg)

@@ -57,23 +57,36 @@ def write(cfg, path):
 @pytest.fixture
 def start(cfg, tmp_path, capsys):
     """Run the program on ``cfg``: its exit status and what it wrote to stdout and stderr."""
+
     def started():
-        status = run('train', argparse.Namespace(
-            config=write(cfg, tmp_path / 'config.py'), work_dir=None, resume=None, amp=False,
-            seed=None, cfg_options=None, launcher='none'))
+        status = run(
+            'train',
+            argparse.Namespace(
+                config=write(cfg, tmp_path / 'config.py'),
+                work_dir=None,
+                resume=None,
+                amp=False,
+                seed=None,
+                cfg_options=None,
+                launcher='none',
+            ),
+        )
         return status, *capsys.readouterr()
+
     return started
 
 
 @pytest.fixture
 def refused(start, tmp_path):
     """The one sentence with which the program refuses ``cfg``."""
+
     def sentence():
         status, _, error = start()
         assert status == 2
         assert error.startswith('error: ') and error.count('\n') == 1, error
         assert not list(tmp_path.rglob('*.pth'))
         return error.removeprefix('error: ').strip()
+
     return sentence
 
 
@@ -95,8 +108,9 @@ def only(cfg, *tasks, validate=False):
 def load(cfg, task, stage='train'):
     key = f'{stage}_dataloader'
     with DefaultScope.overwrite_default_scope('allinone'):
-        return build_loader(f'{key}.{task}', task, cfg[key][task], 0, NUM_CLASSES[task],
-                            stage == 'train', True)
+        return build_loader(
+            f'{key}.{task}', task, cfg[key][task], 0, NUM_CLASSES[task], stage == 'train', True
+        )
 
 
 def data_error(cfg, task, stage='train', kind=DataError):
@@ -124,12 +138,17 @@ def edit(path, change):
 # 1
 
 
-@pytest.mark.parametrize('task, missing', [
-    ('cls', 'cls/train.txt'), ('det', 'det/train.json'), ('seg', 'seg/images/train')])
+@pytest.mark.parametrize(
+    'task, missing',
+    [('cls', 'cls/train.txt'), ('det', 'det/train.json'), ('seg', 'seg/images/train')],
+)
 def test_a_missing_data_root_is_named(cfg, toy, task, missing):
     shutil.rmtree(toy)
-    assert re.search(rf'^train_dataloader.{task}.dataset: {toy / missing}\S* cannot be read: '
-                     'No such file or directory; check the path$', data_error(cfg, task))
+    assert re.search(
+        rf'^train_dataloader.{task}.dataset: {toy / missing}\S* cannot be read: '
+        'No such file or directory; check the path$',
+        data_error(cfg, task),
+    )
 
 
 def test_the_program_refuses_a_missing_data_root(toy, refused):
@@ -228,7 +247,8 @@ def test_a_label_map_of_another_size(cfg, toy):
 def test_a_picture_without_a_label_map(cfg, toy):
     (toy / 'seg/label/train/00003.png').unlink()
     assert f'1 of 16 files are missing in {toy}/seg/label/train: 00003.png' in data_error(
-        cfg, 'seg')
+        cfg, 'seg'
+    )
 
 
 def test_a_label_map_without_a_picture(cfg, toy):
@@ -250,10 +270,14 @@ def no_picture(path):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-@pytest.mark.parametrize('task, name, spoil, says', [
-    ('det', 'det/train/00005.jpg', cut, 'is truncated'),
-    ('seg', 'seg/images/train/00005.jpg', no_picture, 'is not a readable picture'),
-    ('cls', 'cls/train/00005.png', cut, 'is truncated')])
+@pytest.mark.parametrize(
+    'task, name, spoil, says',
+    [
+        ('det', 'det/train/00005.jpg', cut, 'is truncated'),
+        ('seg', 'seg/images/train/00005.jpg', no_picture, 'is not a readable picture'),
+        ('cls', 'cls/train/00005.png', cut, 'is truncated'),
+    ],
+)
 def test_a_broken_picture_met_in_training_is_named(cfg, toy, workers, task, name, spoil, says):
     spoil(toy / name)
     cfg.train_dataloader[task].update(num_workers=workers, batch_size=16)
@@ -281,8 +305,12 @@ def test_the_tool_stops_with_one_sentence_for_a_workers_broken_picture(cfg, toy,
     cut(toy / 'det/train/00005.jpg')
     cfg.train_dataloader.det.update(num_workers=1, batch_size=8)
     done = subprocess.run(
-        [sys.executable, 'tools/train.py', write(cfg, tmp_path / 'config.py')], cwd=ROOT,
-        env=dict(os.environ, OMP_NUM_THREADS='1'), capture_output=True, text=True)
+        [sys.executable, 'tools/train.py', write(cfg, tmp_path / 'config.py')],
+        cwd=ROOT,
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2, done.stderr
     assert 'Traceback' not in done.stdout + done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
@@ -341,6 +369,7 @@ def without(key):
         for name in path:
             cfg = cfg[name]
         cfg.pop(last)
+
     return change
 
 
@@ -351,35 +380,66 @@ def put(key, value):
 SEG = dict(batch_size=1)
 
 
-@pytest.mark.parametrize('change, says', [
-    (put('train_dataloader.depth', SEG),
-     "train_dataloader has ['depth'], which model.tasks does not have (['cls', 'det', 'seg'])"),
-    (put('val_dataloader.depth', SEG), "val_dataloader has ['depth'], which model.tasks does not"),
-    (put('val_evaluator.depth', SEG), "val_evaluator has ['depth'], which model.tasks does not"),
-    (without('train_dataloader.seg'), "model.tasks has ['seg'], but train_dataloader does not"),
-    (without('model.tasks.seg'), "train_dataloader has ['seg'], which model.tasks does not have"),
-    (without('val_evaluator.seg'), "val_dataloader has ['seg'], but val_evaluator does not"),
-    (without('val_dataloader.seg'), "val_evaluator has ['seg'], but val_dataloader does not"),
-    (without('val_evaluator'), 'the config has val_dataloader, val_cfg but not val_evaluator'),
-    (put('train_dataloader.cls', 8), 'train_dataloader.cls is 8; give the config of a dataloader'),
-    (put('balncer', dict(type='FixedWeights')), "has 'balncer'; do you mean 'model.balancer'?"),
-    (put('balancer', dict(type='FixedWeights')),
-     "has 'balancer' at the top, where nothing reads it; move it to model.balancer"),
-    (put('train_datalaoder', {}), "has 'train_datalaoder'; do you mean 'train_dataloader'?"),
-    (put('train_cfg.max_iter', 5), "train_cfg has no key 'max_iter'; do you mean 'max_iters'?"),
-    (put('train_cfg.val_intervall', 5), "train_cfg has no key 'val_intervall'; do you mean 'val_"),
-    (put('val_cfg.scores', {}), "val_cfg has no key 'scores'; do you mean 'score'?"),
-    (put('train_cfg.type', 'MultiTaskLoop'), "train_cfg.type is 'MultiTaskLoop'"),
-    (without('train_cfg.type'), "train_cfg has no type; use 'MultiTaskTrainLoop'"),
-    (put('train_dataloader.det.batchsize', 4),
-     "train_dataloader.det has no key 'batchsize'; do you mean 'batch_size'?"),
-    (put('val_dataloader.det.zzz', 4), "val_dataloader.det has no key 'zzz'; its keys are ['bat"),
-    (put('train_cfg.schedule.type', 'RoundRobbin'),
-     "train_cfg.schedule.type is 'RoundRobbin'; the schedules are ['"),
-    (put('train_cfg.schedule', dict(_delete_=True, kind='EveryTask')),
-     'train_cfg.schedule.type is None'),
-    (put('model.tasks', None), 'model.tasks is None; give {name: model config}'),
-])
+@pytest.mark.parametrize(
+    'change, says',
+    [
+        (
+            put('train_dataloader.depth', SEG),
+            "train_dataloader has ['depth'], which model.tasks does not have (['cls', 'det', 'seg'])",
+        ),
+        (
+            put('val_dataloader.depth', SEG),
+            "val_dataloader has ['depth'], which model.tasks does not",
+        ),
+        (
+            put('val_evaluator.depth', SEG),
+            "val_evaluator has ['depth'], which model.tasks does not",
+        ),
+        (without('train_dataloader.seg'), "model.tasks has ['seg'], but train_dataloader does not"),
+        (
+            without('model.tasks.seg'),
+            "train_dataloader has ['seg'], which model.tasks does not have",
+        ),
+        (without('val_evaluator.seg'), "val_dataloader has ['seg'], but val_evaluator does not"),
+        (without('val_dataloader.seg'), "val_evaluator has ['seg'], but val_dataloader does not"),
+        (without('val_evaluator'), 'the config has val_dataloader, val_cfg but not val_evaluator'),
+        (
+            put('train_dataloader.cls', 8),
+            'train_dataloader.cls is 8; give the config of a dataloader',
+        ),
+        (put('balncer', dict(type='FixedWeights')), "has 'balncer'; do you mean 'model.balancer'?"),
+        (
+            put('balancer', dict(type='FixedWeights')),
+            "has 'balancer' at the top, where nothing reads it; move it to model.balancer",
+        ),
+        (put('train_datalaoder', {}), "has 'train_datalaoder'; do you mean 'train_dataloader'?"),
+        (put('train_cfg.max_iter', 5), "train_cfg has no key 'max_iter'; do you mean 'max_iters'?"),
+        (
+            put('train_cfg.val_intervall', 5),
+            "train_cfg has no key 'val_intervall'; do you mean 'val_",
+        ),
+        (put('val_cfg.scores', {}), "val_cfg has no key 'scores'; do you mean 'score'?"),
+        (put('train_cfg.type', 'MultiTaskLoop'), "train_cfg.type is 'MultiTaskLoop'"),
+        (without('train_cfg.type'), "train_cfg has no type; use 'MultiTaskTrainLoop'"),
+        (
+            put('train_dataloader.det.batchsize', 4),
+            "train_dataloader.det has no key 'batchsize'; do you mean 'batch_size'?",
+        ),
+        (
+            put('val_dataloader.det.zzz', 4),
+            "val_dataloader.det has no key 'zzz'; its keys are ['bat",
+        ),
+        (
+            put('train_cfg.schedule.type', 'RoundRobbin'),
+            "train_cfg.schedule.type is 'RoundRobbin'; the schedules are ['",
+        ),
+        (
+            put('train_cfg.schedule', dict(_delete_=True, kind='EveryTask')),
+            'train_cfg.schedule.type is None',
+        ),
+        (put('model.tasks', None), 'model.tasks is None; give {name: model config}'),
+    ],
+)
 def test_the_program_refuses_keys_and_tasks_that_do_not_agree(cfg, refused, tmp_path, change, says):
     change(cfg)
     assert says in refused()
@@ -393,6 +453,7 @@ def test_known_schedules_are_listed(cfg, refused):
 
 def test_a_configs_own_variables_are_legal(cfg):
     from allinone.engine.config_check import check_config
+
     cfg.model.balancer = cfg.balancer = dict(type='FixedWeights')
     cfg.max_iters = cfg.classes = cfg.img_size = 4
     check_config(cfg)
@@ -404,18 +465,27 @@ def test_the_program_refuses_a_misspelt_key_of_the_model(cfg, refused):
     assert "model has no key ['balncer']; its keys are" in text and "'balancer'" in text
 
 
-@pytest.mark.parametrize('change, says', [
-    (put('model.balancer', dict(type='FixdWeights')),
-     r"^model.balancer.type is 'FixdWeights'; the methods are \[.*'FixedWeights'"),
-    (put('model.balancer', dict(type='FixedWeights', weight=[1, 1, 1])),
-     "^model.balancer cannot be built: .*'weight'"),
-    (put('model.tasks.cls.haed', {}), "^model.tasks.cls cannot be built: .*'haed'"),
-    (put('model.tasks.det.bbox_head.stacked_conv', 1), "^model.tasks.det .*'stacked_conv'"),
-    (put('model.tasks.cls.head.type', 'LinearHead'), '^model.tasks.cls .*LinearHead is not in'),
-    (put('model.backbone.widen', 1), "^model.backbone cannot be built: .*'widen'"),
-    (put('model.tasks.cls.type', 'ImageClassifier'),
-     "^model.tasks.cls.type is 'ImageClassifier'; name the library"),
-])
+@pytest.mark.parametrize(
+    'change, says',
+    [
+        (
+            put('model.balancer', dict(type='FixdWeights')),
+            r"^model.balancer.type is 'FixdWeights'; the methods are \[.*'FixedWeights'",
+        ),
+        (
+            put('model.balancer', dict(type='FixedWeights', weight=[1, 1, 1])),
+            "^model.balancer cannot be built: .*'weight'",
+        ),
+        (put('model.tasks.cls.haed', {}), "^model.tasks.cls cannot be built: .*'haed'"),
+        (put('model.tasks.det.bbox_head.stacked_conv', 1), "^model.tasks.det .*'stacked_conv'"),
+        (put('model.tasks.cls.head.type', 'LinearHead'), '^model.tasks.cls .*LinearHead is not in'),
+        (put('model.backbone.widen', 1), "^model.backbone cannot be built: .*'widen'"),
+        (
+            put('model.tasks.cls.type', 'ImageClassifier'),
+            "^model.tasks.cls.type is 'ImageClassifier'; name the library",
+        ),
+    ],
+)
 def test_misspelt_parts_of_the_model_are_named(cfg, change, says):
     change(cfg)
     assert re.search(says, model_error(cfg))
@@ -423,12 +493,14 @@ def test_misspelt_parts_of_the_model_are_named(cfg, change, says):
 
 def test_parts_of_the_data_set_are_named(cfg):
     cfg.train_dataloader.cls.dataset.ann_fil = 'train.txt'
-    assert "train_dataloader.cls.dataset cannot be built: TypeError: " in data_error(
-        cfg, 'cls', kind=ConfigError)
+    assert 'train_dataloader.cls.dataset cannot be built: TypeError: ' in data_error(
+        cfg, 'cls', kind=ConfigError
+    )
     cfg.train_dataloader.seg.dataset.type = 'mmseg.BaseSegDatset'
     assert 'mmseg.BaseSegDatset is not in the' in data_error(cfg, 'seg', kind=ConfigError)
     cfg.train_dataloader.seg.dataset = dict(
-        type='mmseg.BaseSegDataset', pipeline=[dict(type='LoadImagFromFile')])
+        type='mmseg.BaseSegDataset', pipeline=[dict(type='LoadImagFromFile')]
+    )
     assert 'LoadImagFromFile is not in the' in data_error(cfg, 'seg', kind=ConfigError)
     del cfg.train_dataloader.det['dataset']
     assert 'train_dataloader.det.dataset is None' in data_error(cfg, 'det', kind=ConfigError)
@@ -441,9 +513,12 @@ def test_a_score_of_a_task_without_evaluator_is_found_before_training(cfg, refus
 
 
 def test_a_score_of_an_unknown_metric_is_named():
-    with pytest.raises(ConfigError, match=r"^val_cfg.score names \['cls/top2'\], but the "
-                                          r"evaluators gave \['cls/top1'\]$"):
-        combined_score({'cls/top1': 3.}, {'cls/top2': 1}, 'val_cfg.score')
+    with pytest.raises(
+        ConfigError,
+        match=r"^val_cfg.score names \['cls/top2'\], but the "
+        r"evaluators gave \['cls/top1'\]$",
+    ):
+        combined_score({'cls/top1': 3.0}, {'cls/top2': 1}, 'val_cfg.score')
 
 
 # 9 and 10
@@ -454,34 +529,57 @@ def test_features_out_of_range(cfg, features):
     cfg.model.tasks.cls.features = features
     assert re.search(
         rf'^model.tasks.cls.features is {re.escape(str(features))}, but {features[-1]} is out of '
-        r'range: model.backbone gives \d maps \(0: 16 channels at stride 4, ', model_error(cfg))
+        r'range: model.backbone gives \d maps \(0: 16 channels at stride 4, ',
+        model_error(cfg),
+    )
 
 
-@pytest.mark.parametrize('change, says', [
-    (put('model.tasks.det.neck.in_channels', [16, 64, 160]),
-     'model.tasks.det.neck has in_channels=[16, 64, 160] and does not fit the maps it gets from '
-     'the trunk (0: 16 channels at stride 8, 1: 48 channels at stride 16, 2: 160 channels'),
-    (put('model.tasks.det.neck.in_channels', [16, 48]),
-     'model.tasks.det.neck has in_channels=[16, 48] and does not fit'),
-    (put('model.tasks.det.bbox_head.in_channels', 32),
-     'model.tasks.det.bbox_head has in_channels=32 and does not fit the maps it gets from its '
-     'neck (0: 48 channels at stride 8'),
-    (put('model.tasks.cls.head.in_channels', 128),
-     'model.tasks.cls.head has in_channels=128 and does not fit the maps it gets from its neck '
-     '(0: shape (1, '),
-    (put('model.tasks.seg.decode_head.in_channels', [16, 16, 48, 96]),
-     'model.tasks.seg.decode_head has in_channels=[16, 16, 48, 96] and does not fit the maps it '
-     'gets from the trunk'),
-    (put('model.tasks.seg.auxiliary_head', dict(
-        type='FCNHead', in_channels=64, in_index=2, channels=8, num_classes=7)),
-     'model.tasks.seg.auxiliary_head has in_channels=64'),
-    (put('model.tasks.det.bbox_head.strides', [4, 8, 16]),
-     'model.tasks.det: its head expects maps at strides [4, 8, 16], but its neck gives strides '
-     '[8, 16, 32]'),
-    (put('model.tasks.det.neck.num_outs', 4),
-     'model.tasks.det: its head expects maps at strides [8, 16, 32], but its neck gives strides '
-     '[8, 16, 32, 64]'),
-])
+@pytest.mark.parametrize(
+    'change, says',
+    [
+        (
+            put('model.tasks.det.neck.in_channels', [16, 64, 160]),
+            'model.tasks.det.neck has in_channels=[16, 64, 160] and does not fit the maps it gets from '
+            'the trunk (0: 16 channels at stride 8, 1: 48 channels at stride 16, 2: 160 channels',
+        ),
+        (
+            put('model.tasks.det.neck.in_channels', [16, 48]),
+            'model.tasks.det.neck has in_channels=[16, 48] and does not fit',
+        ),
+        (
+            put('model.tasks.det.bbox_head.in_channels', 32),
+            'model.tasks.det.bbox_head has in_channels=32 and does not fit the maps it gets from its '
+            'neck (0: 48 channels at stride 8',
+        ),
+        (
+            put('model.tasks.cls.head.in_channels', 128),
+            'model.tasks.cls.head has in_channels=128 and does not fit the maps it gets from its neck '
+            '(0: shape (1, ',
+        ),
+        (
+            put('model.tasks.seg.decode_head.in_channels', [16, 16, 48, 96]),
+            'model.tasks.seg.decode_head has in_channels=[16, 16, 48, 96] and does not fit the maps it '
+            'gets from the trunk',
+        ),
+        (
+            put(
+                'model.tasks.seg.auxiliary_head',
+                dict(type='FCNHead', in_channels=64, in_index=2, channels=8, num_classes=7),
+            ),
+            'model.tasks.seg.auxiliary_head has in_channels=64',
+        ),
+        (
+            put('model.tasks.det.bbox_head.strides', [4, 8, 16]),
+            'model.tasks.det: its head expects maps at strides [4, 8, 16], but its neck gives strides '
+            '[8, 16, 32]',
+        ),
+        (
+            put('model.tasks.det.neck.num_outs', 4),
+            'model.tasks.det: its head expects maps at strides [8, 16, 32], but its neck gives strides '
+            '[8, 16, 32, 64]',
+        ),
+    ],
+)
 def test_channels_and_strides_that_do_not_fit_the_trunk(cfg, change, says):
     change(cfg)
     assert says in model_error(cfg)
@@ -511,10 +609,15 @@ def test_pictures_without_any_box_are_trained_on(cfg, toy):
 
 def test_a_class_absent_from_validation_is_said_and_left_out_of_the_mean(cfg, toy, start, tmp_path):
     val = toy / 'cls/val.txt'
-    val.write_text(''.join(line for line in val.read_text().splitlines(True)
-                           if line.split()[1] != '4'))
-    edit(toy / 'det/val.json', lambda content: content.update(annotations=[
-        box for box in content['annotations'] if box['category_id'] != 3]))
+    val.write_text(
+        ''.join(line for line in val.read_text().splitlines(True) if line.split()[1] != '4')
+    )
+    edit(
+        toy / 'det/val.json',
+        lambda content: content.update(
+            annotations=[box for box in content['annotations'] if box['category_id'] != 3]
+        ),
+    )
     for path in (toy / 'seg/label/val').iterdir():
         pixels = np.asarray(Image.open(path))
         Image.fromarray(np.where(pixels == 4, 255, pixels).astype(np.uint8)).save(path)
@@ -525,7 +628,7 @@ def test_a_class_absent_from_validation_is_said_and_left_out_of_the_mean(cfg, to
     assert f'{toy}/det/val.json has no sample of class sign' in out
     assert 'No box of class sign in the annotations evaluated' in out
     assert 'No pixel of class tree in the annotations evaluated' in out
-    scalars, = (tmp_path / 'work').glob('*/vis_data/scalars.json')
+    (scalars,) = (tmp_path / 'work').glob('*/vis_data/scalars.json')
     metrics = json.loads(scalars.read_text().splitlines()[-1])
     for name in ('cls/top1', 'det/bbox_mAP', 'det/bbox_mAP_50', 'seg/mIoU', 'seg/mAcc', 'score'):
         assert np.isfinite(metrics[name]), name

@@ -14,24 +14,35 @@ STEPS = 60
 def learnt(tmp_path_factory, monkeypatch_module):
     """Metrics before and after, and the logged losses, of 60 steps on 64 scenes a task."""
     from allinone.datasets.toy_scenes import make_toy_data
+
     root, work_dir = tmp_path_factory.mktemp('scenes'), tmp_path_factory.mktemp('learning')
     make_toy_data(root / 'toy', seed=1, pictures=64)
     monkeypatch_module.setenv('ALLINONE_DATA', str(root))
-    cfg = tiny(work_dir, **{
-        'train_cfg.max_iters': STEPS, 'train_cfg.val_interval': STEPS,
-        'default_hooks.checkpoint.interval': STEPS, 'model.norm_interval': 0})
+    cfg = tiny(
+        work_dir,
+        **{
+            'train_cfg.max_iters': STEPS,
+            'train_cfg.val_interval': STEPS,
+            'default_hooks.checkpoint.interval': STEPS,
+            'model.norm_interval': 0,
+        },
+    )
     for task, batch in dict(cls=16, det=4, seg=4).items():
         cfg.train_dataloader[task].batch_size = batch
-    cfg.param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=10),
-                           dict(type='CosineAnnealingLR', by_epoch=False, begin=10, end=STEPS,
-                                T_max=STEPS - 10)]
+    cfg.param_scheduler = [
+        dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=10),
+        dict(type='CosineAnnealingLR', by_epoch=False, begin=10, end=STEPS, T_max=STEPS - 10),
+    ]
     runner = RUNNERS.build(cfg)
     runner.model.init_weights()
     before = runner.test()
     runner._testing = False
     runner.train()
-    lines = [json.loads(line) for file in work_dir.glob('*/vis_data/scalars.json')
-             for line in file.read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for file in work_dir.glob('*/vis_data/scalars.json')
+        for line in file.read_text().splitlines()
+    ]
     after = [line for line in lines if 'score' in line][-1]
     return before, after, [line for line in lines if 'lr' in line]
 
@@ -44,12 +55,17 @@ def monkeypatch_module():
 
 def test_metrics(learnt):
     before, after, _ = learnt
-    print({k: (before[k], after[k]) for k in ('cls/top1','det/bbox_mAP_50','det/bbox_mAP','seg/mIoU')})
+    print(
+        {
+            k: (before[k], after[k])
+            for k in ('cls/top1', 'det/bbox_mAP_50', 'det/bbox_mAP', 'seg/mIoU')
+        }
+    )
 
 
 @pytest.mark.parametrize('task', ['cls', 'det', 'seg'])
 def test_every_loss_falls(learnt, task):
     _, _, log = learnt
     losses = [line[f'{task}/loss'] for line in log]
-    print(sum(losses[:5]) / 5,  sum(losses[-5:]) / 5)
+    print(sum(losses[:5]) / 5, sum(losses[-5:]) / 5)
     assert sum(losses[-5:]) / 5 < 0.8 * sum(losses[:5]) / 5

@@ -21,15 +21,28 @@ TASKS = ('cls', 'det', 'seg')
 
 
 def arguments(config, **given):
-    defaults = dict(config=str(config), work_dir=None, cfg_options=None, launcher='none',
-                    local_rank=0, seed=None, amp=False, resume=None, tasks=None, out=None,
-                    show_dir=None)
+    defaults = dict(
+        config=str(config),
+        work_dir=None,
+        cfg_options=None,
+        launcher='none',
+        local_rank=0,
+        seed=None,
+        amp=False,
+        resume=None,
+        tasks=None,
+        out=None,
+        show_dir=None,
+    )
     return argparse.Namespace(**(defaults | given))
 
 
 def last_validation(work_dir):
-    lines = [json.loads(line) for file in work_dir.glob('*/vis_data/scalars.json')
-             for line in file.read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for file in work_dir.glob('*/vis_data/scalars.json')
+        for line in file.read_text().splitlines()
+    ]
     return [line for line in lines if 'score' in line][-1]
 
 
@@ -39,8 +52,16 @@ def test_a_run_trains_validates_and_saves(trained):
     assert (work_dir / 'iter_4.pth').is_file()
     assert list(work_dir.glob('best_score_iter_*.pth'))
     metrics = last_validation(work_dir)
-    for name in ('cls/top1', 'cls/top5', 'det/bbox_mAP', 'det/bbox_mAP_50', 'seg/mIoU',
-                 'seg/aAcc', 'seg/mAcc', 'seg/IoU.road'):
+    for name in (
+        'cls/top1',
+        'cls/top5',
+        'det/bbox_mAP',
+        'det/bbox_mAP_50',
+        'seg/mIoU',
+        'seg/aAcc',
+        'seg/mAcc',
+        'seg/IoU.road',
+    ):
         assert name in metrics
     expected = (metrics['cls/top1'] + 100 * metrics['det/bbox_mAP_50'] + metrics['seg/mIoU']) / 3
     assert metrics['score'] == pytest.approx(expected)
@@ -48,8 +69,11 @@ def test_a_run_trains_validates_and_saves(trained):
 
 def test_the_log_has_every_tasks_figures(trained):
     _, _, work_dir = trained
-    lines = [json.loads(line) for file in work_dir.glob('*/vis_data/scalars.json')
-             for line in file.read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for file in work_dir.glob('*/vis_data/scalars.json')
+        for line in file.read_text().splitlines()
+    ]
     first = next(line for line in lines if 'lr' in line)
     for task, size in dict(cls=8, det=2, seg=2).items():
         for name in ('loss', 'weight', 'grad_norm', 'data_time'):
@@ -63,8 +87,15 @@ def test_testing_the_checkpoint_gives_the_last_validation_exactly(trained, tmp_p
     _, cfg, work_dir = trained
     cfg.dump(str(tmp_path / 'config.py'))
     out = tmp_path / 'metrics.json'
-    status = run('test', arguments(tmp_path / 'config.py', checkpoint=str(work_dir / 'iter_4.pth'),
-                                   out=str(out), work_dir=str(tmp_path / 'test')))
+    status = run(
+        'test',
+        arguments(
+            tmp_path / 'config.py',
+            checkpoint=str(work_dir / 'iter_4.pth'),
+            out=str(out),
+            work_dir=str(tmp_path / 'test'),
+        ),
+    )
     assert status == 0
     found, expected = json.loads(out.read_text()), last_validation(work_dir)
     assert {name: expected[name] for name in found} == found
@@ -75,8 +106,9 @@ def test_testing_some_tasks(trained, tmp_path):
     _, cfg, work_dir = trained
     cfg.dump(str(tmp_path / 'config.py'))
     out = tmp_path / 'metrics.json'
-    given = dict(checkpoint=str(work_dir / 'iter_4.pth'), out=str(out),
-                 work_dir=str(tmp_path / 'test'))
+    given = dict(
+        checkpoint=str(work_dir / 'iter_4.pth'), out=str(out), work_dir=str(tmp_path / 'test')
+    )
     assert run('test', arguments(tmp_path / 'config.py', tasks=['cls'], **given)) == 0
     found = json.loads(out.read_text())
     assert set(name.split('/')[0] for name in found) == {'cls'}
@@ -117,16 +149,21 @@ def test_stock_hooks_keep_working(toy_cfg):
     """EMA, accumulation, per-parameter settings and global clipping together."""
     toy_cfg.custom_hooks = [dict(type='EMAHook', momentum=0.5)]
     toy_cfg.optim_wrapper.update(
-        accumulative_counts=2, clip_grad=dict(max_norm=1.0),
-        paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
+        accumulative_counts=2,
+        clip_grad=dict(max_norm=1.0),
+        paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
+    )
     runner = RUNNERS.build(toy_cfg)
     runner.train()
     rates = {group['lr'] for group in runner.optim_wrapper.param_groups}
     assert len(rates) == 2
     checkpoint = read_checkpoint(f'{toy_cfg.work_dir}/iter_4.pth')
     ema, plain = checkpoint['state_dict'], checkpoint['ema_state_dict']
-    changed = [name for name in ema if f'module.{name}' in plain
-               and not torch.equal(ema[name], plain[f'module.{name}'])]
+    changed = [
+        name
+        for name in ema
+        if f'module.{name}' in plain and not torch.equal(ema[name], plain[f'module.{name}'])
+    ]
     assert any(name.startswith('backbone.') for name in changed)
     assert any(name.startswith('tasks.det.') for name in changed)
 
@@ -137,8 +174,9 @@ def test_a_fourth_task_is_a_child_config(toy_root, tmp_path):
     assert len(lines) <= 15
     cfg = load_config(str(path), work_dir=str(tmp_path))
     tiny_options = tiny(tmp_path)
-    cfg.merge_from_dict(dict(train_cfg=tiny_options.train_cfg,
-                             default_hooks=tiny_options.default_hooks))
+    cfg.merge_from_dict(
+        dict(train_cfg=tiny_options.train_cfg, default_hooks=tiny_options.default_hooks)
+    )
     for loader in (*cfg.train_dataloader.values(), *cfg.val_dataloader.values()):
         loader.update(batch_size=2, num_workers=0)
     RUNNERS.build(cfg).train()
@@ -162,11 +200,15 @@ def test_stock_coco_and_ade20k_sets(toy_root, tmp_path):
         loader = cfg[f'{stage}_dataloader'].seg
         split = 'training' if stage == 'train' else 'validation'
         loader.dataset = dict(
-            type='mmseg.ADE20KDataset', data_root=str(tmp_path / 'ade'),
+            type='mmseg.ADE20KDataset',
+            data_root=str(tmp_path / 'ade'),
             data_prefix=dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}'),
-            pipeline=[dict(type='LoadImageFromFile'),
-                      dict(type='LoadAnnotations', reduce_zero_label=True),
-                      dict(type='PackSegInputs')])
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations', reduce_zero_label=True),
+                dict(type='PackSegInputs'),
+            ],
+        )
         metainfo = cfg[f'{stage}_dataloader'].det.dataset.metainfo
     cfg.model.tasks.seg.decode_head.num_classes = 150
     for stage in ('val', 'test'):
@@ -192,11 +234,18 @@ def test_heads_of_every_library_fit(toy_cfg):
     det.roi_head.bbox_roi_extractor.out_channels = 32
     det.roi_head.bbox_head.update(in_channels=32, fc_out_channels=32, num_classes=3)
     toy_cfg.model.tasks.seg.decode_head = dict(
-        type='SegformerHead', in_channels=[16, 16, 48, 160], in_index=[0, 1, 2, 3], channels=16,
-        num_classes=7, align_corners=False, norm_cfg=dict(type='GN', num_groups=2),
-        loss_decode=dict(type='CrossEntropyLoss'))
+        type='SegformerHead',
+        in_channels=[16, 16, 48, 160],
+        in_index=[0, 1, 2, 3],
+        channels=16,
+        num_classes=7,
+        align_corners=False,
+        norm_cfg=dict(type='GN', num_groups=2),
+        loss_decode=dict(type='CrossEntropyLoss'),
+    )
     toy_cfg.model.tasks.cls.head = dict(
-        type='StackedLinearClsHead', num_classes=8, in_channels=1280, mid_channels=[16])
+        type='StackedLinearClsHead', num_classes=8, in_channels=48, mid_channels=[16]
+    )
     model = build_model(toy_cfg).eval()
     predictions = model.predict([torch.zeros(3, 64, 96, dtype=torch.uint8)])
     assert list(predictions) == list(TASKS)
@@ -206,7 +255,11 @@ def test_heads_of_every_library_fit(toy_cfg):
 @pytest.mark.parametrize('tool', ['train', 'test', 'infer', 'make_toy_data'])
 def test_help_answers_at_once(tool):
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, str(ROOT / f'tools/{tool}.py'), '--help'],
-                          capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / f'tools/{tool}.py'), '--help'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0 and 'usage' in done.stdout
     assert time.perf_counter() - start < 2

@@ -17,6 +17,7 @@ def parse_args():
 
 def main(args) -> int:
     from allinone.apis.class_weights import print_class_weights
+
     return print_class_weights(args.config, args.task)
 
 

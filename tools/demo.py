@@ -14,6 +14,7 @@ def parse_args():
 
 def main(args) -> int:
     from allinone.apis.demo import run_demo
+
     return run_demo(args)
 
 

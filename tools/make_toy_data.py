@@ -18,9 +18,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', default='data/toy', help='folder to make (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='seed of all pictures, 0 or more')
-    parser.add_argument('--pictures', type=positive, metavar='N',
-                        help='pictures in each train split, with N/4 (8 at least) for val; '
-                        'default: 640 for cls, 240 for det, 160 for seg and signs')
+    parser.add_argument(
+        '--pictures',
+        type=positive,
+        metavar='N',
+        help='pictures in each train split, with N/4 (8 at least) for val; '
+        'default: 640 for cls, 240 for det, 160 for seg and signs',
+    )
     return parser.parse_args(argv)
 
 
@@ -30,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     # After parsing, so that --help answers at once; the checkout need not be installed.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from allinone.datasets.toy_scenes import make_toy_data
+
     try:
         out = make_toy_data(args.out, args.seed, args.pictures, progress=True)
     except (OSError, ValueError) as error:

@@ -11,12 +11,14 @@ def parse_args():
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
     parser.add_argument('--out', help='write the metrics to this JSON file')
     parser.add_argument('--show-dir', help='draw every tested picture into this folder')
-    parser.add_argument('--work-dir', help='where the log goes '
-                        '(default: work_dirs/NAME_OF_CONFIG)')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE',
-                        help='change config keys')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-                        help='what started the processes of a distributed run')
+    parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run',
+    )
     parser.add_argument('--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -24,6 +26,7 @@ def parse_args():
 def main(args) -> int:
     # The libraries take seconds to import; --help does not wait for them.
     from allinone.apis.run import run
+
     return run('test', args)
 
 

@@ -7,16 +7,30 @@ import sys
 def parse_args():
     parser = argparse.ArgumentParser(description='Train a joint model on all its data sets.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go '
-                        '(default: work_dirs/NAME_OF_CONFIG)')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT',
-                        help='go on from CKPT, or from the newest checkpoint of the work dir')
+    parser.add_argument(
+        '--work-dir', help='where logs and checkpoints go (default: work_dirs/NAME_OF_CONFIG)'
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
+        help='go on from CKPT, or from the newest checkpoint of the work dir',
+    )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA)')
     parser.add_argument('--seed', type=int, help='seed of everything random')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE',
-                        help='change config keys, e.g. train_cfg.max_iters=100')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-                        help='what started the processes of a distributed run')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='change config keys, e.g. train_cfg.max_iters=100',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run',
+    )
     parser.add_argument('--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -24,6 +38,7 @@ def parse_args():
 def main(args) -> int:
     # The libraries take seconds to import; --help does not wait for them.
     from allinone.apis.run import run
+
     return run('train', args)
 
 

@@ -51,16 +51,30 @@ def measure_step(cfg, rounds: int) -> dict:
     with DefaultScope.overwrite_default_scope('allinone'):
         cfg.model.norm_interval = 0
         joint = MODELS.build(cfg.model)
-        models = {'joint': joint} | {task: stock_model(joint, cfg.model, task)
-                                     for task in joint.tasks}
-        wrappers = {name: build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
-                    for name, model in models.items()}
+        models = {'joint': joint} | {
+            task: stock_model(joint, cfg.model, task) for task in joint.tasks
+        }
+        wrappers = {
+            name: build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
+            for name, model in models.items()
+        }
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     for model in models.values():
         model.to(device).train()
-    loaders = {task: iter(build_loader(
-        f'train_dataloader.{task}', task, dict(cfg.train_dataloader[task], num_workers=0), 0,
-        None, True, False)) for task in joint.tasks}
+    loaders = {
+        task: iter(
+            build_loader(
+                f'train_dataloader.{task}',
+                task,
+                dict(cfg.train_dataloader[task], num_workers=0),
+                0,
+                None,
+                True,
+                False,
+            )
+        )
+        for task in joint.tasks
+    }
     times = {name: [] for name in models}
     for _ in range(rounds + 1):
         batches = {task: next(loader) for task, loader in loaders.items()}
@@ -68,16 +82,23 @@ def measure_step(cfg, rounds: int) -> dict:
             data = copy.deepcopy(batches if name == 'joint' else batches[name])
             times[name].append(_timed(model, data, wrappers[name]))
     seconds = {name: statistics.median(values[1:]) for name, values in times.items()}
-    parameters = {name: sum(param.numel() for param in model.parameters())
-                  for name, model in models.items()}
+    parameters = {
+        name: sum(param.numel() for param in model.parameters()) for name, model in models.items()
+    }
     # A ratio a round: noise of the machine falls on both sides of it.
-    ratios = [times['joint'][i] / sum(times[task][i] for task in joint.tasks)
-              for i in range(1, rounds + 1)]
+    ratios = [
+        times['joint'][i] / sum(times[task][i] for task in joint.tasks)
+        for i in range(1, rounds + 1)
+    ]
     joint_s, joint_parameters = seconds.pop('joint'), parameters.pop('joint')
     return dict(
-        joint_s=joint_s, stock_s=seconds, time_ratio=statistics.median(ratios),
-        joint_parameters=joint_parameters, stock_parameters=parameters,
-        parameter_ratio=joint_parameters / sum(parameters.values()))
+        joint_s=joint_s,
+        stock_s=seconds,
+        time_ratio=statistics.median(ratios),
+        joint_parameters=joint_parameters,
+        stock_parameters=parameters,
+        parameter_ratio=joint_parameters / sum(parameters.values()),
+    )
 
 
 def _timed(model, data, wrapper) -> float:
@@ -99,10 +120,13 @@ def run_benchmark(args) -> int:
         return 2
     for name, value in found['stock_s'].items():
         print(f'stock {name:<12} {value:8.3f} s  {found["stock_parameters"][name]:>12,} parameters')
-    print(f'sum of stock      {sum(found["stock_s"].values()):8.3f} s  '
-          f'{sum(found["stock_parameters"].values()):>12,} parameters')
-    print(f'joint             {found["joint_s"]:8.3f} s  '
-          f'{found["joint_parameters"]:>12,} parameters')
+    print(
+        f'sum of stock      {sum(found["stock_s"].values()):8.3f} s  '
+        f'{sum(found["stock_parameters"].values()):>12,} parameters'
+    )
+    print(
+        f'joint             {found["joint_s"]:8.3f} s  {found["joint_parameters"]:>12,} parameters'
+    )
     print(f'joint / sum       {found["time_ratio"]:8.3f}    {found["parameter_ratio"]:>12.3f}')
     if args.out:
         write_json(args.out, found)

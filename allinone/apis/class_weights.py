@@ -32,8 +32,7 @@ def count_pixels(infos: list[dict], num_classes: int) -> np.ndarray:
             labels = np.asarray(label_map).astype(np.int64)
         if info.get('reduce_zero_label'):
             labels = labels - 1
-        counts += np.bincount(labels[(labels >= 0) & (labels < num_classes)],
-                              minlength=num_classes)
+        counts += np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)
     return counts
 
 
@@ -42,8 +41,9 @@ def print_class_weights(config: str, task: str) -> int:
     try:
         cfg = load_config(config)
         if task not in cfg.train_dataloader:
-            raise ConfigError(f'{task} is not in train_dataloader, which has '
-                              f'{list(cfg.train_dataloader)}')
+            raise ConfigError(
+                f'{task} is not in train_dataloader, which has {list(cfg.train_dataloader)}'
+            )
         with named(f'train_dataloader.{task}.dataset'):
             dataset = DATASETS.build(scoped(cfg.train_dataloader[task].dataset))
             infos = [dataset.get_data_info(index) for index in range(len(dataset))]

@@ -38,32 +38,32 @@ def _demo(config: str, data: str, work_dir: str) -> None:
     best = max(glob(osp.join(work_dir, 'best_score_iter_*.pth')), key=osp.getmtime, default=None)
     if best is None:
         raise ConfigError(f'{work_dir} has no best_score_iter_*.pth; does val_cfg have a score?')
-    out = {name: osp.join(work_dir, name)
-           for name in ('metrics.json', 'all_tasks.png', 'curves.png')}
+    out = {
+        name: osp.join(work_dir, name) for name in ('metrics.json', 'all_tasks.png', 'curves.png')
+    }
     cfg = load_config(config, work_dir=osp.join(work_dir, 'test'))
     metrics = test(cfg, Namespace(checkpoint=best, tasks=None, show_dir=None))
     write_json(out['metrics.json'], metrics)
     _, (drawing,) = AllInOneInferencer(load_config(config), best)(
-        most_prominent_picture(data), return_vis=True)
+        busiest_picture(data), return_vis=True
+    )
     write_picture(out['all_tasks.png'], drawing)
     plot_curves(work_dir, out['curves.png'])
     width = shutil.get_terminal_size().columns
     print('=' * min(width, 60))
-    print(format_table({name: value for name, value in metrics.items()
-                        if '/IoU.' not in name}))
+    print(format_table({name: value for name, value in metrics.items() if '/IoU.' not in name}))
     print(f'\n{time.perf_counter() - start:.0f} s. Checkpoint {best}')
     print('\n'.join(out.values()))
 
 
-def most_prominent_picture(data: str) -> str:
-    """The detection picture of the val split with the largest sign that also shows the others."""
+def busiest_picture(data: str) -> str:
+    """The detection picture of the val split with the most kinds of objects, then the most."""
     with open(osp.join(data, 'det/val.json'), encoding='utf-8') as file:
         coco = json.load(file)
-    boxes = {}
-    for ann in coco['annotations']:
-        boxes.setdefault(ann['image_id'], []).append((ann['category_id'], ann['area']))
-    sign = next(c['id'] for c in coco['categories'] if c['name'] == 'sign')
-    chosen = max(coco['images'], key=lambda image: (
-        len({number for number, _ in boxes.get(image['id'], [])}),
-        max((area for number, area in boxes.get(image['id'], []) if number == sign), default=0)))
+    shown = {image['id']: [] for image in coco['images']}
+    for annotation in coco['annotations']:
+        shown[annotation['image_id']].append(annotation['category_id'])
+    chosen = max(
+        coco['images'], key=lambda image: (len(set(shown[image['id']])), len(shown[image['id']]))
+    )
     return osp.join(data, 'det/val', chosen['file_name'])

@@ -59,8 +59,13 @@ class AllInOneInferencer:
         CheckpointError: If the checkpoint cannot be read, or lacks weights of trunk or tasks.
     """
 
-    def __init__(self, model: str | os.PathLike | Config, weights: str | os.PathLike,
-                 device: str | torch.device | None = None, tasks: Sequence[str] | None = None):
+    def __init__(
+        self,
+        model: str | os.PathLike | Config,
+        weights: str | os.PathLike,
+        device: str | torch.device | None = None,
+        tasks: Sequence[str] | None = None,
+    ):
         cfg = model if isinstance(model, Config) else load_config(os.fspath(model))
         check_config(cfg)
         self.scale = _scale_of(cfg)
@@ -79,13 +84,20 @@ class AllInOneInferencer:
         self.device = torch.device(device)
         told = (checkpoint.get('meta') or {}).get('dataset_meta')
         told = told if isinstance(told, Mapping) else {}
-        self.metainfo = {task: told.get(task) or dataset_metainfo(cfg, task)
-                         for task in self.model.tasks}
+        self.metainfo = {
+            task: told.get(task) or dataset_metainfo(cfg, task) for task in self.model.tasks
+        }
 
-    def __call__(self, inputs: Picture | Sequence[Picture], batch_size: int = 1,
-                 tasks: Sequence[str] | None = None, out_dir: str | os.PathLike | None = None,
-                 return_vis: bool = False, score_thr: float = 0.3,
-                 on_error: Callable[[DataError], None] | None = None):
+    def __call__(
+        self,
+        inputs: Picture | Sequence[Picture],
+        batch_size: int = 1,
+        tasks: Sequence[str] | None = None,
+        out_dir: str | os.PathLike | None = None,
+        return_vis: bool = False,
+        score_thr: float = 0.3,
+        on_error: Callable[[DataError], None] | None = None,
+    ):
         """Predict all tasks on every picture.
 
         Pictures of one size that follow each other make a batch; others are never padded to one,
@@ -120,16 +132,22 @@ class AllInOneInferencer:
         entries = list(_flat(inputs, on_error or _raise))
         records: list[dict | None] = [None] * len(entries)
         drawings: list[np.ndarray | None] = [None] * len(entries)
-        for index, record, drawing in self.stream(entries, batch_size, tasks, out_dir, return_vis,
-                                                  score_thr, on_error):
+        for index, record, drawing in self.stream(
+            entries, batch_size, tasks, out_dir, return_vis, score_thr, on_error
+        ):
             records[index], drawings[index] = record, drawing
         return (records, drawings) if return_vis else records
 
-    def stream(self, entries: Sequence[str | np.ndarray], batch_size: int = 1,
-               tasks: Sequence[str] | None = None, out_dir: str | os.PathLike | None = None,
-               return_vis: bool = False, score_thr: float = 0.3,
-               on_error: Callable[[DataError], None] | None = None
-               ) -> Iterator[tuple[int, dict, np.ndarray | None]]:
+    def stream(
+        self,
+        entries: Sequence[str | np.ndarray],
+        batch_size: int = 1,
+        tasks: Sequence[str] | None = None,
+        out_dir: str | os.PathLike | None = None,
+        return_vis: bool = False,
+        score_thr: float = 0.3,
+        on_error: Callable[[DataError], None] | None = None,
+    ) -> Iterator[tuple[int, dict, np.ndarray | None]]:
         """As calling, but picture by picture, so that any number of them fits into memory.
 
         Args:
@@ -139,14 +157,18 @@ class AllInOneInferencer:
             Index, record, and the drawing or None.
         """
         tasks = self._chosen(tasks)
-        names = [entry if isinstance(entry, str) else f'{index:06d}.array'
-                 for index, entry in enumerate(entries)]
+        names = [
+            entry if isinstance(entry, str) else f'{index:06d}.array'
+            for index, entry in enumerate(entries)
+        ]
         unique = output_names(names)
         for batch in self._batches(entries, batch_size, on_error or _raise):
             for (index, image), samples in zip(
-                    batch, self.predict([image for _, image in batch], tasks)):
-                record = {task: to_record(sample, self.metainfo[task])
-                          for task, sample in samples.items()}
+                batch, self.predict([image for _, image in batch], tasks)
+            ):
+                record = {
+                    task: to_record(sample, self.metainfo[task]) for task, sample in samples.items()
+                }
                 drawing = None
                 if out_dir or return_vis:
                     drawing = draw_tasks(image[..., ::-1], samples, self.metainfo, score_thr)
@@ -162,8 +184,11 @@ class AllInOneInferencer:
         for image in images:
             resized = self._resize(image)
             (height, width), (new_height, new_width) = image.shape[:2], resized.shape[:2]
-            metainfo.append(dict(ori_shape=(height, width),
-                                 scale_factor=(new_width / width, new_height / height)))
+            metainfo.append(
+                dict(
+                    ori_shape=(height, width), scale_factor=(new_width / width, new_height / height)
+                )
+            )
             inputs.append(torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))))
         predictions = self.model.predict(inputs, tasks, metainfo)
         return [{task: predictions[task][i] for task in tasks} for i in range(len(images))]
@@ -172,8 +197,10 @@ class AllInOneInferencer:
         tasks = self.model.task_names(self.tasks if tasks is None else tasks)
         unloaded = [task for task in tasks if task not in self.tasks]
         if unloaded:
-            raise ConfigError(f'tasks {unloaded} are not among those that the inferencer was '
-                              f'made for: {self.tasks}')
+            raise ConfigError(
+                f'tasks {unloaded} are not among those that the inferencer was '
+                f'made for: {self.tasks}'
+            )
         return tasks
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
@@ -207,8 +234,10 @@ def to_record(sample, metainfo: Mapping | None = None) -> dict | list:
         return _boxes(sample.pred_instances, table)
     if 'pred_sem_seg' in sample:
         return _masks(to_numpy(sample.pred_sem_seg.data)[0], table)
-    top = [dict(label=label, name=table.name(label), score=score)
-           for label, score in top_classes(sample, TOP)]
+    top = [
+        dict(label=label, name=table.name(label), score=score)
+        for label, score in top_classes(sample, TOP)
+    ]
     return dict(top[0] if top else dict(label=None, name=None, score=None), top5=top)
 
 
@@ -220,9 +249,12 @@ def encode_mask(mask: np.ndarray) -> dict:
 
 def _boxes(instances, table: ClassTable) -> list[dict]:
     labels = to_numpy(instances.labels).astype(int).tolist()
-    records = [dict(bbox=box, label=label, name=table.name(label), score=score)
-               for box, label, score in zip(to_numpy(instances.bboxes).tolist(), labels,
-                                            to_numpy(instances.scores).tolist())]
+    records = [
+        dict(bbox=box, label=label, name=table.name(label), score=score)
+        for box, label, score in zip(
+            to_numpy(instances.bboxes).tolist(), labels, to_numpy(instances.scores).tolist()
+        )
+    ]
     if 'masks' in instances:
         for record, mask in zip(records, to_numpy(instances.masks)):
             record['mask'] = encode_mask(mask)
@@ -230,9 +262,15 @@ def _boxes(instances, table: ClassTable) -> list[dict]:
 
 
 def _masks(mask: np.ndarray, table: ClassTable) -> list[dict]:
-    return [dict(label=int(label), name=table.name(int(label)), area=int(area),
-                 segmentation=encode_mask(mask == label))
-            for label, area in zip(*np.unique(mask, return_counts=True))]
+    return [
+        dict(
+            label=int(label),
+            name=table.name(int(label)),
+            area=int(area),
+            segmentation=encode_mask(mask == label),
+        )
+        for label, area in zip(*np.unique(mask, return_counts=True))
+    ]
 
 
 def dataset_metainfo(cfg: Config, task: str) -> dict:
@@ -263,8 +301,11 @@ def _scale_of(cfg: Config) -> tuple[int, int] | None:
         raise ConfigError(f'inference has no key {unknown}; its key is scale')
     if scale is None:
         return None
-    if (not isinstance(scale, (tuple, list)) or len(scale) != 2
-            or not all(isinstance(side, int) and side > 0 for side in scale)):
+    if (
+        not isinstance(scale, (tuple, list))
+        or len(scale) != 2
+        or not all(isinstance(side, int) and side > 0 for side in scale)
+    ):
         raise ConfigError(f'inference.scale is {scale!r}; give (width, height) in pixels')
     return tuple(scale)
 
@@ -282,10 +323,18 @@ def _flat(inputs, on_error: Callable) -> Iterator[str | np.ndarray]:
 
 
 def _checked(image, index: int) -> np.ndarray:
-    if (not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3
-            or image.shape[2] != 3 or 0 in image.shape):
-        found = (f'{image.dtype} of shape {image.shape}' if isinstance(image, np.ndarray)
-                 else type(image).__name__)
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or 0 in image.shape
+    ):
+        found = (
+            f'{image.dtype} of shape {image.shape}'
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
         raise DataError(f'input {index} is {found}; give a path or a uint8 BGR array (H, W, 3)')
     return image
 
@@ -313,12 +362,21 @@ def infer(args) -> int:
             return 1
         inferencer = AllInOneInferencer(cfg, args.checkpoint, args.device, tasks)
         entries = list(_flat(args.inputs, report))
-        done = sum(1 for _ in inferencer.stream(
-            entries, args.batch_size, out_dir=args.out_dir, score_thr=args.score_thr,
-            on_error=report))
+        done = sum(
+            1
+            for _ in inferencer.stream(
+                entries,
+                args.batch_size,
+                out_dir=args.out_dir,
+                score_thr=args.score_thr,
+                on_error=report,
+            )
+        )
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print(f'{done} of {len(entries)} pictures in {args.out_dir}: '
-          'drawings in vis, records in predictions')
+    print(
+        f'{done} of {len(entries)} pictures in {args.out_dir}: '
+        'drawings in vis, records in predictions'
+    )
     return 1 if problems else 0

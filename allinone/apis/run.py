@@ -14,8 +14,9 @@ from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import RUNNERS
 
 
-def load_config(path: str, options: list[str] | None = None, work_dir: str | None = None,
-                launcher: str = 'none') -> Config:
+def load_config(
+    path: str, options: list[str] | None = None, work_dir: str | None = None, launcher: str = 'none'
+) -> Config:
     """Read a config, apply ``KEY=VALUE`` options, and set where the run goes.
 
     Raises:
@@ -29,8 +30,11 @@ def load_config(path: str, options: list[str] | None = None, work_dir: str | Non
     except Exception as error:
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
     cfg.launcher = launcher
-    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join(
-        'work_dirs', osp.splitext(osp.basename(path))[0])
+    cfg.work_dir = (
+        work_dir
+        or cfg.get('work_dir')
+        or osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
+    )
     cfg.setdefault('runner_type', 'MultiDatasetRunner')
     cfg.setdefault('default_scope', 'allinone')
     return cfg
@@ -84,8 +88,10 @@ def train(cfg: Config, args) -> None:
 
 def _is_first_process() -> bool:
     # The process group does not exist yet: the launchers' variables tell.
-    return all(os.environ.get(name, '0') == '0'
-               for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
+    return all(
+        os.environ.get(name, '0') == '0'
+        for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    )
 
 
 def keep_earlier_run(work_dir: str) -> None:
@@ -98,15 +104,25 @@ def keep_earlier_run(work_dir: str) -> None:
     os.makedirs(folder, exist_ok=True)
     for path in found:
         os.replace(path, osp.join(folder, osp.basename(path)))
-    print(f'{work_dir} held checkpoints of an earlier run; they are in {folder} now '
-          '(--resume goes on from them instead)')
+    print(
+        f'{work_dir} held checkpoints of an earlier run; they are in {folder} now '
+        '(--resume goes on from them instead)'
+    )
 
 
 def test(cfg: Config, args) -> dict[str, float]:
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
-                'val_dataloader', 'val_cfg', 'val_evaluator', 'auto_scale_lr'):
+    for key in (
+        'train_dataloader',
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'val_dataloader',
+        'val_cfg',
+        'val_evaluator',
+        'auto_scale_lr',
+    ):
         cfg.pop(key, None)
     if args.tasks:
         _keep_tasks(cfg, args.tasks)

@@ -33,8 +33,9 @@ class Balancer(nn.Module):
         """
         self.task_names = tuple(task_names)
 
-    def weights(self, losses: Tensor, gramian: Tensor | None = None,
-                tasks: Sequence[int] | None = None) -> Tensor:
+    def weights(
+        self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
+    ) -> Tensor:
         """Weights ``[K]`` of the K tasks of this step.
 
         Args:
@@ -46,8 +47,9 @@ class Balancer(nn.Module):
         """
         raise NotImplementedError(f'{type(self).__name__} does not define weights()')
 
-    def combine(self, losses: Tensor, gradients: Tensor,
-                tasks: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+    def combine(
+        self, losses: Tensor, gradients: Tensor, tasks: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The trunk's gradient ``[P]`` from the tasks' ``[K, P]``, and the weights ``[K]``."""
         gramian = gradients @ gradients.T if self.requires == 'gramian' else None
         weights = self.weights(losses, gramian, tasks)
@@ -71,11 +73,12 @@ class LossWeighting(Balancer):
         """The part that all tasks share, from the losses ``[K]``; None where it is 1."""
         return None
 
-    def weights(self, losses: Tensor, gramian: Tensor | None = None,
-                tasks: Sequence[int] | None = None) -> Tensor:
+    def weights(
+        self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
+    ) -> Tensor:
         tasks = range(len(losses)) if tasks is None else tasks
-        weights = torch.stack([
-            self.factor(task, loss).to(losses)
-            for task, loss in zip(tasks, losses, strict=True)])
+        weights = torch.stack(
+            [self.factor(task, loss).to(losses) for task, loss in zip(tasks, losses, strict=True)]
+        )
         common = self.common(losses, tasks)
         return weights if common is None else weights * common

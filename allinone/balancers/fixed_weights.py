@@ -42,11 +42,14 @@ class FixedWeights(LossWeighting):
             if not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
                 raise ConfigError(
                     f'model.balancer.weights holds {value!r}; give finite numbers that are not '
-                    'negative')
+                    'negative'
+                )
         values = [float(value) for value in values]
         if values and not any(values):
-            raise ConfigError('model.balancer.weights are all 0, so nothing would be trained; '
-                              'make at least one positive')
+            raise ConfigError(
+                'model.balancer.weights are all 0, so nothing would be trained; '
+                'make at least one positive'
+            )
         return values
 
     def bind(self, task_names: Sequence[str]) -> None:
@@ -57,14 +60,16 @@ class FixedWeights(LossWeighting):
             if unknown:
                 raise ConfigError(
                     f'model.balancer.weights names {sorted(unknown)}, which model.tasks does not '
-                    f'have; its tasks are {list(task_names)}')
-            values = self._check([given.get(name, 1.) for name in task_names])
+                    f'have; its tasks are {list(task_names)}'
+                )
+            values = self._check([given.get(name, 1.0) for name in task_names])
         elif given is not None and len(given) != len(task_names):
             raise ConfigError(
                 f'model.balancer.weights has {len(given)} numbers for {len(task_names)} tasks '
-                f'{list(task_names)}; give one for each')
+                f'{list(task_names)}; give one for each'
+            )
         else:
-            values = self._weights.tolist() or [1.] * len(task_names)
+            values = self._weights.tolist() or [1.0] * len(task_names)
         self._weights = torch.tensor(values, device=self._weights.device)
 
     def factor(self, task: int, loss: Tensor) -> Tensor:

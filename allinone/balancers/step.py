@@ -27,8 +27,14 @@ class BalancedStep:
         norm_interval: Log the tasks' trunk gradient norms at every so many iterations; 0: never.
     """
 
-    def __init__(self, balancer: Balancer, trunk: nn.Module, tasks: dict[str, nn.Module],
-                 max_task_norm: float | None = None, norm_interval: int = 0):
+    def __init__(
+        self,
+        balancer: Balancer,
+        trunk: nn.Module,
+        tasks: dict[str, nn.Module],
+        max_task_norm: float | None = None,
+        norm_interval: int = 0,
+    ):
         self.balancer = balancer
         self.trunk = trunk
         self.tasks = tasks
@@ -99,8 +105,12 @@ class BalancedStep:
             weights = self.balancer.weights(losses, tasks=order)
             common = self.balancer.common(losses, order)
             if common is not None:
-                grads = [param.grad for module in (self.trunk, *(self.tasks[n] for n in names))
-                         for param in module.parameters() if param.grad is not None]
+                grads = [
+                    param.grad
+                    for module in (self.trunk, *(self.tasks[n] for n in names))
+                    for param in module.parameters()
+                    if param.grad is not None
+                ]
                 torch._foreach_mul_(grads, common)
         log |= {f'{name}/weight': weight for name, weight in zip(names, weights)}
         self._reset()
@@ -111,8 +121,12 @@ class BalancedStep:
         modules = [self.tasks[name] for name in names]
         if self._gradients is None:
             modules.insert(0, self.trunk)
-        grads = [param.grad for module in modules for param in module.parameters()
-                 if param.grad is not None]
+        grads = [
+            param.grad
+            for module in modules
+            for param in module.parameters()
+            if param.grad is not None
+        ]
         if self._gradients is not None:
             grads.insert(0, self._gradients.buffer)
         flat = torch.cat([losses, *(grad.flatten() for grad in grads)])
@@ -123,7 +137,9 @@ class BalancedStep:
 
     def _clip_tasks(self, rows: Tensor, names: list[str], scale: Tensor) -> None:
         for row, name in zip(rows, names):
-            grads = [row, *(param.grad for param in self.tasks[name].parameters()
-                            if param.grad is not None)]
+            grads = [
+                row,
+                *(param.grad for param in self.tasks[name].parameters() if param.grad is not None),
+            ]
             norm = get_total_norm(grads) / scale
             torch._foreach_mul_(grads, (self.max_task_norm / (norm + 1e-6)).clamp(max=1))

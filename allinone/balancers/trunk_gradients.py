@@ -21,7 +21,8 @@ class TrunkGradients:
     def __init__(self, params: Sequence[nn.Parameter], num_tasks: int):
         self.params = list(params)
         self.buffer = self.params[0].new_zeros(
-            num_tasks, sum(param.numel() for param in self.params))
+            num_tasks, sum(param.numel() for param in self.params)
+        )
         self.views = [self._views(row) for row in self.buffer]
         self.reached = [False] * len(self.params)
 
@@ -38,8 +39,9 @@ class TrunkGradients:
         present = [i for i, param in enumerate(self.params) if param.grad is not None]
         if not present:
             return
-        torch._foreach_add_([self.views[task][i] for i in present],
-                            [self.params[i].grad for i in present])
+        torch._foreach_add_(
+            [self.views[task][i] for i in present], [self.params[i].grad for i in present]
+        )
         for i in present:
             self.reached[i] = True
             self.params[i].grad = None

@@ -46,8 +46,10 @@ def check_dataset(dataset: Dataset, num_classes: int | None, skip_corrupt: bool 
         return
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if classes and num_classes is not None and len(classes) != num_classes:
-        raise DataError(f'metainfo.classes has {len(classes)} names, but the head of the task has '
-                        f'num_classes={num_classes}; make them agree')
+        raise DataError(
+            f'metainfo.classes has {len(classes)} names, but the head of the task has '
+            f'num_classes={num_classes}; make them agree'
+        )
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     _check_files(infos)
     if type(dataset).load_data_list is CocoDataset.load_data_list:
@@ -61,7 +63,8 @@ def check_dataset(dataset: Dataset, num_classes: int | None, skip_corrupt: bool 
 def _some(names) -> str:
     names = list(names)
     return ', '.join(map(str, names[:SHOWN])) + (
-        f' and {len(names) - SHOWN} more' if len(names) > SHOWN else '')
+        f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    )
 
 
 def _check_files(infos: list[dict]) -> None:
@@ -76,20 +79,25 @@ def _check_files(infos: list[dict]) -> None:
             raise DataError(f'the folder {folder} does not exist; check data_root and data_prefix')
         missing = sorted(names.difference(os.listdir(folder or '.')))
         if missing:
-            raise DataError(f'{len(missing)} of {len(names)} files are missing in {folder}: '
-                            f'{_some(missing)}; add them, or take them off the annotations')
+            raise DataError(
+                f'{len(missing)} of {len(names)} files are missing in {folder}: '
+                f'{_some(missing)}; add them, or take them off the annotations'
+            )
 
 
 def _check_labels(dataset: Dataset, infos: list[dict], classes, num_classes: int | None) -> None:
     seen = set()
     for info in infos:
-        labels = [*np.atleast_1d(info.get('gt_label', [])),
-                  *(box['bbox_label'] for box in info.get('instances', ()) if 'bbox_label' in box)]
+        labels = [
+            *np.atleast_1d(info.get('gt_label', [])),
+            *(box['bbox_label'] for box in info.get('instances', ()) if 'bbox_label' in box),
+        ]
         for label in labels:
             if num_classes is not None and not 0 <= label < num_classes:
                 raise DataError(
                     f'{info.get("img_path")} has label {label}, but the head of the task has '
-                    f'num_classes={num_classes}; labels are 0 to {num_classes - 1}')
+                    f'num_classes={num_classes}; labels are 0 to {num_classes - 1}'
+                )
         seen.update(map(int, labels))
     absent = [name for label, name in enumerate(classes or ()) if label not in seen]
     if seen and absent:
@@ -107,54 +115,73 @@ def _check_categories(dataset: Dataset, classes) -> None:
     unknown = {number: count for number, count in used.items() if number not in names}
     if unknown:
         number, count = next(iter(unknown.items()))
-        raise DataError(f'{file}: {count} boxes have category_id {number}, which is not among its '
-                        f'categories {sorted(names)}; add the category, or mend the boxes')
+        raise DataError(
+            f'{file}: {count} boxes have category_id {number}, which is not among its '
+            f'categories {sorted(names)}; add the category, or mend the boxes'
+        )
     absent = [name for name in classes if name not in names.values()]
     if absent:
-        raise DataError(f'metainfo.classes has {_some(absent)}, which {file} does not have; use '
-                        f'the names of its categories, {list(names.values())}')
+        raise DataError(
+            f'metainfo.classes has {_some(absent)}, which {file} does not have; use '
+            f'the names of its categories, {list(names.values())}'
+        )
     ignored = (dataset.metainfo or {}).get('ignore_classes', ())
-    extra = [name for number, name in names.items()
-             if used[number] and name not in classes and name not in ignored]
+    extra = [
+        name
+        for number, name in names.items()
+        if used[number] and name not in classes and name not in ignored
+    ]
     if extra:
-        raise DataError(f'{file} has boxes of {_some(extra)}, which metainfo.classes does not '
-                        f'have ({list(classes)}); add them, or list them in '
-                        'metainfo.ignore_classes')
+        raise DataError(
+            f'{file} has boxes of {_some(extra)}, which metainfo.classes does not '
+            f'have ({list(classes)}); add them, or list them in '
+            'metainfo.ignore_classes'
+        )
     order = [name for name in names.values() if name in classes]
     if order != list(classes):
-        raise DataError(f'metainfo.classes is {list(classes)}, but {file} has them in the order '
-                        f'{order}, and mmdet numbers them so; use that order')
+        raise DataError(
+            f'metainfo.classes is {list(classes)}, but {file} has them in the order '
+            f'{order}, and mmdet numbers them so; use that order'
+        )
 
 
-def _check_label_maps(dataset: Dataset, infos: list[dict], num_classes: int | None,
-                      skip_corrupt: bool) -> None:
+def _check_label_maps(
+    dataset: Dataset, infos: list[dict], num_classes: int | None, skip_corrupt: bool
+) -> None:
     local = [info for info in infos if is_local(info['img_path'])]
     if not dataset.ann_file:
         _check_alone(dataset, local)
     ignored = getattr(dataset, 'ignore_index', IGNORED)
     with ThreadPoolExecutor() as pool:
         # Decoding leaves the interpreter lock.
-        for _ in pool.map(lambda info: _check_label_map(info, num_classes, ignored, skip_corrupt),
-                          local):
+        for _ in pool.map(
+            lambda info: _check_label_map(info, num_classes, ignored, skip_corrupt), local
+        ):
             continue
 
 
 def _check_alone(dataset: Dataset, infos: list[dict]) -> None:
     """mmseg lists the pictures and takes their label maps; nobody asks for the other ones."""
     picture_suffix, label_suffix = dataset.img_suffix, dataset.seg_map_suffix
-    folders = {os.path.dirname(info['seg_map_path']): os.path.dirname(info['img_path'])
-               for info in infos}
+    folders = {
+        os.path.dirname(info['seg_map_path']): os.path.dirname(info['img_path']) for info in infos
+    }
     for folder, pictures in folders.items():
         known = set(os.listdir(pictures))
-        alone = sorted(name for name in os.listdir(folder) if name.endswith(label_suffix)
-                       and name.removesuffix(label_suffix) + picture_suffix not in known)
+        alone = sorted(
+            name
+            for name in os.listdir(folder)
+            if name.endswith(label_suffix)
+            and name.removesuffix(label_suffix) + picture_suffix not in known
+        )
         if alone:
-            raise DataError(f'{len(alone)} label maps in {folder} have no {picture_suffix} '
-                            f'picture in {pictures}: {_some(alone)}; add or remove them')
+            raise DataError(
+                f'{len(alone)} label maps in {folder} have no {picture_suffix} '
+                f'picture in {pictures}: {_some(alone)}; add or remove them'
+            )
 
 
-def _check_label_map(info: dict, num_classes: int | None, ignored: int,
-                     skip_corrupt: bool) -> None:
+def _check_label_map(info: dict, num_classes: int | None, ignored: int, skip_corrupt: bool) -> None:
     picture_path, label_path = info['img_path'], info['seg_map_path']
     try:
         with Image.open(label_path) as label_map:
@@ -162,18 +189,23 @@ def _check_label_map(info: dict, num_classes: int | None, ignored: int,
     except Exception as error:
         if skip_corrupt:
             return
-        raise DataError(f'{label_path} is not a readable label map: {error}; repair it, or '
-                        'remove it and its picture') from error
+        raise DataError(
+            f'{label_path} is not a readable label map: {error}; repair it, or '
+            'remove it and its picture'
+        ) from error
     try:
         size = _shown_size(picture_path)
     except Exception:
         return  # Met again, with its name and the rule of skip_corrupt, when it is loaded.
     if labels.shape[:2] != size[::-1]:
-        raise DataError(f'{label_path} is {labels.shape[1]} x {labels.shape[0]}, but its picture '
-                        f'{picture_path} is {size[0]} x {size[1]}; make them of one size')
+        raise DataError(
+            f'{label_path} is {labels.shape[1]} x {labels.shape[0]}, but its picture '
+            f'{picture_path} is {size[0]} x {size[1]}; make them of one size'
+        )
     if labels.ndim != 2:
-        raise DataError(f'{label_path} has {labels.shape[2]} channels; a label map has one, '
-                        'the class numbers')
+        raise DataError(
+            f'{label_path} has {labels.shape[2]} channels; a label map has one, the class numbers'
+        )
     if num_classes is None:
         return
     found = values = np.unique(labels).astype(int)
@@ -183,9 +215,11 @@ def _check_label_map(info: dict, num_classes: int | None, ignored: int,
         values = np.array([info['label_map'].get(int(value), value) for value in values])
     wrong = found[(values >= num_classes) & (values != ignored)]
     if len(wrong):
-        raise DataError(f'{label_path} has label {wrong[0]}, but the head of the task has '
-                        f'num_classes={num_classes}; labels are 0 to {num_classes - 1}, and '
-                        f'{ignored} for ignored')
+        raise DataError(
+            f'{label_path} has label {wrong[0]}, but the head of the task has '
+            f'num_classes={num_classes}; labels are 0 to {num_classes - 1}, and '
+            f'{ignored} for ignored'
+        )
 
 
 def _shown_size(path: str) -> tuple[int, int]:

@@ -33,8 +33,10 @@ class PictureList(BaseDataset):
             # From the right, for a name may hold spaces.
             fields = line.strip().rsplit(maxsplit=1)
             if len(fields) < 2 or not fields[1].isdecimal():
-                raise DataError(f'{self.ann_file}, line {number} is {line!r}; it must be '
-                                '"NAME LABEL" with a class number from 0 as the label')
+                raise DataError(
+                    f'{self.ann_file}, line {number} is {line!r}; it must be '
+                    '"NAME LABEL" with a class number from 0 as the label'
+                )
             name, label = fields
             path = join_path(self.img_prefix, name) if self.img_prefix else name
             samples.append(dict(img_path=os.fspath(path), gt_label=int(label)))

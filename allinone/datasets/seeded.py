@@ -16,7 +16,7 @@ from allinone.errors import DataError
 PICTURE_KEYS = ('img_path', 'seg_map_path')
 JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 PNG_START, PNG_END = b'\x89PNG', b'IEND'
-JPEG_SCAN = 0xda
+JPEG_SCAN = 0xDA
 TAIL_BYTES = 12
 
 
@@ -105,7 +105,8 @@ class SeededDataset(Dataset):
                         raise DataError(
                             f'task {self.task}: {error}; repair or remove the file, or let '
                             'training skip such files with '
-                            f'train_dataloader.{self.task}.skip_corrupt=True') from error
+                            f'train_dataloader.{self.task}.skip_corrupt=True'
+                        ) from error
                     self._count(index, error)
             # Of the draw alone: whether this worker met the broken file before must not matter.
             draw = (*draw, 'instead')
@@ -120,8 +121,10 @@ class SeededDataset(Dataset):
         except Exception as error:
             for path in paths:
                 check_decodes(path)
-            raise RuntimeError(f'task {self.task}, sample {index} ({", ".join(paths)}): '
-                               f'{type(error).__name__}: {error}') from error
+            raise RuntimeError(
+                f'task {self.task}, sample {index} ({", ".join(paths)}): '
+                f'{type(error).__name__}: {error}'
+            ) from error
 
     def _paths(self, index: int) -> list[str]:
         if not hasattr(self.dataset, 'get_data_info'):
@@ -134,9 +137,11 @@ class SeededDataset(Dataset):
         count = int(self.corrupt.sum())
         print_log(f'task {self.task}: skipped ({count} so far): {error}', 'current')
         if count > max(1, 0.01 * len(self)) or count == len(self):
-            raise DataError(f'task {self.task}: {count} of {len(self)} pictures cannot be read, '
-                            'more than the 1 % (or one) that skip_corrupt allows; repair the data '
-                            f'set. The last: {error}')
+            raise DataError(
+                f'task {self.task}: {count} of {len(self)} pictures cannot be read, '
+                'more than the 1 % (or one) that skip_corrupt allows; repair the data '
+                f'set. The last: {error}'
+            )
 
 
 def is_local(path: str) -> bool:
@@ -178,8 +183,8 @@ def _after_header(data: bytes) -> bytes:
         return data
     position = len(JPEG_START)
     # A segment: 0xff, its kind, two bytes of length that count themselves.
-    while data[position + 1:position + 2] not in (b'', bytes([JPEG_SCAN])):
-        position += 2 + int.from_bytes(data[position + 2:position + 4], 'big')
+    while data[position + 1 : position + 2] not in (b'', bytes([JPEG_SCAN])):
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
     return data[position:]
 
 

@@ -14,13 +14,13 @@ from allinone.datasets.toy.classes import (
     KIND_OF_SIGN,
     SEG_CLASSES,
     SEG_PALETTE,
-    SIGN_CLASSES,
+    SCENE_CLASSES,
     SIGN_KINDS,
 )
 from allinone.datasets.toy.formats import FORMATS
 from allinone.datasets.toy.painter import MIN_SIDE, MIN_VISIBLE, Picture, paint
 from allinone.datasets.toy.people import pedestrian
-from allinone.datasets.toy.pictures import CROP_SIZE, DEFAULT_COUNTS, SPLITS, make_picture
+from allinone.datasets.toy.pictures import TAGGED_SIZE, DEFAULT_COUNTS, SPLITS, make_picture
 from allinone.datasets.toy.readme import readme
 from allinone.datasets.toy.scene import DAY, Scene, View
 from allinone.datasets.toy.street import SCENE_SIZE
@@ -29,7 +29,7 @@ from allinone.datasets.toy.vehicles import vehicle
 
 __all__ = [
     'BUS',
-    'CROP_SIZE',
+    'TAGGED_SIZE',
     'DAY',
     'DEFAULT_COUNTS',
     'DET_CLASSES',
@@ -42,7 +42,7 @@ __all__ = [
     'SCENE_SIZE',
     'SEG_CLASSES',
     'SEG_PALETTE',
-    'SIGN_CLASSES',
+    'SCENE_CLASSES',
     'SIGN_KINDS',
     'SPLITS',
     'Picture',
@@ -55,7 +55,7 @@ __all__ = [
     'vehicle',
 ]
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 MAX_PICTURES = 10_000
 
 

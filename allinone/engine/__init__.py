@@ -4,6 +4,15 @@ from .runner import MultiDatasetRunner
 from .samplers import DrawSampler
 from .schedules import EveryTask, RoundRobin, SizeProportional, TaskSchedule
 
-__all__ = ['DeferredLogHook', 'DrawSampler', 'EveryTask', 'MultiDatasetRunner',
-           'MultiTaskTestLoop', 'MultiTaskTrainLoop', 'MultiTaskValLoop', 'RoundRobin',
-           'SizeProportional', 'TaskSchedule']
+__all__ = [
+    'DeferredLogHook',
+    'DrawSampler',
+    'EveryTask',
+    'MultiDatasetRunner',
+    'MultiTaskTestLoop',
+    'MultiTaskTrainLoop',
+    'MultiTaskValLoop',
+    'RoundRobin',
+    'SizeProportional',
+    'TaskSchedule',
+]

@@ -31,7 +31,8 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu') -> dict:
         found = re.search(r'GLOBAL (\S+)', str(error))
         raise CheckpointError(
             f'{path} is refused: it holds {found.group(1) if found else "no plain data"}, not '
-            'only tensors and numbers, and loading it could run code') from error
+            'only tensors and numbers, and loading it could run code'
+        ) from error
     except (EOFError, RuntimeError, OSError) as error:
         raise CheckpointError(f'{path} is damaged or not a checkpoint: {error}') from error
 
@@ -39,9 +40,15 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu') -> dict:
 def _allowed_types() -> list:
     multiarray = np._core.multiarray
     dtypes = ('float64', 'float32', 'int64', 'int32', 'uint8', 'bool')
-    return [HistoryBuffer, np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar,
-            *(type(np.dtype(name)) for name in dtypes),
-            (_history_method, 'builtins.getattr')]
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        multiarray._reconstruct,
+        multiarray.scalar,
+        *(type(np.dtype(name)) for name in dtypes),
+        (_history_method, 'builtins.getattr'),
+    ]
 
 
 def _history_method(owner, name: str):
@@ -51,8 +58,9 @@ def _history_method(owner, name: str):
     return getattr(owner, name)
 
 
-def load_weights(module: nn.Module, path: str | os.PathLike, prefix: str | None = None,
-                 key: str = 'load_from') -> None:
+def load_weights(
+    module: nn.Module, path: str | os.PathLike, prefix: str | None = None, key: str = 'load_from'
+) -> None:
     """Load the weights that fit into ``module``, and log what was loaded, missing, unexpected.
 
     Args:
@@ -75,30 +83,42 @@ def state_dict_of(checkpoint: dict, path) -> dict:
     return {re.sub(r'^module\.', '', name): value for name, value in state.items()}
 
 
-def load_state_dict(module: nn.Module, state: dict, path, prefix: str | None = None,
-                    key: str = 'load_from') -> None:
+def load_state_dict(
+    module: nn.Module, state: dict, path, prefix: str | None = None, key: str = 'load_from'
+) -> None:
     """As :func:`load_weights`, from a state dict in memory."""
     if prefix:
-        state = {name[len(prefix.rstrip('.')) + 1:]: value for name, value in state.items()
-                 if name.startswith(prefix.rstrip('.') + '.')}
+        state = {
+            name[len(prefix.rstrip('.')) + 1 :]: value
+            for name, value in state.items()
+            if name.startswith(prefix.rstrip('.') + '.')
+        }
     own = module.state_dict()
-    shapes = {name: f'{tuple(state[name].shape)} instead of {tuple(own[name].shape)}'
-              for name in state.keys() & own.keys()
-              if getattr(state[name], 'shape', None) != getattr(own[name], 'shape', None)}
+    shapes = {
+        name: f'{tuple(state[name].shape)} instead of {tuple(own[name].shape)}'
+        for name in state.keys() & own.keys()
+        if getattr(state[name], 'shape', None) != getattr(own[name], 'shape', None)
+    }
     fitting = {name: value for name, value in state.items() if name in own and name not in shapes}
     if not fitting:
         raise CheckpointError(
             f'{key}={str(path)!r}: none of its {len(state)} keys'
             f'{f" below {prefix!r}" if prefix else ""} fits the model. It has '
-            f'{_some(state)}; the model has {_some(own)}')
+            f'{_some(state)}; the model has {_some(own)}'
+        )
     module.load_state_dict(fitting, strict=False)
     report = {
         'missing': sorted(own.keys() - state.keys()),
         'unexpected': sorted(state.keys() - own.keys()),
-        'of another shape': sorted(f'{name} ({shape})' for name, shape in shapes.items())}
-    print_log(f'{path}: loaded {len(fitting)} of {len(own)} tensors of the model'
-              + ''.join(f'; {len(names)} {what}: {_some(names)}'
-                        for what, names in report.items() if names), 'current')
+        'of another shape': sorted(f'{name} ({shape})' for name, shape in shapes.items()),
+    }
+    print_log(
+        f'{path}: loaded {len(fitting)} of {len(own)} tensors of the model'
+        + ''.join(
+            f'; {len(names)} {what}: {_some(names)}' for what, names in report.items() if names
+        ),
+        'current',
+    )
 
 
 def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path) -> None:
@@ -108,14 +128,19 @@ def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path
         CheckpointError: If a tensor is missing or of another shape.
     """
     needed = ('backbone.', *(f'tasks.{task}.' for task in tasks))
-    lacking = [name for name, value in model.state_dict().items()
-               if name.startswith(needed) and not name.endswith('num_batches_tracked')
-               and getattr(state.get(name), 'shape', None) != value.shape]
+    lacking = [
+        name
+        for name, value in model.state_dict().items()
+        if name.startswith(needed)
+        and not name.endswith('num_batches_tracked')
+        and getattr(state.get(name), 'shape', None) != value.shape
+    ]
     if lacking:
         raise CheckpointError(
             f'{path} does not fit the config: it lacks {len(lacking)} tensors of trunk or tasks, '
             f'or has them in other shapes, such as {lacking[0]!r}; give the config that it was '
-            'trained with')
+            'trained with'
+        )
 
 
 def _some(names) -> str:

@@ -12,13 +12,26 @@ from allinone.errors import ConfigError
 from allinone.registry import LOOPS, TASK_SCHEDULES
 
 STAGES = ('train', 'val', 'test')
-EXTRA_KEYS = ('runner_type', 'custom_imports', 'model_wrapper_cfg', 'compile', 'sync_bn',
-              'activation_checkpointing', 'efficient_conv_bn_eval', 'find_unused_parameters',
-              'vis_backends', 'inference')
+EXTRA_KEYS = (
+    'runner_type',
+    'custom_imports',
+    'model_wrapper_cfg',
+    'compile',
+    'sync_bn',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'vis_backends',
+    'inference',
+)
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, *EXTRA_KEYS} - {'self', 'cfg'}
 MODEL_KEYS = ('backbone', 'tasks', 'balancer')
-LOADER_KEYS = {*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch',
-               'disable_subprocess_warning', 'skip_corrupt'} - {'self', 'shuffle'}
+LOADER_KEYS = {
+    *inspect.signature(DataLoader.__init__).parameters,
+    'num_batch_per_epoch',
+    'disable_subprocess_warning',
+    'skip_corrupt',
+} - {'self', 'shuffle'}
 LIKENESS = 0.85
 
 
@@ -36,8 +49,9 @@ def check_config(cfg: Mapping) -> None:
     model = cfg.get('model') or {}
     for key in MODEL_KEYS:
         if key in cfg and key not in model:
-            raise ConfigError(f'the config has {key!r} at the top, where nothing reads it; '
-                              f'move it to model.{key}')
+            raise ConfigError(
+                f'the config has {key!r} at the top, where nothing reads it; move it to model.{key}'
+            )
     tasks = model.get('tasks')
     if not isinstance(tasks, Mapping):
         raise ConfigError(f'model.tasks is {tasks!r}; give {{name: model config}}')
@@ -47,30 +61,37 @@ def check_config(cfg: Mapping) -> None:
 
 def _check_stage(cfg: Mapping, stage: str, tasks: list[str]) -> None:
     loader_key, loop_key, evaluator_key = (
-        f'{stage}_{part}' for part in ('dataloader', 'cfg', 'evaluator'))
+        f'{stage}_{part}' for part in ('dataloader', 'cfg', 'evaluator')
+    )
     keyed = [loader_key] if stage == 'train' else [loader_key, evaluator_key]
     present = [key for key in (*keyed, loop_key) if cfg.get(key) is not None]
     if not present:
         return
     absent = [key for key in (*keyed, loop_key) if key not in present]
     if absent:
-        raise ConfigError(f'the config has {", ".join(present)} but not {", ".join(absent)}; '
-                          f'{stage} needs all of them, or none')
+        raise ConfigError(
+            f'the config has {", ".join(present)} but not {", ".join(absent)}; '
+            f'{stage} needs all of them, or none'
+        )
     for key in keyed:
         if not isinstance(cfg[key], Mapping) or 'type' in cfg[key] or 'dataset' in cfg[key]:
             raise ConfigError(f'{key} must be keyed by task: {{{", ".join(tasks)}}}')
         extra = [name for name in cfg[key] if name not in tasks]
         if extra:
-            raise ConfigError(f'{key} has {extra}, which model.tasks does not have ({tasks}); '
-                              'add the task, or remove the key')
+            raise ConfigError(
+                f'{key} has {extra}, which model.tasks does not have ({tasks}); '
+                'add the task, or remove the key'
+            )
     # Validation and test may leave tasks out, but then in both.
     sources = {'model.tasks': tasks} if stage == 'train' else {key: cfg[key] for key in keyed}
     for source, names in sources.items():
         for key in keyed:
             missing = [name for name in names if name not in cfg[key]]
             if missing:
-                raise ConfigError(f'{source} has {missing}, but {key} does not; add it to {key}, '
-                                  f'or remove it from {source}')
+                raise ConfigError(
+                    f'{source} has {missing}, but {key} does not; add it to {key}, '
+                    f'or remove it from {source}'
+                )
     for task, loader in cfg[loader_key].items():
         if not isinstance(loader, Mapping):
             raise ConfigError(f'{loader_key}.{task} is {loader!r}; give the config of a dataloader')
@@ -85,24 +106,29 @@ def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
     with DefaultScope.overwrite_default_scope(scope):
         loop = LOOPS.get(kind) if isinstance(kind, str) else kind
     if loop is None:
-        raise ConfigError(f"{key}.type is {kind!r}, which no registry has; "
-                          f"use 'MultiTask{stage.title()}Loop'")
+        raise ConfigError(
+            f"{key}.type is {kind!r}, which no registry has; use 'MultiTask{stage.title()}Loop'"
+        )
     parameters = inspect.signature(loop).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        _check_keys(key, cfg, {*parameters, 'type', '_scope_'} - {
-            'runner', 'dataloader', 'evaluator'})
+        _check_keys(
+            key, cfg, {*parameters, 'type', '_scope_'} - {'runner', 'dataloader', 'evaluator'}
+        )
     schedule = cfg.get('schedule')
     if isinstance(schedule, Mapping):
         kind = schedule.get('type')
         if kind is None or isinstance(kind, str) and TASK_SCHEDULES.get(kind) is None:
-            raise ConfigError(f'{key}.schedule.type is {kind!r}; '
-                              f'the schedules are {sorted(TASK_SCHEDULES.module_dict)}')
+            raise ConfigError(
+                f'{key}.schedule.type is {kind!r}; '
+                f'the schedules are {sorted(TASK_SCHEDULES.module_dict)}'
+            )
 
 
 def _check_keys(key: str, cfg: Mapping, known: Iterable[str]) -> None:
     for name in cfg:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            raise ConfigError(f'{key} has no key {name!r}; '
-                              + (f'do you mean {near[0]!r}?' if near
-                                 else f'its keys are {sorted(known)}'))
+            raise ConfigError(
+                f'{key} has no key {name!r}; '
+                + (f'do you mean {near[0]!r}?' if near else f'its keys are {sorted(known)}')
+            )

@@ -24,8 +24,10 @@ def named(key: str):
     except AllInOneError as error:
         raise type(error)(f'{key}: {error}') from error
     except OSError as error:
-        raise DataError(f'{key}: {error.filename or error} cannot be read: '
-                        f'{error.strerror or type(error).__name__}; check the path') from error
+        raise DataError(
+            f'{key}: {error.filename or error} cannot be read: '
+            f'{error.strerror or type(error).__name__}; check the path'
+        ) from error
     except Exception as error:
         words = ' '.join(str(error).split())
         raise ConfigError(f'{key} cannot be built: {type(error).__name__}: {words}') from error
@@ -39,8 +41,9 @@ def scoped(cfg: dict) -> dict:
     return dict(cfg)
 
 
-def build_loader(key: str, task: str, cfg: dict, seed: int, num_classes: int | None,
-                 train: bool, check: bool) -> DataLoader:
+def build_loader(
+    key: str, task: str, cfg: dict, seed: int, num_classes: int | None, train: bool, check: bool
+) -> DataLoader:
     """A stock DataLoader of one task, its data set checked and its draws seeded.
 
     Args:
@@ -55,8 +58,10 @@ def build_loader(key: str, task: str, cfg: dict, seed: int, num_classes: int | N
     cfg = dict(cfg)
     skip_corrupt = cfg.pop('skip_corrupt', False)
     if skip_corrupt and not train:
-        raise ConfigError(f'{key}.skip_corrupt={skip_corrupt}: it would change the metrics, so it '
-                          'is for train_dataloader alone; remove it here')
+        raise ConfigError(
+            f'{key}.skip_corrupt={skip_corrupt}: it would change the metrics, so it '
+            'is for train_dataloader alone; remove it here'
+        )
     dataset_cfg = cfg.get('dataset')
     if not isinstance(dataset_cfg, dict):
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
@@ -65,8 +70,10 @@ def build_loader(key: str, task: str, cfg: dict, seed: int, num_classes: int | N
         if check:
             check_dataset(dataset, num_classes, skip_corrupt)
     cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt)
-    cfg.setdefault('sampler', dict(type='allinone.DrawSampler') if train else
-                   dict(type='DefaultSampler', shuffle=False))
+    cfg.setdefault(
+        'sampler',
+        dict(type='allinone.DrawSampler') if train else dict(type='DefaultSampler', shuffle=False),
+    )
     if cfg.get('num_workers'):
         cfg.setdefault('persistent_workers', True)
     with named(key):
@@ -108,9 +115,12 @@ class TaskLoaders:
 
     def __init__(self, loaders: Mapping[str, DataLoader]):
         self.loaders = dict(loaders)
-        self.dataset = SimpleNamespace(metainfo={
-            task: dict(getattr(loader.dataset, 'metainfo', None) or {})
-            for task, loader in loaders.items()})
+        self.dataset = SimpleNamespace(
+            metainfo={
+                task: dict(getattr(loader.dataset, 'metainfo', None) or {})
+                for task, loader in loaders.items()
+            }
+        )
         self.sampler = self.batch_sampler = SimpleNamespace(sampler=None)
         self.batches = dict.fromkeys(loaders, 0)
         self._iterators: dict[str, Iterator] = {}

@@ -21,8 +21,9 @@ class DeferredLogHook(RuntimeInfoHook):
 
     def before_train(self, runner) -> None:
         super().before_train(runner)
-        self._interval = min([hook.interval for hook in runner.hooks
-                              if isinstance(hook, LoggerHook)], default=1)
+        self._interval = min(
+            [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)], default=1
+        )
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if outputs is not None:
@@ -43,8 +44,11 @@ class DeferredLogHook(RuntimeInfoHook):
         items = [(key, value) for outputs in self._pending for key, value in outputs.items()]
         self._pending = []
         tensors = [value for _, value in items if isinstance(value, torch.Tensor)]
-        values = iter(torch.stack([t.detach().float().reshape(()) for t in tensors]).tolist()
-                      if tensors else [])
+        values = iter(
+            torch.stack([t.detach().float().reshape(()) for t in tensors]).tolist()
+            if tensors
+            else []
+        )
         for key, value in items:
             value = next(values) if isinstance(value, torch.Tensor) else value
             runner.message_hub.update_scalar(f'train/{key}', value)

@@ -21,13 +21,25 @@ from allinone.registry import LOOPS, TASK_SCHEDULES
 from .dataloaders import TaskLoaders, build_loader, named, scoped
 
 
-def _build_loaders(runner, key: str, cfg: Mapping[str, dict], train: bool,
-                   check: bool) -> TaskLoaders:
+def _build_loaders(
+    runner, key: str, cfg: Mapping[str, dict], train: bool, check: bool
+) -> TaskLoaders:
     model = getattr(runner.model, 'module', runner.model)
-    return TaskLoaders({
-        task: build_loader(f'{key}.{task}', task, cfg[task], runner.seed,
-                           num_classes_of(model.tasks[task]), train, check)
-        for task in model.tasks if task in cfg})
+    return TaskLoaders(
+        {
+            task: build_loader(
+                f'{key}.{task}',
+                task,
+                cfg[task],
+                runner.seed,
+                num_classes_of(model.tasks[task]),
+                train,
+                check,
+            )
+            for task in model.tasks
+            if task in cfg
+        }
+    )
 
 
 @LOOPS.register_module()
@@ -45,17 +57,27 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         check_data: Compare annotations, pictures and label maps before the first step.
     """
 
-    def __init__(self, runner, dataloader: Mapping[str, dict], max_iters: int, val_begin: int = 1,
-                 val_interval: int = 1000, dynamic_intervals=None, schedule: dict | None = None,
-                 check_data: bool = True):
+    def __init__(
+        self,
+        runner,
+        dataloader: Mapping[str, dict],
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+        dynamic_intervals=None,
+        schedule: dict | None = None,
+        check_data: bool = True,
+    ):
         loaders = _build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
         super().__init__(runner, loaders, max_iters, val_begin, val_interval, dynamic_intervals)
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
-            val_interval, dynamic_intervals)
+            val_interval, dynamic_intervals
+        )
         with named('train_cfg.schedule'):
             self.schedule = TASK_SCHEDULES.build(
                 dict(schedule or dict(type='EveryTask')),
-                default_args=dict(sizes=loaders.sizes, seed=runner.seed))
+                default_args=dict(sizes=loaders.sizes, seed=runner.seed),
+            )
 
     def run(self):
         """Train from the current iteration to ``max_iters``."""
@@ -76,8 +98,11 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         return self.runner.model
 
     def _validate_now(self) -> bool:
-        return (self.runner.val_loop is not None and self._iter >= self.val_begin
-                and (self._iter % self.val_interval == 0 or self._iter == self._max_iters))
+        return (
+            self.runner.val_loop is not None
+            and self._iter >= self.val_begin
+            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+        )
 
     def _draw(self, tasks: list[str]) -> tuple[dict, dict[str, float]]:
         data, times = {}, {}
@@ -87,8 +112,9 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             times[task] = time.perf_counter() - start
         return data, times
 
-    def run_iter(self, data_batch: Mapping[str, dict],
-                 data_times: Mapping[str, float] | None = None) -> None:
+    def run_iter(
+        self, data_batch: Mapping[str, dict], data_times: Mapping[str, float] | None = None
+    ) -> None:
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
         # Dropout and the like are a function of (seed, rank, step), so resuming needs no state.
         torch.manual_seed(seed_of(self.runner.seed, get_rank(), 'step', self._iter))
@@ -97,8 +123,9 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             outputs[f'{task}/batch_size'] = len(batch['inputs'])
             if data_times:
                 outputs[f'{task}/data_time'] = data_times[task]
-        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data_batch,
-                              outputs=outputs)
+        self.runner.call_hook(
+            'after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=outputs
+        )
         self._iter += 1
 
 
@@ -117,11 +144,19 @@ class _EvalLoop(BaseLoop):
 
     stage = ''
 
-    def __init__(self, runner, dataloader: Mapping[str, dict], evaluator: Mapping[str, dict],
-                 score: Mapping[str, float] | None = None, fp16: bool = False,
-                 check_data: bool = True):
-        super().__init__(runner, _build_loaders(
-            runner, f'{self.stage}_dataloader', dataloader, False, check_data))
+    def __init__(
+        self,
+        runner,
+        dataloader: Mapping[str, dict],
+        evaluator: Mapping[str, dict],
+        score: Mapping[str, float] | None = None,
+        fp16: bool = False,
+        check_data: bool = True,
+    ):
+        super().__init__(
+            runner,
+            _build_loaders(runner, f'{self.stage}_dataloader', dataloader, False, check_data),
+        )
         self.fp16 = fp16
         self.score = dict(score or {})
         self.evaluators: dict[str, Evaluator] = {}
@@ -129,13 +164,16 @@ class _EvalLoop(BaseLoop):
             metrics = evaluator[task]
             metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
             with named(f'{self.stage}_evaluator.{task}'):
-                self.evaluators[task] = EVALUATOR.build(dict(
-                    type='Evaluator', metrics=[scoped(metric) for metric in metrics]))
+                self.evaluators[task] = EVALUATOR.build(
+                    dict(type='Evaluator', metrics=[scoped(metric) for metric in metrics])
+                )
             self.evaluators[task].dataset_meta = getattr(loader.dataset, 'metainfo', None)
         for member in self.score:
             if member.split('/')[0] not in evaluator:
-                raise ConfigError(f'{self.stage}_cfg.score has {member!r}, but '
-                                  f'{self.stage}_evaluator has only {sorted(evaluator)}')
+                raise ConfigError(
+                    f'{self.stage}_cfg.score has {member!r}, but '
+                    f'{self.stage}_evaluator has only {sorted(evaluator)}'
+                )
         self.evaluator = self.evaluators
 
     def _call(self, name: str, **kwargs) -> None:

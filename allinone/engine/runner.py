@@ -57,8 +57,7 @@ class MultiDatasetRunner(Runner):
             return model.to(get_device())
         return super().wrap_model(model_wrapper_cfg, model)
 
-    def load_checkpoint(self, filename, map_location='cpu', strict=False,
-                        revise_keys=()) -> dict:
+    def load_checkpoint(self, filename, map_location='cpu', strict=False, revise_keys=()) -> dict:
         """Load weights, or on resuming the whole model, and say what was missing or left over.
 
         Args:

@@ -25,8 +25,9 @@ class DrawSampler(Sampler):
         start: Number of the first draw, counted over all ranks.
     """
 
-    def __init__(self, dataset: Sized, seed: int | None = None, shuffle: bool = True,
-                 start: int = 0):
+    def __init__(
+        self, dataset: Sized, seed: int | None = None, shuffle: bool = True, start: int = 0
+    ):
         self.size = len(dataset)
         self.task = getattr(dataset, 'task', '')
         self.seed = seed or 0

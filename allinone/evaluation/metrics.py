@@ -24,8 +24,11 @@ class DetectionMetric(CocoMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         metrics = super().compute_metrics(results)
         if not metrics and not self.format_only:
-            metrics = {f'{kind}_{name}': 0. for kind in self.metrics
-                       for name in self.metric_items or STATS}
+            metrics = {
+                f'{kind}_{name}': 0.0
+                for kind in self.metrics
+                for name in self.metric_items or STATS
+            }
         annotated = {ann['category_id'] for ann in self._coco_api.dataset['annotations']}
         absent = [self._coco_api.cats[i]['name'] for i in self.cat_ids if i not in annotated]
         _say_absent(absent, 'box', 'the means are over the other classes')
@@ -50,14 +53,20 @@ class SegmentationMetric(IoUMetric):
         areas = [sum(column) for column in zip(*results)]
         per_class = self.total_area_to_metrics(*areas, ['mIoU'], self.nan_to_num, self.beta)
         classes = self.dataset_meta['classes']
-        metrics |= {f'IoU.{name}': float(np.round(value * 100, 2))
-                    for name, value in zip(classes, per_class['IoU'])}
-        _say_absent([name for name, pixels in zip(classes, areas[3]) if pixels == 0], 'pixel',
-                    'its IoU is 0 where it is predicted all the same, and left out otherwise')
+        metrics |= {
+            f'IoU.{name}': float(np.round(value * 100, 2))
+            for name, value in zip(classes, per_class['IoU'])
+        }
+        _say_absent(
+            [name for name, pixels in zip(classes, areas[3]) if pixels == 0],
+            'pixel',
+            'its IoU is 0 where it is predicted all the same, and left out otherwise',
+        )
         return {name: float(value) for name, value in metrics.items()}
 
 
 def _say_absent(classes: list[str], what: str, so: str) -> None:
     if classes:
-        print_log(f'No {what} of class {", ".join(classes)} in the annotations evaluated: {so}',
-                  'current')
+        print_log(
+            f'No {what} of class {", ".join(classes)} in the annotations evaluated: {so}', 'current'
+        )

@@ -12,12 +12,15 @@ def short_names(metrics: Mapping[str, float]) -> dict[str, float]:
     Where two metrics would get one name, they keep the prefixes.
     """
     count = Counter(name.rsplit('/', 1)[-1] for name in metrics)
-    return {name if count[name.rsplit('/', 1)[-1]] > 1 else name.rsplit('/', 1)[-1]: value
-            for name, value in metrics.items()}
+    return {
+        name if count[name.rsplit('/', 1)[-1]] > 1 else name.rsplit('/', 1)[-1]: value
+        for name, value in metrics.items()
+    }
 
 
-def combined_score(metrics: Mapping[str, float], members: Mapping[str, float],
-                   key: str) -> dict[str, float]:
+def combined_score(
+    metrics: Mapping[str, float], members: Mapping[str, float], key: str
+) -> dict[str, float]:
     """``{'score': mean of factor * metric}`` over ``members``, or nothing without members.
 
     Args:
@@ -33,5 +36,4 @@ def combined_score(metrics: Mapping[str, float], members: Mapping[str, float],
     missing = sorted(set(members) - set(metrics))
     if missing:
         raise ConfigError(f'{key} names {missing}, but the evaluators gave {sorted(metrics)}')
-    return {'score': sum(factor * metrics[name] for name, factor in members.items())
-            / len(members)}
+    return {'score': sum(factor * metrics[name] for name, factor in members.items()) / len(members)}

@@ -49,16 +49,18 @@ class AllInOne(BaseModel):
             balancer's options do not fit the tasks.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 tasks: Mapping[str, dict],
-                 balancer: dict | None = None,
-                 data_preprocessor: dict | None = None,
-                 max_task_norm: float | None = None,
-                 norm_interval: int = 50,
-                 channels_last: bool = False,
-                 init_cfg: dict | None = None,
-                 **misspelt):
+    def __init__(
+        self,
+        backbone: dict,
+        tasks: Mapping[str, dict],
+        balancer: dict | None = None,
+        data_preprocessor: dict | None = None,
+        max_task_norm: float | None = None,
+        norm_interval: int = 50,
+        channels_last: bool = False,
+        init_cfg: dict | None = None,
+        **misspelt,
+    ):
         if misspelt:
             known = [name for name in inspect.signature(AllInOne).parameters if name != 'misspelt']
             raise ConfigError(f'model has no key {sorted(misspelt)}; its keys are {known}')
@@ -68,15 +70,21 @@ class AllInOne(BaseModel):
             raise ConfigError(f'model.max_task_norm is {max_task_norm!r}; give a number above 0')
         normalisation = dict(data_preprocessor or {})
         super().__init__(
-            dict(normalisation, type='mmengine.ImgDataPreprocessor') if normalisation else
-            dict(type='mmengine.ImgDataPreprocessor'), init_cfg)
+            dict(normalisation, type='mmengine.ImgDataPreprocessor')
+            if normalisation
+            else dict(type='mmengine.ImgDataPreprocessor'),
+            init_cfg,
+        )
         backbone = ConfigDict(backbone)
         self._pretrained = _pop_pretrained(backbone)
         self.backbone = _build('model.backbone', backbone)
         self.backbone.channels_last = channels_last
-        self.tasks = ModuleDict({
-            name: self._build_task(name, ConfigDict(cfg), normalisation)
-            for name, cfg in tasks.items()})
+        self.tasks = ModuleDict(
+            {
+                name: self._build_task(name, ConfigDict(cfg), normalisation)
+                for name, cfg in tasks.items()
+            }
+        )
         self.balancer = _build_balancer(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
         if channels_last:
@@ -88,17 +96,21 @@ class AllInOne(BaseModel):
     def _build_task(self, name: str, cfg: ConfigDict, normalisation: dict) -> nn.Module:
         key = f'model.tasks.{name}'
         if 'backbone' in cfg:
-            raise ConfigError(f'{key}.backbone is set, but the trunk is shared; '
-                              'move it to model.backbone')
+            raise ConfigError(
+                f'{key}.backbone is set, but the trunk is shared; move it to model.backbone'
+            )
         cfg.backbone = dict(type='allinone.SharedTrunk', features=cfg.pop('features', None))
         scope = cfg.get('type', '').split('.')[0]
         if scope not in TASK_SCOPES:
-            raise ConfigError(f'{key}.type is {cfg.get("type")!r}; name the library it is from, '
-                              "as in 'mmdet.FCOS', 'mmseg.EncoderDecoder' or "
-                              "'mmpretrain.ImageClassifier'")
+            raise ConfigError(
+                f'{key}.type is {cfg.get("type")!r}; name the library it is from, '
+                "as in 'mmdet.FCOS', 'mmseg.EncoderDecoder' or "
+                "'mmpretrain.ImageClassifier'"
+            )
         if normalisation:
-            cfg.data_preprocessor = _task_preprocessor(scope, cfg.get('data_preprocessor'),
-                                                       normalisation)
+            cfg.data_preprocessor = _task_preprocessor(
+                scope, cfg.get('data_preprocessor'), normalisation
+            )
         task = _build(key, cfg, scope)
         task.backbone.bind(self.backbone)
         return task
@@ -106,9 +118,12 @@ class AllInOne(BaseModel):
     def init_weights(self) -> None:
         super().init_weights()
         if self._pretrained is not None:
-            load_weights(self.backbone, self._pretrained['checkpoint'],
-                         prefix=self._pretrained.get('prefix'),
-                         key='model.backbone.init_cfg.checkpoint')
+            load_weights(
+                self.backbone,
+                self._pretrained['checkpoint'],
+                prefix=self._pretrained.get('prefix'),
+                key='model.backbone.init_cfg.checkpoint',
+            )
 
     def train_step(self, data: Mapping[str, dict], optim_wrapper) -> dict[str, Tensor]:
         """Forward and backward of each task in turn, the balancer, one optimizer step.
@@ -122,9 +137,10 @@ class AllInOne(BaseModel):
             Scalars for the log, ``'TASK/name'`` each, and ``'loss'``, the weighted sum.
         """
         if self._step is None:
-            self._step = BalancedStep(self.balancer, self.backbone, dict(self.tasks.items()),
-                                      **self._step_options)
-        log, total = {}, 0.
+            self._step = BalancedStep(
+                self.balancer, self.backbone, dict(self.tasks.items()), **self._step_options
+            )
+        log, total = {}, 0.0
         for task, batch in data.items():
             with optim_wrapper.optim_context(self):
                 loss, parts = self.parse_losses(self.task_losses(task, batch))
@@ -155,8 +171,12 @@ class AllInOne(BaseModel):
         return {task: self.tasks[task].test_step(batch) for task, batch in data.items()}
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor | Sequence[Tensor], tasks: Sequence[str] | None = None,
-                metainfo: Sequence[dict] | None = None) -> dict[str, list]:
+    def predict(
+        self,
+        inputs: Tensor | Sequence[Tensor],
+        tasks: Sequence[str] | None = None,
+        metainfo: Sequence[dict] | None = None,
+    ) -> dict[str, list]:
         """All tasks on the same pictures in one pass of the trunk.
 
         Args:
@@ -178,19 +198,30 @@ class AllInOne(BaseModel):
         return self.predict_batch(batch, names, [tuple(x.shape[-2:]) for x in inputs], metainfo)
 
     @torch.no_grad()
-    def predict_batch(self, batch: Tensor, tasks: Sequence[str],
-                      sizes: Sequence[tuple[int, int]] | None = None,
-                      metainfo: Sequence[dict] | None = None) -> dict[str, list]:
+    def predict_batch(
+        self,
+        batch: Tensor,
+        tasks: Sequence[str],
+        sizes: Sequence[tuple[int, int]] | None = None,
+        metainfo: Sequence[dict] | None = None,
+    ) -> dict[str, list]:
         """As :meth:`predict`, on a normalised and padded batch ``(N, 3, H, W)``."""
         sizes = sizes or [tuple(batch.shape[-2:])] * len(batch)
         with trunk_pass(self.backbone, [self.tasks[task].backbone for task in tasks], batch):
             return {
                 task: self.tasks[task](
-                    batch, make_samples(self.tasks[task], batch, sizes, metainfo), mode='predict')
-                for task in tasks}
+                    batch, make_samples(self.tasks[task], batch, sizes, metainfo), mode='predict'
+                )
+                for task in tasks
+            }
 
-    def forward(self, inputs: Tensor, data_samples: Mapping[str, list] | None = None,
-                mode: str = 'tensor', tasks: Sequence[str] | None = None) -> dict:
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Mapping[str, list] | None = None,
+        mode: str = 'tensor',
+        tasks: Sequence[str] | None = None,
+    ) -> dict:
         """Each task's stock ``forward`` on one normalised batch, the trunk run once.
 
         Args:
@@ -204,15 +235,18 @@ class AllInOne(BaseModel):
         """
         names = self.task_names(tasks)
         with trunk_pass(self.backbone, [self.tasks[task].backbone for task in names], inputs):
-            return {task: self.tasks[task](inputs, (data_samples or {}).get(task), mode=mode)
-                    for task in names}
+            return {
+                task: self.tasks[task](inputs, (data_samples or {}).get(task), mode=mode)
+                for task in names
+            }
 
     def task_names(self, tasks: Sequence[str] | None = None) -> list[str]:
         """``tasks`` checked, or the names of all."""
         unknown = set(tasks or ()) - set(self.tasks)
         if unknown:
-            raise ConfigError(f'tasks {sorted(unknown)} are not in model.tasks, which has '
-                              f'{list(self.tasks)}')
+            raise ConfigError(
+                f'tasks {sorted(unknown)} are not in model.tasks, which has {list(self.tasks)}'
+            )
         return list(self.tasks) if tasks is None else list(tasks)
 
     def views(self) -> list[SharedTrunk]:
@@ -232,8 +266,9 @@ def _build_balancer(cfg: dict) -> nn.Module:
     name = cfg.get('type')
     BALANCERS.import_from_location()
     if name not in BALANCERS.module_dict:
-        raise ConfigError(f'model.balancer.type is {name!r}; '
-                          f'the methods are {sorted(BALANCERS.module_dict)}')
+        raise ConfigError(
+            f'model.balancer.type is {name!r}; the methods are {sorted(BALANCERS.module_dict)}'
+        )
     try:
         return BALANCERS.build(dict(cfg))
     except TypeError as error:
@@ -250,8 +285,9 @@ def _pop_pretrained(backbone: ConfigDict) -> dict | None:
 
 def _task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> ConfigDict:
     """The task's preprocessor with the model's normalisation where it sets none itself."""
-    types = dict(mmpretrain='ClsDataPreprocessor', mmdet='DetDataPreprocessor',
-                 mmseg='SegDataPreProcessor')
+    types = dict(
+        mmpretrain='ClsDataPreprocessor', mmdet='DetDataPreprocessor', mmseg='SegDataPreProcessor'
+    )
     rgb = 'to_rgb' if scope == 'mmpretrain' else 'bgr_to_rgb'
     merged = ConfigDict(type=types.get(scope, 'ImgDataPreprocessor'))
     for name in ('mean', 'std'):

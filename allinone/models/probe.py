@@ -32,8 +32,11 @@ def check_tasks(model: nn.Module) -> None:
         try:
             maps = run_trunk(model.backbone, blank)
         except (RuntimeError, AssertionError, ValueError) as error:
-            print_log(f'model.backbone does not take a {PROBE_SIZE} x {PROBE_SIZE} picture, so '
-                      f'the tasks were not checked against it: {error}', 'current')
+            print_log(
+                f'model.backbone does not take a {PROBE_SIZE} x {PROBE_SIZE} picture, so '
+                f'the tasks were not checked against it: {error}',
+                'current',
+            )
             return
         _check_features(model, maps)
         for name, task in model.tasks.items():
@@ -45,9 +48,12 @@ def check_tasks(model: nn.Module) -> None:
 
 def _describe(maps) -> str:
     maps = maps if isinstance(maps, (tuple, list)) else (maps,)
-    return ', '.join(f'{i}: {m.shape[1]} channels at stride {PROBE_SIZE // m.shape[-1]}'
-                     if m.dim() == 4 else f'{i}: shape {tuple(m.shape)}'
-                     for i, m in enumerate(maps))
+    return ', '.join(
+        f'{i}: {m.shape[1]} channels at stride {PROBE_SIZE // m.shape[-1]}'
+        if m.dim() == 4
+        else f'{i}: shape {tuple(m.shape)}'
+        for i, m in enumerate(maps)
+    )
 
 
 def _check_features(model: nn.Module, maps: tuple[Tensor, ...]) -> None:
@@ -59,16 +65,21 @@ def _check_features(model: nn.Module, maps: tuple[Tensor, ...]) -> None:
             if not 0 <= index < len(maps):
                 raise ConfigError(
                     f'model.tasks.{name}.features is {features}, but {index} is out of range: '
-                    f'model.backbone gives {len(maps)} maps ({_describe(maps)})')
+                    f'model.backbone gives {len(maps)} maps ({_describe(maps)})'
+                )
         read.update(features)
     if len(maps) - 1 not in read:
-        print_log(f'No task reads map {len(maps) - 1} of model.backbone, the last one; what only '
-                  'that map needs is computed for nothing and not trained. Leave it out of '
-                  'model.backbone.out_indices.', 'current')
+        print_log(
+            f'No task reads map {len(maps) - 1} of model.backbone, the last one; what only '
+            'that map needs is computed for nothing and not trained. Leave it out of '
+            'model.backbone.out_indices.',
+            'current',
+        )
 
 
-def _check_task(key: str, trunk: nn.Module, task: nn.Module, blank: Tensor,
-                maps: tuple[Tensor, ...]) -> None:
+def _check_task(
+    key: str, trunk: nn.Module, task: nn.Module, blank: Tensor, maps: tuple[Tensor, ...]
+) -> None:
     features = task.backbone.features
     seen = maps if features is None else tuple(maps[i] for i in features)
     with trunk_pass(trunk, [task.backbone], blank):
@@ -97,7 +108,8 @@ def _fitting(key: str, task: nn.Module, parts: Sequence[str], giver: str, maps):
         raise ConfigError(
             f'{key}.{name}{f" has in_channels={channels} and" if channels else ""} does not fit '
             f'the maps it gets from {giver} ({_describe(maps)}): {error or type(error).__name__}; '
-            f'set its in_channels, or {key}.features, to match') from error
+            f'set its in_channels, or {key}.features, to match'
+        ) from error
 
 
 def _check_strides(key: str, task: nn.Module, levels) -> None:
@@ -105,12 +117,14 @@ def _check_strides(key: str, task: nn.Module, levels) -> None:
     generator = getattr(head, 'prior_generator', None)
     if generator is None or not isinstance(levels, (tuple, list)):
         return
-    expected = [stride[0] if isinstance(stride, (tuple, list)) else stride
-                for stride in generator.strides]
+    expected = [
+        stride[0] if isinstance(stride, (tuple, list)) else stride for stride in generator.strides
+    ]
     found = [PROBE_SIZE / level.shape[-1] for level in levels]
     # Below one pixel a map says nothing about its stride.
     pairs = [(e, f) for e, f in zip(expected, found) if e <= PROBE_SIZE]
     if len(expected) != len(found) or any(e != f for e, f in pairs):
         raise ConfigError(
             f'{key}: its head expects maps at strides {expected}, but its neck gives strides '
-            f'{[int(f) for f in found]}; change the strides of the head, or {key}.features')
+            f'{[int(f) for f in found]}; change the strides of the head, or {key}.features'
+        )

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 SAMPLE_TYPES = dict(
     mmpretrain=('mmpretrain.structures', 'DataSample'),
     mmdet=('mmdet.structures', 'DetDataSample'),
-    mmseg=('mmseg.structures', 'SegDataSample'))
+    mmseg=('mmseg.structures', 'SegDataSample'),
+)
 
 
 def library_of(model: nn.Module) -> str:
@@ -19,8 +20,12 @@ def library_of(model: nn.Module) -> str:
     raise TypeError(f'{type(model).__name__} derives from no model of {sorted(SAMPLE_TYPES)}')
 
 
-def make_samples(model: nn.Module, batch: Tensor, sizes: Sequence[tuple[int, int]],
-                 metainfo: Sequence[dict] | None = None) -> list:
+def make_samples(
+    model: nn.Module,
+    batch: Tensor,
+    sizes: Sequence[tuple[int, int]],
+    metainfo: Sequence[dict] | None = None,
+) -> list:
     """One sample of the model's library for each picture of ``batch`` ``(N, 3, H, W)``.
 
     Args:
@@ -35,9 +40,15 @@ def make_samples(model: nn.Module, batch: Tensor, sizes: Sequence[tuple[int, int
     height, width = batch.shape[-2:]
     samples = []
     for index, (h, w) in enumerate(sizes):
-        info = dict(img_shape=(h, w), ori_shape=(h, w), pad_shape=(height, width),
-                    batch_input_shape=(height, width), scale_factor=(1., 1.),
-                    padding_size=[0, width - w, 0, height - h], flip=False)
+        info = dict(
+            img_shape=(h, w),
+            ori_shape=(h, w),
+            pad_shape=(height, width),
+            batch_input_shape=(height, width),
+            scale_factor=(1.0, 1.0),
+            padding_size=[0, width - w, 0, height - h],
+            flip=False,
+        )
         info |= metainfo[index] if metainfo else {}
         samples.append(sample_type(metainfo=info))
     return samples

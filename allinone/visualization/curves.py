@@ -10,7 +10,7 @@ MAIN_METRICS = ('top1', 'bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'mAP', 'mIoU')
 NOT_METRICS = ('data_time', 'time', 'step')
 STYLES = ('-', '--', ':', '-.')
 MARKERS = ('o', 's', '^', 'D')
-MANY_DECADES = 30.
+MANY_DECADES = 30.0
 
 
 def plot_curves(work_dir: str | os.PathLike, out: str | os.PathLike) -> None:
@@ -31,10 +31,15 @@ def plot_curves(work_dir: str | os.PathLike, out: str | os.PathLike) -> None:
 
     training, validation = read_scalars(work_dir)
     names = main_metrics(validation)
-    panels = [(title, label, suffix, tasks) for title, label, suffix in (
-        ('Task losses', 'loss', 'loss'), ('Task weights', 'weight', 'weight'),
-        ("Norms of the tasks' trunk gradients", 'L2 norm', 'grad_norm'))
-        if (tasks := _tasks_with(training, suffix))]
+    panels = [
+        (title, label, suffix, tasks)
+        for title, label, suffix in (
+            ('Task losses', 'loss', 'loss'),
+            ('Task weights', 'weight', 'weight'),
+            ("Norms of the tasks' trunk gradients", 'L2 norm', 'grad_norm'),
+        )
+        if (tasks := _tasks_with(training, suffix))
+    ]
     count = len(panels) + bool(names)
     columns = 2 if count > 1 else 1
     rows = math.ceil(count / columns)
@@ -51,7 +56,7 @@ def plot_curves(work_dir: str | os.PathLike, out: str | os.PathLike) -> None:
         _finish(axis, 'Validation', 'percent')
     for axis in axes[count:]:
         axis.set_visible(False)
-    for axis in axes[max(count - columns, 0):count]:
+    for axis in axes[max(count - columns, 0) : count]:
         axis.set_xlabel('iteration')
         axis.tick_params(labelbottom=True)
     figure.suptitle(Path(work_dir).resolve().name, fontweight='bold')
@@ -66,8 +71,9 @@ def main_metrics(validation: Records) -> dict[str, float]:
     COCO gives fractions where the other libraries give percent, and no unit is logged: average
     precisions of which none exceeds 1 are taken for fractions, as is a score.
     """
-    keys = dict.fromkeys(key for record in validation.values() for key in record
-                         if key not in NOT_METRICS)
+    keys = dict.fromkeys(
+        key for record in validation.values() for key in record if key not in NOT_METRICS
+    )
     by_task: dict[str, list[str]] = {}
     for key in keys:
         task, slash, _ = key.partition('/')
@@ -83,13 +89,13 @@ def main_metrics(validation: Records) -> dict[str, float]:
 
 def _to_percent(key: str, values: list[float]) -> float:
     fraction = ('mAP' in key or key == 'score') and not any(value > 1 for value in values)
-    return 100. if fraction else 1.
+    return 100.0 if fraction else 1.0
 
 
 def _tasks_with(training: Records, suffix: str) -> list[str]:
     """Tasks of which ``TASK/suffix`` was logged."""
     keys = dict.fromkeys(key for record in training.values() for key in record)
-    return [key[:-len(suffix) - 1] for key in keys if key.endswith(f'/{suffix}')]
+    return [key[: -len(suffix) - 1] for key in keys if key.endswith(f'/{suffix}')]
 
 
 def _task_colours(training: Records, validation: Records) -> dict[str, str]:
@@ -99,13 +105,19 @@ def _task_colours(training: Records, validation: Records) -> dict[str, str]:
 
 
 def _draw_tasks(axis, training: Records, suffix: str, tasks: list[str], colours: dict) -> None:
-    lowest, highest = math.inf, 0.
+    lowest, highest = math.inf, 0.0
     for index, task in enumerate(tasks):
         steps, values = series(training, f'{task}/{suffix}')
         # Equal weights lie on one another: dashes let the one below show through.
-        axis.plot(steps, values, STYLES[index % 4] if suffix == 'weight' else '-',
-                  marker='.' if len(steps) < 3 else None,
-                  color=colours.get(task), label=task, linewidth=1.6)
+        axis.plot(
+            steps,
+            values,
+            STYLES[index % 4] if suffix == 'weight' else '-',
+            marker='.' if len(steps) < 3 else None,
+            color=colours.get(task),
+            label=task,
+            linewidth=1.6,
+        )
         finite = [value for value in values if math.isfinite(value)]
         lowest, highest = min([lowest, *finite]), max([highest, *finite])
     if 0 < lowest and highest > MANY_DECADES * lowest:
@@ -125,10 +137,16 @@ def _draw_metrics(axis, validation: Records, names: dict[str, float], colours: d
         drawn[task] = drawn.get(task, -1) + 1
         style = STYLES[drawn[task] % 4]
         score = key == 'score'
-        axis.plot(steps, values, '-' if score else style, marker=MARKERS[drawn[task] % 4],
-                  markersize=5,
-                  color='black' if score else colours.get(task), label=key,
-                  linewidth=2.4 if score else 1.6)
+        axis.plot(
+            steps,
+            values,
+            '-' if score else style,
+            marker=MARKERS[drawn[task] % 4],
+            markersize=5,
+            color='black' if score else colours.get(task),
+            label=key,
+            linewidth=2.4 if score else 1.6,
+        )
         if any(value > 100 for value in values):
             axis.autoscale(axis='y')  # a metric of one's own that is not in percent
 

@@ -14,8 +14,9 @@ OPACITY = 0.42
 LEGEND_ENTRIES = 24
 
 
-def draw_tasks(image: np.ndarray, predictions: Mapping, metainfo: Mapping | None = None,
-               score_thr: float = 0.3) -> np.ndarray:
+def draw_tasks(
+    image: np.ndarray, predictions: Mapping, metainfo: Mapping | None = None, score_thr: float = 0.3
+) -> np.ndarray:
     """Draw masks, boxes and class labels together.
 
     What a sample holds says how it is drawn (``pred_sem_seg``, ``pred_instances``,
@@ -38,8 +39,11 @@ def draw_tasks(image: np.ndarray, predictions: Mapping, metainfo: Mapping | None
     image = _readable(np.ascontiguousarray(image))
     scale = np.array([image.shape[1] / width, image.shape[0] / height])
     tables = _class_tables(predictions, metainfo or {})
-    rows = [(task, _labels(sample, tables[task])) for task, sample in predictions.items()
-            if 'pred_label' in sample or 'pred_score' in sample]
+    rows = [
+        (task, _labels(sample, tables[task]))
+        for task, sample in predictions.items()
+        if 'pred_label' in sample or 'pred_score' in sample
+    ]
     for task, sample in predictions.items():
         if 'pred_sem_seg' in sample:
             mask = _resized(to_numpy(sample.pred_sem_seg.data)[0], image.shape[:2])
@@ -73,7 +77,8 @@ def top_classes(sample, count: int) -> list[tuple[int, float | None]]:
     scores = to_numpy(sample.pred_score).reshape(-1)
     order = np.argsort(-scores, kind='stable').tolist()
     order = [label for label in order if label in predicted] + [
-        label for label in order if label not in predicted]
+        label for label in order if label not in predicted
+    ]
     return [(label, float(scores[label])) for label in order[:count]]
 
 
@@ -90,8 +95,9 @@ def _readable(image: np.ndarray) -> np.ndarray:
     factor = min(SMALLEST_SIDE / min(height, width), LARGEST_SIDE / max(height, width))
     if factor <= 1:
         return image
-    return cv2.resize(image, (round(width * factor), round(height * factor)),
-                      interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(
+        image, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_CUBIC
+    )
 
 
 def _resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -119,8 +125,9 @@ def _present(mask: np.ndarray, table: ClassTable) -> list[int]:
 
 def _legend(task: str, mask: np.ndarray, table: ClassTable) -> Row:
     labels = _present(mask, table)
-    entries = [(shorten(table.name(label)), table.colour(label))
-               for label in labels[:LEGEND_ENTRIES]]
+    entries = [
+        (shorten(table.name(label)), table.colour(label)) for label in labels[:LEGEND_ENTRIES]
+    ]
     if len(labels) > LEGEND_ENTRIES:
         entries.append((f'and {len(labels) - LEGEND_ENTRIES} more', None))
     return task, entries
@@ -130,12 +137,15 @@ def _labels(sample, table: ClassTable) -> list[tuple[str, None]]:
     """What is predicted, or the best class where only scores are given."""
     count = len(np.atleast_1d(to_numpy(sample.get('pred_label', [0]))))
     # In brackets, for many data sets name their classes by numbers.
-    return [(shorten(table.name(label)) + ('' if score is None else f' ({score:.2f})'), None)
-            for label, score in top_classes(sample, count)] or [('none', None)]
+    return [
+        (shorten(table.name(label)) + ('' if score is None else f' ({score:.2f})'), None)
+        for label, score in top_classes(sample, count)
+    ] or [('none', None)]
 
 
-def _blend_instances(image: np.ndarray, instances, table: ClassTable,
-                     score_thr: float) -> np.ndarray:
+def _blend_instances(
+    image: np.ndarray, instances, table: ClassTable, score_thr: float
+) -> np.ndarray:
     """Masks ``[n, H, W]`` of instance segmentation, in the colours of their classes."""
     if 'masks' not in instances:
         return image
@@ -148,15 +158,23 @@ def _blend_instances(image: np.ndarray, instances, table: ClassTable,
     return image
 
 
-def _boxes(instances, table: ClassTable, scale: np.ndarray,
-           score_thr: float) -> list[tuple[float, Box, str, tuple]]:
+def _boxes(
+    instances, table: ClassTable, scale: np.ndarray, score_thr: float
+) -> list[tuple[float, Box, str, tuple]]:
     """``(score, x1 y1 x2 y2 in the drawing, caption, colour)`` of the boxes to draw."""
     corners = to_numpy(instances.bboxes).reshape(-1, 4) * np.tile(scale, 2)
-    return [(float(score), tuple(box.tolist()), f'{shorten(table.name(int(label)))} {score:.2f}',
-             table.colour(int(label)))
-            for box, score, label in zip(corners, to_numpy(instances.scores),
-                                         to_numpy(instances.labels))
-            if score >= score_thr and np.isfinite(box).all()]
+    return [
+        (
+            float(score),
+            tuple(box.tolist()),
+            f'{shorten(table.name(int(label)))} {score:.2f}',
+            table.colour(int(label)),
+        )
+        for box, score, label in zip(
+            corners, to_numpy(instances.scores), to_numpy(instances.labels)
+        )
+        if score >= score_thr and np.isfinite(box).all()
+    ]
 
 
 def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:
@@ -179,8 +197,14 @@ def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box:
     wide, high = pen.chip_width(text), pen.chip_height
     width, height = pen.picture.size
     rim = pen.line
-    corners = [(x1, y1 - high), (x1, y2 + rim), (x1 + rim, y1 + rim), (x2 - wide, y1 - high),
-               (x2 + rim, y1), (x1 - rim - wide, y1)]
+    corners = [
+        (x1, y1 - high),
+        (x1, y2 + rim),
+        (x1 + rim, y1 + rim),
+        (x2 - wide, y1 - high),
+        (x2 + rim, y1),
+        (x1 - rim - wide, y1),
+    ]
     corners += [(x1, y1 - step * high) for step in (2, 3)]
     corners += [(x1, y2 + rim + step * high) for step in (1, 2)]
     spots = []
@@ -188,8 +212,9 @@ def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box:
         x = min(max(x, 0), max(width - wide, 0))
         y = min(max(y, 0), max(height - high, 0))
         spots.append((x, y, x + wide, y + high))
-    return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)),
-                spots[0])
+    return next(
+        (spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0]
+    )
 
 
 def _overlap(a: Box, b: Box) -> bool:

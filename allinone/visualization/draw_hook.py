@@ -39,12 +39,14 @@ class DrawHook(Hook):
     def before_val(self, runner) -> None:
         self._names = {}
 
-    def after_test_iter(self, runner, batch_idx: int, data_batch=None,
-                        outputs: Mapping[str, list] | None = None) -> None:
+    def after_test_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
+    ) -> None:
         self._draw(runner.test_loop, outputs or {})
 
-    def after_val_iter(self, runner, batch_idx: int, data_batch=None,
-                       outputs: Mapping[str, list] | None = None) -> None:
+    def after_val_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
+    ) -> None:
         if self.during_val:
             self._draw(runner.val_loop, outputs or {})
 
@@ -57,13 +59,17 @@ class DrawHook(Hook):
             for sample in samples:
                 path = sample.metainfo.get('img_path')
                 if path is None:
-                    raise ConfigError(f"DrawHook: the samples of task {task} do not name their "
-                                      "picture; add 'img_path' to meta_keys of the last "
-                                      'transform of its pipeline')
+                    raise ConfigError(
+                        f'DrawHook: the samples of task {task} do not name their '
+                        "picture; add 'img_path' to meta_keys of the last "
+                        'transform of its pipeline'
+                    )
                 name = self._names[task].get(path) or output_names([path])[path]
                 image = cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
-                write_picture(osp.join(self.out_dir, task, f'{name}.png'),
-                              draw_tasks(image, {task: sample}, metainfo, self.score_thr))
+                write_picture(
+                    osp.join(self.out_dir, task, f'{name}.png'),
+                    draw_tasks(image, {task: sample}, metainfo, self.score_thr),
+                )
 
 
 def _names_of(dataset) -> dict[str, str]:

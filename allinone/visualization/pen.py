@@ -48,25 +48,29 @@ class Pen:
         """Rectangle x1, y1, x2, y2 whose dark rim sets it off from a mask of its own colour."""
         x1, y1, x2, y2 = (round(value) for value in box)
         rim = max(1, self.line // 2)
-        self.draw.rectangle((x1 - rim, y1 - rim, x2 + rim, y2 + rim), outline=(20, 20, 20),
-                            width=self.line + 2 * rim)
+        self.draw.rectangle(
+            (x1 - rim, y1 - rim, x2 + rim, y2 + rim),
+            outline=(20, 20, 20),
+            width=self.line + 2 * rim,
+        )
         self.draw.rectangle((x1, y1, x2, y2), outline=colour, width=self.line)
 
     def chip(self, x: float, y: float, text: str, colour: Colour) -> None:
         """Text on a background of ``colour`` with its top left corner at (x, y)."""
         x, y = round(x), round(y)
-        self.draw.rectangle((x, y, x + self.chip_width(text) - 1, y + self.chip_height - 1),
-                            fill=colour)
-        self.draw.text((x + self.pad, y + self.pad // 2), text, fill=ink_on(colour),
-                       font=self.font)
+        self.draw.rectangle(
+            (x, y, x + self.chip_width(text) - 1, y + self.chip_height - 1), fill=colour
+        )
+        self.draw.text((x + self.pad, y + self.pad // 2), text, fill=ink_on(colour), font=self.font)
 
 
 def shorten(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT - 1] + '…'
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + '…'
 
 
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     # matplotlib, which mmengine needs anyway, brings a font with Latin, Greek and Cyrillic.
     from matplotlib import get_data_path
+
     return ImageFont.truetype(osp.join(get_data_path(), 'fonts/ttf/DejaVuSans.ttf'), size)

@@ -14,9 +14,13 @@ from allinone.datasets.seeded import check_complete, check_decodes
 from allinone.errors import DataError
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
-JPEG_OPTIONS = (cv2.IMWRITE_JPEG_QUALITY, 95,
-                # Full-resolution colour: coloured letters blur without.
-                cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+JPEG_OPTIONS = (
+    cv2.IMWRITE_JPEG_QUALITY,
+    95,
+    # Full-resolution colour: coloured letters blur without.
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+)
 
 
 def find_pictures(path: str | os.PathLike) -> list[str]:
@@ -27,8 +31,11 @@ def find_pictures(path: str | os.PathLike) -> list[str]:
     """
     path = os.fspath(path)
     if osp.isdir(path):
-        names = sorted(name for name in os.listdir(path)
-                       if name.lower().endswith(SUFFIXES) and not name.startswith('.'))
+        names = sorted(
+            name
+            for name in os.listdir(path)
+            if name.lower().endswith(SUFFIXES) and not name.startswith('.')
+        )
         if not names:
             raise DataError(f'{path} is a folder without pictures ({", ".join(SUFFIXES)})')
         return [osp.join(path, name) for name in names]
@@ -75,9 +82,12 @@ def output_names(paths: Sequence[str]) -> dict[str, str]:
     paths = list(dict.fromkeys(paths))
     # Some file systems do not tell A.png from a.png.
     count = Counter(_stem(path).lower() for path in paths)
-    return {path: _stem(path) if count[_stem(path).lower()] == 1 else
-            f'{_stem(path)}-{hashlib.blake2b(path.encode(), digest_size=4).hexdigest()}'
-            for path in paths}
+    return {
+        path: _stem(path)
+        if count[_stem(path).lower()] == 1
+        else f'{_stem(path)}-{hashlib.blake2b(path.encode(), digest_size=4).hexdigest()}'
+        for path in paths
+    }
 
 
 def _stem(path: str) -> str:

@@ -39,8 +39,10 @@ def read_scalars(work_dir: str | os.PathLike) -> tuple[Records, Records]:
         training |= later_training
         validation |= later_validation
     if not training and not validation:
-        raise DataError(f'{files[-1]} holds no record yet; the first is written after '
-                        'default_hooks.logger.interval iterations')
+        raise DataError(
+            f'{files[-1]} holds no record yet; the first is written after '
+            'default_hooks.logger.interval iterations'
+        )
     return training, validation
 
 

@@ -35,8 +35,7 @@ def add_strip(image: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
         if colour is not None:
             side = _swatch(pen)
             top = y + (pen.text_height - side) // 2
-            pen.draw.rectangle((x, top, x + side - 1, top + side - 1), fill=colour,
-                               outline=INK)
+            pen.draw.rectangle((x, top, x + side - 1, top + side - 1), fill=colour, outline=INK)
             x += side + pen.pad
         pen.draw.text((x, y), text, fill=ink, font=pen.font)
     return np.concatenate([image, pen.image])

@@ -9,12 +9,13 @@ max_iters = 300
 model = dict(
     # Half the width; group norm, for without pretrained statistics batches of one task at a time
     # would each pull batch norm's their own way.
-    backbone=dict(widen_factor=0.5, norm_cfg=dict(type='GN', num_groups=4)),
+    backbone=dict(widen_factor=0.5, out_indices=(1, 2, 4, 6),
+                  norm_cfg=dict(type='GN', num_groups=4)),
     tasks=dict(
         cls=dict(
-            type='mmpretrain.ImageClassifier', features=(4,),
+            type='mmpretrain.ImageClassifier', features=(2,),
             neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=8, in_channels=1280,
+            head=dict(type='LinearClsHead', num_classes=8, in_channels=48,
                       loss=dict(type='CrossEntropyLoss'))),
         det=dict(
             type='mmdet.FCOS', features=(1, 2, 3),

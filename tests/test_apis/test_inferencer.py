@@ -28,6 +28,7 @@ def infer(trained):
         config = cfg.copy()
         config.merge_from_dict({'model.tasks.det.test_cfg.score_thr': 0.001, **options})
         return AllInOneInferencer(config, work_dir / 'iter_4.pth', 'cpu')
+
     return build
 
 
@@ -37,11 +38,12 @@ def pictures(toy_root):
 
 
 def test_a_record_tells_all_tasks(infer, pictures):
-    record, = infer()(pictures[0])
+    (record,) = infer()(pictures[0])
     assert list(record) == TASKS
     assert record['cls'].keys() == {'label', 'name', 'score', 'top5'}
     assert [entry['score'] for entry in record['cls']['top5']] == sorted(
-        (entry['score'] for entry in record['cls']['top5']), reverse=True)
+        (entry['score'] for entry in record['cls']['top5']), reverse=True
+    )
     assert record['cls']['top5'][0]['name'] == record['cls']['name']
     assert len(record['cls']['top5']) == 5
     assert record['det'] and record['det'][0].keys() == {'bbox', 'label', 'name', 'score'}
@@ -59,7 +61,7 @@ def test_one_pass_of_the_trunk_for_all_tasks(infer, pictures):
 
 def test_encoded_masks_decode_to_the_prediction(infer, pictures):
     inferencer = infer()
-    record, = inferencer(pictures[0], tasks=['seg'])
+    (record,) = inferencer(pictures[0], tasks=['seg'])
     assert list(record) == ['seg']
     sample = inferencer.predict([read_picture(pictures[0])], ['seg'])[0]['seg']
     mask = sample.pred_sem_seg.data[0].numpy()
@@ -79,11 +81,14 @@ def test_round_trip_of_a_mask():
 def test_results_are_in_the_pixels_of_the_original(infer, pictures):
     image = read_picture(pictures[0])
     large = cv2.resize(image, (512, 384))
-    expected, = infer()(large)
-    found, = infer(inference=dict(scale=(512, 384)))(image)
+    (expected,) = infer()(large)
+    (found,) = infer(inference=dict(scale=(512, 384)))(image)
     assert len(found['det']) == len(expected['det']) > 0
-    np.testing.assert_allclose([box['bbox'] for box in found['det']],
-                               np.array([box['bbox'] for box in expected['det']]) / 2, atol=0.01)
+    np.testing.assert_allclose(
+        [box['bbox'] for box in found['det']],
+        np.array([box['bbox'] for box in expected['det']]) / 2,
+        atol=0.01,
+    )
     assert found['seg'][0]['segmentation']['size'] == [192, 256]
 
 
@@ -102,8 +107,9 @@ def test_records_do_not_depend_on_the_batch(infer, pictures):
         assert len(one['det']) == len(other['det'])
         scores = [[box['score'] for box in record['det']] for record in (one, other)]
         np.testing.assert_allclose(*scores, atol=1e-5)
-        areas = [{entry['name']: entry['area'] for entry in record['seg']}
-                 for record in (one, other)]
+        areas = [
+            {entry['name']: entry['area'] for entry in record['seg']} for record in (one, other)
+        ]
         assert areas[0].keys() == areas[1].keys()
         assert all(abs(areas[0][name] - areas[1][name]) <= 5 for name in areas[0])
 
@@ -119,8 +125,11 @@ def test_pictures_of_several_sizes_are_not_padded_to_one(infer, pictures):
 def test_paths_folders_and_arrays_mix(infer, pictures, tmp_path):
     for path in pictures[:2]:
         shutil.copy(path, tmp_path)
-    records, drawings = infer()([tmp_path, read_picture(pictures[2]), pictures[0]],
-                                out_dir=tmp_path / 'out', return_vis=True)
+    records, drawings = infer()(
+        [tmp_path, read_picture(pictures[2]), pictures[0]],
+        out_dir=tmp_path / 'out',
+        return_vis=True,
+    )
     assert len(records) == len(drawings) == 4
     assert records[0] == records[3]
     assert all(drawing.dtype == np.uint8 for drawing in drawings)
@@ -152,8 +161,11 @@ def test_wrong_tasks_devices_weights_and_scales(trained, infer):
 def test_weights_that_lack_a_task_are_refused(trained, tmp_path):
     _, cfg, work_dir = trained
     checkpoint = read_checkpoint(work_dir / 'iter_4.pth')
-    state = {name: value for name, value in checkpoint['state_dict'].items()
-             if not name.startswith('tasks.det.')}
+    state = {
+        name: value
+        for name, value in checkpoint['state_dict'].items()
+        if not name.startswith('tasks.det.')
+    }
     torch.save(dict(state_dict=state), tmp_path / 'part.pth')
     with pytest.raises(CheckpointError, match='lacks .* tensors .*tasks.det'):
         AllInOneInferencer(cfg, tmp_path / 'part.pth', 'cpu')
@@ -174,7 +186,8 @@ def test_classes_come_from_the_config_if_the_checkpoint_has_none(trained, infer)
     cfg, inferencer = trained[1], infer()
     for task in TASKS:
         assert list(dataset_metainfo(cfg, task)['classes']) == list(
-            inferencer.metainfo[task]['classes'])
+            inferencer.metainfo[task]['classes']
+        )
 
 
 @pytest.fixture
@@ -184,7 +197,8 @@ def tool(trained):
     spec.loader.exec_module(module)
     checkpoint = str(trained[2] / 'iter_4.pth')
     return lambda *args, checkpoint=checkpoint: module.main(
-        module.parse_args([str(TOY_CONFIG), checkpoint, *map(str, args), '--device', 'cpu']))
+        module.parse_args([str(TOY_CONFIG), checkpoint, *map(str, args), '--device', 'cpu'])
+    )
 
 
 def test_tool_writes_a_drawing_and_a_record(tool, pictures, tmp_path):
@@ -204,9 +218,17 @@ def test_tool_goes_on_after_broken_inputs(tool, pictures, tmp_path, capsys):
     (folder / 'a.jpg').write_text('text')
     shutil.copy(pictures[0], folder / 'b.png')
     data = Path(pictures[1]).read_bytes()
-    (folder / Path(pictures[1]).name).write_bytes(data[:len(data) // 2])
-    status = tool(folder, empty, tmp_path / 'gone.png', '--out-dir', tmp_path / 'out',
-                  '--tasks', 'cls', 'lane')
+    (folder / Path(pictures[1]).name).write_bytes(data[: len(data) // 2])
+    status = tool(
+        folder,
+        empty,
+        tmp_path / 'gone.png',
+        '--out-dir',
+        tmp_path / 'out',
+        '--tasks',
+        'cls',
+        'lane',
+    )
     assert status == 1
     assert [path.name for path in (tmp_path / 'out/predictions').iterdir()] == ['b.json']
     errors = capsys.readouterr().err

@@ -6,12 +6,13 @@ from allinone.balancers.trunk_gradients import TrunkGradients
 from allinone.errors import ConfigError
 from allinone.registry import BALANCERS
 
-GRADIENTS = torch.tensor([[1., 0.], [-1., 1.]])
-LOSSES = torch.tensor([2., 8.])
+GRADIENTS = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])
+LOSSES = torch.tensor([2.0, 8.0])
 
 
-@pytest.mark.parametrize('weights, expected', [
-    (None, [0., 1.]), ([1, 3], [-2., 3.]), ([0.5, 0], [0.5, 0.])])
+@pytest.mark.parametrize(
+    'weights, expected', [(None, [0.0, 1.0]), ([1, 3], [-2.0, 3.0]), ([0.5, 0], [0.5, 0.0])]
+)
 def test_weighted_sum(weights, expected):
     balancer = BALANCERS.build(dict(type='FixedWeights', weights=weights))
     assert balancer.requires == 'losses'
@@ -21,26 +22,31 @@ def test_weighted_sum(weights, expected):
 def test_names_fill_up_with_ones():
     balancer = BALANCERS.build(dict(type='FixedWeights', weights=dict(det=2)))
     balancer.bind(['cls', 'det'])
-    assert balancer.weights(LOSSES).tolist() == [1., 2.]
+    assert balancer.weights(LOSSES).tolist() == [1.0, 2.0]
     # A step of the second task alone
-    assert balancer.weights(LOSSES[1:], tasks=[1]).tolist() == [2.]
+    assert balancer.weights(LOSSES[1:], tasks=[1]).tolist() == [2.0]
 
 
-@pytest.mark.parametrize('weights, message', [
-    ([1, -2], r'weights holds -2'),
-    ([1, float('nan')], 'weights holds nan'),
-    ([0, 0], 'all 0'),
-    ({'cls': 0, 'det': 0}, 'all 0'),
-    ({'dte': 1}, r"names \['dte'\].*\['cls', 'det'\]"),
-    ([1, 1, 1], r'3 numbers for 2 tasks')])
+@pytest.mark.parametrize(
+    'weights, message',
+    [
+        ([1, -2], r'weights holds -2'),
+        ([1, float('nan')], 'weights holds nan'),
+        ([0, 0], 'all 0'),
+        ({'cls': 0, 'det': 0}, 'all 0'),
+        ({'dte': 1}, r"names \['dte'\].*\['cls', 'det'\]"),
+        ([1, 1, 1], r'3 numbers for 2 tasks'),
+    ],
+)
 def test_bad_weights_are_named(weights, message):
     with pytest.raises(ConfigError, match=message):
         BALANCERS.build(dict(type='FixedWeights', weights=weights)).bind(['cls', 'det'])
 
 
 def test_trunk_gradients_keep_rows_layouts_and_absences():
-    weight = torch.nn.Parameter(torch.arange(24.).reshape(1, 2, 3, 4).to(
-        memory_format=torch.channels_last))
+    weight = torch.nn.Parameter(
+        torch.arange(24.0).reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
+    )
     bias, unused = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(1))
     rows = TrunkGradients([weight, bias, unused], num_tasks=2)
     weight.grad = weight.detach().clone()
@@ -56,4 +62,5 @@ def test_trunk_gradients_keep_rows_layouts_and_absences():
     assert bias.grad.tolist() == [2, 2]
     assert unused.grad is None
     assert rows.rows([1]).norm() == pytest.approx(
-        float(torch.cat([weight.detach().flatten() * 2, torch.full((2,), 2.)]).norm()))
+        float(torch.cat([weight.detach().flatten() * 2, torch.full((2,), 2.0)]).norm())
+    )

@@ -40,38 +40,59 @@ def picture_list(root, labels, classes=CLASSES):
         picture(root / f'train/{number}.png')
         lines.append(f'{number}.png {label}\n')
     (root / 'train.txt').write_text(''.join(lines))
-    return PictureList(ann_file=str(root / 'train.txt'), data_prefix=str(root / 'train'),
-                       metainfo=dict(classes=classes), serialize_data=False)
+    return PictureList(
+        ann_file=str(root / 'train.txt'),
+        data_prefix=str(root / 'train'),
+        metainfo=dict(classes=classes),
+        serialize_data=False,
+    )
 
 
-def coco(root, boxes=((1, 1), (1, 2), (2, 3)), categories=((1, 'car'), (2, 'sign'), (3, 'tree')),
-         pictures=2, **options):
+def coco(
+    root,
+    boxes=((1, 1), (1, 2), (2, 3)),
+    categories=((1, 'car'), (2, 'sign'), (3, 'tree')),
+    pictures=2,
+    **options,
+):
     """``boxes``: (image id, category id)."""
     for number in range(1, pictures + 1):
         picture(root / f'train/{number}.jpg')
     content = dict(
-        images=[dict(id=n, file_name=f'{n}.jpg', width=6, height=4)
-                for n in range(1, pictures + 1)],
-        annotations=[dict(id=n, image_id=image, category_id=category, bbox=[0, 0, 2, 2], area=4,
-                          iscrowd=0) for n, (image, category) in enumerate(boxes, 1)],
-        categories=[dict(id=number, name=name) for number, name in categories])
+        images=[
+            dict(id=n, file_name=f'{n}.jpg', width=6, height=4) for n in range(1, pictures + 1)
+        ],
+        annotations=[
+            dict(id=n, image_id=image, category_id=category, bbox=[0, 0, 2, 2], area=4, iscrowd=0)
+            for n, (image, category) in enumerate(boxes, 1)
+        ],
+        categories=[dict(id=number, name=name) for number, name in categories],
+    )
     (root / 'train.json').write_text(json.dumps(content))
-    return CocoDataset(ann_file=str(root / 'train.json'), data_prefix=dict(img=f'{root}/train/'),
-                       serialize_data=False, **{'metainfo': dict(classes=CLASSES), **options})
+    return CocoDataset(
+        ann_file=str(root / 'train.json'),
+        data_prefix=dict(img=f'{root}/train/'),
+        serialize_data=False,
+        **{'metainfo': dict(classes=CLASSES), **options},
+    )
 
 
 def label_map(root, values=(0, 1, 2, 255), name='a', **options):
     pixels = np.resize(np.array(values), (4, 6))
     (root / 'label').mkdir(exist_ok=True)
     Image.fromarray(pixels.astype(np.uint16 if max(values) > 255 else np.uint8)).save(
-        root / f'label/{name}.png')
+        root / f'label/{name}.png'
+    )
     picture(root / f'images/{name}.jpg')
     return segments(root, **options)
 
 
 def segments(root, kind=BaseSegDataset, **options):
-    return kind(data_prefix=dict(img_path=f'{root}/images', seg_map_path=f'{root}/label'),
-                serialize_data=False, **{'metainfo': dict(classes=CLASSES), **options})
+    return kind(
+        data_prefix=dict(img_path=f'{root}/images', seg_map_path=f'{root}/label'),
+        serialize_data=False,
+        **{'metainfo': dict(classes=CLASSES), **options},
+    )
 
 
 def message(dataset, num_classes=3, **options):
@@ -92,22 +113,27 @@ def test_sound_sets_of_the_three_libraries_pass(tmp_path, said):
 
 def test_labels_outside_the_head_are_named(tmp_path):
     text = message(picture_list(tmp_path, [0, 3, 1]))
-    assert text == (f'{tmp_path}/train/1.png has label 3, but the head of the task has '
-                    'num_classes=3; labels are 0 to 2')
+    assert text == (
+        f'{tmp_path}/train/1.png has label 3, but the head of the task has '
+        'num_classes=3; labels are 0 to 2'
+    )
     # A head whose classes nobody can tell takes any label.
     check_dataset(picture_list(tmp_path, [0, 3, 1]), None)
 
 
 def test_class_names_that_do_not_fit_the_head_are_counted(tmp_path):
     assert 'metainfo.classes has 3 names, but the head of the task has num_classes=4' in message(
-        picture_list(tmp_path, [0]), 4)
+        picture_list(tmp_path, [0]), 4
+    )
 
 
 def test_classes_without_a_sample_are_legal_and_logged(tmp_path, said):
     check_dataset(picture_list(tmp_path / 'cls', [0, 0]), 3)
     check_dataset(coco(tmp_path / 'det', [(1, 1), (2, 3)]), 3)
-    assert said == [f'{tmp_path}/cls/train.txt has no sample of class sign, tree',
-                    f'{tmp_path}/det/train.json has no sample of class sign']
+    assert said == [
+        f'{tmp_path}/cls/train.txt has no sample of class sign, tree',
+        f'{tmp_path}/det/train.json has no sample of class sign',
+    ]
 
 
 def test_pictures_without_boxes_are_legal(tmp_path):
@@ -118,8 +144,9 @@ def test_missing_files_are_counted_and_named(tmp_path):
     dataset = coco(tmp_path, pictures=6)
     for number in (2, 3, 4, 5):
         (tmp_path / f'train/{number}.jpg').unlink()
-    assert message(dataset).startswith(f'4 of 6 files are missing in {tmp_path}/train: '
-                                       '2.jpg, 3.jpg, 4.jpg and 1 more')
+    assert message(dataset).startswith(
+        f'4 of 6 files are missing in {tmp_path}/train: 2.jpg, 3.jpg, 4.jpg and 1 more'
+    )
     for name in ('1.jpg', '6.jpg'):
         (tmp_path / 'train' / name).unlink()
     (tmp_path / 'train').rmdir()
@@ -135,15 +162,17 @@ def test_a_box_of_no_category_is_found(tmp_path):
 def test_categories_must_be_the_classes(tmp_path):
     """mmdet numbers the categories that it knows by their order in the file."""
     text = message(coco(tmp_path, categories=((1, 'car'), (2, 'sgin'), (3, 'tree'))))
-    assert f"has sign, which {tmp_path}/train.json does not have" in text and "'sgin'" in text
+    assert f'has sign, which {tmp_path}/train.json does not have' in text and "'sgin'" in text
     text = message(coco(tmp_path, categories=((2, 'sign'), (1, 'car'), (3, 'tree'))))
     assert "in the order ['sign', 'car', 'tree']" in text
-    more = dict(boxes=[(1, 1), (2, 4)],
-                categories=((1, 'car'), (2, 'sign'), (3, 'tree'), (4, 'dog')))
+    more = dict(
+        boxes=[(1, 1), (2, 4)], categories=((1, 'car'), (2, 'sign'), (3, 'tree'), (4, 'dog'))
+    )
     text = message(coco(tmp_path, **more))
     assert 'has boxes of dog' in text and 'metainfo.ignore_classes' in text
-    check_dataset(coco(tmp_path, **more, metainfo=dict(
-        classes=CLASSES, ignore_classes=('dog',))), 3)
+    check_dataset(
+        coco(tmp_path, **more, metainfo=dict(classes=CLASSES, ignore_classes=('dog',))), 3
+    )
     # A category that is not used does not matter.
     check_dataset(coco(tmp_path, **dict(more, boxes=[(1, 1)])), 3)
 
@@ -164,7 +193,8 @@ def test_sets_that_say_nothing_of_themselves_are_left_alone():
 def test_label_pixels_outside_the_head_are_named(tmp_path, values, found):
     assert message(label_map(tmp_path, values)) == (
         f'{tmp_path}/label/a.png has label {found}, but the head of the task has num_classes=3; '
-        'labels are 0 to 2, and 255 for ignored')
+        'labels are 0 to 2, and 255 for ignored'
+    )
 
 
 def test_the_ignored_label_is_the_data_sets(tmp_path):
@@ -178,8 +208,9 @@ def test_reduce_zero_label_counts_from_one(tmp_path):
 
 def test_a_choice_of_classes_is_mapped_after_reducing(tmp_path):
     """ADE20K: ``building`` is 2 in the file, 1 after reducing, 0 of the chosen classes."""
-    chosen = dict(kind=ADE20KDataset, reduce_zero_label=True,
-                  metainfo=dict(classes=('building', 'sky')))
+    chosen = dict(
+        kind=ADE20KDataset, reduce_zero_label=True, metainfo=dict(classes=('building', 'sky'))
+    )
     check_dataset(label_map(tmp_path, (0, 1, 2, 3, 150), **chosen), 2)
     assert 'has label 200' in message(label_map(tmp_path, (2, 200), **chosen), 2)
 
@@ -189,7 +220,8 @@ def test_label_maps_of_another_size_are_named(tmp_path):
     picture(tmp_path / 'images/a.jpg', (4, 6))
     assert message(segments(tmp_path)) == (
         f'{tmp_path}/label/a.png is 6 x 4, but its picture {tmp_path}/images/a.jpg is 4 x 6; '
-        'make them of one size')
+        'make them of one size'
+    )
 
 
 def test_sizes_are_compared_as_the_picture_is_shown(tmp_path):
@@ -216,7 +248,8 @@ def test_a_picture_without_label_map_and_the_reverse(tmp_path):
     label_map(tmp_path, name='b')
     (tmp_path / 'images/a.jpg').unlink()
     assert message(segments(tmp_path)).startswith(
-        f'1 label maps in {tmp_path}/label have no .jpg picture in {tmp_path}/images: a.png')
+        f'1 label maps in {tmp_path}/label have no .jpg picture in {tmp_path}/images: a.png'
+    )
 
 
 def test_a_part_of_a_set_may_leave_label_maps_out(tmp_path):

@@ -59,7 +59,7 @@ def encoded(kind='JPEG', size=(40, 30), **options):
 def with_thumbnail(picture: bytes) -> bytes:
     """The JPEG with an APP1 segment that holds another complete JPEG, as cameras write it."""
     inner = b'Exif\0\0' + encoded(size=(8, 8))
-    return (picture[:2] + b'\xff\xe1' + (len(inner) + 2).to_bytes(2, 'big') + inner + picture[2:])
+    return picture[:2] + b'\xff\xe1' + (len(inner) + 2).to_bytes(2, 'big') + inner + picture[2:]
 
 
 def write(folder, contents):
@@ -74,8 +74,13 @@ def write(folder, contents):
 def test_seed_of_changes_with_every_part_and_is_fixed_for_ever():
     # A changed value would change every training that is resumed.
     assert seed_of(0, 'cls', 7) == 6774367719775683181
-    others = {seed_of(1, 'cls', 7), seed_of(0, 'det', 7), seed_of(0, 'cls', 8), seed_of(0, 'cls'),
-              seed_of(0, 'cls', 7)}
+    others = {
+        seed_of(1, 'cls', 7),
+        seed_of(0, 'det', 7),
+        seed_of(0, 'cls', 8),
+        seed_of(0, 'cls'),
+        seed_of(0, 'cls', 7),
+    }
     assert len(others) == 5
 
 
@@ -91,8 +96,11 @@ def test_a_draw_depends_on_seed_task_and_number_only():
     random.seed(77), np.random.seed(77), torch.manual_seed(77)
     [same[Draw(4, number)] for number in range(3)]
     assert same[Draw(2, 9)] == wanted
-    for other in (SeededDataset(Noise(), 'cls', 1)[Draw(2, 9)],
-                  SeededDataset(Noise(), 'det', 0)[Draw(2, 9)], one[Draw(2, 10)]):
+    for other in (
+        SeededDataset(Noise(), 'cls', 1)[Draw(2, 9)],
+        SeededDataset(Noise(), 'det', 0)[Draw(2, 9)],
+        one[Draw(2, 10)],
+    ):
         assert all(a != b for a, b in zip(other[1:], wanted[1:]))
     # Validation has no draw numbers: the index is the number.
     assert one[2] == one[Draw(2, 2)]
@@ -127,38 +135,51 @@ def test_batches_are_equal_with_0_and_2_workers(toy_cfg, task):
     alone, together = batches(0), batches(2)
     for one, other in zip(alone, together):
         assert all(torch.equal(a, b) for a, b in zip(one['inputs'], other['inputs']))
-        assert ([s.img_path for s in one['data_samples']]
-                == [s.img_path for s in other['data_samples']])
+        assert [s.img_path for s in one['data_samples']] == [
+            s.img_path for s in other['data_samples']
+        ]
     if task == 'cls':
         # The third batch begins the second epoch: the same pictures, augmented otherwise.
         paths = {s.img_path: x for x, s in zip(alone[0]['inputs'], alone[0]['data_samples'])}
-        again = [(paths[s.img_path], x) for batch in alone[2:4]
-                 for x, s in zip(batch['inputs'], batch['data_samples']) if s.img_path in paths]
+        again = [
+            (paths[s.img_path], x)
+            for batch in alone[2:4]
+            for x, s in zip(batch['inputs'], batch['data_samples'])
+            if s.img_path in paths
+        ]
         assert len(again) == 8 and not any(torch.equal(a, b) for a, b in again)
 
 
-@pytest.mark.parametrize('content', [
-    pytest.param(encoded(), id='jpeg'),
-    pytest.param(encoded(progressive=True), id='progressive jpeg'),
-    pytest.param(encoded('PNG'), id='png'),
-    pytest.param(with_thumbnail(encoded()), id='thumbnail'),
-    pytest.param(encoded() + b'camera' * 30_000, id='180 kB after the end'),
-    pytest.param(encoded('PNG') + bytes(100), id='zeros after a png'),
-    pytest.param(encoded('BMP'), id='another format is left to the decoder')])
+@pytest.mark.parametrize(
+    'content',
+    [
+        pytest.param(encoded(), id='jpeg'),
+        pytest.param(encoded(progressive=True), id='progressive jpeg'),
+        pytest.param(encoded('PNG'), id='png'),
+        pytest.param(with_thumbnail(encoded()), id='thumbnail'),
+        pytest.param(encoded() + b'camera' * 30_000, id='180 kB after the end'),
+        pytest.param(encoded('PNG') + bytes(100), id='zeros after a png'),
+        pytest.param(encoded('BMP'), id='another format is left to the decoder'),
+    ],
+)
 def test_complete_files_pass(tmp_path, content):
-    path, = write(tmp_path, [content])
+    (path,) = write(tmp_path, [content])
     check_complete(path)
     check_decodes(path)
 
 
-@pytest.mark.parametrize('content', [
-    pytest.param(encoded()[:-20], id='jpeg'),
-    pytest.param(encoded(progressive=True)[:-20], id='progressive jpeg'),
-    pytest.param(encoded('PNG')[:-20], id='png'),
-    pytest.param(with_thumbnail(encoded())[:-20], id='the thumbnail has an end marker too'),
-    pytest.param(with_thumbnail(encoded())[:200], id='within the header')])
+@pytest.mark.parametrize(
+    'content',
+    [
+        pytest.param(encoded()[:-20], id='jpeg'),
+        pytest.param(encoded(progressive=True)[:-20], id='progressive jpeg'),
+        pytest.param(encoded('PNG')[:-20], id='png'),
+        pytest.param(with_thumbnail(encoded())[:-20], id='the thumbnail has an end marker too'),
+        pytest.param(with_thumbnail(encoded())[:200], id='within the header'),
+    ],
+)
 def test_truncated_files_are_found(tmp_path, content):
-    path, = write(tmp_path, [content])
+    (path,) = write(tmp_path, [content])
     with pytest.raises(DataError, match=rf'{path} is truncated \({len(content)} bytes\)'):
         check_complete(path)
 
@@ -179,8 +200,11 @@ def test_a_broken_picture_stops_with_its_name_and_the_next_step(tmp_path):
     paths = write(tmp_path, [encoded(), encoded()[:-30], b'no picture'])
     dataset = SeededDataset(Files(paths), 'signs', 0)
     assert dataset[0][0] == 0
-    with pytest.raises(DataError, match=rf'^task signs: {paths[1]} is truncated .*'
-                                        r'train_dataloader\.signs\.skip_corrupt=True$'):
+    with pytest.raises(
+        DataError,
+        match=rf'^task signs: {paths[1]} is truncated .*'
+        r'train_dataloader\.signs\.skip_corrupt=True$',
+    ):
         dataset[1]
     with pytest.raises(DataError, match=f'^task signs: {paths[2]} is not a readable picture'):
         dataset[2]
@@ -209,6 +233,7 @@ def test_skip_corrupt_names_once_draws_another_and_counts(tmp_path, monkeypatch)
 
 def test_the_replacement_does_not_depend_on_what_was_met_before(tmp_path):
     """A resumed run meets the file anew; transforms may have drawn before it failed."""
+
     def make():
         paths = write(tmp_path, [encoded()] * 5 + [b'no picture'])
         return SeededDataset(Files(paths, random.random), 'cls', 0, skip_corrupt=True)
@@ -220,13 +245,23 @@ def test_the_replacement_does_not_depend_on_what_was_met_before(tmp_path):
         assert (first[0], first[2]) == (later[0], later[2])
 
 
-@pytest.mark.parametrize('total, broken, stops', [
-    (2, 1, False), (2, 2, True), (1, 1, True), (50, 1, False), (50, 2, True),
-    (200, 2, False), (200, 3, True)])
+@pytest.mark.parametrize(
+    'total, broken, stops',
+    [
+        (2, 1, False),
+        (2, 2, True),
+        (1, 1, True),
+        (50, 1, False),
+        (50, 2, True),
+        (200, 2, False),
+        (200, 3, True),
+    ],
+)
 def test_more_than_one_percent_stops(tmp_path, total, broken, stops):
     paths = write(tmp_path, [encoded(), b'no picture'])
-    dataset = SeededDataset(Files([paths[1]] * broken + [paths[0]] * (total - broken)), 'cls', 0,
-                            skip_corrupt=True)
+    dataset = SeededDataset(
+        Files([paths[1]] * broken + [paths[0]] * (total - broken)), 'cls', 0, skip_corrupt=True
+    )
 
     def load():
         for index in range(broken):
@@ -234,6 +269,7 @@ def test_more_than_one_percent_stops(tmp_path, total, broken, stops):
 
     if not stops:
         return load()
-    with pytest.raises(DataError, match=f'task cls: {broken} of {total} pictures cannot be read, '
-                                        'more than the 1 %'):
+    with pytest.raises(
+        DataError, match=f'task cls: {broken} of {total} pictures cannot be read, more than the 1 %'
+    ):
         load()

@@ -24,15 +24,20 @@ def data(tmp_path_factory):
 
 def digests(root):
     """Digest of each file below a folder, by relative path."""
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(root.rglob('*')) if path.is_file()}
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob('*'))
+        if path.is_file()
+    }
 
 
 def test_same_seed_same_files_in_another_process(data, tmp_path):
-    # The module alone: importing the package would take longer than the pictures do.
     code = 'import sys, toy_scenes; toy_scenes.make_toy_data(sys.argv[1], pictures=8)'
-    subprocess.run([sys.executable, '-c', code, str(tmp_path / 'again')],
-                   cwd=Path(toy.__file__).parent, check=True)
+    subprocess.run(
+        [sys.executable, '-c', code, str(tmp_path / 'again')],
+        cwd=Path(toy.__file__).parent,
+        check=True,
+    )
     assert digests(tmp_path / 'again') == digests(data)
 
 
@@ -57,14 +62,16 @@ def test_fewer_pictures_are_the_same_pictures(data, tmp_path):
 def test_picture_list_names_every_class(data):
     for split in toy.SPLITS:
         lines = [line.split() for line in (data / f'cls/{split}.txt').read_text().splitlines()]
-        assert {int(label) for _, label in lines} == set(range(len(toy.SIGN_CLASSES)))
+        assert {int(label) for _, label in lines} == set(range(len(toy.SCENE_CLASSES)))
         assert sorted(name for name, _ in lines) == sorted(
-            path.name for path in (data / 'cls' / split).iterdir())
-        assert cv2.imread(str(data / 'cls' / split / lines[0][0])).shape == (64, 64, 3)
+            path.name for path in (data / 'cls' / split).iterdir()
+        )
+        assert cv2.imread(str(data / 'cls' / split / lines[0][0])).shape == (96, 128, 3)
 
 
-@pytest.mark.parametrize(('data_set', 'classes'), [('det', toy.DET_CLASSES),
-                                                   ('signs', toy.SIGN_KINDS)])
+@pytest.mark.parametrize(
+    ('data_set', 'classes'), [('det', toy.DET_CLASSES), ('signs', toy.SIGN_KINDS)]
+)
 @pytest.mark.parametrize('split', toy.SPLITS)
 def test_coco_boxes_are_tight(data, data_set, classes, split):
     coco = COCO(str(data / data_set / f'{split}.json'))
@@ -77,8 +84,7 @@ def test_coco_boxes_are_tight(data, data_set, classes, split):
         for instance, thing in picture.objects.items():
             rows, columns = np.nonzero(picture.instances == instance)
             if data_set == 'det' or thing.design in toy.KIND_OF_SIGN:
-                expected.append([columns.min(), rows.min(), np.ptp(columns) + 1,
-                                 np.ptp(rows) + 1])
+                expected.append([columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1])
         annotations = coco.imgToAnns[key]
         assert [a['bbox'] for a in annotations] == expected
         for annotation in annotations:
@@ -161,8 +167,9 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('wrong', [{'pictures': 0}, {'pictures': -3}, {'seed': -1},
-                                   {'pictures': toy.MAX_PICTURES + 1}])
+@pytest.mark.parametrize(
+    'wrong', [{'pictures': 0}, {'pictures': -3}, {'seed': -1}, {'pictures': toy.MAX_PICTURES + 1}]
+)
 def test_values_out_of_range(tmp_path, wrong):
     with pytest.raises(ValueError, match=r'must be'):
         toy.make_toy_data(tmp_path / 'data', **wrong)
@@ -172,13 +179,17 @@ def test_values_out_of_range(tmp_path, wrong):
 def test_description(data):
     text, recipe = (data / 'README.md').read_text(), json.loads((data / 'toy.json').read_text())
     assert recipe['counts']['det'] == [8, 8]
-    assert all(name in text for name in toy.SIGN_CLASSES + toy.SEG_CLASSES + toy.SIGN_KINDS)
+    assert all(name in text for name in toy.SCENE_CLASSES + toy.SEG_CLASSES + toy.SIGN_KINDS)
 
 
 def test_command_line(tmp_path):
     tool = [sys.executable, str(REPOSITORY / 'tools/make_toy_data.py')]
-    refused = subprocess.run([*tool, '--out', str(tmp_path / 'data'), '--pictures', '0'],
-                             capture_output=True, text=True, check=False)
+    refused = subprocess.run(
+        [*tool, '--out', str(tmp_path / 'data'), '--pictures', '0'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert refused.returncode == 2 and 'must be 1 or more' in refused.stderr
     usage = subprocess.run([*tool, '--help'], capture_output=True, text=True, check=True)
     assert '--pictures' in usage.stdout

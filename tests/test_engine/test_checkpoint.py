@@ -19,18 +19,19 @@ class Evil:
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     target = tmp_path / 'made_by_the_checkpoint'
-    torch.save(dict(state_dict=dict(weight=torch.zeros(1)), extra=Evil(str(target))),
-               tmp_path / 'evil.pth')
+    torch.save(
+        dict(state_dict=dict(weight=torch.zeros(1)), extra=Evil(str(target))), tmp_path / 'evil.pth'
+    )
     with pytest.raises(CheckpointError, match=r'evil\.pth is refused.*mkdir'):
         read_checkpoint(tmp_path / 'evil.pth')
     assert not target.exists()
 
 
 def test_mmengines_own_log_types_are_read(tmp_path):
-    buffer = HistoryBuffer([1., 2.], [1, 1])
+    buffer = HistoryBuffer([1.0, 2.0], [1, 1])
     torch.save(dict(message_hub=dict(log_scalars={'train/loss': buffer})), tmp_path / 'ok.pth')
     found = read_checkpoint(tmp_path / 'ok.pth')['message_hub']['log_scalars']['train/loss']
-    assert found.data[0].tolist() == [1., 2.]
+    assert found.data[0].tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize('content', [b'', b'no checkpoint', b'PK\x03\x04' + b'0' * 50])
@@ -46,8 +47,14 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_what_fits_is_loaded_and_the_rest_left(tmp_path):
-    torch.save({'module.0.weight': torch.ones(2, 3), 'module.0.bias': torch.ones(5),
-                'module.9.bias': torch.ones(1)}, tmp_path / 'some.pth')
+    torch.save(
+        {
+            'module.0.weight': torch.ones(2, 3),
+            'module.0.bias': torch.ones(5),
+            'module.9.bias': torch.ones(1),
+        },
+        tmp_path / 'some.pth',
+    )
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     bias = model[0].bias.detach().clone()
     load_weights(model, tmp_path / 'some.pth')

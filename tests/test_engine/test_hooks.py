@@ -10,9 +10,14 @@ from allinone.engine.hooks import DeferredLogHook
 def test_deferred_figures_are_the_stock_ones(tmp_path):
     hub = MessageHub('deferred')
     runner = SimpleNamespace(
-        message_hub=hub, iter=0, epoch=0, max_iters=5, max_epochs=1,
+        message_hub=hub,
+        iter=0,
+        epoch=0,
+        max_iters=5,
+        max_epochs=1,
         hooks=[LoggerHook(interval=2)],
-        train_dataloader=SimpleNamespace(dataset=SimpleNamespace()))
+        train_dataloader=SimpleNamespace(dataset=SimpleNamespace()),
+    )
     hook = DeferredLogHook()
     hook.before_train(runner)
     seen = []

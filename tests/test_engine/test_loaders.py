@@ -11,7 +11,7 @@ from allinone.engine.samplers import DrawSampler
 class Numbers(Dataset):
     metainfo = dict(classes=('a', 'b'))
 
-    def __init__(self, size, delay=0.):
+    def __init__(self, size, delay=0.0):
         self.size, self.delay = size, delay
 
     def __len__(self):
@@ -22,10 +22,16 @@ class Numbers(Dataset):
         return int(index), float(torch.rand(()))
 
 
-def loader(task='a', size=10, delay=0., workers=0, batch_size=4):
+def loader(task='a', size=10, delay=0.0, workers=0, batch_size=4):
     dataset = SeededDataset(Numbers(size, delay), task, seed=0)
-    return DataLoader(dataset, batch_size, sampler=DrawSampler(dataset, seed=0),
-                      num_workers=workers, collate_fn=list, persistent_workers=workers > 0)
+    return DataLoader(
+        dataset,
+        batch_size,
+        sampler=DrawSampler(dataset, seed=0),
+        num_workers=workers,
+        collate_fn=list,
+        persistent_workers=workers > 0,
+    )
 
 
 def test_each_epoch_is_a_permutation_and_they_differ():
@@ -47,8 +53,13 @@ def test_any_position_is_reached_at_once():
 
 
 def test_two_tasks_on_one_set_are_drawn_in_their_own_order():
-    orders = [[int(draw) for draw, _ in zip(DrawSampler(
-        SeededDataset(Numbers(20), task, 0), seed=0), range(20))] for task in 'ab']
+    orders = [
+        [
+            int(draw)
+            for draw, _ in zip(DrawSampler(SeededDataset(Numbers(20), task, 0), seed=0), range(20))
+        ]
+        for task in 'ab'
+    ]
     assert orders[0] != orders[1]
 
 
@@ -62,8 +73,9 @@ def test_seek_continues_where_a_run_stopped():
 
 
 def test_a_slow_loader_holds_up_only_its_own_task():
-    loaders = TaskLoaders(dict(slow=loader('slow', delay=2., workers=1),
-                               fast=loader('fast', workers=1)))
+    loaders = TaskLoaders(
+        dict(slow=loader('slow', delay=2.0, workers=1), fast=loader('fast', workers=1))
+    )
     loaders._iterators['slow'] = iter(loaders.loaders['slow'])  # its first batch takes 8 s
     start = time.perf_counter()
     for _ in range(5):
@@ -72,8 +84,12 @@ def test_a_slow_loader_holds_up_only_its_own_task():
 
 
 def test_evaluation_goes_through_the_tasks_in_turn():
-    loaders = TaskLoaders({task: DataLoader(Numbers(size), 4, collate_fn=list)
-                           for task, size in dict(a=5, b=3).items()})
+    loaders = TaskLoaders(
+        {
+            task: DataLoader(Numbers(size), 4, collate_fn=list)
+            for task, size in dict(a=5, b=3).items()
+        }
+    )
     batches = [(task, len(batch)) for item in loaders for task, batch in item.items()]
     assert batches == [('a', 4), ('a', 1), ('b', 3)]
     assert len(loaders) == 3 and loaders.sizes == dict(a=5, b=3)

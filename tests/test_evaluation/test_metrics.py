@@ -17,9 +17,9 @@ def test_short_names_drop_prefixes_unless_they_would_clash():
 
 
 def test_score_is_the_mean_in_percent():
-    metrics = {'cls/top1': 90., 'det/bbox_mAP_50': 0.3, 'seg/mIoU': 60.}
+    metrics = {'cls/top1': 90.0, 'det/bbox_mAP_50': 0.3, 'seg/mIoU': 60.0}
     members = {'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1}
-    assert combined_score(metrics, members, 'val_cfg.score') == {'score': pytest.approx(60.)}
+    assert combined_score(metrics, members, 'val_cfg.score') == {'score': pytest.approx(60.0)}
     assert combined_score(metrics, {}, 'val_cfg.score') == {}
     with pytest.raises(ConfigError, match=r"val_cfg.score names \['cls/top5'\].*det/bbox_mAP_50"):
         combined_score(metrics, {'cls/top5': 1}, 'val_cfg.score')
@@ -27,10 +27,13 @@ def test_score_is_the_mean_in_percent():
 
 def segmentation(prediction, label, classes):
     from mmseg.structures import SegDataSample
+
     metric = SegmentationMetric(iou_metrics=['mIoU'])
     metric.dataset_meta = dict(classes=classes)
-    sample = SegDataSample(pred_sem_seg=PixelData(data=torch.tensor([prediction])),
-                           gt_sem_seg=PixelData(data=torch.tensor([label])))
+    sample = SegDataSample(
+        pred_sem_seg=PixelData(data=torch.tensor([prediction])),
+        gt_sem_seg=PixelData(data=torch.tensor([label])),
+    )
     metric.process({}, [sample.to_dict()])
     return metric.evaluate(1)
 
@@ -39,10 +42,10 @@ def test_iou_of_each_class_by_hand():
     # road: intersection 2, union 3; sky: 1 of 2; car absent everywhere; 255 is no pixel at all
     found = segmentation([[0, 0, 0, 1, 1]], [[0, 0, 1, 1, 255]], ('road', 'sky', 'car'))
     assert found['IoU.road'] == pytest.approx(66.67)
-    assert found['IoU.sky'] == pytest.approx(50.)
+    assert found['IoU.sky'] == pytest.approx(50.0)
     assert math.isnan(found['IoU.car'])
     assert found['mIoU'] == pytest.approx(58.33, abs=0.01)
-    assert found['aAcc'] == pytest.approx(75.)
+    assert found['aAcc'] == pytest.approx(75.0)
 
 
 @pytest.fixture
@@ -50,8 +53,10 @@ def coco(tmp_path):
     content = dict(
         images=[dict(id=1, width=100, height=100, file_name='a.jpg')],
         categories=[dict(id=1, name='car'), dict(id=2, name='bus')],
-        annotations=[dict(id=1, image_id=1, category_id=1, bbox=[10, 10, 40, 40], area=1600,
-                          iscrowd=0)])
+        annotations=[
+            dict(id=1, image_id=1, category_id=1, bbox=[10, 10, 40, 40], area=1600, iscrowd=0)
+        ],
+    )
     (tmp_path / 'ann.json').write_text(json.dumps(content))
     metric = DetectionMetric(ann_file=str(tmp_path / 'ann.json'), metric='bbox')
     metric.dataset_meta = dict(classes=('car', 'bus'))
@@ -60,21 +65,24 @@ def coco(tmp_path):
 
 def detection(metric, boxes, scores, labels):
     from mmdet.structures import DetDataSample
+
     sample = DetDataSample(metainfo=dict(img_id=1, ori_shape=(100, 100)))
     sample.pred_instances = InstanceData(
-        bboxes=torch.tensor(boxes).reshape(-1, 4), scores=torch.tensor(scores),
-        labels=torch.tensor(labels, dtype=torch.long))
+        bboxes=torch.tensor(boxes).reshape(-1, 4),
+        scores=torch.tensor(scores),
+        labels=torch.tensor(labels, dtype=torch.long),
+    )
     metric.process({}, [sample.to_dict()])
     return metric.evaluate(1)
 
 
 def test_a_box_of_iou_060_by_hand(coco):
     # 40 x 40 against 40 x 24 inside it: IoU 0.6, so right at the thresholds 0.5, 0.55 and 0.6
-    found = detection(coco, [[10., 10., 50., 34.]], [0.9], [0])
+    found = detection(coco, [[10.0, 10.0, 50.0, 34.0]], [0.9], [0])
     assert found['coco/bbox_mAP_50'] == 1.0
     assert found['coco/bbox_mAP'] == pytest.approx(0.3)
 
 
 def test_no_detection_at_all_is_zero_not_absent(coco):
     found = detection(coco, [], [], [])
-    assert found['coco/bbox_mAP'] == found['coco/bbox_mAP_50'] == 0.
+    assert found['coco/bbox_mAP'] == found['coco/bbox_mAP_50'] == 0.0

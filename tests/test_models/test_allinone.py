@@ -10,6 +10,8 @@ from allinone.errors import CheckpointError, ConfigError
 from allinone.models.trunk import run_trunk
 
 TASKS = ('cls', 'det', 'seg')
+# mmpretrain's MobileNetV2 has a last convolution that the toy tasks do not look at.
+UNUSED = {f'backbone.conv2.{name}' for name in ('conv.weight', 'gn.weight', 'gn.bias')}
 
 
 @pytest.fixture
@@ -22,8 +24,12 @@ def model(toy_cfg):
 
 @pytest.fixture
 def batches(toy_cfg):
-    return {task: next(iter(build_loader(task, task, toy_cfg.train_dataloader[task], 0, None,
-                                         True, False))) for task in TASKS}
+    return {
+        task: next(
+            iter(build_loader(task, task, toy_cfg.train_dataloader[task], 0, None, True, False))
+        )
+        for task in TASKS
+    }
 
 
 def sgd(model, **kwargs):
@@ -40,8 +46,11 @@ def task_gradients(model, task, batch):
 
 def update_of(model, before):
     """What SGD with rate 0.1 says the gradients were."""
-    return {name: (before[name] - param.detach()) / 0.1
-            for name, param in model.named_parameters()}
+    return {
+        name: (before[name] - param.detach()) / 0.1
+        for name, param in model.named_parameters()
+        if name not in UNUSED
+    }
 
 
 def test_the_trunk_is_stored_once(model):
@@ -72,8 +81,9 @@ def test_fixed_weights_scale_trunk_and_heads(toy_cfg, batches):
     before = copy.deepcopy(dict(model.named_parameters()))
     log = model.train_step(batches, sgd(model))
     for name, found in update_of(model, before).items():
-        expected = sum(weights[task] * grads[name] for task, grads in separate.items()
-                       if name in grads)
+        expected = sum(
+            weights[task] * grads[name] for task, grads in separate.items() if name in grads
+        )
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=2e-5)
     assert {task: float(log[f'{task}/weight']) for task in TASKS} == weights
     expected = sum(weights[task] * float(log[f'{task}/loss']) for task in TASKS)
@@ -146,7 +156,7 @@ class ScaledWrapper(AmpOptimWrapper):
 
     def __init__(self, optimizer):
         OptimWrapper.__init__(self, optimizer)
-        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=1024.)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=1024.0)
         self._scale_update_param = None
         self.cast_dtype = torch.float32
 
@@ -213,7 +223,9 @@ def test_boxes_come_back_in_the_original_pixels(model):
     model.tasks['det'].bbox_head.test_cfg.score_thr = 0.0
     picture = torch.randint(0, 256, (3, 96, 128), generator=torch.Generator().manual_seed(0))
     plain = model.predict([picture], ['det'])['det'][0].pred_instances.bboxes
-    halved = model.predict([picture], ['det'], [dict(ori_shape=(192, 256), scale_factor=(.5, .5))])
+    halved = model.predict(
+        [picture], ['det'], [dict(ori_shape=(192, 256), scale_factor=(0.5, 0.5))]
+    )
     assert len(plain)
     torch.testing.assert_close(halved['det'][0].pred_instances.bboxes, plain * 2)
 
@@ -253,20 +265,24 @@ def test_channels_last_changes_the_layout_only(toy_cfg):
 
 def test_pretrained_trunk_is_loaded_and_reported(toy_cfg, tmp_path):
     source = build_model(toy_cfg)
-    state = {f'backbone.{name}': torch.full_like(value, 0.5)
-             for name, value in source.backbone.state_dict().items()}
+    state = {
+        f'backbone.{name}': torch.full_like(value, 0.5)
+        for name, value in source.backbone.state_dict().items()
+    }
     state['head.fc.weight'] = torch.zeros(3)
     torch.save(dict(state_dict=state), tmp_path / 'trunk.pth')
     toy_cfg.model.backbone.init_cfg = dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'trunk.pth'), prefix='backbone')
+        type='Pretrained', checkpoint=str(tmp_path / 'trunk.pth'), prefix='backbone'
+    )
     model = build_model(toy_cfg)
     assert all((param == 0.5).all() for param in model.backbone.parameters())
 
 
 def test_a_file_of_which_nothing_fits_is_refused(toy_cfg, tmp_path):
     torch.save({'foreign.weight': torch.zeros(3)}, tmp_path / 'other.pth')
-    toy_cfg.model.backbone.init_cfg = dict(type='Pretrained',
-                                           checkpoint=str(tmp_path / 'other.pth'))
+    toy_cfg.model.backbone.init_cfg = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'other.pth')
+    )
     with pytest.raises(CheckpointError, match=r'init_cfg.*none of its 1 keys.*foreign\.weight'):
         build_model(toy_cfg)
 

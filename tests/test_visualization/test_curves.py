@@ -19,35 +19,63 @@ ROOT = Path(__file__).parents[2]
 def log(work_dir, stamp, training, validation=(), tail=''):
     folder = work_dir / stamp / 'vis_data'
     folder.mkdir(parents=True)
-    records = [{'lr': 0.1, 'loss': 2 * value, 'cls/loss': value, 'det/loss': value,
-                'cls/weight': 1., 'det/weight': 0.5, 'cls/grad_norm': 40 * value, 'iter': step,
-                'step': step} for step, value in training]
-    records += [{'cls/top1': value, 'cls/top5': 99., 'det/bbox_mAP': value / 100,
-                 'det/bbox_mAP_s': -1., 'score': value, 'data_time': 0.1, 'time': 1., 'step': step}
-                for step, value in validation]
+    records = [
+        {
+            'lr': 0.1,
+            'loss': 2 * value,
+            'cls/loss': value,
+            'det/loss': value,
+            'cls/weight': 1.0,
+            'det/weight': 0.5,
+            'cls/grad_norm': 40 * value,
+            'iter': step,
+            'step': step,
+        }
+        for step, value in training
+    ]
+    records += [
+        {
+            'cls/top1': value,
+            'cls/top5': 99.0,
+            'det/bbox_mAP': value / 100,
+            'det/bbox_mAP_s': -1.0,
+            'score': value,
+            'data_time': 0.1,
+            'time': 1.0,
+            'step': step,
+        }
+        for step, value in validation
+    ]
     lines = [json.dumps(record) for record in records]
     (folder / 'scalars.json').write_text('\n'.join(lines) + '\n' + tail)
 
 
 def test_resumed_runs_are_put_together_and_the_later_wins(tmp_path):
-    log(tmp_path, '20250101_000000', [(10, 5.), (20, 4.), (30, 3.), (50, 9.)],
-        [(20, 50.), (40, 60.)])
-    log(tmp_path, '20250102_000000', [(30, 2.5), (40, 2.)], [(40, 70.)], tail='{"half": ')
+    log(
+        tmp_path,
+        '20250101_000000',
+        [(10, 5.0), (20, 4.0), (30, 3.0), (50, 9.0)],
+        [(20, 50.0), (40, 60.0)],
+    )
+    log(tmp_path, '20250102_000000', [(30, 2.5), (40, 2.0)], [(40, 70.0)], tail='{"half": ')
     training, validation = read_scalars(tmp_path)
     # Iteration 50 is of a past that the resumption undid.
-    assert series(training, 'cls/loss') == ([10, 20, 30, 40], [5., 4., 2.5, 2.])
-    assert series(validation, 'score') == ([20, 40], [50., 70.])
+    assert series(training, 'cls/loss') == ([10, 20, 30, 40], [5.0, 4.0, 2.5, 2.0])
+    assert series(validation, 'score') == ([20, 40], [50.0, 70.0])
 
 
 def test_main_metrics_are_brought_to_percent(tmp_path):
-    log(tmp_path, 'a', [(10, 1.)], [(10, 80.), (20, 90.)])
+    log(tmp_path, 'a', [(10, 1.0)], [(10, 80.0), (20, 90.0)])
     assert main_metrics(read_scalars(tmp_path)[1]) == {
-        'cls/top1': 1., 'det/bbox_mAP': 100., 'score': 1.}
+        'cls/top1': 1.0,
+        'det/bbox_mAP': 100.0,
+        'score': 1.0,
+    }
 
 
-@pytest.mark.parametrize('validation', [[], [(20, 50.), (40, 60.)]])
+@pytest.mark.parametrize('validation', [[], [(20, 50.0), (40, 60.0)]])
 def test_curves_are_a_png(tmp_path, validation):
-    log(tmp_path, 'a', [(10, 5.), (20, 4.), (30, float('nan'))], validation)
+    log(tmp_path, 'a', [(10, 5.0), (20, 4.0), (30, float('nan'))], validation)
     plot_curves(tmp_path, tmp_path / 'out/curves.png')
     picture = read_picture(tmp_path / 'out/curves.png')
     assert min(picture.shape[:2]) > 400
@@ -60,7 +88,8 @@ def test_curves_of_a_real_run(trained, tmp_path):
     training, validation = read_scalars(trained[2])
     assert list(training) == [1, 2, 3, 4] and list(validation) == [4]
     assert {'cls/top1', 'det/bbox_mAP', 'det/bbox_mAP_50', 'seg/mIoU', 'score'} == set(
-        main_metrics(validation))
+        main_metrics(validation)
+    )
 
 
 def test_a_folder_without_a_log(tmp_path):
@@ -73,6 +102,7 @@ def test_a_folder_without_a_log(tmp_path):
 
 def load_tool(name):
     from importlib.util import module_from_spec, spec_from_file_location
+
     spec = spec_from_file_location(f'tool_{name}', ROOT / f'tools/{name}.py')
     tool = module_from_spec(spec)
     spec.loader.exec_module(tool)
@@ -81,7 +111,7 @@ def load_tool(name):
 
 def test_the_tool(tmp_path, capsys):
     tool = load_tool('analyze')
-    log(tmp_path, 'a', [(10, 1.)])
+    log(tmp_path, 'a', [(10, 1.0)])
     out = tmp_path / 'c.png'
     assert tool.main(tool.parse_args([str(tmp_path), '--out', str(out)])) == 0
     assert out.is_file()
@@ -92,6 +122,7 @@ def test_the_tool(tmp_path, capsys):
 @pytest.mark.parametrize('tool', ['analyze', 'infer'])
 def test_help_does_not_wait_for_the_libraries(tool):
     start = time.perf_counter()
-    subprocess.run([sys.executable, ROOT / f'tools/{tool}.py', '--help'], check=True,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, ROOT / f'tools/{tool}.py', '--help'], check=True, capture_output=True
+    )
     assert time.perf_counter() - start < 2

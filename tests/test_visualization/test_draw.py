@@ -21,9 +21,13 @@ def image():
 
 
 def detected(boxes, scores, labels):
-    return DetDataSample(pred_instances=InstanceData(
-        bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-        scores=torch.tensor(scores), labels=torch.tensor(labels)))
+    return DetDataSample(
+        pred_instances=InstanceData(
+            bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            scores=torch.tensor(scores),
+            labels=torch.tensor(labels),
+        )
+    )
 
 
 def segmented(mask):
@@ -37,8 +41,9 @@ def classified(scores):
 
 def test_boxes_are_framed_in_their_class_colour(image):
     sample = detected([[100, 100, 300, 200], [400, 300, 500, 400]], [0.9, 0.2], [1, 0])
-    drawn = draw_tasks(image, {'cars': sample},
-                       {'cars': dict(classes=['van', 'bus'], palette=[RED, BLUE])})
+    drawn = draw_tasks(
+        image, {'cars': sample}, {'cars': dict(classes=['van', 'bus'], palette=[RED, BLUE])}
+    )
     assert drawn.shape == image.shape
     assert tuple(drawn[150, 100]) == tuple(drawn[200, 250]) == BLUE
     assert (drawn[150, 150:250] == GREY).all()
@@ -51,8 +56,9 @@ def test_boxes_are_framed_in_their_class_colour(image):
 def test_masks_are_blended_and_what_is_no_class_is_not(image):
     mask = np.full((480, 640), 255)
     mask[:, :200], mask[:, 200:400] = 0, 1
-    drawn = draw_tasks(image, {'seg': segmented(mask)},
-                       {'seg': dict(classes=['road', 'sky'], palette=[RED, BLUE])})
+    drawn = draw_tasks(
+        image, {'seg': segmented(mask)}, {'seg': dict(classes=['road', 'sky'], palette=[RED, BLUE])}
+    )
     for column, colour in ((100, RED), (300, BLUE)):
         expected = OPACITY * np.array(colour) + (1 - OPACITY) * GREY
         np.testing.assert_allclose(drawn[240, column], expected, atol=1)
@@ -61,8 +67,9 @@ def test_masks_are_blended_and_what_is_no_class_is_not(image):
 
 def test_legend_shows_the_classes_present_below_the_picture(image):
     mask = np.zeros((480, 640), np.int64)
-    drawn = draw_tasks(image, {'seg': segmented(mask)},
-                       {'seg': dict(classes=['road', 'sky'], palette=[RED, BLUE])})
+    drawn = draw_tasks(
+        image, {'seg': segmented(mask)}, {'seg': dict(classes=['road', 'sky'], palette=[RED, BLUE])}
+    )
     strip = drawn[480:]
     assert len(strip) > 10
     assert (strip == RED).all(-1).sum() > 20
@@ -77,9 +84,12 @@ def test_class_label_is_a_strip_that_leaves_the_picture_alone(image):
 
 
 def test_all_tasks_share_one_picture(image):
-    samples = dict(a=classified([0.3, 0.7]), b=detected([[50, 50, 90, 90]], [0.8], [0]),
-                   c=detected([[200, 50, 290, 90]], [0.8], [0]),
-                   d=segmented(np.zeros((480, 640), np.int64)))
+    samples = dict(
+        a=classified([0.3, 0.7]),
+        b=detected([[50, 50, 90, 90]], [0.8], [0]),
+        c=detected([[200, 50, 290, 90]], [0.8], [0]),
+        d=segmented(np.zeros((480, 640), np.int64)),
+    )
     drawn = draw_tasks(image, samples)
     assert tuple(drawn[70, 50]) != tuple(drawn[70, 200]), 'two tasks without palettes look alike'
     assert not (drawn[300:480] == GREY).any()
@@ -90,12 +100,13 @@ def test_small_pictures_are_scaled_up_with_their_boxes(shape):
     height, width = shape
     image = np.full((*shape, 3), GREY, np.uint8)
     box = [0.25 * width, 0.5 * height, 0.75 * width, 0.9 * height]
-    drawn = draw_tasks(image, dict(det=detected([box], [0.9], [0])),
-                       dict(det=dict(classes=['x'], palette=[RED])))
+    drawn = draw_tasks(
+        image, dict(det=detected([box], [0.9], [0])), dict(det=dict(classes=['x'], palette=[RED]))
+    )
     factor = drawn.shape[1] / width
     assert drawn.shape[0] == pytest.approx(factor * height, abs=1)
     assert factor >= 1 and max(drawn.shape) <= 2000
-    left = drawn[round(0.7 * drawn.shape[0]), :drawn.shape[1] // 2]
+    left = drawn[round(0.7 * drawn.shape[0]), : drawn.shape[1] // 2]
     columns = np.flatnonzero((left == RED).all(-1))
     assert abs(columns[0] - 0.25 * drawn.shape[1]) <= 1
 
@@ -107,8 +118,9 @@ def test_strokes_and_letters_grow_with_the_picture():
 
 
 def test_boxes_out_of_the_picture_or_not_finite_do_no_harm(image):
-    sample = detected([[-50, -50, 700, 20], [float('nan')] * 4, [630, 470, 900, 900]],
-                      [0.9, 0.9, 0.8], [0, 0, 1])
+    sample = detected(
+        [[-50, -50, 700, 20], [float('nan')] * 4, [630, 470, 900, 900]], [0.9, 0.9, 0.8], [0, 0, 1]
+    )
     assert draw_tasks(image, dict(det=sample)).shape == image.shape
     assert (draw_tasks(image, dict(det=detected([], [], []))) == GREY).all()
 

@@ -43,11 +43,16 @@ def testing(tmp_path):
     dataset = TwoFolders(tmp_path)
     for path in dataset.paths:
         write_picture(path, np.zeros((64, 64, 3), np.uint8))
-    loop = SimpleNamespace(dataloader=SimpleNamespace(
-        loaders=dict(signs=SimpleNamespace(dataset=dataset))))
+    loop = SimpleNamespace(
+        dataloader=SimpleNamespace(loaders=dict(signs=SimpleNamespace(dataset=dataset)))
+    )
     runner = SimpleNamespace(test_loop=loop, val_loop=loop)
-    samples = [DataSample(metainfo=dict(img_path=path)).set_pred_label(0).set_pred_score(
-        torch.tensor([0.9, 0.1])) for path in dataset.paths]
+    samples = [
+        DataSample(metainfo=dict(img_path=path))
+        .set_pred_label(0)
+        .set_pred_score(torch.tensor([0.9, 0.1]))
+        for path in dataset.paths
+    ]
     return runner, dict(signs=samples)
 
 
@@ -63,8 +68,9 @@ def test_pictures_with_one_stem_do_not_overwrite_each_other(testing, tmp_path):
 @pytest.mark.parametrize('during_val', [False, True])
 def test_validation_is_drawn_only_if_asked_for(testing, tmp_path, during_val):
     runner, outputs = testing
-    hook = HOOKS.build(dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'),
-                            during_val=during_val))
+    hook = HOOKS.build(
+        dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'), during_val=during_val)
+    )
     hook.after_val_iter(runner, 0, outputs=outputs)
     assert (tmp_path / 'drawn').exists() == during_val
 

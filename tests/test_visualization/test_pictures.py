@@ -29,9 +29,14 @@ def test_exif_rotation_is_honoured(tmp_path, picture):
     assert read_picture(tmp_path / 'a.jpg').shape == (60, 40, 3)
 
 
-@pytest.mark.parametrize('damage, sentence', [
-    (lambda data: data[:-200], 'truncated'), (lambda data: b'', 'empty'),
-    (lambda data: b'not a picture', 'not a readable picture')])
+@pytest.mark.parametrize(
+    'damage, sentence',
+    [
+        (lambda data: data[:-200], 'truncated'),
+        (lambda data: b'', 'empty'),
+        (lambda data: b'not a picture', 'not a readable picture'),
+    ],
+)
 def test_a_broken_file_is_named(tmp_path, picture, damage, sentence):
     path = tmp_path / 'broken.jpg'
     write_picture(path, picture)

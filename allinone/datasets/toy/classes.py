@@ -1,14 +1,14 @@
 """Classes of the toy data sets, and the colours they are drawn in."""
 
-SIGN_CLASSES = (
-    'stop',
-    'yield',
-    'limit_30',
-    'limit_50',
-    'priority',
-    'no_entry',
-    'turn_left',
-    'turn_right',
+SCENE_CLASSES = (
+    'day_quiet',
+    'day_busy',
+    'overcast_quiet',
+    'overcast_busy',
+    'dusk_quiet',
+    'dusk_busy',
+    'night_quiet',
+    'night_busy',
 )
 DET_CLASSES = ('vehicle', 'pedestrian', 'sign')
 SEG_CLASSES = ('sky', 'building', 'road', 'pavement', 'tree', 'vehicle', 'sign')

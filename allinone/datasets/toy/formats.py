@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .classes import DET_CLASSES, KIND_OF_SIGN, SEG_CLASSES, SIGN_CLASSES, SIGN_KINDS
+from .classes import DET_CLASSES, KIND_OF_SIGN, SEG_CLASSES, SCENE_CLASSES, SIGN_KINDS
 from .painter import Picture
 from .scene import Thing
 
@@ -29,7 +29,7 @@ def picture_list(split: str, pictures: Iterable[Picture]) -> Files:
     for i, picture in enumerate(pictures):
         name = f'{i + 1:05d}.png'
         yield f'{split}/{name}', picture.image
-        lines.append(f'{name} {i % len(SIGN_CLASSES)}\n')
+        lines.append(f'{name} {i % len(SCENE_CLASSES)}\n')
     yield f'{split}.txt', ''.join(lines)
 
 
@@ -80,7 +80,7 @@ def _sign_kind(thing: Thing) -> int | None:
 
 
 FORMATS = {
-    'cls': Format('classification', 'picture lists', SIGN_CLASSES, picture_list),
+    'cls': Format('classification', 'picture lists', SCENE_CLASSES, picture_list),
     'det': Format(
         'detection',
         'COCO JSON',

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from .canvas import OVERSAMPLE, Canvas
-from .classes import SIGN_CLASSES
+from .classes import DET_CLASSES, SCENE_CLASSES
 from .painter import Picture, paint
+from .scene import CLOUDY, DAY, DUSK, NIGHT
 from .sign_designs import SIGNS
 from .street import street
 
-DEFAULT_COUNTS = {'cls': (640, 160), 'det': (240, 60), 'seg': (160, 40), 'signs': (160, 40)}
+DEFAULT_COUNTS = {'cls': (320, 80), 'det': (240, 60), 'seg': (160, 40), 'signs': (160, 40)}
 SPLITS = ('train', 'val')
-CROP_SIZE = (64, 64)  # width, height in pixels
+TAGGED_SIZE = (128, 96)  # width, height in pixels: half of SCENE_SIZE
 
 
 def make_picture(seed: int, data_set: str, split: str, number: int) -> Picture:
@@ -29,12 +29,12 @@ def make_picture(seed: int, data_set: str, split: str, number: int) -> Picture:
         number: From 1.
 
     Returns:
-        The picture; for ``cls`` its class is ``(number - 1) % len(SIGN_CLASSES)``.
+        The picture; for ``cls`` its class is ``(number - 1) % len(SCENE_CLASSES)``.
     """
     stream = [seed, tuple(DEFAULT_COUNTS).index(data_set), SPLITS.index(split), number]
     rng = np.random.default_rng(stream)
     if data_set == 'cls':
-        return sign_crop(rng, SIGN_CLASSES[(number - 1) % len(SIGN_CLASSES)])
+        return tagged_scene(rng, (number - 1) % len(SCENE_CLASSES))
     if data_set == 'det' and number % 12 == 5:  # some pictures show no object
         return paint(street(rng, (), 0, False), rng)
     most = 4 if data_set == 'signs' else 3
@@ -44,20 +44,23 @@ def make_picture(seed: int, data_set: str, split: str, number: int) -> Picture:
     return paint(street(rng, designs, int(rng.integers(5)), True), rng)
 
 
-def sign_crop(rng: np.random.Generator, design: str) -> Picture:
-    """Close view of one sign, with whatever stands behind it."""
-    scene = street(rng, (design,), int(rng.integers(3)), rng.random() < 0.3)
-    target = scene.things[-1]
-    scene.things = [thing for thing in scene.things if thing.depth >= target.depth]
-    # Painting the sign alone tells where its plate is.
-    alone = Canvas(replace(scene, view=replace(scene.view, size=(1, 1))))
-    alone.add(target, 1)
-    plate = alone.corners[0]
-    low, high = plate.min(0) / OVERSAMPLE, plate.max(0) / OVERSAMPLE
-    zoom = rng.uniform(24, 56) / (high - low).max()
-    middle = np.array(CROP_SIZE) / 2 + rng.uniform(-5, 5, 2)
-    centre = middle + (scene.view.centre - (low + high) / 2) * zoom
-    scene.view = replace(
-        scene.view, size=CROP_SIZE, focal=scene.view.focal * zoom, centre=tuple(centre)
-    )
-    return paint(scene, rng, tidy=False)
+def tagged_scene(rng: np.random.Generator, label: int) -> Picture:
+    """Small picture of a street for one of ``SCENE_CLASSES``: its light, and quiet or busy.
+
+    A quiet street has neither vehicles nor people, a busy one shows a vehicle at least.
+    """
+    light, busy = (DAY, CLOUDY, DUSK, NIGHT)[label // 2], bool(label % 2)
+    while True:
+        designs = rng.choice(tuple(SIGNS), rng.integers(3), replace=False)
+        scene = street(rng, designs, int(rng.integers(1, 4)) if busy else 0, busy)
+        scene.light = light
+        scene.view = replace(
+            scene.view,
+            size=TAGGED_SIZE,
+            focal=scene.view.focal / 2,
+            centre=tuple(np.array(scene.view.centre) / 2),
+        )
+        picture = paint(scene, rng)
+        shown = {thing.det for thing in picture.objects.values()}
+        if not busy or DET_CLASSES.index('vehicle') in shown:
+            return picture

@@ -3,7 +3,7 @@
 from .classes import IGNORE
 from .formats import FORMATS
 from .painter import MIN_VISIBLE
-from .pictures import CROP_SIZE
+from .pictures import TAGGED_SIZE
 from .street import SCENE_SIZE
 
 README = """# Toy street scenes
@@ -31,7 +31,7 @@ def readme(recipe: dict, counts: dict[str, tuple[int, int]]) -> str:
         **recipe,
         rows='\n'.join(rows),
         ignore=IGNORE,
-        crop='x'.join(map(str, CROP_SIZE)),
+        crop='x'.join(map(str, TAGGED_SIZE)),
         visible=MIN_VISIBLE,
         scene='x'.join(map(str, SCENE_SIZE)),
     )

@@ -12,15 +12,15 @@ from allinone.datasets.toy.classes import (
     DET_CLASSES,
     IGNORE,
     KIND_OF_SIGN,
+    SCENE_CLASSES,
     SEG_CLASSES,
     SEG_PALETTE,
-    SCENE_CLASSES,
     SIGN_KINDS,
 )
 from allinone.datasets.toy.formats import FORMATS
 from allinone.datasets.toy.painter import MIN_SIDE, MIN_VISIBLE, Picture, paint
 from allinone.datasets.toy.people import pedestrian
-from allinone.datasets.toy.pictures import TAGGED_SIZE, DEFAULT_COUNTS, SPLITS, make_picture
+from allinone.datasets.toy.pictures import DEFAULT_COUNTS, SPLITS, TAGGED_SIZE, make_picture
 from allinone.datasets.toy.readme import readme
 from allinone.datasets.toy.scene import DAY, Scene, View
 from allinone.datasets.toy.street import SCENE_SIZE

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .classes import DET_CLASSES, KIND_OF_SIGN, SEG_CLASSES, SCENE_CLASSES, SIGN_KINDS
+from .classes import DET_CLASSES, KIND_OF_SIGN, SCENE_CLASSES, SEG_CLASSES, SIGN_KINDS
 from .painter import Picture
 from .scene import Thing
 

@@ -1,29 +1,65 @@
 """What a balancing method is to the training step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from allinone.errors import ConfigError
 
 
 class Balancer(nn.Module):
     """Decides how the tasks' losses or gradients are combined on the trunk.
 
     A module, so that whatever a method learns or remembers lies in the checkpoint under
-    ``balancer.*``.
+    ``balancer.*``: buffers from :meth:`initial_state`, and the numbers named in ``counters``.
+    Nothing is a parameter, so no optimizer and no weight decay touches it.
+
+    A step is :meth:`weights`, which changes nothing, and then :meth:`update`, which is left out
+    where mixed precision skips the optimizer step. :meth:`combine` is both.
+
+    What every method answers to hard input, implemented in ``AdaptiveWeighting`` for losses and in
+    ``GramianWeighting`` for gradients:
+
+    - *One task:* its weight is 1, plain training, and nothing is learned. (Fixed weights apply.)
+    - *A zero gradient* (below 1e-12 of the largest norm): the method balances the other tasks, and
+      this one has weight 0. All zero: all weights are 1.
+    - *NaN or inf in a gradient or its products:* all weights are 1 and the state is left alone.
+      So the combined gradient is not finite, as without a balancer, and a loss scaler skips the
+      step; it is never hidden.
+    - *A NaN or infinite loss:* that task's own factor is 1, and the state is left alone.
+    - *A loss at or below 0* counts as 1e-8 in methods that divide by it or take its logarithm.
+    - *Identical or opposite gradients:* weights are finite; see each method.
 
     Attributes:
         requires: What :meth:`weights` needs beside the losses: ``'losses'`` (nothing),
             ``'gramian'`` (the inner products of the tasks' trunk gradients) or ``'gradients'``
             (the gradients themselves; such a method overrides :meth:`combine`).
+        weighs_losses: Whether weights scale the losses, so trunk and heads, or the trunk only.
+        counters: Names of attributes that are whole numbers and belong to the state.
+        layer: Use only the gradients of trunk parameters below this name; None: all.
         task_names: Names of all tasks in the order of the config; empty until :meth:`bind`.
+        num_tasks: How many they are; until then, of the first call. 0: not known yet.
     """
 
     requires = 'losses'
+    weighs_losses = False
+    counters: tuple[str, ...] = ()
+    layer: str | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self.task_names: tuple[str, ...] = ()
+        self.num_tasks = 0
+        self._indices: dict[tuple, Tensor] = {}
+        for name in self.counters:
+            setattr(self, name, 0)
+        for name, value in self.initial_state(0).items():
+            self.register_buffer(name, value)
+
+    def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
+        """The buffers of a method for so many tasks, first dimension ``[num_tasks]``."""
+        return {}
 
     def bind(self, task_names: Sequence[str]) -> None:
         """Learn the names of all tasks; a method checks its own options against them here.
@@ -32,6 +68,44 @@ class Balancer(nn.Module):
             ConfigError: If an option does not fit these tasks.
         """
         self.task_names = tuple(task_names)
+        self.prepare(len(task_names))
+
+    def prepare(self, num_tasks: int, device: torch.device | None = None) -> None:
+        """Make room for ``num_tasks`` tasks, unless their number is known already."""
+        if self.num_tasks:
+            return
+        self.num_tasks = num_tasks
+        for name, value in self.initial_state(num_tasks).items():
+            self._buffers[name] = value.to(device or self._buffers[name].device)
+
+    def index(self, tasks: Sequence[int] | None, count: int, device) -> Tensor | slice:
+        """What selects ``tasks`` (default: the first ``count``) in a buffer, kept on ``device``."""
+        chosen = tuple(range(count) if tasks is None else tasks)
+        if chosen == tuple(range(self.num_tasks)):
+            return slice(None)
+        if (chosen, device) not in self._indices:
+            self._indices[chosen, device] = torch.tensor(chosen, device=device)
+        return self._indices[chosen, device]
+
+    def start(self, epoch_steps: int, evaluated: Mapping[str, set[str] | None]) -> None:
+        """Called once, before the first step of a training.
+
+        Args:
+            epoch_steps: Steps in which the largest data set is seen once.
+            evaluated: The tasks that validation evaluates, with the names of the figures of each
+                (None: not known).
+
+        Raises:
+            ConfigError: If the method needs what this training does not give.
+        """
+
+    def after_validation(self, metrics: Mapping[str, float]) -> None:
+        """Called with the figures ``{'TASK/metric': value}`` of each validation."""
+
+    @property
+    def uses_metrics(self) -> bool:
+        """Whether :meth:`after_validation` changes the state."""
+        return False
 
     def weights(
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
@@ -47,13 +121,50 @@ class Balancer(nn.Module):
         """
         raise NotImplementedError(f'{type(self).__name__} does not define weights()')
 
+    def update(
+        self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
+    ) -> None:
+        """End of a step: learn from what :meth:`weights` was given."""
+
     def combine(
         self, losses: Tensor, gradients: Tensor, tasks: Sequence[int] | None = None
     ) -> tuple[Tensor, Tensor]:
         """The trunk's gradient ``[P]`` from the tasks' ``[K, P]``, and the weights ``[K]``."""
         gramian = gradients @ gradients.T if self.requires == 'gramian' else None
         weights = self.weights(losses, gramian, tasks)
-        return weights @ gradients, weights
+        self.update(losses, gramian, tasks)
+        return weights.to(gradients) @ gradients, weights
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name in self.counters:
+            destination[prefix + name] = torch.tensor(getattr(self, name))
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ):
+        for name, own in self._buffers.items():
+            saved = state_dict.get(prefix + name)
+            if (
+                own is not None
+                and saved is not None
+                and not self.task_names
+                and saved.shape != own.shape
+                and name not in self._non_persistent_buffers_set
+            ):
+                self._buffers[name] = torch.empty_like(saved, device=own.device)
+                self.num_tasks = len(saved)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        for name in self.counters:
+            key = prefix + name
+            if key in state_dict:
+                setattr(self, name, int(state_dict[key]))
+                if key in unexpected_keys:
+                    unexpected_keys.remove(key)
+            elif strict:
+                missing_keys.append(key)
 
 
 class LossWeighting(Balancer):
@@ -64,6 +175,8 @@ class LossWeighting(Balancer):
     scales the task's loss before its backward pass, the common part scales all gradients at the
     end of the step.
     """
+
+    weighs_losses = True
 
     def factor(self, task: int, loss: Tensor) -> Tensor:
         """The part of task ``task``'s weight known from its own loss (scalars)."""
@@ -76,9 +189,53 @@ class LossWeighting(Balancer):
     def weights(
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
     ) -> Tensor:
+        self.prepare(len(losses), losses.device)
         tasks = range(len(losses)) if tasks is None else tasks
         weights = torch.stack(
             [self.factor(task, loss).to(losses) for task, loss in zip(tasks, losses, strict=True)]
         )
         common = self.common(losses, tasks)
         return weights if common is None else weights * common
+
+
+def check_number(
+    key: str, value, low: float, high: float = float('inf'), *, open_low: bool = False
+) -> float:
+    """``value`` as a float in ``[low, high]``, or ``(low, high]`` with ``open_low``.
+
+    Raises:
+        ConfigError: If it is no finite number, or outside.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if (
+        not number
+        or not low <= value <= high
+        or value == float('inf')
+        or (open_low and value == low)
+    ):
+        bounds = f'above {low:g}' if open_low else f'of at least {low:g}'
+        bounds += '' if high == float('inf') else f' and at most {high:g}'
+        raise ConfigError(f'{key} is {value!r}; give a number {bounds}')
+    return float(value)
+
+
+def check_count(key: str, value, low: int = 1) -> int:
+    """``value`` if it is a whole number of at least ``low``.
+
+    Raises:
+        ConfigError: If not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ConfigError(f'{key} is {value!r}; give a whole number of at least {low}')
+    return value
+
+
+def check_choice(key: str, value, choices: Sequence):
+    """``value`` if it is one of ``choices``.
+
+    Raises:
+        ConfigError: If not.
+    """
+    if value not in choices:
+        raise ConfigError(f'{key} is {value!r}; the choices are {list(choices)}')
+    return value

@@ -1,11 +1,15 @@
 """From the tasks' losses to one update: weights, trunk gradients, clipping."""
 
+from collections import Counter
+
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from .base import Balancer, LossWeighting
+from allinone.errors import ConfigError
+
+from .base import Balancer
 from .trunk_gradients import TrunkGradients
 
 
@@ -41,11 +45,15 @@ class BalancedStep:
         self.max_task_norm = max_task_norm
         self.norm_interval = norm_interval
         self._order = {name: index for index, name in enumerate(tasks)}
+        self._columns = _columns_of(balancer.layer, trunk)
+        self._learns = bool(balancer.state_dict())
         self._reset()
 
     def _reset(self) -> None:
         self._gradients: TrunkGradients | None = None
         self._losses: dict[int, Tensor] = {}
+        self._batches: Counter = Counter()
+        self._factors: dict[int, Tensor] = {}
 
     def _begin(self, iteration: int) -> None:
         measure = self.norm_interval and iteration % self.norm_interval == 0
@@ -61,35 +69,47 @@ class BalancedStep:
         index = self._order[task]
         detached = loss.detach()
         self._losses[index] = self._losses[index] + detached if index in self._losses else detached
-        if isinstance(self.balancer, LossWeighting):
-            loss = loss * self.balancer.factor(index, detached)
+        self._batches[index] += 1
+        if self.balancer.weighs_losses:
+            known = detached.float()
+            if get_world_size() > 1:
+                # A weight must be the same in all processes, or the mean of gradients is of none.
+                known = known.clone()
+                all_reduce(known, 'mean')
+            self._factors[index] = self.balancer.factor(index, known)
+            loss = loss * self._factors[index]
         optim_wrapper.backward(optim_wrapper.scale_loss(loss))
         if self._gradients is not None:
             self._gradients.take(index)
 
-    def finish(self, scale: Tensor) -> dict[str, Tensor]:
+    def finish(self, scale: Tensor, may_skip: bool = False) -> dict[str, Tensor]:
         """Leave the combined gradients in ``.grad``, ready for the optimizer.
 
         Args:
             scale: What the loss scaler of mixed precision multiplied the gradients by (scalar).
+            may_skip: Whether the loss scaler skips a step with gradients that are not finite; the
+                balancer then does not see that step.
 
         Returns:
             Scalars to log, a weight and, where measured, a gradient norm for each task:
             ``{'TASK/weight': ..., 'TASK/grad_norm': ...}``.
         """
         order = sorted(self._losses)
-        losses = torch.stack([self._losses[index].float() for index in order])
+        losses = torch.stack(
+            [self._losses[index].float() / self._batches[index] for index in order]
+        )
         names = [list(self._order)[index] for index in order]
-        weighs_losses = isinstance(self.balancer, LossWeighting)
-        log = {}
+        weighs_losses = self.balancer.weighs_losses
+        log, gramian = {}, None
         if get_world_size() > 1:
             losses = self._average_over_processes(losses, names)
+        skipped = may_skip and self._learns and not self._finite(names)
         if self._gradients is not None:
             rows = self._gradients.rows(order)
             if self.max_task_norm is not None:
                 self._clip_tasks(rows, names, scale)
             norms = torch.linalg.vector_norm(rows, dim=1) / scale
-            if not weighs_losses:
+            if not weighs_losses and not skipped:
                 # Products of unscaled gradients: some methods' weights depend on their size.
                 rows.div_(scale)
                 combined, weights = self.balancer.combine(losses, rows, order)
@@ -99,10 +119,13 @@ class BalancedStep:
                 combined = rows[0].clone()
                 for row in rows[1:]:
                     combined += row
+                weights = torch.ones_like(losses)
+            if weighs_losses and self.balancer.requires == 'gramian':
+                gramian = self._gramian(rows, order, scale)
             self._gradients.put(combined)
             log = {f'{name}/grad_norm': norm for name, norm in zip(names, norms)}
         if weighs_losses:
-            weights = self.balancer.weights(losses, tasks=order)
+            weights = self.balancer.weights(losses, gramian, order)
             common = self.balancer.common(losses, order)
             if common is not None:
                 grads = [
@@ -112,9 +135,28 @@ class BalancedStep:
                     if param.grad is not None
                 ]
                 torch._foreach_mul_(grads, common)
+            if not skipped:
+                self.balancer.update(losses, gramian, order)
         log |= {f'{name}/weight': weight for name, weight in zip(names, weights)}
         self._reset()
         return log
+
+    def _finite(self, names: list[str]) -> bool:
+        grads = [
+            param.grad
+            for module in (self.trunk, *(self.tasks[name] for name in names))
+            for param in module.parameters()
+            if param.grad is not None
+        ]
+        if self._gradients is not None:
+            grads.append(self._gradients.buffer)
+        return bool(torch.isfinite(get_total_norm(grads)))
+
+    def _gramian(self, rows: Tensor, order: list[int], scale: Tensor) -> Tensor:
+        """Products ``[K, K]`` of the gradients of the losses before they were weighted."""
+        rows = rows[:, self._columns].float()
+        sizes = torch.stack([self._factors[index].to(rows) for index in order]) * scale
+        return (rows @ rows.T) / torch.outer(sizes, sizes)
 
     def _average_over_processes(self, losses: Tensor, names: list[str]) -> Tensor:
         """Replace losses and gradients by their means over the processes, in one all-reduce."""
@@ -143,3 +185,28 @@ class BalancedStep:
             ]
             norm = get_total_norm(grads) / scale
             torch._foreach_mul_(grads, (self.max_task_norm / (norm + 1e-6)).clamp(max=1))
+
+
+def _columns_of(layer: str | None, trunk: nn.Module) -> slice:
+    """Where the trainable parameters below ``layer`` lie in the trunk's flat gradient.
+
+    Raises:
+        ConfigError: If there are none.
+    """
+    if layer is None:
+        return slice(None)
+    start = stop = None
+    offset = 0
+    for name, param in trunk.named_parameters():
+        if param.requires_grad:
+            if name == layer or name.startswith(f'{layer}.'):
+                start = offset if start is None else start
+                stop = offset + param.numel()
+            offset += param.numel()
+    if start is None:
+        raise ConfigError(
+            f'model.balancer.layer is {layer!r}, but the trunk has no trainable '
+            f'parameters below it; its parts are '
+            f'{[name for name, _ in trunk.named_children()]}'
+        )
+    return slice(start, stop)

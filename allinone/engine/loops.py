@@ -14,6 +14,7 @@ from mmengine.runner.utils import calc_dynamic_intervals
 
 from allinone.datasets.seeded import seed_of
 from allinone.errors import ConfigError
+from allinone.evaluation.names import figure_names
 from allinone.evaluation.score import combined_score, short_names
 from allinone.models.classes import num_classes_of
 from allinone.registry import LOOPS, TASK_SCHEDULES
@@ -81,21 +82,65 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
 
     def run(self):
         """Train from the current iteration to ``max_iters``."""
+        self._start()
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         drawn = self.runner.message_hub.runtime_info.get('batches_drawn', {})
         self.dataloader.seek(drawn, get_world_size())
         self.runner.message_hub.update_info('batches_drawn', self.dataloader.batches)
+        if self.runner._resume and self._iter and self._uses_metrics and self._validate_now():
+            # The checkpoint of a step that is validated after was saved before it was.
+            self._validate()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             data, times = self._draw(self.schedule(self._iter))
             self.run_iter(data, times)
             self._decide_current_val_interval()
             if self._validate_now():
-                self.runner.val_loop.run()
+                self._validate()
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
+
+    def _start(self) -> None:
+        """Tell balancer and schedule about this training; refuse what cannot work together."""
+        balancer, tasks = self._balancer, self.schedule.tasks
+        if self.schedule.one_task and balancer.requires != 'losses' and len(tasks) > 1:
+            raise ConfigError(
+                f'train_cfg.schedule.type is {type(self.schedule).__name__!r}, one task a step, '
+                f'but model.balancer.type {type(balancer).__name__!r} compares the gradients of '
+                "several; use train_cfg.schedule=dict(type='EveryTask')"
+            )
+        evaluated = (
+            {}
+            if self.runner.val_loop is None
+            else {
+                task: figure_names(evaluator)
+                for task, evaluator in self.runner.val_loop.evaluators.items()
+            }
+        )
+        steps = max(len(loader) for loader in self.dataloader.loaders.values())
+        balancer.start(max(1, steps // get_world_size()), evaluated)
+        with named('train_cfg.schedule'):
+            self.schedule.start(self._max_iters, evaluated)
+            self.schedule.load_state_dict(
+                self.runner.message_hub.runtime_info.get('schedule_state', {})
+            )
+
+    @property
+    def _balancer(self):
+        return getattr(self.runner.model, 'module', self.runner.model).balancer
+
+    @property
+    def _uses_metrics(self) -> bool:
+        return self._balancer.uses_metrics or self.schedule.uses_metrics
+
+    def _validate(self) -> None:
+        metrics = self.runner.val_loop.run()
+        self._balancer.after_validation(metrics)
+        with named('train_cfg.schedule'):
+            self.schedule.after_validation(metrics)
+        self.runner.message_hub.update_info('schedule_state', self.schedule.state_dict())
 
     def _validate_now(self) -> bool:
         return (

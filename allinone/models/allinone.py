@@ -9,10 +9,11 @@ from mmengine.model import BaseModel, ModuleDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
+from allinone.balancers.build import build_balancer
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
 from allinone.errors import ConfigError
-from allinone.registry import BALANCERS, MODELS
+from allinone.registry import MODELS
 
 from .probe import check_tasks
 from .samples import make_samples
@@ -85,7 +86,7 @@ class AllInOne(BaseModel):
                 for name, cfg in tasks.items()
             }
         )
-        self.balancer = _build_balancer(balancer or dict(type='FixedWeights'))
+        self.balancer = build_balancer(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -150,7 +151,9 @@ class AllInOne(BaseModel):
             log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
         optim_wrapper._inner_count += 1
         if optim_wrapper.should_update():
-            log |= self._step.finish(_loss_scale(optim_wrapper, loss))
+            log |= self._step.finish(
+                _loss_scale(optim_wrapper, loss), may_skip=hasattr(optim_wrapper, 'loss_scaler')
+            )
             optim_wrapper.step()
             optim_wrapper.zero_grad()
             total = sum(log[f'{task}/weight'] * log[f'{task}/loss'] for task in data)
@@ -260,19 +263,6 @@ def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
         return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
     except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f'{key} cannot be built: {error}') from error
-
-
-def _build_balancer(cfg: dict) -> nn.Module:
-    name = cfg.get('type')
-    BALANCERS.import_from_location()
-    if name not in BALANCERS.module_dict:
-        raise ConfigError(
-            f'model.balancer.type is {name!r}; the methods are {sorted(BALANCERS.module_dict)}'
-        )
-    try:
-        return BALANCERS.build(dict(cfg))
-    except TypeError as error:
-        raise ConfigError(f'model.balancer cannot be built: {error}') from error
 
 
 def _pop_pretrained(backbone: ConfigDict) -> dict | None:

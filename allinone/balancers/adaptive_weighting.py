@@ -1,0 +1,86 @@
+"""What all loss weightings with a state share: last-known losses, hard input, guarded updates."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .base import LossWeighting
+
+SMALLEST_LOSS = 1e-8
+
+
+class AdaptiveWeighting(LossWeighting):
+    """A loss weighting that learns from the losses, without reading a number off the device.
+
+    A method defines :meth:`task_factor`, :meth:`shared_factor` where the weights depend on the
+    other tasks' losses of this very step, and :meth:`learn`. A step that names a subset of the
+    tasks uses the last-known losses of the others; a task not seen yet takes no part in means.
+    """
+
+    def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
+        return dict(last_losses=torch.full((num_tasks,), float('nan')))
+
+    def task_factor(self, task: int, loss: Tensor) -> Tensor:
+        """As :meth:`factor`, for two tasks or more and a positive loss."""
+        return torch.ones_like(loss)
+
+    def shared_factor(self, losses: Tensor, seen: Tensor) -> Tensor | None:
+        """As :meth:`common`, from the last-known losses of all tasks ``[num_tasks]``.
+
+        Args:
+            losses: The losses; NaN where a task was not seen yet.
+            seen: Where they are known, bool.
+        """
+        return None
+
+    def learn(self, losses: Tensor, index: Tensor | slice, gramian: Tensor | None) -> None:
+        """Change the buffers in place at the end of a step.
+
+        Args:
+            losses: Positive losses ``[K]`` of the step's tasks.
+            index: What selects these tasks in a buffer.
+            gramian: As in :meth:`Balancer.weights`.
+        """
+
+    def factor(self, task: int, loss: Tensor) -> Tensor:
+        one = torch.ones_like(loss)
+        if self.num_tasks < 2:
+            return one
+        factor = self.task_factor(task, loss.clamp_min(SMALLEST_LOSS)).to(loss)
+        return torch.where(torch.isfinite(factor) & torch.isfinite(loss), factor, one)
+
+    def common(self, losses: Tensor, tasks: Sequence[int]) -> Tensor | None:
+        if self.num_tasks < 2:
+            return None
+        merged, seen = self.merge(losses, tasks)
+        common = self.shared_factor(merged, seen)
+        if common is None:
+            return None
+        return torch.where(torch.isfinite(common) & (common > 0), common, torch.ones_like(common))
+
+    def merge(self, losses: Tensor, tasks: Sequence[int] | None) -> tuple[Tensor, Tensor]:
+        """Last-known losses ``[num_tasks]`` with this step's put in, and where there are any."""
+        merged = self.last_losses.to(losses, copy=True)
+        merged[self.index(tasks, len(losses), losses.device)] = losses.clamp_min(SMALLEST_LOSS)
+        return merged, torch.isfinite(merged)
+
+    def update(
+        self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
+    ) -> None:
+        self.prepare(len(losses), losses.device)
+        for name in self.counters:
+            setattr(self, name, getattr(self, name) + 1)
+        if self.num_tasks < 2:
+            return
+        index = self.index(tasks, len(losses), losses.device)
+        finite = torch.isfinite(losses).all()
+        if gramian is not None:
+            finite = finite & torch.isfinite(gramian).all()
+        # Decided on the device: asking it here would make the host wait in every step.
+        before = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        losses = losses.clamp_min(SMALLEST_LOSS)
+        self.learn(losses, index, gramian)
+        self.last_losses[index] = losses.to(self.last_losses)
+        for name, buffer in self._buffers.items():
+            buffer.copy_(torch.where(finite, buffer, before[name]))

@@ -1,0 +1,84 @@
+"""What loss weightings that follow validation metrics share."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from allinone.errors import ConfigError
+
+from .adaptive_weighting import AdaptiveWeighting
+from .base import check_number
+
+
+class KpiWeighting(AdaptiveWeighting):
+    """Weights from one figure a task, its KPI, that validation gives; 1 each until then.
+
+    Args:
+        metrics: ``{'TASK/metric': factor}``, one for each task, with factors that turn each into a
+            fraction of 1: 0.01 for a metric in percent, 1 for a fraction. A training needs it.
+
+    Raises:
+        ConfigError: If a factor is not above 0, or ``metrics`` does not name each task once; at the
+            start of a training, if it is not given, or validation will give no such metric (for
+            metrics of other kinds than accuracy, COCO and IoU: after the first validation).
+    """
+
+    def __init__(self, metrics: Mapping[str, float] | None = None):
+        super().__init__()
+        self.metrics = dict(metrics or {})
+        for name, factor in self.metrics.items():
+            check_number(f'model.balancer.metrics[{name!r}]', factor, 0, open_low=True)
+
+    def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
+        return dict(super().initial_state(num_tasks), task_weights=torch.ones(num_tasks))
+
+    @property
+    def uses_metrics(self) -> bool:
+        return True
+
+    def bind(self, task_names: Sequence[str]) -> None:
+        super().bind(task_names)
+        named = [name.split('/')[0] for name in self.metrics]
+        if self.metrics and sorted(named) != sorted(task_names):
+            raise ConfigError(
+                f'model.balancer.metrics is {self.metrics}; give one '
+                f"'TASK/metric' for each of the tasks {list(task_names)}"
+            )
+
+    def start(self, epoch_steps: int, evaluated: Mapping[str, set[str] | None]) -> None:
+        kind = type(self).__name__
+        if not self.metrics:
+            raise ConfigError(
+                f'model.balancer.metrics is not set, which {kind} follows; give '
+                "{'TASK/metric': factor to a fraction of 1} of each task"
+            )
+        # Here, for with it comes mmdet, which no other method needs.
+        from allinone.evaluation.names import check_figures
+
+        check_figures('model.balancer.metrics', self.metrics, evaluated)
+
+    def after_validation(self, metrics: Mapping[str, float]) -> None:
+        missing = [name for name in self.metrics if name not in metrics]
+        if missing:
+            raise ConfigError(
+                f'model.balancer.metrics names {missing}, which validation does not '
+                f'give; it gives {sorted(metrics)}'
+            )
+        if self.metrics:
+            task = {name.split('/')[0]: name for name in self.metrics}
+            self.observe(
+                torch.tensor(
+                    [
+                        float(metrics[task[name]]) * self.metrics[task[name]]
+                        for name in self.task_names
+                    ]
+                )
+            )
+
+    def observe(self, kpis: Tensor) -> None:
+        """Change the weights by the tasks' KPIs ``[num_tasks]``; a NaN leaves the last one."""
+        raise NotImplementedError(f'{type(self).__name__} does not define observe()')
+
+    def task_factor(self, task: int, loss: Tensor) -> Tensor:
+        return self.task_weights[task]

@@ -1,0 +1,66 @@
+"""Which figures an evaluation will give, known before it runs."""
+
+from collections.abc import Iterable, Mapping
+
+from mmengine.evaluator import BaseMetric, Evaluator
+
+from allinone.errors import ConfigError
+
+BOX_FIGURES = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
+REGION_FIGURES = dict(
+    mIoU=('mIoU', 'mAcc'), mDice=('mDice', 'mAcc'), mFscore=('mFscore', 'mPrecision', 'mRecall')
+)
+
+
+def figure_names(evaluator: Evaluator) -> set[str] | None:
+    """Short names of all figures of an evaluator; None where one of its metrics is not known."""
+    found = [_names(metric) for metric in evaluator.metrics]
+    return None if None in found else set().union(*found)
+
+
+def _names(metric: BaseMetric) -> set[str] | None:
+    kinds = {kind.__name__ for kind in type(metric).__mro__}
+    if 'CocoMetric' in kinds and not metric.classwise and 'proposal' not in metric.metrics:
+        return {
+            f'{kind}_{name}'
+            for kind in metric.metrics
+            for name in metric.metric_items or BOX_FIGURES
+        }
+    if 'IoUMetric' in kinds:
+        classes = (metric.dataset_meta or {}).get('classes') or ()
+        return {
+            'aAcc',
+            *(name for kind in metric.metrics for name in REGION_FIGURES.get(kind, ())),
+            *(f'IoU.{name}' for name in classes),
+        }
+    if 'Accuracy' in kinds and len(getattr(metric, 'thrs', ())) == 1:
+        return {f'top{k}' for k in metric.topk}
+    return None
+
+
+def check_figures(
+    key: str, names: Iterable[str], evaluated: Iterable[str] | Mapping[str, set[str] | None]
+) -> None:
+    """Refuse ``'TASK/metric'`` names that validation will not give.
+
+    Args:
+        key: The config key that holds the names, for messages.
+        names: ``'TASK/metric'`` each.
+        evaluated: The tasks that validation evaluates, with the figures of each where known.
+
+    Raises:
+        ConfigError: If a task is not evaluated, or its metrics are known and give no such figure.
+    """
+    figures = evaluated if isinstance(evaluated, Mapping) else dict.fromkeys(evaluated)
+    missing = [name for name in names if name.split('/')[0] not in figures]
+    if missing:
+        raise ConfigError(
+            f'{key} names {missing}, but validation evaluates only {list(figures)}; add the tasks '
+            'to val_dataloader and val_evaluator'
+        )
+    for name in names:
+        task, _, figure = name.partition('/')
+        if figures[task] is not None and figure.rsplit('/', 1)[-1] not in figures[task]:
+            raise ConfigError(
+                f'{key} names {name!r}, but val_evaluator.{task} gives {sorted(figures[task])}'
+            )

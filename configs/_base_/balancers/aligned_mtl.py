@@ -1,0 +1,2 @@
+# Gradients made orthogonal and equally long.
+balancer = dict(type='AlignedMTL')

@@ -1,0 +1,2 @@
+# Losses only, and no second forward pass.
+balancer = dict(type='FAMO', lr=0.025)

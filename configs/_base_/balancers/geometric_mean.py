@@ -1,0 +1,2 @@
+# No direction depends on a loss's unit.
+balancer = dict(type='GeometricMean')

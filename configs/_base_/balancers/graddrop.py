@@ -1,0 +1,2 @@
+# One sign for each element.
+balancer = dict(type='GradDrop')

@@ -1,0 +1,2 @@
+# Equal projections on all tasks' gradients.
+balancer = dict(type='IMTLG')

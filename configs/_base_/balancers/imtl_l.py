@@ -1,0 +1,2 @@
+# Brings each scaled loss to 1.
+balancer = dict(type='IMTLL', lr=0.01)

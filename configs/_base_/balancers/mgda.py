@@ -1,0 +1,2 @@
+# normalizer: 'none', 'l2', 'loss' or 'loss+'.
+balancer = dict(type='MGDA', normalizer='loss+')

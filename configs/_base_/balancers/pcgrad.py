@@ -1,0 +1,2 @@
+# Projects conflicts away.
+balancer = dict(type='PCGrad')

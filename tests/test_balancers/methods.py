@@ -1,0 +1,63 @@
+"""Every method, as the tests of this folder build it."""
+
+import torch
+
+from allinone.registry import BALANCERS
+
+KPIS = {'a/x': 1, 'b/x': 1, 'c/x': 1}
+LOSS_WEIGHTINGS = {
+    'FixedWeights': {},
+    'Uncertainty': {},
+    'DynamicTaskPrioritization': {},
+    'DynamicWeightAverage': dict(interval=2),
+    'RandomWeights': {},
+    'GradNorm': {},
+    'FAMO': {},
+    'IMTLL': {},
+    'STCH': dict(log=True, reference='first'),
+    'GeometricMean': {},
+    'CoBa': {},
+}
+GRADIENT_WEIGHTINGS = {
+    'MGDA': {},
+    'PCGrad': {},
+    'GradVac': {},
+    'GradDrop': {},
+    'CAGrad': {},
+    'IMTLG': {},
+    'NashMTL': {},
+    'FairGrad': dict(alpha=2.0),
+    'AlignedMTL': {},
+    'UPGrad': {},
+    'NormEqual': {},
+}
+WRAPPERS = {
+    'Smoothed FAMO': dict(type='Smoothed', balancer=dict(type='FAMO')),
+    'Smoothed GradVac': dict(type='Smoothed', balancer=dict(type='GradVac'), momentum=0.5),
+    'Every GradNorm': dict(type='Every', balancer=dict(type='GradNorm'), interval=3),
+    'Every PCGrad': dict(type='Every', balancer=dict(type='PCGrad'), interval=2),
+    'WarmUp STCH': dict(type='WarmUp', balancer=dict(type='STCH', reference='first'), length=3),
+    'WarmUp GradDrop': dict(type='WarmUp', balancer=dict(type='GradDrop'), length=3),
+}
+CONFIGS = {
+    **{
+        name: dict(type=name, **options)
+        for name, options in (LOSS_WEIGHTINGS | GRADIENT_WEIGHTINGS).items()
+    },
+    **WRAPPERS,
+}
+
+
+def build(kind, **options):
+    return BALANCERS.build({**CONFIGS.get(kind, dict(type=kind)), **options})
+
+
+def draw(seed, tasks=3, size=6):
+    """Losses ``[K]`` and gradients ``[K, P]``."""
+    generator = torch.Generator().manual_seed(seed)
+    losses = torch.rand(tasks, generator=generator) * 3 + 0.1
+    return losses, torch.randn(tasks, size, generator=generator)
+
+
+def cosine(a, b):
+    return float(torch.nn.functional.cosine_similarity(a.double(), b.double(), dim=0))

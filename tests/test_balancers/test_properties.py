@@ -1,0 +1,239 @@
+"""What holds for every method."""
+
+import pytest
+import torch
+from methods import CONFIGS, GRADIENT_WEIGHTINGS, LOSS_WEIGHTINGS, build, cosine, draw
+
+from allinone.balancers import combine
+
+ALL = list(CONFIGS)
+METHODS = [*LOSS_WEIGHTINGS, *GRADIENT_WEIGHTINGS]
+RANDOM_ORDER = (
+    'PCGrad',
+    'GradVac',
+    'GradDrop',
+    'RandomWeights',
+    'Smoothed GradVac',
+    'Every PCGrad',
+    'WarmUp GradDrop',
+)
+
+
+def step(balancer, losses, gradients, tasks=None):
+    return balancer.combine(losses, gradients, tasks)
+
+
+@pytest.mark.parametrize('kind', ALL)
+def test_permuting_tasks_permutes_weights(kind):
+    order = [2, 0, 1]
+    plain, permuted = build(kind), build(kind)
+    for seed in range(4):
+        losses, gradients = draw(seed)
+        expected, weights = step(plain, losses, gradients)
+        if kind in RANDOM_ORDER:
+            # Which draw goes to which task is part of the method: name the tasks.
+            permuted.prepare(3)
+            found, others = step(permuted, losses[order], gradients[order], order)
+        else:
+            found, others = step(permuted, losses[order], gradients[order])
+        torch.testing.assert_close(others, weights[order], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('kind', ALL)
+def test_one_task_is_plain_training(kind):
+    balancer = build(kind)
+    for seed in range(4):
+        losses, gradients = draw(seed, tasks=1)
+        found, weights = step(balancer, losses, gradients)
+        assert torch.equal(found, gradients[0])
+        assert weights.tolist() == [1]
+
+
+@pytest.mark.parametrize('kind', ALL)
+@pytest.mark.parametrize('tasks', [2, 5, 10])
+def test_any_number_of_tasks(kind, tasks):
+    balancer = build(kind)
+    for seed in range(3):
+        found, weights = step(balancer, *draw(seed, tasks, 30))
+        assert found.shape == (30,) and weights.shape == (tasks,)
+        assert found.isfinite().all() and weights.isfinite().all()
+
+
+@pytest.mark.parametrize('kind', ALL)
+@pytest.mark.parametrize('tasks', [[0], [2], [0, 2], [1, 2]])
+def test_a_step_of_some_tasks(kind, tasks):
+    balancer = build(kind)
+    balancer.bind(['a', 'b', 'c'])
+    for seed in range(3):
+        losses, gradients = draw(seed)
+        step(balancer, losses, gradients)
+    losses, gradients = draw(9)
+    found, weights = step(balancer, losses[tasks], gradients[tasks], tasks)
+    assert weights.shape == (len(tasks),) and weights.isfinite().all()
+    assert found.isfinite().all()
+
+
+def state(balancer):
+    return {name: value.clone() for name, value in balancer.state_dict().items()}
+
+
+def same(first, second):
+    return all(
+        torch.equal(value.nan_to_num(-7.0), second[name].nan_to_num(-7.0))
+        for name, value in first.items()
+    )
+
+
+# The number of the step goes on; the draws are of the step.
+ADVANCES = ('RandomWeights', *(name for name in ALL if ' ' in name))
+
+
+@pytest.mark.parametrize('kind', ALL)
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
+def test_not_finite_gradients_are_neither_hidden_nor_learned(kind, bad):
+    balancer = build(kind)
+    for seed in range(2):
+        step(balancer, *draw(seed))
+    before = state(balancer)
+    losses, gradients = draw(2)
+    gradients[1, 3] = bad
+    found, weights = step(balancer, losses, gradients)
+    assert weights.isfinite().all()
+    assert not found[3].isfinite()
+    if balancer.requires != 'losses' and ' ' not in kind:
+        assert same(before, state(balancer))
+    if kind in GRADIENT_WEIGHTINGS:
+        assert weights.tolist() == [1, 1, 1]
+    found, weights = step(balancer, *draw(3))
+    assert found.isfinite().all() and weights.isfinite().all()
+
+
+@pytest.mark.parametrize('kind', ALL)
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_not_finite_losses(kind, bad):
+    balancer = build(kind)
+    step(balancer, *draw(0))
+    before = state(balancer)
+    losses, gradients = draw(1)
+    losses[1] = bad
+    _, weights = step(balancer, losses, gradients)
+    assert weights.isfinite().all()
+    if kind not in ADVANCES and kind != 'GradDrop':
+        assert same(before, state(balancer))
+    found, weights = step(balancer, *draw(2))
+    assert found.isfinite().all() and weights.isfinite().all()
+
+
+@pytest.mark.parametrize('kind', ALL)
+def test_losses_of_zero_and_below(kind):
+    balancer = build(kind)
+    for losses in ([0.0, 1.0, 2.0], [0.0, 0.0, 0.0], [-1.0, 1.0, 2.0]):
+        found, weights = step(balancer, torch.tensor(losses), draw(0)[1])
+        assert found.isfinite().all() and weights.isfinite().all()
+
+
+@pytest.mark.parametrize('kind', GRADIENT_WEIGHTINGS)
+def test_a_zero_gradient_is_left_out(kind):
+    losses, gradients = draw(0)
+    gradients[1] = 0
+    balancer, without = build(kind), build(kind)
+    without.prepare(3)
+    found = combine(balancer, losses, gradients)
+    expected, _ = step(without, losses[[0, 2]], gradients[[0, 2]], [0, 2])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert found.norm() > 0
+    balancer, zero = build(kind), torch.zeros(3, 6)
+    found, weights = step(balancer, losses, zero)
+    assert (found == 0).all() and weights.isfinite().all()
+
+
+@pytest.mark.parametrize('kind', ALL)
+def test_identical_and_opposite_gradients(kind):
+    balancer = build(kind)
+    losses, gradients = draw(0)
+    one = gradients[0]
+    for _ in range(3):
+        found, weights = step(balancer, losses, one.expand(3, -1).contiguous())
+        assert weights.isfinite().all()
+        assert cosine(found, one) == pytest.approx(1, abs=1e-5)
+    for pair in (torch.stack([one, -one, one]), torch.stack([one, -2 * one, gradients[1]])):
+        found, weights = step(balancer, losses, pair)
+        assert found.isfinite().all() and weights.isfinite().all()
+
+
+CONFLICT_AVERSE = [
+    ('MGDA', {}),
+    ('UPGrad', {}),
+    ('CAGrad', dict(c=1.0)),
+    ('CAGrad', dict(c=1.5)),
+    ('NashMTL', {}),
+    ('FairGrad', dict(alpha=1.0)),
+    ('FairGrad', dict(alpha=2.0)),
+]
+
+
+@pytest.mark.parametrize('kind, options', CONFLICT_AVERSE)
+@pytest.mark.parametrize('tasks', [2, 3, 6, 10])
+def test_no_conflict_where_the_paper_promises_it(kind, options, tasks):
+    for seed in range(15):
+        losses, gradients = draw(seed, tasks, tasks + 3)
+        gradients -= 0.5 * gradients.mean(0)
+        gradients *= torch.logspace(-1, 1, tasks)[:, None]
+        found = combine(build(kind, **options), losses, gradients).double()
+        rows = gradients.double()
+        assert found.norm() > 0
+        assert ((rows @ found) / (rows.norm(dim=1) * found.norm())).min() > -1e-4
+
+
+def test_pcgrad_of_two_tasks_has_no_conflict():
+    for seed in range(20):
+        losses, gradients = draw(seed, 2, 3)
+        found = combine(build('PCGrad'), losses, gradients)
+        assert (gradients @ found).min() > -1e-4 * found.norm() * gradients.norm(dim=1).max()
+
+
+@pytest.mark.parametrize(
+    'kind',
+    ['NashMTL', 'IMTLL', 'GeometricMean', 'FAMO', 'NormEqual', 'DynamicWeightAverage', 'FairGrad'],
+)
+def test_multiplying_a_loss_leaves_the_direction(kind):
+    """Of scale-invariant methods (IMTL-L and FAMO: the direction they end at, or start from)."""
+    options = dict(FairGrad=dict(alpha=1.0)).get(kind, {})
+    plain, scaled = build(kind, **options), build(kind, **options)
+    factors = torch.tensor([1.0, 10.0, 0.1])
+    if kind == 'IMTLL':
+        plain.lr = scaled.lr = 0.1
+    for seed in range(400 if kind == 'IMTLL' else 4):
+        losses, gradients = draw(0 if kind == 'IMTLL' else seed)
+        expected = combine(plain, losses, gradients)
+        found = combine(scaled, losses * factors, gradients * factors[:, None])
+    if kind == 'DynamicWeightAverage':
+        torch.testing.assert_close(plain.weights(losses), scaled.weights(losses))
+    else:
+        assert cosine(found, expected) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize('kind', GRADIENT_WEIGHTINGS)
+@pytest.mark.parametrize('factor', [1e-6, 1e-3, 1e4])
+def test_multiplying_all_gradients_leaves_the_direction(kind, factor):
+    losses, gradients = draw(1)
+    expected = combine(build(kind), losses, gradients)
+    found = combine(build(kind), losses, gradients * factor)
+    assert cosine(found, expected) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_random_methods_follow_their_own_seed(seed):
+    losses, gradients = draw(0, 5, 4)
+    gradients -= gradients.mean(0)  # conflicts, so that PCGrad's order matters
+    for kind in ('RandomWeights', 'GradDrop', 'PCGrad'):
+        results = []
+        for own, world in ((seed, 0), (seed, 1), (seed + 5, 0)):
+            torch.manual_seed(world)
+            results.append(combine(build(kind, seed=own), losses, gradients))
+        assert torch.equal(results[0], results[1])
+        assert not torch.equal(results[0], results[2])
+    state = torch.get_rng_state()
+    combine(build('GradDrop'), losses, gradients)
+    assert torch.equal(torch.get_rng_state(), state)

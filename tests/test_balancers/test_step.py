@@ -1,0 +1,266 @@
+"""The training step against ``combine`` on explicit gradients, on a trunk of a few numbers."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from methods import CONFIGS, build
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch import nn
+
+from allinone.balancers.step import BalancedStep
+from allinone.errors import ConfigError
+from allinone.models.allinone import AllInOne
+
+TASKS = ('a', 'b', 'c')
+
+
+class Toy:
+    """A trunk of two layers, three linear heads, and what a training step does with them."""
+
+    def __init__(self, kind, norm_interval=0, **options):
+        torch.manual_seed(0)
+        self.trunk = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+        self.heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in TASKS})
+        self.balancer = build(kind, **options)
+        self.balancer.bind(TASKS)
+        params = [*self.trunk.parameters(), *self.heads.parameters()]
+        self.wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
+        self.step = BalancedStep(
+            self.balancer, self.trunk, dict(self.heads.items()), norm_interval=norm_interval
+        )
+        self.number = 0
+
+    def loss(self, task):
+        data = torch.randn(
+            8, 4, generator=torch.Generator().manual_seed(self.number * 7 + ord(task))
+        )
+        target = data.sum(1, keepdim=True) * (1 + TASKS.index(task))
+        return (self.heads[task](self.trunk(data)) - target).square().mean()
+
+    def train(self):
+        for task in TASKS:
+            self.step.backward(task, self.loss(task), self.wrapper)
+        log = self.step.finish(torch.ones(()))
+        gradients = [param.grad.clone() for param in self.trunk.parameters()]
+        self.wrapper.optimizer.step()
+        self.wrapper.zero_grad()
+        self.number += 1
+        return log, torch.cat([gradient.flatten() for gradient in gradients])
+
+    def explicit(self):
+        """Losses ``[K]``, trunk gradients ``[K, P]`` and head gradients of the next step."""
+        losses = [self.loss(task) for task in TASKS]
+        trunk = [
+            torch.cat(
+                [
+                    g.flatten()
+                    for g in torch.autograd.grad(
+                        loss, list(self.trunk.parameters()), retain_graph=True
+                    )
+                ]
+            )
+            for loss in losses
+        ]
+        heads = [
+            torch.autograd.grad(loss, self.heads[task].weight)[0]
+            for loss, task in zip(losses, TASKS)
+        ]
+        return torch.stack(losses).detach(), torch.stack(trunk), heads
+
+
+@pytest.mark.parametrize('kind', CONFIGS)
+@pytest.mark.parametrize('norm_interval', [0, 1])
+def test_the_step_goes_through_combine(kind, norm_interval):
+    toy = Toy(kind, norm_interval=norm_interval)
+    twin = copy.deepcopy(toy.balancer)
+    for _ in range(4):
+        losses, gradients, heads = toy.explicit()
+        expected, weights = twin.combine(losses, gradients)
+        for task in TASKS:
+            toy.step.backward(task, toy.loss(task), toy.wrapper)
+        log = toy.step.finish(torch.ones(()))
+        found = torch.cat([param.grad.flatten() for param in toy.trunk.parameters()])
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+        for task, head, weight in zip(TASKS, heads, weights):
+            assert float(log[f'{task}/weight']) == pytest.approx(float(weight), rel=1e-3, abs=1e-5)
+            scale = weight if toy.balancer.weighs_losses else 1
+            torch.testing.assert_close(
+                toy.heads[task].weight.grad, head * scale, rtol=1e-3, atol=1e-4
+            )
+        toy.wrapper.optimizer.step()
+        toy.wrapper.zero_grad()
+        toy.number += 1
+
+
+@pytest.mark.parametrize('kind', ['Uncertainty', 'FAMO', 'GeometricMean', 'STCH'])
+def test_loss_weightings_keep_no_gradients(kind):
+    toy = Toy(kind)
+    toy.step.backward('a', toy.loss('a'), toy.wrapper)
+    assert toy.step._gradients is None
+
+
+def test_gradnorm_measures_the_named_layer():
+    toy = Toy('GradNorm', layer='2')
+    losses, gradients, _ = toy.explicit()
+    last = gradients[:, -(5 * 3 + 3) :]
+    twin = build('GradNorm')
+    twin.bind(TASKS)
+    twin.update(losses, last @ last.T)
+    toy.train()
+    torch.testing.assert_close(toy.balancer.task_weights, twin.task_weights, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ConfigError, match=r"model.balancer.layer is 'last'.*\['0', '1', '2'\]"):
+        Toy('GradNorm', layer='last')
+
+
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'Uncertainty',
+        'FAMO',
+        'GradNorm',
+        'GradVac',
+        'PCGrad',
+        'RandomWeights',
+        'GradDrop',
+        'Smoothed GradVac',
+    ],
+)
+def test_a_step_that_mixed_precision_skips_is_not_learned_from(kind):
+    toy = Toy(kind)
+    toy.train()
+    before = {name: value.clone() for name, value in toy.balancer.state_dict().items()}
+    for task in TASKS:
+        toy.step.backward(task, toy.loss(task), toy.wrapper)
+    toy.heads['b'].weight.grad[0, 0] = float('inf')
+    log = toy.step.finish(torch.tensor(8.0), may_skip=True)
+    assert all(log[f'{task}/weight'].isfinite() for task in TASKS)
+    for name, value in toy.balancer.state_dict().items():
+        assert torch.equal(value.nan_to_num(-7.0), before[name].nan_to_num(-7.0)), name
+
+
+@pytest.mark.parametrize('kind', ['FairGrad', 'GradNorm', 'FAMO'])
+def test_the_loss_scale_does_not_change_the_weights(kind):
+    plain, scaled = Toy(kind), Toy(kind)
+    for _ in range(3):
+        expected, gradient = plain.train()
+        for task in TASKS:
+            scaled.step.backward(task, scaled.loss(task) * 1.0, _Scaled(scaled.wrapper, 1024.0))
+        log = scaled.step.finish(torch.tensor(1024.0), may_skip=True)
+        found = torch.cat([param.grad.flatten() for param in scaled.trunk.parameters()]) / 1024
+        torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-6)
+        for param in [*scaled.trunk.parameters(), *scaled.heads.parameters()]:
+            param.grad /= 1024
+        scaled.wrapper.optimizer.step()
+        scaled.wrapper.zero_grad()
+        scaled.number += 1
+        for name, value in expected.items():
+            assert float(log[name]) == pytest.approx(float(value), rel=1e-3), name
+
+
+class _Scaled:
+    """An optimizer wrapper that scales losses as a loss scaler does."""
+
+    def __init__(self, wrapper, scale):
+        self.inner_count, self.scale = wrapper.inner_count, scale
+
+    def scale_loss(self, loss):
+        return loss * self.scale
+
+    def backward(self, loss):
+        loss.backward()
+
+
+@pytest.mark.parametrize('kind', ['FAMO', 'GeometricMean', 'GradNorm', 'UPGrad'])
+def test_accumulating_the_same_batch_twice_is_one_step_of_it(kind):
+    once, twice = Toy(kind), Toy(kind)
+    for _ in range(3):
+        expected, gradient = once.train()
+        half = _Scaled(twice.wrapper, 0.5)
+        for task in TASKS * 2:
+            twice.step.backward(task, twice.loss(task), half)
+        log = twice.step.finish(torch.ones(()))
+        found = torch.cat([param.grad.flatten() for param in twice.trunk.parameters()])
+        torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-6)
+        for name, value in expected.items():
+            assert float(log[name]) == pytest.approx(float(value), rel=1e-4), name
+        twice.wrapper.optimizer.step()
+        twice.wrapper.zero_grad()
+        twice.number += 1
+
+
+def test_a_step_of_one_task_leaves_the_others_heads_alone():
+    toy = Toy('FAMO')
+    toy.train()
+    toy.step.backward('b', toy.loss('b'), toy.wrapper)
+    log = toy.step.finish(torch.ones(()))
+    assert set(log) == {'b/weight'}
+    assert toy.heads['a'].weight.grad is None
+    assert toy.heads['b'].weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('kind', ['FAMO', 'GradNorm', 'UPGrad'])
+def test_the_models_training_step(kind):
+    """``AllInOne.train_step`` itself, around the toy trunk and heads."""
+    toy = Toy(kind)
+    model = SimpleNamespace(
+        _step=None,
+        _step_options=dict(norm_interval=2),
+        balancer=toy.balancer,
+        backbone=toy.trunk,
+        tasks=toy.heads,
+        task_losses=lambda task, batch: toy.loss(task),
+        parse_losses=lambda loss: (loss, dict(loss=loss)),
+    )
+    twin = copy.deepcopy(toy.balancer)
+    for _ in range(3):
+        losses, gradients, _ = toy.explicit()
+        before = torch.cat([param.detach().flatten() for param in toy.trunk.parameters()])
+        log = AllInOne.train_step(model, dict.fromkeys(TASKS), toy.wrapper)
+        after = torch.cat([param.detach().flatten() for param in toy.trunk.parameters()])
+        expected, weights = twin.combine(losses, gradients)
+        torch.testing.assert_close((before - after) / 0.1, expected, rtol=1e-3, atol=1e-3)
+        for task, weight in zip(TASKS, weights):
+            assert float(log[f'{task}/weight']) == pytest.approx(float(weight), rel=1e-3)
+        toy.number += 1
+
+
+class ScalingWrapper(AmpOptimWrapper):
+    """AmpOptimWrapper on the CPU: only its constructor insists on a GPU."""
+
+    def __init__(self, optimizer):
+        OptimWrapper.__init__(self, optimizer)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=1024.0)
+        self._scale_update_param = None
+        self.cast_dtype = torch.float32
+
+    def optim_context(self, model):
+        return OptimWrapper.optim_context(self, model)
+
+
+@pytest.mark.parametrize('kind', ['FAMO', 'GradNorm', 'GradVac'])
+def test_an_overflow_leaves_model_and_balancer_alone(kind):
+    """The loss scaler skips the step, and the run goes on as if it had not been."""
+    runs = []
+    for overflows in (False, True):
+        toy = Toy(kind)
+        wrapper = ScalingWrapper(toy.wrapper.optimizer)
+        # The scale after an overflow is half, which changes nothing else.
+        model = SimpleNamespace(
+            _step=toy.step,
+            task_losses=lambda task, batch, toy=toy: toy.loss(task) * batch,
+            parse_losses=lambda loss: (loss, dict(loss=loss)),
+        )
+        for number in range(4):
+            if overflows and number == 2:
+                before = copy.deepcopy((toy.trunk.state_dict(), toy.balancer.state_dict()))
+                AllInOne.train_step(model, dict(a=1.0, b=1e38, c=1.0), wrapper)
+                for old, module in zip(before, (toy.trunk, toy.balancer)):
+                    for name, value in module.state_dict().items():
+                        assert torch.equal(value.nan_to_num(-7.0), old[name].nan_to_num(-7.0)), name
+            toy.number = number
+            AllInOne.train_step(model, dict.fromkeys(TASKS, 1.0), wrapper)
+        runs.append(toy)
+    for first, second in zip(runs[0].trunk.parameters(), runs[1].trunk.parameters()):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)

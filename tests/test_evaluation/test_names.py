@@ -1,0 +1,48 @@
+from types import SimpleNamespace
+
+import pytest
+
+from allinone.errors import ConfigError
+from allinone.evaluation.names import check_figures, figure_names
+
+
+def metric(kind, **attributes):
+    return type(kind, (SimpleNamespace,), {})(**attributes)
+
+
+ACCURACY = metric('Accuracy', topk=(1, 5), thrs=(0.0,))
+BOXES = metric('CocoMetric', metrics=['bbox'], metric_items=None, classwise=False)
+REGIONS = metric('IoUMetric', metrics=['mIoU'], dataset_meta=dict(classes=['road']))
+
+
+@pytest.mark.parametrize(
+    'metrics, expected',
+    [
+        ([ACCURACY], {'top1', 'top5'}),
+        ([REGIONS], {'aAcc', 'mIoU', 'mAcc', 'IoU.road'}),
+        ([ACCURACY, metric('Other')], None),
+        ([metric('CocoMetric', metrics=['bbox'], classwise=True)], None),
+    ],
+)
+def test_figures_known_beforehand(metrics, expected):
+    assert figure_names(SimpleNamespace(metrics=metrics)) == expected
+
+
+def test_box_figures_are_those_of_the_stock_metric():
+    from mmdet.evaluation import CocoMetric
+    from mmpretrain.evaluation import Accuracy
+    from mmseg.evaluation import IoUMetric
+
+    assert 'bbox_mAP_50' in figure_names(SimpleNamespace(metrics=[BOXES]))
+    stock = [CocoMetric(metric='bbox'), Accuracy(topk=(1, 5)), IoUMetric()]
+    for given, name in zip(stock, ['bbox_mAP_50', 'top1', 'mIoU']):
+        assert name in figure_names(SimpleNamespace(metrics=[given]))
+
+
+def test_figures_are_checked():
+    evaluated = dict(cls={'top1', 'top5'}, det=None)
+    check_figures('key', ['cls/top1', 'cls/accuracy/top5', 'det/anything'], evaluated)
+    with pytest.raises(ConfigError, match=r"'cls/mAP', but val_evaluator.cls gives .*top1"):
+        check_figures('key', ['cls/mAP'], evaluated)
+    with pytest.raises(ConfigError, match=r"key names \['seg/mIoU'\]"):
+        check_figures('key', ['seg/mIoU'], evaluated)

@@ -16,6 +16,22 @@ def _few_threads():
     torch.set_num_threads(1)  # tiny tensors: a second thread costs more than it brings
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _quick_runners():
+    """A report on the machine and a neat layout of the config take seconds for each runner."""
+    from mmengine.config import Config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.runner.runner.collect_env', dict)
+        patch.setattr(Config, 'pretty_text', property(literal))
+        yield
+
+
+def literal(cfg) -> str:
+    """A config as Python text, one line a key."""
+    return ''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items())
+
+
 @pytest.fixture(scope='session')
 def toy_root(tmp_path_factory):
     """Folder that holds ``toy/`` with 16 training pictures a set; set as ALLINONE_DATA."""

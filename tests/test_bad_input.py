@@ -10,8 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, build_model, tiny
-from mmengine.config import Config
+from conftest import ROOT, build_model, literal, tiny
 from mmengine.registry import DefaultScope
 from PIL import Image
 
@@ -36,17 +35,6 @@ def toy(toy_root, tmp_path, monkeypatch):
 def cfg(toy, tmp_path):
     # mmengine keeps one message hub and log a name; the default name changes once a second.
     return tiny(tmp_path / 'work', experiment_name=tmp_path.name)
-
-
-@pytest.fixture(autouse=True)
-def _quick_runners(monkeypatch):
-    # A report on the machine and a neat layout of the config take seconds for each runner.
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-    monkeypatch.setattr(Config, 'pretty_text', property(literal))
-
-
-def literal(cfg):
-    return ''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items())
 
 
 def write(cfg, path):

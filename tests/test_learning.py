@@ -7,12 +7,12 @@ from conftest import tiny
 
 from allinone.registry import RUNNERS
 
-STEPS = 60
+STEPS = 80
 
 
 @pytest.fixture(scope='module')
 def learnt(tmp_path_factory, monkeypatch_module):
-    """Metrics before and after, and the logged losses, of 60 steps on 64 scenes a task."""
+    """Metrics before and after, and the logged losses, of 80 steps on 64 scenes a task."""
     from allinone.datasets.toy_scenes import make_toy_data
 
     root, work_dir = tmp_path_factory.mktemp('scenes'), tmp_path_factory.mktemp('learning')
@@ -27,6 +27,7 @@ def learnt(tmp_path_factory, monkeypatch_module):
             'model.norm_interval': 0,
         },
     )
+    cfg.optim_wrapper.optimizer.lr = 3e-3
     for task, batch in dict(cls=16, det=4, seg=4).items():
         cfg.train_dataloader[task].batch_size = batch
     cfg.param_scheduler = [
@@ -53,19 +54,17 @@ def monkeypatch_module():
         yield patch
 
 
-def test_metrics(learnt):
+@pytest.mark.parametrize(
+    'metric, untrained, trained',
+    [('cls/top1', 15, 20), ('det/bbox_mAP_50', 0.005, 0.03), ('seg/mIoU', 10, 25)],
+)
+def test_an_untrained_model_fails_and_a_trained_one_does_not(learnt, metric, untrained, trained):
     before, after, _ = learnt
-    print(
-        {
-            k: (before[k], after[k])
-            for k in ('cls/top1', 'det/bbox_mAP_50', 'det/bbox_mAP', 'seg/mIoU')
-        }
-    )
+    assert before[metric] < untrained
+    assert after[metric] > trained
 
 
-@pytest.mark.parametrize('task', ['cls', 'det', 'seg'])
-def test_every_loss_falls(learnt, task):
-    _, _, log = learnt
-    losses = [line[f'{task}/loss'] for line in log]
-    print(sum(losses[:5]) / 5, sum(losses[-5:]) / 5)
-    assert sum(losses[-5:]) / 5 < 0.8 * sum(losses[:5]) / 5
+@pytest.mark.parametrize('task, share', [('cls', 0.97), ('det', 0.85), ('seg', 0.6)])
+def test_every_loss_falls(learnt, task, share):
+    losses = [line[f'{task}/loss'] for line in learnt[2]]
+    assert sum(losses[-5:]) < share * sum(losses[:5])

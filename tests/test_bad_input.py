@@ -612,7 +612,7 @@ def test_a_class_absent_from_validation_is_said_and_left_out_of_the_mean(cfg, to
     cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
     status, out, error = start()
     assert status == 0, error
-    assert f'{val} has no sample of class priority' in out
+    assert f'{val} has no sample of class dusk_quiet' in out
     assert f'{toy}/det/val.json has no sample of class sign' in out
     assert 'No box of class sign in the annotations evaluated' in out
     assert 'No pixel of class tree in the annotations evaluated' in out

@@ -35,8 +35,6 @@ def load_config(
         or cfg.get('work_dir')
         or osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
     )
-    if launcher != 'none' and not is_cuda_available():
-        cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})  # NCCL needs GPUs
     cfg.setdefault('runner_type', 'MultiDatasetRunner')
     cfg.setdefault('default_scope', 'allinone')
     return cfg

@@ -1,6 +1,8 @@
 """mmengine's runner over several tasks' data sets."""
 
-from mmengine.device import get_device
+import torch
+from mmengine.device import get_device, is_cuda_available
+from mmengine.dist import is_distributed
 from mmengine.runner import Runner
 
 from allinone.registry import RUNNERS
@@ -29,6 +31,12 @@ class MultiDatasetRunner(Runner):
         return super().from_cfg(cfg)
 
     _testing = False
+
+    def setup_env(self, env_cfg) -> None:
+        if self.launcher == 'pytorch' and not is_cuda_available() and not is_distributed():
+            # mmengine selects a GPU whatever the backend.
+            torch.distributed.init_process_group('gloo')
+        super().setup_env(env_cfg)
 
     def build_optim_wrapper(self, optim_wrapper):
         with named('optim_wrapper'):

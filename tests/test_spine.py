@@ -15,6 +15,7 @@ from PIL import Image
 
 from allinone.apis.run import load_config, run
 from allinone.engine.checkpoint import read_checkpoint
+from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
 
 TASKS = ('cls', 'det', 'seg')
@@ -250,6 +251,12 @@ def test_heads_of_every_library_fit(toy_cfg):
     predictions = model.predict([torch.zeros(3, 64, 96, dtype=torch.uint8)])
     assert list(predictions) == list(TASKS)
     assert predictions['seg'][0].pred_sem_seg.shape == (64, 96)
+
+
+def test_a_score_member_that_no_metric_gives_is_refused_at_start(toy_cfg):
+    toy_cfg.val_cfg.score = {'det/bbox_mAP50': 100}
+    with pytest.raises(ConfigError, match=r"val_cfg.score names 'det/bbox_mAP50'.*bbox_mAP_50"):
+        RUNNERS.build(toy_cfg).train()
 
 
 @pytest.mark.parametrize('tool', ['train', 'test', 'infer', 'make_toy_data'])

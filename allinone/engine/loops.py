@@ -14,7 +14,7 @@ from mmengine.runner.utils import calc_dynamic_intervals
 
 from allinone.datasets.seeded import seed_of
 from allinone.errors import ConfigError
-from allinone.evaluation.names import figure_names
+from allinone.evaluation.names import check_figures, figure_names
 from allinone.evaluation.score import combined_score, short_names
 from allinone.models.classes import num_classes_of
 from allinone.registry import LOOPS, TASK_SCHEDULES
@@ -219,6 +219,11 @@ class _EvalLoop(BaseLoop):
                     f'{self.stage}_cfg.score has {member!r}, but '
                     f'{self.stage}_evaluator has only {sorted(evaluator)}'
                 )
+        check_figures(
+            f'{self.stage}_cfg.score',
+            self.score,
+            {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()},
+        )
         self.evaluator = self.evaluators
 
     def _call(self, name: str, **kwargs) -> None:

@@ -20,14 +20,17 @@ def figure_names(evaluator: Evaluator) -> set[str] | None:
 
 def _names(metric: BaseMetric) -> set[str] | None:
     kinds = {kind.__name__ for kind in type(metric).__mro__}
-    if 'CocoMetric' in kinds and not metric.classwise and 'proposal' not in metric.metrics:
+    classes = (getattr(metric, 'dataset_meta', None) or {}).get('classes') or ()
+    if 'CocoMetric' in kinds and 'proposal' not in metric.metrics:
         return {
-            f'{kind}_{name}'
-            for kind in metric.metrics
-            for name in metric.metric_items or BOX_FIGURES
+            *(
+                f'{kind}_{name}'
+                for kind in metric.metrics
+                for name in metric.metric_items or BOX_FIGURES
+            ),
+            *(f'{name}_precision' for name in classes if metric.classwise),
         }
     if 'IoUMetric' in kinds:
-        classes = (metric.dataset_meta or {}).get('classes') or ()
         return {
             'aAcc',
             *(name for kind in metric.metrics for name in REGION_FIGURES.get(kind, ())),

@@ -21,7 +21,18 @@ REGIONS = metric('IoUMetric', metrics=['mIoU'], dataset_meta=dict(classes=['road
         ([ACCURACY], {'top1', 'top5'}),
         ([REGIONS], {'aAcc', 'mIoU', 'mAcc', 'IoU.road'}),
         ([ACCURACY, metric('Other')], None),
-        ([metric('CocoMetric', metrics=['bbox'], classwise=True)], None),
+        (
+            [
+                metric(
+                    'CocoMetric',
+                    metrics=['bbox'],
+                    metric_items=['mAP'],
+                    classwise=True,
+                    dataset_meta=dict(classes=['car']),
+                )
+            ],
+            {'bbox_mAP', 'car_precision'},
+        ),
     ],
 )
 def test_figures_known_beforehand(metrics, expected):

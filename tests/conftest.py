@@ -61,7 +61,7 @@ def tiny(work_dir, **options):
         {
             'train_cfg.max_iters': 4,
             'train_cfg.val_interval': 4,
-            'model.norm_interval': 2,
+            'model.conflict_interval': 2,
             'default_hooks.logger.interval': 1,
             'default_hooks.checkpoint.interval': 2,
             **options,

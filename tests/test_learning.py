@@ -24,7 +24,7 @@ def learnt(tmp_path_factory, monkeypatch_module):
             'train_cfg.max_iters': STEPS,
             'train_cfg.val_interval': STEPS,
             'default_hooks.checkpoint.interval': STEPS,
-            'model.norm_interval': 0,
+            'model.conflict_interval': 0,
         },
     )
     cfg.optim_wrapper.optimizer.lr = 3e-3

@@ -49,7 +49,7 @@ def measure_step(cfg, rounds: int) -> dict:
         (joint / sum of stock), ``joint_parameters``, ``stock_parameters``, ``parameter_ratio``.
     """
     with DefaultScope.overwrite_default_scope('allinone'):
-        cfg.model.norm_interval = 0
+        cfg.model.conflict_interval = 0
         joint = MODELS.build(cfg.model)
         models = {'joint': joint} | {
             task: stock_model(joint, cfg.model, task) for task in joint.tasks

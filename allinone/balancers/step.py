@@ -1,6 +1,7 @@
 """From the tasks' losses to one update: weights, trunk gradients, clipping."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -18,8 +19,8 @@ class BalancedStep:
 
     A loss weighting scales each loss before its backward pass and lets the gradients add up
     where they are, so it keeps none. The tasks' trunk gradients are kept apart (one flat buffer
-    of K rows) only for methods that ask for them, for clipping per task, and on the steps whose
-    norms are logged; without gradient accumulation those steps make the very additions that
+    of K rows) only for methods that ask for them, for clipping per task, and on the steps that
+    are measured; without gradient accumulation those steps make the very additions that
     ``.grad`` would, so logging does not change the training by a bit.
 
     Args:
@@ -28,7 +29,9 @@ class BalancedStep:
         tasks: ``{name: sub-model}`` of all tasks.
         max_task_norm: Clip the gradient of each task (its part of the trunk and its own
             parameters) to this norm before combining; None: not.
-        norm_interval: Log the tasks' trunk gradient norms at every so many iterations; 0: never.
+        conflict_interval: Compare the tasks' trunk gradients (see :func:`compare`) at every so many
+            iterations, for the log; 0: never. A method that keeps them apart anyway has them
+            compared at every step.
     """
 
     def __init__(
@@ -37,13 +40,13 @@ class BalancedStep:
         trunk: nn.Module,
         tasks: dict[str, nn.Module],
         max_task_norm: float | None = None,
-        norm_interval: int = 0,
+        conflict_interval: int = 0,
     ):
         self.balancer = balancer
         self.trunk = trunk
         self.tasks = tasks
         self.max_task_norm = max_task_norm
-        self.norm_interval = norm_interval
+        self.conflict_interval = conflict_interval
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = _columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
@@ -56,7 +59,7 @@ class BalancedStep:
         self._factors: dict[int, Tensor] = {}
 
     def _begin(self, iteration: int) -> None:
-        measure = self.norm_interval and iteration % self.norm_interval == 0
+        measure = self.conflict_interval and iteration % self.conflict_interval == 0
         if self.balancer.requires != 'losses' or self.max_task_norm is not None or measure:
             params = [param for param in self.trunk.parameters() if param.requires_grad]
             if params:
@@ -91,8 +94,8 @@ class BalancedStep:
                 balancer then does not see that step.
 
         Returns:
-            Scalars to log, a weight and, where measured, a gradient norm for each task:
-            ``{'TASK/weight': ..., 'TASK/grad_norm': ...}``.
+            Scalars to log: ``'TASK/weight'`` of each task and, where measured, what
+            :func:`compare` gives.
         """
         order = sorted(self._losses)
         losses = torch.stack(
@@ -108,7 +111,7 @@ class BalancedStep:
             rows = self._gradients.rows(order)
             if self.max_task_norm is not None:
                 self._clip_tasks(rows, names, scale)
-            norms = torch.linalg.vector_norm(rows, dim=1) / scale
+            log = compare(rows, names, scale)
             if not weighs_losses and not skipped:
                 # Products of unscaled gradients: some methods' weights depend on their size.
                 rows.div_(scale)
@@ -123,7 +126,6 @@ class BalancedStep:
             if weighs_losses and self.balancer.requires == 'gramian':
                 gramian = self._gramian(rows, order, scale)
             self._gradients.put(combined)
-            log = {f'{name}/grad_norm': norm for name, norm in zip(names, norms)}
         if weighs_losses:
             weights = self.balancer.weights(losses, gramian, order)
             common = self.balancer.common(losses, order)
@@ -185,6 +187,31 @@ class BalancedStep:
             ]
             norm = get_total_norm(grads) / scale
             torch._foreach_mul_(grads, (self.max_task_norm / (norm + 1e-6)).clamp(max=1))
+
+
+def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tensor]:
+    """How the tasks' trunk gradients lie to one another, as scalars to log.
+
+    Args:
+        rows: The gradients ``[K, P]``, multiplied by ``scale``.
+        names: The K tasks.
+        scale: Of the loss scaler (scalar).
+
+    Returns:
+        ``'TASK/grad_norm'``, and for each pair ``'cos/TASK-TASK'``, the cosine (0 with a gradient
+        of zeros), and ``'conflict/TASK-TASK'``, 1 where it is negative and else 0.
+    """
+    norms = torch.linalg.vector_norm(rows, dim=1) / scale
+    log = {f'{name}/grad_norm': norm for name, norm in zip(names, norms)}
+    if len(names) > 1:
+        units = norms * scale
+        cosines = rows @ rows.T / torch.outer(units, units).clamp_min(torch.finfo(rows.dtype).tiny)
+        first, second = torch.triu_indices(len(names), len(names), 1).tolist()
+        pairs = [f'{names[i]}-{names[j]}' for i, j in zip(first, second)]
+        cosines = cosines[first, second]
+        log |= {f'cos/{pair}': cosine for pair, cosine in zip(pairs, cosines)}
+        log |= {f'conflict/{pair}': met for pair, met in zip(pairs, (cosines < 0).to(rows))}
+    return log
 
 
 def _columns_of(layer: str | None, trunk: nn.Module) -> slice:

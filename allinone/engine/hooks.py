@@ -5,6 +5,9 @@ from mmengine.hooks import LoggerHook, RuntimeInfoHook
 
 from allinone.registry import HOOKS
 
+# Compared in single steps, and of use as the mean over those of a logging interval
+AVERAGED = ('cos/', 'conflict/')
+
 
 @HOOKS.register_module()
 class DeferredLogHook(RuntimeInfoHook):
@@ -12,7 +15,8 @@ class DeferredLogHook(RuntimeInfoHook):
 
     The stock hook calls ``.item()`` on every logged tensor of every step, and each call waits
     for the device. Here the tensors stay where they are until the logger is about to print; then
-    all of them come over in one transfer. The logged figures are the same.
+    all of them come over in one transfer. The logged figures are the same; only cosines and
+    conflicts of gradients are means over the interval.
     """
 
     def __init__(self) -> None:
@@ -49,6 +53,12 @@ class DeferredLogHook(RuntimeInfoHook):
             if tensors
             else []
         )
+        shares: dict[str, list[float]] = {}
         for key, value in items:
             value = next(values) if isinstance(value, torch.Tensor) else value
-            runner.message_hub.update_scalar(f'train/{key}', value)
+            if key.startswith(AVERAGED):
+                shares.setdefault(key, []).append(value)
+            else:
+                runner.message_hub.update_scalar(f'train/{key}', value)
+        for key, found in shares.items():
+            runner.message_hub.update_scalar(f'train/{key}', sum(found) / len(found))

@@ -40,7 +40,9 @@ class AllInOne(BaseModel):
         data_preprocessor: Normalisation ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor``
             of the pictures, for one-pass prediction and as the default of each task's own.
         max_task_norm: Clip each task's gradient to this norm before the tasks are combined.
-        norm_interval: Iterations between two loggings of the tasks' trunk gradient norms; 0: never.
+        conflict_interval: Iterations between two comparisons of the tasks' trunk gradients (norms,
+            cosines, conflicts) for the log; 0: never. Methods that need the gradients have them
+            compared at every step.
         channels_last: Lay weights and pictures out channels-last, which is faster for
             convolutional trunks on most devices.
         init_cfg: As in mmengine.
@@ -57,7 +59,7 @@ class AllInOne(BaseModel):
         balancer: dict | None = None,
         data_preprocessor: dict | None = None,
         max_task_norm: float | None = None,
-        norm_interval: int = 50,
+        conflict_interval: int = 50,
         channels_last: bool = False,
         init_cfg: dict | None = None,
         **misspelt,
@@ -91,7 +93,7 @@ class AllInOne(BaseModel):
         if channels_last:
             self.to(memory_format=torch.channels_last)
         check_tasks(self)
-        self._step_options = dict(max_task_norm=max_task_norm, norm_interval=norm_interval)
+        self._step_options = dict(max_task_norm=max_task_norm, conflict_interval=conflict_interval)
         self._step: BalancedStep | None = None
 
     def _build_task(self, name: str, cfg: ConfigDict, normalisation: dict) -> nn.Module:

@@ -9,7 +9,7 @@ from methods import CONFIGS, build
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
-from allinone.balancers.step import BalancedStep
+from allinone.balancers.step import BalancedStep, compare
 from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
 
@@ -19,7 +19,7 @@ TASKS = ('a', 'b', 'c')
 class Toy:
     """A trunk of two layers, three linear heads, and what a training step does with them."""
 
-    def __init__(self, kind, norm_interval=0, **options):
+    def __init__(self, kind, conflict_interval=0, **options):
         torch.manual_seed(0)
         self.trunk = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
         self.heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in TASKS})
@@ -28,7 +28,7 @@ class Toy:
         params = [*self.trunk.parameters(), *self.heads.parameters()]
         self.wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
         self.step = BalancedStep(
-            self.balancer, self.trunk, dict(self.heads.items()), norm_interval=norm_interval
+            self.balancer, self.trunk, dict(self.heads.items()), conflict_interval=conflict_interval
         )
         self.number = 0
 
@@ -71,9 +71,9 @@ class Toy:
 
 
 @pytest.mark.parametrize('kind', CONFIGS)
-@pytest.mark.parametrize('norm_interval', [0, 1])
-def test_the_step_goes_through_combine(kind, norm_interval):
-    toy = Toy(kind, norm_interval=norm_interval)
+@pytest.mark.parametrize('conflict_interval', [0, 1])
+def test_the_step_goes_through_combine(kind, conflict_interval):
+    toy = Toy(kind, conflict_interval=conflict_interval)
     twin = copy.deepcopy(toy.balancer)
     for _ in range(4):
         losses, gradients, heads = toy.explicit()
@@ -206,7 +206,7 @@ def test_the_models_training_step(kind):
     toy = Toy(kind)
     model = SimpleNamespace(
         _step=None,
-        _step_options=dict(norm_interval=2),
+        _step_options=dict(conflict_interval=2),
         balancer=toy.balancer,
         backbone=toy.trunk,
         tasks=toy.heads,
@@ -264,3 +264,24 @@ def test_an_overflow_leaves_model_and_balancer_alone(kind):
         runs.append(toy)
     for first, second in zip(runs[0].trunk.parameters(), runs[1].trunk.parameters()):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_are_compared():
+    rows = torch.tensor([[3.0, 4.0], [-4.0, 3.0], [0.0, 0.0], [-3.0, -4.0]])
+    log = compare(4 * rows, 'abcd', torch.tensor(4.0))
+    assert [log[f'{task}/grad_norm'].item() for task in 'abcd'] == [5, 5, 0, 5]
+    cosines = {key[4:]: value.item() for key, value in log.items() if key.startswith('cos/')}
+    assert cosines == {'a-b': 0, 'a-c': 0, 'a-d': -1, 'b-c': 0, 'b-d': 0, 'c-d': 0}
+    assert {key for key, value in log.items() if key.startswith('conflict/') and value} == {
+        'conflict/a-d'
+    }
+
+
+@pytest.mark.parametrize('kind, compared', [('PCGrad', [1, 1, 1]), ('FixedWeights', [1, 0, 1])])
+def test_gradients_are_compared_when_kept_or_sampled(kind, compared):
+    toy = Toy(kind, conflict_interval=2)
+    found = []
+    for step in range(3):
+        toy.wrapper._inner_count = step
+        found.append(int('cos/a-b' in toy.train()[0]))
+    assert found == compared

@@ -29,3 +29,23 @@ def test_deferred_figures_are_the_stock_ones(tmp_path):
     assert seen == [0, 2, 2, 4, 5]
     assert hub.log_scalars['train/loss'].data[0].tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
     assert hub.log_scalars['train/n'].data[0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_conflicts_are_shares_of_the_interval():
+    hub = MessageHub('conflicts')
+    runner = SimpleNamespace(
+        message_hub=hub,
+        iter=0,
+        epoch=0,
+        max_iters=4,
+        max_epochs=1,
+        hooks=[LoggerHook(interval=4)],
+        train_dataloader=SimpleNamespace(dataset=SimpleNamespace()),
+    )
+    hook = DeferredLogHook()
+    hook.before_train(runner)
+    for step, met in enumerate([1.0, 0.0, None, 1.0]):
+        runner.iter = step
+        outputs = {} if met is None else {'conflict/a-b': torch.tensor(met)}
+        hook.after_train_iter(runner, step, outputs=outputs)
+    assert hub.log_scalars['train/conflict/a-b'].data[0].tolist() == [2 / 3]

@@ -18,7 +18,7 @@ UNUSED = {f'backbone.conv2.{name}' for name in ('conv.weight', 'gn.weight', 'gn.
 def model(toy_cfg):
     # Dropout would draw differently in each of the compared passes.
     toy_cfg.model.tasks.seg.decode_head.dropout_ratio = 0
-    toy_cfg.model.norm_interval = 0
+    toy_cfg.model.conflict_interval = 0
     return build_model(toy_cfg)
 
 
@@ -93,7 +93,7 @@ def test_fixed_weights_scale_trunk_and_heads(toy_cfg, batches):
 def test_measuring_norms_does_not_change_a_bit(toy_cfg, batches):
     results = []
     for interval in (0, 1):
-        toy_cfg.model.norm_interval = interval
+        toy_cfg.model.conflict_interval = interval
         model = build_model(toy_cfg).train()
         torch.manual_seed(1)
         log = model.train_step(copy.deepcopy(batches), sgd(model))
@@ -164,7 +164,7 @@ class ScaledWrapper(AmpOptimWrapper):
         return OptimWrapper.optim_context(self, model)
 
 
-@pytest.mark.parametrize('options', [{}, dict(max_task_norm=0.5), dict(norm_interval=1)])
+@pytest.mark.parametrize('options', [{}, dict(max_task_norm=0.5), dict(conflict_interval=1)])
 def test_a_scaled_step_is_the_unscaled_one(toy_cfg, batches, options):
     toy_cfg.model.update(options)
     toy_cfg.model.tasks.seg.decode_head.dropout_ratio = 0

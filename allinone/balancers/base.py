@@ -103,6 +103,11 @@ class Balancer(nn.Module):
         """Called with the figures ``{'TASK/metric': value}`` of each validation."""
 
     @property
+    def regulariser(self) -> 'Balancer | None':
+        """What adds a penalty on the tasks' gradients: this method, one it wraps, or none."""
+        return None
+
+    @property
     def uses_metrics(self) -> bool:
         """Whether :meth:`after_validation` changes the state."""
         return False

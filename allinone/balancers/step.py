@@ -11,6 +11,7 @@ from torch.nn.utils import get_total_norm
 from allinone.errors import ConfigError
 
 from .base import Balancer
+from .penalty_gradients import PenaltyGradients
 from .trunk_gradients import TrunkGradients
 
 
@@ -50,6 +51,10 @@ class BalancedStep:
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = _columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
+        self._penalty = None
+        if balancer.regulariser is not None:
+            _columns_of(balancer.regulariser.penalty_layer, trunk)
+            self._penalty = PenaltyGradients(balancer.regulariser, trunk, tasks)
         self._reset()
 
     def _reset(self) -> None:
@@ -66,13 +71,18 @@ class BalancedStep:
                 self._gradients = TrunkGradients(params, len(self.tasks))
 
     def backward(self, task: str, loss: Tensor, optim_wrapper) -> None:
-        """Backward pass of one task; its graph is freed, its trunk gradient stored or added."""
+        """Backward pass of one task; its trunk gradient is stored or added.
+
+        Its graph is freed, unless a regulariser needs it until :meth:`end_micro_step`.
+        """
         if not self._losses:
             self._begin(optim_wrapper.inner_count)
         index = self._order[task]
         detached = loss.detach()
         self._losses[index] = self._losses[index] + detached if index in self._losses else detached
         self._batches[index] += 1
+        if self._penalty is not None:
+            self._penalty.keep(index, loss)
         if self.balancer.weighs_losses:
             known = detached.float()
             if get_world_size() > 1:
@@ -81,9 +91,16 @@ class BalancedStep:
                 all_reduce(known, 'mean')
             self._factors[index] = self.balancer.factor(index, known)
             loss = loss * self._factors[index]
-        optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+        optim_wrapper.backward(
+            optim_wrapper.scale_loss(loss), retain_graph=self._penalty is not None
+        )
         if self._gradients is not None:
             self._gradients.take(index)
+
+    def end_micro_step(self, optim_wrapper) -> None:
+        """Called when all tasks of a step, or of a micro-step of accumulation, went backward."""
+        if self._penalty is not None:
+            self._penalty.collect(optim_wrapper)
 
     def finish(self, scale: Tensor, may_skip: bool = False) -> dict[str, Tensor]:
         """Leave the combined gradients in ``.grad``, ready for the optimizer.
@@ -94,8 +111,8 @@ class BalancedStep:
                 balancer then does not see that step.
 
         Returns:
-            Scalars to log: ``'TASK/weight'`` of each task and, where measured, what
-            :func:`compare` gives.
+            Scalars to log: ``'TASK/weight'`` of each task, where measured what :func:`compare`
+            gives, and a regulariser's ``'penalty'``.
         """
         order = sorted(self._losses)
         losses = torch.stack(
@@ -139,6 +156,10 @@ class BalancedStep:
                 torch._foreach_mul_(grads, common)
             if not skipped:
                 self.balancer.update(losses, gramian, order)
+        if self._penalty is not None and self._penalty.value is not None:
+            self._penalty.put(scale)
+            log['penalty'] = self._penalty.value
+            self._penalty.reset()
         log |= {f'{name}/weight': weight for name, weight in zip(names, weights)}
         self._reset()
         return log
@@ -173,6 +194,8 @@ class BalancedStep:
         ]
         if self._gradients is not None:
             grads.insert(0, self._gradients.buffer)
+        if self._penalty is not None:
+            grads += self._penalty.grads
         flat = torch.cat([losses, *(grad.flatten() for grad in grads)])
         all_reduce(flat, 'mean')
         parts = flat.split([len(losses), *(grad.numel() for grad in grads)])

@@ -152,6 +152,7 @@ class AllInOne(BaseModel):
             optim_wrapper._inner_count -= 1
             log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
         optim_wrapper._inner_count += 1
+        self._step.end_micro_step(optim_wrapper)
         if optim_wrapper.should_update():
             log |= self._step.finish(
                 _loss_scale(optim_wrapper, loss), may_skip=hasattr(optim_wrapper, 'loss_scaler')

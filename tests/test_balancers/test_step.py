@@ -168,7 +168,7 @@ class _Scaled:
     def scale_loss(self, loss):
         return loss * self.scale
 
-    def backward(self, loss):
+    def backward(self, loss, **kwargs):
         loss.backward()
 
 

@@ -1,6 +1,6 @@
 """What the suite raises when the user can put it right; the tools print it as one sentence."""
 
-__all__ = ['AllInOneError', 'CheckpointError', 'ConfigError', 'DataError']
+__all__ = ['AllInOneError', 'CheckpointError', 'ConfigError', 'DataError', 'TrainingError']
 
 
 class AllInOneError(ValueError):
@@ -17,3 +17,7 @@ class DataError(AllInOneError):
 
 class CheckpointError(AllInOneError):
     """A checkpoint cannot be read, or does not fit the model."""
+
+
+class TrainingError(AllInOneError):
+    """Training cannot go on: what comes is not finite."""

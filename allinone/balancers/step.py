@@ -11,6 +11,7 @@ from torch.nn.utils import get_total_norm
 from allinone.errors import ConfigError
 
 from .base import Balancer
+from .finite_guard import FiniteGuard
 from .penalty_gradients import PenaltyGradients
 from .trunk_gradients import TrunkGradients
 
@@ -33,6 +34,8 @@ class BalancedStep:
         conflict_interval: Compare the tasks' trunk gradients (see :func:`compare`) at every so many
             iterations, for the log; 0: never. A method that keeps them apart anyway has them
             compared at every step.
+        drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or
+            infinite (see :class:`FiniteGuard`).
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class BalancedStep:
         tasks: dict[str, nn.Module],
         max_task_norm: float | None = None,
         conflict_interval: int = 0,
+        drop_bad: bool = True,
     ):
         self.balancer = balancer
         self.trunk = trunk
@@ -51,6 +55,10 @@ class BalancedStep:
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = _columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
+        self._guard = FiniteGuard(trunk, tasks) if drop_bad else None
+        self._params = {
+            name: [*trunk.parameters(), *task.parameters()] for name, task in tasks.items()
+        }
         self._penalty = None
         if balancer.regulariser is not None:
             _columns_of(balancer.regulariser.penalty_layer, trunk)
@@ -63,6 +71,11 @@ class BalancedStep:
         self._batches: Counter = Counter()
         self._factors: dict[int, Tensor] = {}
 
+    def before_forward(self, task: str) -> None:
+        """Called before each forward pass of a task."""
+        if self._guard is not None:
+            self._guard.before_forward(task)
+
     def _begin(self, iteration: int) -> None:
         measure = self.conflict_interval and iteration % self.conflict_interval == 0
         if self.balancer.requires != 'losses' or self.max_task_norm is not None or measure:
@@ -70,10 +83,13 @@ class BalancedStep:
             if params:
                 self._gradients = TrunkGradients(params, len(self.tasks))
 
-    def backward(self, task: str, loss: Tensor, optim_wrapper) -> None:
+    def backward(self, task: str, loss: Tensor, optim_wrapper) -> Tensor:
         """Backward pass of one task; its trunk gradient is stored or added.
 
         Its graph is freed, unless a regulariser needs it until :meth:`end_micro_step`.
+
+        Returns:
+            Whether the task's share was left out, being not finite (scalar, bool).
         """
         if not self._losses:
             self._begin(optim_wrapper.inner_count)
@@ -81,8 +97,7 @@ class BalancedStep:
         detached = loss.detach()
         self._losses[index] = self._losses[index] + detached if index in self._losses else detached
         self._batches[index] += 1
-        if self._penalty is not None:
-            self._penalty.keep(index, loss)
+        unweighted = loss
         if self.balancer.weighs_losses:
             known = detached.float()
             if get_world_size() > 1:
@@ -91,11 +106,21 @@ class BalancedStep:
                 all_reduce(known, 'mean')
             self._factors[index] = self.balancer.factor(index, known)
             loss = loss * self._factors[index]
+        aside = _put_aside(self._params[task]) if self._guard is not None else {}
         optim_wrapper.backward(
             optim_wrapper.scale_loss(loss), retain_graph=self._penalty is not None
         )
+        finite = torch.ones_like(detached, dtype=torch.bool)
+        if self._guard is not None:
+            grads = [param.grad for param in self._params[task] if param.grad is not None]
+            scaled = hasattr(optim_wrapper, 'loss_scaler')
+            finite = self._guard.after_backward(detached, grads, scaled)
+            _add_back(aside)
+        if self._penalty is not None and finite:
+            self._penalty.keep(index, unweighted)
         if self._gradients is not None:
             self._gradients.take(index)
+        return ~finite
 
     def end_micro_step(self, optim_wrapper) -> None:
         """Called when all tasks of a step, or of a micro-step of accumulation, went backward."""
@@ -130,6 +155,8 @@ class BalancedStep:
                 self._clip_tasks(rows, names, scale)
             log = compare(rows, names, scale)
             if not weighs_losses and not skipped:
+                # A task left out has a gradient of zeros, and no loss that a method may look at.
+                losses = torch.where(torch.isfinite(losses), losses, 1.0)
                 # Products of unscaled gradients: some methods' weights depend on their size.
                 rows.div_(scale)
                 combined, weights = self.balancer.combine(losses, rows, order)
@@ -210,6 +237,22 @@ class BalancedStep:
             ]
             norm = get_total_norm(grads) / scale
             torch._foreach_mul_(grads, (self.max_task_norm / (norm + 1e-6)).clamp(max=1))
+
+
+def _put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
+    """Take the gradients of earlier backward passes off, so that the next one's are alone."""
+    aside = {param: param.grad for param in params if param.grad is not None}
+    for param in aside:
+        param.grad = None
+    return aside
+
+
+def _add_back(aside: dict[nn.Parameter, Tensor]) -> None:
+    both = [param for param in aside if param.grad is not None]
+    if both:
+        torch._foreach_add_([aside[param] for param in both], [param.grad for param in both])
+    for param, grad in aside.items():
+        param.grad = grad
 
 
 def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tensor]:

@@ -1,3 +1,4 @@
+from .bad_steps import BadStepHook
 from .hooks import DeferredLogHook
 from .loops import MultiTaskTestLoop, MultiTaskTrainLoop, MultiTaskValLoop
 from .runner import MultiDatasetRunner
@@ -5,6 +6,7 @@ from .samplers import DrawSampler
 from .schedules import EveryTask, RoundRobin, SizeProportional, TaskSchedule
 
 __all__ = [
+    'BadStepHook',
     'DeferredLogHook',
     'DrawSampler',
     'EveryTask',

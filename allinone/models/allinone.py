@@ -43,6 +43,8 @@ class AllInOne(BaseModel):
         conflict_interval: Iterations between two comparisons of the tasks' trunk gradients (norms,
             cosines, conflicts) for the log; 0: never. Methods that need the gradients have them
             compared at every step.
+        drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or infinite;
+            the outputs say so as ``TASK/dropped``.
         channels_last: Lay weights and pictures out channels-last, which is faster for
             convolutional trunks on most devices.
         init_cfg: As in mmengine.
@@ -60,6 +62,7 @@ class AllInOne(BaseModel):
         data_preprocessor: dict | None = None,
         max_task_norm: float | None = None,
         conflict_interval: int = 50,
+        drop_bad: bool = True,
         channels_last: bool = False,
         init_cfg: dict | None = None,
         **misspelt,
@@ -93,7 +96,9 @@ class AllInOne(BaseModel):
         if channels_last:
             self.to(memory_format=torch.channels_last)
         check_tasks(self)
-        self._step_options = dict(max_task_norm=max_task_norm, conflict_interval=conflict_interval)
+        self._step_options = dict(
+            max_task_norm=max_task_norm, conflict_interval=conflict_interval, drop_bad=drop_bad
+        )
         self._step: BalancedStep | None = None
 
     def _build_task(self, name: str, cfg: ConfigDict, normalisation: dict) -> nn.Module:
@@ -143,11 +148,12 @@ class AllInOne(BaseModel):
             self._step = BalancedStep(
                 self.balancer, self.backbone, dict(self.tasks.items()), **self._step_options
             )
-        log, total = {}, 0.0
+        log = {}
         for task, batch in data.items():
+            self._step.before_forward(task)
             with optim_wrapper.optim_context(self):
                 loss, parts = self.parse_losses(self.task_losses(task, batch))
-            self._step.backward(task, loss, optim_wrapper)
+            log[f'{task}/dropped'] = self._step.backward(task, loss, optim_wrapper)
             # mmengine counts backward passes; gradient accumulation here counts whole steps.
             optim_wrapper._inner_count -= 1
             log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
@@ -159,9 +165,12 @@ class AllInOne(BaseModel):
             )
             optim_wrapper.step()
             optim_wrapper.zero_grad()
-            total = sum(log[f'{task}/weight'] * log[f'{task}/loss'] for task in data)
+            weighted = [log[f'{task}/weight'] * log[f'{task}/loss'] for task in data]
         else:
-            total = sum(log[f'{task}/loss'] for task in data)
+            weighted = [log[f'{task}/loss'] for task in data]
+        weighted = torch.stack(weighted)
+        # Of the tasks that are finite: that is what was trained.
+        total = torch.where(torch.isfinite(weighted), weighted, 0).sum()
         return dict(loss=total, **log)
 
     def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:

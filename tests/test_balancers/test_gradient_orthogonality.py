@@ -135,7 +135,7 @@ def test_a_scaled_step_is_the_plain_step():
 
 def test_accumulation_has_the_mean_penalty():
     toy = Toy(accumulate=2)
-    toy.wrapper.initialize_count_status(nn.Linear(1, 1), 0, 2)
+    toy.wrapper.initialize_count_status(nn.Linear(1, 1), 0, 100)
     layer = [toy.first.weight]
     one, two = toy.expected(layer, 0)[0], toy.expected(layer, 1)[0]
     for found, first, second in zip(toy.gradients(seeds=(0, 1)), one, two):

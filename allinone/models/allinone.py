@@ -116,7 +116,7 @@ class AllInOne(BaseModel):
                 "'mmpretrain.ImageClassifier'"
             )
         if normalisation:
-            cfg.data_preprocessor = _task_preprocessor(
+            cfg.data_preprocessor = task_preprocessor(
                 scope, cfg.get('data_preprocessor'), normalisation
             )
         task = _build(key, cfg, scope)
@@ -285,8 +285,8 @@ def _pop_pretrained(backbone: ConfigDict) -> dict | None:
     return None
 
 
-def _task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> ConfigDict:
-    """The task's preprocessor with the model's normalisation where it sets none itself."""
+def task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> ConfigDict:
+    """A task's preprocessor, with the joint model's normalisation where it sets none itself."""
     types = dict(
         mmpretrain='ClsDataPreprocessor', mmdet='DetDataPreprocessor', mmseg='SegDataPreProcessor'
     )

@@ -1,12 +1,11 @@
 import json
 import random
-from importlib.util import module_from_spec, spec_from_file_location
 from math import comb
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TOY_CONFIG
+from conftest import TOY_CONFIG, run_tool
 from torch import nn
 
 from allinone.apis.affinity import _trunk_rates, format_affinity, summary
@@ -220,18 +219,11 @@ def test_the_rates_are_those_of_the_optimizer(toy_cfg, toy_model):
     assert rates == [pytest.approx(0.1 * lr if name.startswith('conv1.') else lr) for name in names]
 
 
-def run_tool(*argv):
-    spec = spec_from_file_location('tool_analyze', ROOT / 'tools/analyze.py')
-    tool = module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool.main(tool.parse_args(['affinity', *map(str, argv)]))
-
-
 def test_the_tool_on_a_real_model(trained, tmp_path, capsys):
     checkpoint = trained[2] / 'iter_4.pth'
     sizes = [f'train_dataloader.{task}.batch_size=2' for task in ('cls', 'det', 'seg')]
     options = ['--steps', 2, '--out', tmp_path / 'a.json', '--cfg-options', *sizes]
-    assert run_tool(TOY_CONFIG, checkpoint, *options) == 0
+    assert run_tool('analyze', 'affinity', TOY_CONFIG, checkpoint, *options) == 0
     printed = capsys.readouterr().out
     assert '<- suggested' in printed and printed.endswith('a.png\n')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.json', 'a.png']
@@ -252,7 +244,7 @@ def test_the_tool_on_a_real_model(trained, tmp_path, capsys):
 )
 def test_bad_input_is_one_sentence(toy_root, tmp_path, monkeypatch, capsys, argv, message):
     monkeypatch.chdir(tmp_path)
-    assert run_tool(TOY_CONFIG, *argv) == 2
+    assert run_tool('analyze', 'affinity', TOY_CONFIG, *argv) == 2
     error = capsys.readouterr().err
     assert error.startswith('error: ') and message in error
     assert not [*tmp_path.iterdir()]

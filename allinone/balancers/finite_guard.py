@@ -12,7 +12,8 @@ class FiniteGuard:
     """Drops a task's share of a step whose loss or gradient is NaN or infinite.
 
     Decided on the device: on CUDA the host does not wait for it. With a loss scaler only the loss
-    decides, since the scaler must see an overflow of the gradients to lower its scale.
+    decides, since the scaler must see an overflow of the gradients to lower its scale; but once
+    the scale is down at 1, what is not finite is no overflow.
 
     Args:
         trunk: The shared trunk.
@@ -42,21 +43,24 @@ class FiniteGuard:
         ]
         self._before = _flatten(self._buffers) if self._buffers else None
 
-    def after_backward(self, loss: Tensor, grads: Sequence[Tensor], scaled: bool) -> Tensor:
+    def after_backward(
+        self, loss: Tensor, grads: Sequence[Tensor], scale: Tensor | None = None
+    ) -> Tensor:
         """Set ``grads`` to zero, and statistics back, unless the task's share is finite.
 
         Args:
             loss: The task's loss (scalar).
             grads: Its gradients, of this backward pass alone; changed in place.
-            scaled: Whether a loss scaler is in play.
+            scale: Of the loss scaler (scalar), where there is one.
 
         Returns:
             Whether the share is finite (scalar, bool).
         """
         finite = torch.isfinite(loss.detach())
-        if grads and not scaled:
+        if grads:
             # The largest element: the squares of a norm may overflow where no element does.
-            finite = finite & torch.isfinite(get_total_norm(grads, float('inf')))
+            kept = torch.isfinite(get_total_norm(grads, float('inf')))
+            finite = finite & (kept if scale is None else kept | (scale > 1))
         _keep_if(finite, grads)
         if self._before is not None:
             _keep_if(finite, self._buffers, self._before)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from .gradient_orthogonality import GradientOrthogonality
 
@@ -67,16 +68,21 @@ class PenaltyGradients:
         found = torch.autograd.grad(
             optim_wrapper.scale_loss(scaled), self.params, allow_unused=True
         )
+        present = [grad for grad in found if grad is not None]
+        # One whose second derivative is not finite is left out, as a task's share is.
+        finite = bool(torch.isfinite(get_total_norm(present, float('inf')))) if present else False
         for param, grad in zip(self.params, found):
-            if grad is not None:
+            if grad is not None and finite:
                 self._grads[param] = self._grads[param] + grad if param in self._grads else grad
         value = optim_wrapper.scale_loss(value.detach())
         self.value = value if self.value is None else self.value + value
 
-    @property
-    def grads(self) -> list[Tensor]:
-        """What was collected, for the mean over processes."""
-        return list(self._grads.values())
+    def all_grads(self) -> list[Tensor]:
+        """What was collected, of every parameter: processes may have left different parts out."""
+        for param in self.params:
+            if param not in self._grads:
+                self._grads[param] = torch.zeros_like(param)
+        return list(map(self._grads.__getitem__, self.params))
 
     def put(self, scale: Tensor) -> None:
         """Add the penalty's gradient, times ``scale``, to ``.grad``."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook, LoggerHook
 from torch import Tensor
 
@@ -67,7 +68,8 @@ class BadStepHook(Hook):
             self._flush(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        self._flush(runner)
+        if get_world_size() == 1:  # Otherwise only the main process is here.
+            self._flush(runner)
         checkpoint['message_hub']['runtime_info']['bad_steps'] = self._state()
 
     def before_val(self, runner) -> None:
@@ -80,13 +82,18 @@ class BadStepHook(Hook):
         shares, self._pending = self._pending, []
         if not shares:
             return
-        flags = torch.stack([share.dropped for share in shares]).tolist()
-        for share, dropped in zip(shares, flags):
+        flags = torch.stack([share.dropped for share in shares]).float()
+        if get_world_size() > 1:
+            # All processes end together, or the others would wait for ever.
+            all_reduce(flags, 'max')
+        worst = (0, '')
+        for share, dropped in zip(shares, flags.tolist()):
             if not dropped:
                 self._in_a_row[share.task] = 0
                 continue
             self._total[share.task] = self._total.get(share.task, 0) + int(dropped)
             self._in_a_row[share.task] = self._in_a_row.get(share.task, 0) + 1
+            worst = max(worst, (self._in_a_row[share.task], share.task))
             runner.logger.warning(
                 f'Step {share.step + 1}: the {share.task!r} batch was left out, its loss is '
                 f'{share.loss.item()} or a gradient is not finite '
@@ -94,10 +101,10 @@ class BadStepHook(Hook):
                 f'pictures: {share.pictures}'
             )
         runner.message_hub.update_info('bad_steps', self._state())
-        worst = max(self._in_a_row, key=self._in_a_row.get)
-        if self._in_a_row[worst] > self.max_bad_steps:
+        count, task = worst
+        if count > self.max_bad_steps:
             raise TrainingError(
-                f'{self._in_a_row[worst]} batches of task {worst!r} in a row had a loss or '
+                f'{count} batches of task {task!r} in a row had a loss or '
                 'gradient that is not finite, more than default_hooks.bad_steps.max_bad_steps='
                 f'{self.max_bad_steps}; the last checkpoint in {runner.work_dir} holds nothing of '
                 'them. Lower its learning rate or weight, or look at the pictures named above'

@@ -121,6 +121,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             }
         )
         steps = max(len(loader) for loader in self.dataloader.loaders.values())
+        # A balancer sees optimizer steps.
+        steps //= getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
         balancer.start(max(1, steps // get_world_size()), evaluated)
         with named('train_cfg.schedule'):
             self.schedule.start(self._max_iters, evaluated)

@@ -9,6 +9,7 @@ from mmengine.model import BaseModel, ModuleDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
+from allinone.balancers.base import check_choice, check_count, check_number
 from allinone.balancers.build import build_balancer
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
@@ -72,8 +73,10 @@ class AllInOne(BaseModel):
             raise ConfigError(f'model has no key {sorted(misspelt)}; its keys are {known}')
         if not tasks:
             raise ConfigError('model.tasks is empty; name at least one task')
-        if max_task_norm is not None and not max_task_norm > 0:
-            raise ConfigError(f'model.max_task_norm is {max_task_norm!r}; give a number above 0')
+        if max_task_norm is not None:
+            check_number('model.max_task_norm', max_task_norm, 0, open_low=True)
+        check_count('model.conflict_interval', conflict_interval, 0)
+        check_choice('model.drop_bad', drop_bad, (True, False))
         normalisation = dict(data_preprocessor or {})
         super().__init__(
             dict(normalisation, type='mmengine.ImgDataPreprocessor')
@@ -149,20 +152,20 @@ class AllInOne(BaseModel):
                 self.balancer, self.backbone, dict(self.tasks.items()), **self._step_options
             )
         log = {}
+        scaled = hasattr(optim_wrapper, 'loss_scaler')
         for task, batch in data.items():
             self._step.before_forward(task)
             with optim_wrapper.optim_context(self):
                 loss, parts = self.parse_losses(self.task_losses(task, batch))
-            log[f'{task}/dropped'] = self._step.backward(task, loss, optim_wrapper)
+            scale = _loss_scale(optim_wrapper, loss) if scaled else None
+            log[f'{task}/dropped'] = self._step.backward(task, loss, optim_wrapper, scale)
             # mmengine counts backward passes; gradient accumulation here counts whole steps.
             optim_wrapper._inner_count -= 1
             log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
         optim_wrapper._inner_count += 1
         self._step.end_micro_step(optim_wrapper)
         if optim_wrapper.should_update():
-            log |= self._step.finish(
-                _loss_scale(optim_wrapper, loss), may_skip=hasattr(optim_wrapper, 'loss_scaler')
-            )
+            log |= self._step.finish(_loss_scale(optim_wrapper, loss), may_skip=scaled)
             optim_wrapper.step()
             optim_wrapper.zero_grad()
             weighted = [log[f'{task}/weight'] * log[f'{task}/loss'] for task in data]

@@ -275,6 +275,65 @@ def test_an_overflow_leaves_model_and_balancer_alone(kind):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize('kind', ['FixedWeights', 'GeometricMean', 'FAMO', 'GradNorm', 'PCGrad'])
+def test_logged_norms_and_clipping_are_of_the_tasks_own_gradients(kind):
+    """Neither a method's weights nor the clipping are in the one, nor the weights in the other."""
+    toy = Toy(kind, conflict_interval=1)
+    toy.step.max_task_norm = 1e-3
+    _, trunk, heads = toy.explicit()
+    log, _ = toy.train()
+    for task, gradient in zip(TASKS, trunk):
+        assert float(log[f'{task}/grad_norm']) == pytest.approx(float(gradient.norm()), rel=1e-4)
+    plain = Toy(kind, conflict_interval=1)
+    plain.step.max_task_norm = 1e-3
+    for task in TASKS:
+        plain.step.backward(task, plain.loss(task), plain.wrapper)
+    log = plain.step.finish(torch.ones(()))
+    for task, head in plain.heads.items():
+        norm = torch.cat([param.grad.flatten() for param in head.parameters()]).norm()
+        weight = log[f'{task}/weight'] if plain.balancer.weighs_losses else 1.0
+        assert norm <= 1e-3 * weight * 1.001
+
+
+@pytest.mark.parametrize('accumulate, measured', [(1, [0, 4, 8]), (3, [2, 5, 8]), (2, [1, 5, 9])])
+def test_every_interval_is_measured_whatever_the_accumulation(accumulate, measured):
+    toy = Toy('FixedWeights', conflict_interval=4)
+    toy.wrapper._accumulative_counts = accumulate
+    found = []
+    for iteration in range(10):
+        toy.wrapper._inner_count = iteration
+        for task in TASKS:
+            toy.step.backward(
+                task,
+                toy.loss(task),
+                SimpleNamespace(
+                    inner_count=iteration,
+                    _accumulative_counts=accumulate,
+                    scale_loss=lambda loss: loss,
+                    backward=lambda loss, **kwargs: loss.backward(),
+                ),
+            )
+        if (iteration + 1) % accumulate == 0 and 'cos/a-b' in toy.step.finish(torch.ones(())):
+            found.append(iteration)
+    assert found == measured
+
+
+def test_a_gradient_that_is_never_finite_does_not_stall_the_others_under_a_scaler():
+    toy = Toy('FixedWeights')
+    wrapper = ScalingWrapper(toy.wrapper.optimizer)
+    model = SimpleNamespace(
+        _step=toy.step,
+        task_losses=lambda task, batch: batch(toy.loss(task)),
+        parse_losses=lambda loss: (loss, dict(loss=loss)),
+    )
+    before = copy.deepcopy(toy.trunk.state_dict())
+    for _ in range(14):
+        log = AllInOne.train_step(model, dict(a=plain, b=overflowing, c=plain), wrapper)
+    assert log['b/dropped'] and not log['a/dropped'] and float(log['b/weight']) == 0
+    assert not torch.equal(before['0.weight'], toy.trunk.state_dict()['0.weight'])
+    assert all(value.isfinite().all() for value in toy.trunk.state_dict().values())
+
+
 def test_gradients_are_compared():
     rows = torch.tensor([[3.0, 4.0], [-4.0, 3.0], [0.0, 0.0], [-3.0, -4.0]])
     log = compare(4 * rows, 'abcd', torch.tensor(4.0))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.hooks import LoggerHook
 
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.errors import TrainingError
@@ -49,6 +50,15 @@ def test_training_goes_on_and_the_pictures_are_named(spoilt, tmp_path, caplog):
     assert 'train/cls/dropped' not in runner.message_hub.log_scalars
     losses = runner.message_hub.get_scalar('train/loss').data[0]
     assert torch.as_tensor(losses).isfinite().all()
+
+
+def test_a_good_batch_at_the_end_of_the_interval_hides_nothing(spoilt):
+    runner = spoilt({0, 1, 2}, max_bad_steps=2)
+    for hook in runner.hooks:
+        if isinstance(hook, LoggerHook):
+            hook.interval = 6
+    with pytest.raises(TrainingError, match='3 batches'):
+        runner.train()
 
 
 def test_too_many_in_a_row_end_it(spoilt):

@@ -1,6 +1,6 @@
 """What the suite raises when the user can put it right; the tools print it as one sentence."""
 
-__all__ = ['AllInOneError', 'CheckpointError', 'ConfigError', 'DataError']
+__all__ = ['AllInOneError', 'CheckpointError', 'ConfigError', 'DataError', 'LoaderError']
 
 
 class AllInOneError(ValueError):
@@ -17,3 +17,7 @@ class DataError(AllInOneError):
 
 class CheckpointError(AllInOneError):
     """A checkpoint cannot be read, or does not fit the model."""
+
+
+class LoaderError(AllInOneError):
+    """A loader gives no batch: it hangs, or its workers die."""

@@ -1,10 +1,13 @@
+from .checkpoint_hook import CheckpointHook
 from .hooks import DeferredLogHook
 from .loops import MultiTaskTestLoop, MultiTaskTrainLoop, MultiTaskValLoop
+from .pretrained import SafePretrainedInit
 from .runner import MultiDatasetRunner
 from .samplers import DrawSampler
 from .schedules import EveryTask, RoundRobin, SizeProportional, TaskSchedule
 
 __all__ = [
+    'CheckpointHook',
     'DeferredLogHook',
     'DrawSampler',
     'EveryTask',
@@ -13,6 +16,7 @@ __all__ = [
     'MultiTaskTrainLoop',
     'MultiTaskValLoop',
     'RoundRobin',
+    'SafePretrainedInit',
     'SizeProportional',
     'TaskSchedule',
 ]

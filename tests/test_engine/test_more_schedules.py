@@ -153,7 +153,7 @@ class Loop(MultiTaskTrainLoop):
     """The loop without data, to see what it tells balancer and schedule."""
 
     def __init__(self, balancer, schedule, figures=None, state=None):
-        self._max_iters, self.schedule = 100, schedule
+        self._iter, self._max_iters, self.schedule = 0, 100, schedule
         self.dataloader = SimpleNamespace(loaders=dict(cls=range(12), det=range(7), seg=range(5)))
         validation = figures and SimpleNamespace(
             evaluators=dict.fromkeys(SIZES, SimpleNamespace(metrics=[None])),

@@ -4,6 +4,7 @@ import os.path as osp
 import time
 from collections import OrderedDict
 from copy import copy
+from functools import cached_property
 
 import mmengine
 import torch
@@ -18,7 +19,7 @@ from allinone.registry import RUNNERS
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
 from .checkpoint_writer import CheckpointWriter
 from .config_check import check_config
-from .dataloaders import named
+from .dataloaders import TaskLoaders, named
 from .durable import write_durably
 from .record import changes, record_text, require_same_run, run_record
 from .resume import move_later_checkpoints, newest_checkpoint, read_resumable
@@ -121,7 +122,7 @@ class MultiDatasetRunner(Runner):
 
     def _close_loaders(self) -> None:
         for loop in (self._train_loop, self._val_loop, self._test_loop):
-            if isinstance(loop, BaseLoop):
+            if isinstance(loop, BaseLoop) and isinstance(loop.dataloader, TaskLoaders):
                 loop.dataloader.close()
 
     def load_or_resume(self) -> None:
@@ -165,7 +166,13 @@ class MultiDatasetRunner(Runner):
     @master_only
     def _write_record(self) -> None:
         write_durably(osp.join(self.log_dir, 'run.json'), record_text(self.record))
-        super().dump_config()
+        name = osp.basename(self.cfg.filename or f'{self.timestamp}.py')
+        write_durably(osp.join(self.work_dir, name), self._config_text.encode())
+
+    @cached_property
+    def _config_text(self) -> str:
+        # Laid out once: it takes seconds, and no save should.
+        return self.cfg.pretty_text
 
     def save_checkpoint(
         self,
@@ -201,7 +208,7 @@ class MultiDatasetRunner(Runner):
         checkpoint = dict(
             meta=dict(
                 dict(epoch=self.epoch, iter=self.iter + 1) | (meta or {}),
-                cfg=self.cfg.pretty_text,
+                cfg=self._config_text,
                 seed=self.seed,
                 experiment_name=self.experiment_name,
                 time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),

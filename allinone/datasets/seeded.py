@@ -135,22 +135,35 @@ class SeededDataset(Dataset):
         slot = (worker.id if worker else 0) % MAX_WORKERS
         self._reading[slot] = index
         try:
-            for wait in (*WAITS, None):
-                try:
-                    with seeded(*draw):
-                        return self._load(index)
-                except (DataError, OSError) as error:
-                    if wait is None or not may_pass(error):
-                        raise _as_data_error(error, self._paths(index)) from error
-                    paths = ', '.join(self._paths(index))
-                    print_log(
-                        f'task {self.task}: {paths}: {error}; trying again in {wait:g} s',
-                        'current',
-                        logging.WARNING,
-                    )
-                    time.sleep(wait)
-        finally:
+            sample = self._load_again(index, draw)
+        except Exception:
             self._reading[slot] = -1
+            raise
+        # A loader that is out of patience leaves by no Exception, and then asks what was read.
+        self._reading[slot] = -1
+        return sample
+
+    def _load_again(self, index: int, draw: tuple):
+        for wait in WAITS:
+            try:
+                with seeded(*draw):
+                    return self._load(index)
+            except (DataError, OSError) as error:
+                if not may_pass(error):
+                    break
+                paths = ', '.join(self._paths(index))
+                print_log(
+                    f'task {self.task}: {paths}: {error}; trying again in {wait:g} s',
+                    'current',
+                    logging.WARNING,
+                )
+                time.sleep(wait)
+        try:
+            with seeded(*draw):
+                return self._load(index)
+        except OSError as error:
+            path = error.filename or ', '.join(self._paths(index))
+            raise DataError(f'{path} cannot be read: {error}') from error
 
     def _load(self, index: int):
         paths = self._paths(index)
@@ -197,12 +210,6 @@ def may_pass(error: Exception) -> bool:
     if error.errno == errno.ENOENT:
         return not os.path.isdir(os.path.dirname(error.filename or '') or '.')
     return error.errno not in LASTING
-
-
-def _as_data_error(error: Exception, paths: list[str]) -> DataError:
-    if isinstance(error, DataError):
-        return error
-    return DataError(f'{error.filename or ", ".join(paths)} cannot be read: {error}')
 
 
 def is_local(path: str) -> bool:

@@ -70,11 +70,16 @@ class CheckpointHook(StockCheckpointHook):
         writer.background, writer.max_failures = self.async_save, self.max_failed_saves
         writer.done = lambda path: self._saved(runner, path)
         writer.failed = lambda path: self._restore(runner)
+        # The work dir may be a copy; what its original wrote is not this run's to remove.
+        self._set_best({key: path and self._here(path) for key, path in self._best().items()})
         self._remember(runner)
         self._on_disk = self._wanted()
         if is_main_process():
             for leftover in glob(osp.join(escape(self.out_dir), f'*{SUFFIX}')):
                 os.remove(leftover)
+
+    def _here(self, path: str) -> str:
+        return osp.join(self.out_dir, osp.basename(path))
 
     def after_train(self, runner) -> None:
         self.finish(runner)

@@ -79,11 +79,13 @@ def run_record(runner) -> dict:
         ``processes``; ``datasets`` ``{'train_dataloader.TASK': {'size', 'annotations'}}`` with
         the SHA-256 of each annotation file; ``environment``; ``git``; ``command``; ``time``.
     """
+    config = flat_config(runner.cfg)
+    config.pop('randomness.seed', None)  # None there is a seed of the runner's own choice.
     loaders = {'train_dataloader': runner.train_dataloader}
     if runner.val_loop is not None:
         loaders['val_dataloader'] = runner.val_dataloader
     return dict(
-        config=flat_config(runner.cfg),
+        config=config,
         seed=runner.seed,
         processes=get_world_size(),
         datasets={

@@ -73,8 +73,9 @@ def _candidates(work_dir: str) -> list[str]:
         if not osp.basename(path).startswith('best_')
     }
     pointer = osp.join(work_dir, POINTER)
-    if osp.isfile(pointer):
-        # Checkpoints may lie elsewhere (out_dir), and a work dir may have moved since.
+    if not found and osp.isfile(pointer):
+        # They lie elsewhere (out_dir). Otherwise it says nothing new; or, in a copied work dir,
+        # where the original has its checkpoints.
         with open(pointer, encoding='utf-8') as file:
             named = file.read().strip()
         found |= {named} if osp.isfile(named) else set()

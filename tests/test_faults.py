@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, literal, tiny
+from conftest import ROOT, classification, literal
 from torch.utils.data import DataLoader, Dataset
 
 from allinone.datasets import seeded
@@ -233,11 +234,9 @@ def toy(toy_root, monkeypatch):
 
 def test_sigterm_of_a_real_run(toy, tmp_path):
     """Saved, resumable by the command it prints, and the end is that of a run left alone."""
-    cfg = tiny(tmp_path / 'work', **{'train_cfg.max_iters': 500, 'train_cfg.val_interval': 500})
-    cfg.default_hooks.checkpoint.update(interval=500, save_best=None)
-    for loader in cfg.train_dataloader.values():
-        loader.num_workers = 1
-    cfg.randomness.seed = 3
+    never = {'train_cfg.val_interval': 900, 'default_hooks.checkpoint.interval': 900}
+    cfg = classification(tmp_path / 'work', **never, **{'train_cfg.max_iters': 900})
+    cfg.train_dataloader.cls.num_workers = 2
     (tmp_path / 'config.py').write_text(literal(cfg))
     with open(tmp_path / 'out', 'w') as out:
         run = subprocess.Popen(
@@ -249,14 +248,14 @@ def test_sigterm_of_a_real_run(toy, tmp_path):
         )
     text = (tmp_path / 'out').read_text
     end = time.monotonic() + 120
-    while '[  2/500]' not in text() and run.poll() is None and time.monotonic() < end:
+    while '[  2/900]' not in text() and run.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
     children = [
         int(path.split('/')[2])
-        for path in map(str, (ROOT / '/proc').glob('[0-9]*/stat'))
+        for path in map(str, Path('/proc').glob('[0-9]*/stat'))
         if _parent(path) == run.pid
     ]
-    assert len(children) == 3
+    assert len(children) == 2
     run.send_signal(signal.SIGTERM)
     assert run.wait(60) == 128 + signal.SIGTERM, text()
     assert gone(children)
@@ -266,10 +265,9 @@ def test_sigterm_of_a_real_run(toy, tmp_path):
     assert last.startswith(f'SIGTERM: stopped after step {step}, saved in {path}. Go on with: ')
     assert last.endswith(f'python tools/train.py {tmp_path}/config.py --resume')
     found = read_checkpoint(path)
-    cfg = tiny(tmp_path / 'alone', **{'train_cfg.max_iters': step, 'train_cfg.val_interval': 500})
-    cfg.default_hooks.checkpoint.update(interval=500, save_best=None)
-    cfg.randomness.seed = 3
+    cfg = classification(tmp_path / 'alone', **never, **{'train_cfg.max_iters': step})
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.save_best = None
     alone = RUNNERS.build(cfg)
     alone.train()
     for name, value in alone.model.state_dict().items():
@@ -289,8 +287,7 @@ def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monke
     from allinone.engine.loops import MultiTaskValLoop
 
     def config(name, **options):
-        cfg = tiny(tmp_path / name, experiment_name=f'{tmp_path.name}_{name}', **options)
-        cfg.train_cfg.val_interval = 2
+        cfg = classification(tmp_path / name, **options)
         cfg.custom_hooks = [dict(type='EMAHook', momentum=0.5)]
         return cfg
 

@@ -144,26 +144,23 @@ class SeededDataset(Dataset):
         return sample
 
     def _load_again(self, index: int, draw: tuple):
-        for wait in WAITS:
+        for wait in (*WAITS, None):
             try:
                 with seeded(*draw):
                     return self._load(index)
             except (DataError, OSError) as error:
-                if not may_pass(error):
-                    break
                 paths = ', '.join(self._paths(index))
+                if wait is None or not may_pass(error):
+                    if isinstance(error, DataError):
+                        raise
+                    path = error.filename or paths
+                    raise DataError(f'{path} cannot be read: {error}') from error
                 print_log(
                     f'task {self.task}: {paths}: {error}; trying again in {wait:g} s',
                     'current',
                     logging.WARNING,
                 )
                 time.sleep(wait)
-        try:
-            with seeded(*draw):
-                return self._load(index)
-        except OSError as error:
-            path = error.filename or ', '.join(self._paths(index))
-            raise DataError(f'{path} cannot be read: {error}') from error
 
     def _load(self, index: int):
         paths = self._paths(index)

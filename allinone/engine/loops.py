@@ -303,10 +303,10 @@ class _EvalLoop(BaseLoop):
         self.runner.model.eval()
         signals = self.runner.stop_signals
         for index, batch in enumerate(self.dataloader):
+            self.run_iter(index, batch)
             # Several processes meet again in the evaluators only, so there all go on.
             if signals.received and signals.deferring and get_world_size() == 1:
                 raise _BrokenOff
-            self.run_iter(index, batch)
         metrics = {}
         for task, evaluator in self.evaluators.items():
             found = evaluator.evaluate(self.dataloader.sizes[task])

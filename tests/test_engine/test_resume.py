@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from conftest import tiny
+from conftest import classification
 from mmengine.config import Config
 
 from allinone.engine.checkpoint import read_checkpoint
@@ -22,20 +22,6 @@ def data(toy_root, tmp_path, monkeypatch):
     shutil.copytree(toy_root / 'toy/cls', tmp_path / 'data/toy/cls')
     monkeypatch.setenv('ALLINONE_DATA', str(tmp_path / 'data'))
     return tmp_path / 'data/toy/cls'
-
-
-def classification(work_dir, **options):
-    """The toy config with one task, which starts in a second."""
-    cfg = tiny(work_dir, experiment_name=str(work_dir).replace('/', '_'))
-    cfg.model.tasks = dict(cls=cfg.model.tasks.cls)
-    for stage in ('train', 'val', 'test'):
-        for key in ('dataloader', 'evaluator'):
-            if f'{stage}_{key}' in cfg:
-                cfg[f'{stage}_{key}'] = dict(cls=cfg[f'{stage}_{key}'].cls)
-        cfg[f'{stage}_cfg'].pop('score', None)
-    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2, save_best='cls/top1')
-    cfg.merge_from_dict({'train_cfg.val_interval': 2, **options})
-    return cfg
 
 
 def equal(state, other):

@@ -10,6 +10,7 @@ the run that nobody killed. One process imports the libraries and forks every st
 import argparse
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -86,10 +87,8 @@ def start(name: str, work_dir: Path, workers: int, resume: bool) -> int:
         return pid
     status = 1
     try:
-        log = os.open(
-            work_dir.parent / f'{work_dir.name}.log', os.O_CREAT | os.O_WRONLY | os.O_APPEND
-        )
-        os.dup2(log, 1), os.dup2(log, 2)
+        with open(work_dir.parent / f'{work_dir.name}.log', 'a') as log:
+            os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
         from allinone.registry import RUNNERS
 
         RUNNERS.build(config(name, work_dir, workers, resume)).train()
@@ -133,8 +132,8 @@ def state_of(work_dir: Path) -> dict:
     )
 
 
-def compare(name: str, kills: int, folder: Path, seed: int) -> int:
-    """Run the variant in peace and with kills; the number of kills.
+def compare(name: str, kills: int, folder: Path, seed: int) -> tuple[int, list[int]]:
+    """Run the variant in peace and with kills; how many, and the steps gone on from.
 
     Raises:
         AssertionError: If a start fails, or the two ends differ.
@@ -160,7 +159,8 @@ def compare(name: str, kills: int, folder: Path, seed: int) -> int:
     assert wait(start(name, war, later, True)) == 0, (folder / 'war.log').read_text()[-3000:]
     found = differences(state_of(peace), state_of(war))
     assert not found, f'{name}: {len(found)} differences: {found[:5]}'
-    return made
+    steps = re.findall(r'resumed epoch: 0, iter: (\d+)', (folder / 'war.log').read_text())
+    return made, list(map(int, steps))
 
 
 def main() -> int:
@@ -187,8 +187,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name in args.only:
             before = time.monotonic()
-            made = compare(name, args.kills, Path(folder) / name, args.seed)
-            print(f'{name}: {made} kills, no difference, {time.monotonic() - before:.0f} s')
+            made, steps = compare(name, args.kills, Path(folder) / name, args.seed)
+            took = time.monotonic() - before
+            print(f'{name}: {made} kills, on from steps {steps}, no difference, {took:.0f} s')
+            sys.stdout.flush()  # Else every fork would print it again.
     return 0
 
 

@@ -314,3 +314,17 @@ def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monke
     assert figures[0] == figures[1]
     for name, value in straight.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
+
+
+def test_kills_at_random_moments_change_nothing(toy_root):
+    """Three of them; ``tests/kill_and_resume.py`` has more, and other schedules and balancers."""
+    done = subprocess.run(
+        [sys.executable, 'tests/kill_and_resume.py', str(toy_root), '--kills', '3']
+        + ['--only', 'every-famo-0-then-2'],
+        cwd=ROOT,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'every-famo-0-then-2: 3 kills, on from steps [' in done.stdout

@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+from argparse import Namespace
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import classification
+from conftest import classification, literal
 from mmengine.config import Config
 
+from allinone.apis.run import run
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.engine.record import changes, flat_config
 from allinone.engine.resume import newest_checkpoint, resume_command
@@ -292,6 +295,32 @@ def test_what_cannot_be_gone_on_from(cfg, finished, tmp_path, make, says):
     text = refusal(resumed(cfg, load_from=str(tmp_path / 'given.pth')))
     assert text.startswith(str(tmp_path / 'given.pth')) and says in text
     assert not list((tmp_path / 'work').glob('*.*'))
+
+
+def test_the_tool_refuses_with_one_sentence(cfg, work, tmp_path, capsys):
+    """Bad checkpoints given to training and test: status 2, and nothing overwritten."""
+    (tmp_path / 'config.py').write_text(literal(cfg))
+    (tmp_path / 'cut.pth').write_bytes((work / 'iter_4.pth').read_bytes()[:5000])
+    (tmp_path / 'empty.pth').write_bytes(b'')
+    given = dict(config=str(tmp_path / 'config.py'), work_dir=None, cfg_options=None)
+    given |= dict(launcher='none', seed=None, amp=False, tasks=None, out=None, show_dir=None)
+    before = {path: path.read_bytes() for path in work.glob('*.*')}
+    for name, says in dict(cut='is truncated or damaged', empty='is an empty file').items():
+        path = str(tmp_path / f'{name}.pth')
+        for mode in ('train', 'test'):
+            assert run(mode, Namespace(resume=path, checkpoint=path, **given)) == 2
+            error = capsys.readouterr().err
+            assert error.startswith(f'error: {path} {says}') and error.count('\n') == 1
+    assert {path: path.read_bytes() for path in work.glob('*.*')} == before
+
+
+def test_pretrained_parts_of_a_task_are_read_safely(cfg, tmp_path):
+    """mmengine's own ``Pretrained`` falls back to unpickling anything."""
+    torch.save(dict(fc=Path(tmp_path)), tmp_path / 'odd.pth')
+    cfg.model.tasks.cls.head.init_cfg = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'odd.pth')
+    )
+    assert 'odd.pth is refused: it holds pathlib' in refusal(cfg)
 
 
 def test_the_resume_command(monkeypatch):

@@ -1,6 +1,13 @@
 """What the suite raises when the user can put it right; the tools print it as one sentence."""
 
-__all__ = ['AllInOneError', 'CheckpointError', 'ConfigError', 'DataError', 'TrainingError']
+__all__ = [
+    'AllInOneError',
+    'CheckpointError',
+    'ConfigError',
+    'DataError',
+    'LoaderError',
+    'TrainingError',
+]
 
 
 class AllInOneError(ValueError):
@@ -21,3 +28,7 @@ class CheckpointError(AllInOneError):
 
 class TrainingError(AllInOneError):
     """Training cannot go on: what comes is not finite."""
+
+
+class LoaderError(AllInOneError):
+    """A loader gives no batch: it hangs, or its workers die."""

@@ -24,6 +24,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--out-dir', required=True, help='folder for vis/NAME.jpg and predictions/NAME.json'
     )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint of any content, which can run code',
+    )
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if there is one)')
     parser.add_argument(

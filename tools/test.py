@@ -8,6 +8,11 @@ def parse_args():
     parser = argparse.ArgumentParser(description='Compute the metrics of a checkpoint.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint of any content, which can run code',
+    )
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
     parser.add_argument('--out', help='write the metrics to this JSON file')
     parser.add_argument('--show-dir', help='draw every tested picture into this folder')

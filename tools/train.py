@@ -5,7 +5,11 @@ import sys
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description='Train a joint model on all its data sets.')
+    parser = argparse.ArgumentParser(
+        description='Train a joint model on all its data sets.',
+        epilog='Exit status: 0; 2 if config, data or checkpoint is at fault; 143 after SIGTERM and '
+        '130 after SIGINT, when --resume goes on.',
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir', help='where logs and checkpoints go (default: work_dirs/NAME_OF_CONFIG)'
@@ -15,7 +19,17 @@ def parse_args():
         nargs='?',
         const='auto',
         metavar='CKPT',
-        help='go on from CKPT, or from the newest checkpoint of the work dir',
+        help='go on from CKPT, or from the newest complete checkpoint of the work dir',
+    )
+    parser.add_argument(
+        '--force-resume',
+        action='store_true',
+        help='with --resume: go on though config or annotations have changed',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints of any content, which can run code',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA)')
     parser.add_argument('--seed', type=int, help='seed of everything random')

@@ -18,6 +18,7 @@ from allinone.engine.checkpoint import (
     read_checkpoint,
     require_weights,
     state_dict_of,
+    trusting_checkpoints,
 )
 from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import named
@@ -360,7 +361,8 @@ def infer(args) -> int:
             tasks.remove(task)
         if not tasks:
             return 1
-        inferencer = AllInOneInferencer(cfg, args.checkpoint, args.device, tasks)
+        with trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
+            inferencer = AllInOneInferencer(cfg, args.checkpoint, args.device, tasks)
         entries = list(_flat(args.inputs, report))
         done = sum(
             1

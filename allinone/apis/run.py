@@ -4,12 +4,15 @@ import json
 import os
 import os.path as osp
 import sys
-import time
-from glob import glob
+from glob import escape, glob
 
 from mmengine.config import Config, DictAction
 from mmengine.device import is_cuda_available
 
+from allinone.engine.checkpoint import trusting_checkpoints
+from allinone.engine.checkpoint_hook import POINTER
+from allinone.engine.resume import move_away
+from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import RUNNERS
 
@@ -56,18 +59,22 @@ def run(mode: str, args) -> int:
     if getattr(args, 'local_rank', 0) and 'LOCAL_RANK' not in os.environ:
         os.environ['LOCAL_RANK'] = str(args.local_rank)
     try:
-        cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
-        if mode == 'train':
-            train(cfg, args)
-            return 0
-        metrics = test(cfg, args)
-        if _is_first_process():
-            if args.out:
-                write_json(args.out, metrics)
-            print(format_table(metrics))
+        with trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
+            cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+            if mode == 'train':
+                train(cfg, args)
+                return 0
+            metrics = test(cfg, args)
+            if _is_first_process():
+                if args.out:
+                    write_json(args.out, metrics)
+                print(format_table(metrics))
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.signum
     return 0
 
 
@@ -81,6 +88,7 @@ def train(cfg: Config, args) -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.force_resume = getattr(args, 'force_resume', False)
     elif _is_first_process():
         keep_earlier_run(cfg.work_dir)
     RUNNERS.build(cfg).train()
@@ -96,14 +104,16 @@ def _is_first_process() -> bool:
 
 def keep_earlier_run(work_dir: str) -> None:
     """Move the checkpoints of an earlier run into a folder of their own: none is overwritten."""
-    found = [*glob(osp.join(work_dir, '*.pth')), *glob(osp.join(work_dir, 'last_checkpoint'))]
+    found = [
+        path
+        for pattern in ('*.pth', '*.safetensors', '*.json', POINTER)
+        for path in glob(osp.join(escape(work_dir), pattern))
+        # Of JSON files only those beside a checkpoint: others are the user's.
+        if not path.endswith('.json') or osp.exists(path.removesuffix('.json') + '.safetensors')
+    ]
     if not found:
         return
-    newest = max(map(osp.getmtime, found))
-    folder = osp.join(work_dir, time.strftime('earlier_%Y%m%d_%H%M%S', time.localtime(newest)))
-    os.makedirs(folder, exist_ok=True)
-    for path in found:
-        os.replace(path, osp.join(folder, osp.basename(path)))
+    folder = move_away(work_dir, found)
     print(
         f'{work_dir} held checkpoints of an earlier run; they are in {folder} now '
         '(--resume goes on from them instead)'

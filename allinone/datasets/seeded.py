@@ -1,15 +1,18 @@
 """Samples that depend on the seed, the task and the number of the draw, and on nothing else."""
 
+import errno
 import hashlib
+import logging
 import os
 import random
+import time
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from allinone.errors import DataError
 
@@ -18,6 +21,14 @@ JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 PNG_START, PNG_END = b'\x89PNG', b'IEND'
 JPEG_SCAN = 0xDA
 TAIL_BYTES = 12
+MAX_WORKERS = 256
+# Seconds before a file is read again; together less than a loader waits for a batch.
+WAITS = (1, 2, 4, 8)
+# What waiting does not mend
+LASTING = (
+    *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
+)
 
 
 class Draw(int):
@@ -81,8 +92,9 @@ class SeededDataset(Dataset):
         self.task = task
         self.seed = seed
         self.skip_corrupt = skip_corrupt
-        # Shared memory: workers count together.
+        # Shared memory: workers count together, and the loader sees what each of them reads.
         self.corrupt = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
+        self._reading = torch.full((MAX_WORKERS,), -1).share_memory_()
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -98,8 +110,7 @@ class SeededDataset(Dataset):
         while True:
             if not self.corrupt[index]:
                 try:
-                    with seeded(*draw):
-                        return self._load(index)
+                    return self._load_patiently(index, draw)
                 except DataError as error:
                     if not self.skip_corrupt:
                         raise DataError(
@@ -112,6 +123,45 @@ class SeededDataset(Dataset):
             draw = (*draw, 'instead')
             index = seed_of(*draw, 'index') % len(self)
 
+    def being_read(self) -> list[str]:
+        """Files of the samples that are being loaded now, by any worker."""
+        return [
+            path for index in self._reading.tolist() if index >= 0 for path in self._paths(index)
+        ]
+
+    def _load_patiently(self, index: int, draw: tuple):
+        """Load with the random numbers of ``draw``, again after a while if the files are away."""
+        worker = get_worker_info()
+        slot = (worker.id if worker else 0) % MAX_WORKERS
+        self._reading[slot] = index
+        try:
+            sample = self._load_again(index, draw)
+        except Exception:
+            self._reading[slot] = -1
+            raise
+        # A loader that is out of patience leaves by no Exception, and then asks what was read.
+        self._reading[slot] = -1
+        return sample
+
+    def _load_again(self, index: int, draw: tuple):
+        for wait in (*WAITS, None):
+            try:
+                with seeded(*draw):
+                    return self._load(index)
+            except (DataError, OSError) as error:
+                paths = ', '.join(self._paths(index))
+                if wait is None or not may_pass(error):
+                    if isinstance(error, DataError):
+                        raise
+                    path = error.filename or paths
+                    raise DataError(f'{path} cannot be read: {error}') from error
+                print_log(
+                    f'task {self.task}: {paths}: {error}; trying again in {wait:g} s',
+                    'current',
+                    logging.WARNING,
+                )
+                time.sleep(wait)
+
     def _load(self, index: int):
         paths = self._paths(index)
         for path in paths:
@@ -121,6 +171,8 @@ class SeededDataset(Dataset):
         except Exception as error:
             for path in paths:
                 check_decodes(path)
+            if isinstance(error, OSError):
+                raise
             raise RuntimeError(
                 f'task {self.task}, sample {index} ({", ".join(paths)}): '
                 f'{type(error).__name__}: {error}'
@@ -142,6 +194,19 @@ class SeededDataset(Dataset):
                 'more than the 1 % (or one) that skip_corrupt allows; repair the data '
                 f'set. The last: {error}'
             )
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a file may be readable again soon: its server or mount is away, not the file."""
+    if isinstance(error, DataError):
+        error = error.__cause__
+        if not isinstance(error, OSError) or error.errno is None:
+            return False  # It was read, and is no picture.
+    if not isinstance(error, OSError):
+        return False
+    if error.errno == errno.ENOENT:
+        return not os.path.isdir(os.path.dirname(error.filename or '') or '.')
+    return error.errno not in LASTING
 
 
 def is_local(path: str) -> bool:

@@ -1,12 +1,15 @@
 from .bad_steps import BadStepHook
+from .checkpoint_hook import CheckpointHook
 from .hooks import DeferredLogHook
 from .loops import MultiTaskTestLoop, MultiTaskTrainLoop, MultiTaskValLoop
+from .pretrained import SafePretrainedInit
 from .runner import MultiDatasetRunner
 from .samplers import DrawSampler
 from .schedules import EveryTask, RoundRobin, SizeProportional, TaskSchedule
 
 __all__ = [
     'BadStepHook',
+    'CheckpointHook',
     'DeferredLogHook',
     'DrawSampler',
     'EveryTask',
@@ -15,6 +18,7 @@ __all__ = [
     'MultiTaskTrainLoop',
     'MultiTaskValLoop',
     'RoundRobin',
+    'SafePretrainedInit',
     'SizeProportional',
     'TaskSchedule',
 ]

@@ -67,10 +67,10 @@ class BadStepHook(Hook):
         if last or self.every_n_inner_iters(batch_idx, self._interval):
             self._flush(runner)
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    def flush_log(self, runner) -> None:
+        """Called by the runner before it copies the log into a checkpoint."""
         if get_world_size() == 1:  # Otherwise only the main process is here.
             self._flush(runner)
-        checkpoint['message_hub']['runtime_info']['bad_steps'] = self._state()
 
     def before_val(self, runner) -> None:
         self._flush(runner)

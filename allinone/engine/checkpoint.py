@@ -4,6 +4,8 @@ import os
 import pickle
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 import torch
@@ -12,40 +14,85 @@ from torch import nn
 
 from allinone.errors import CheckpointError
 
+from .checkpoint_format import check_zip, is_safetensors, read_safetensors
+
 SHOWN = 8
+WORDS = 200
+ZIP_START = b'PK\x03\x04'
+
+_trusted: ContextVar[bool] = ContextVar('trusted', default=False)
+
+
+@contextmanager
+def trusting_checkpoints(trust: bool = True):
+    """Inside, checkpoints may hold any type, and so run any code (``--trust-checkpoint``)."""
+    before = _trusted.set(trust)
+    try:
+        yield
+    finally:
+        _trusted.reset(before)
 
 
 def read_checkpoint(path: str | os.PathLike, map_location='cpu') -> dict:
-    """Unpickle a checkpoint with only tensors, plain containers and mmengine's own log types.
+    """Read a checkpoint with only tensors, plain containers and mmengine's own log types.
+
+    Args:
+        path: A local file; ``.safetensors``, or anything that ``torch.save`` wrote.
+        map_location: As in ``torch.load``.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, or holds any other type.
+        CheckpointError: If the file is missing, fails its checksums, or holds any other type
+            (unless within :func:`trusting_checkpoints`).
     """
     path = os.path.expanduser(os.fspath(path))
     if not os.path.isfile(path):
         raise CheckpointError(f'{path}: no such checkpoint file')
     try:
+        if is_safetensors(path):
+            return read_safetensors(path, map_location)
+        with open(path, 'rb') as file:
+            head = file.read(len(ZIP_START))
+        if not head:
+            raise CheckpointError(f'{path} is an empty file')
+        if head == ZIP_START:
+            check_zip(path)
         with torch.serialization.safe_globals(_allowed_types()):
-            return torch.load(path, map_location=map_location, weights_only=True)
+            return torch.load(path, map_location=map_location, weights_only=not _trusted.get())
     except pickle.UnpicklingError as error:
-        found = re.search(r'GLOBAL (\S+)', str(error))
-        raise CheckpointError(
-            f'{path} is refused: it holds {found.group(1) if found else "no plain data"}, not '
-            'only tensors and numbers, and loading it could run code'
-        ) from error
-    except (EOFError, RuntimeError, OSError) as error:
-        raise CheckpointError(f'{path} is damaged or not a checkpoint: {error}') from error
+        raise CheckpointError(_refusal(path, str(error))) from error
+    except (EOFError, RuntimeError, OSError, KeyError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        words = ' '.join(str(error).split())[:WORDS]
+        raise CheckpointError(f'{path} is damaged or not a checkpoint: {words}') from error
+
+
+def _refusal(path: str, words: str) -> str:
+    found = re.search(r'GLOBAL (\S+)', words) or re.search(r"class '?([\w.]+)", words)
+    if not found:
+        return f'{path} is damaged or not a checkpoint: it holds no pickle of plain data'
+    return (
+        f'{path} is refused: it holds {found.group(1)}, not only tensors and numbers, and loading '
+        'it could run code; give --trust-checkpoint if you trust who made it'
+    )
 
 
 def _allowed_types() -> list:
     multiarray = np._core.multiarray
-    dtypes = ('float64', 'float32', 'int64', 'int32', 'uint8', 'bool')
+    dtypes = (
+        *(f'{kind}{bits}' for kind in ('int', 'uint') for bits in (8, 16, 32, 64)),
+        *('float16', 'float32', 'float64', 'bool'),
+    )
     return [
         HistoryBuffer,
+        slice,
         np.ndarray,
         np.dtype,
         multiarray._reconstruct,
         multiarray.scalar,
+        # So they are called in files that NumPy 1 wrote.
+        (multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
+        (multiarray.scalar, 'numpy.core.multiarray.scalar'),
         *(type(np.dtype(name)) for name in dtypes),
         (_history_method, 'builtins.getattr'),
     ]

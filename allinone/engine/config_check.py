@@ -23,6 +23,7 @@ EXTRA_KEYS = (
     'find_unused_parameters',
     'vis_backends',
     'inference',
+    'force_resume',
 )
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, *EXTRA_KEYS} - {'self', 'cfg'}
 MODEL_KEYS = ('backbone', 'tasks', 'balancer')

@@ -1,18 +1,27 @@
 """The loaders of all tasks behind the one that mmengine's runner and hooks expect."""
 
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from json import JSONDecodeError
+from logging import WARNING
 from types import SimpleNamespace
 
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from allinone.datasets.checks import check_dataset
 from allinone.datasets.seeded import SeededDataset
-from allinone.errors import AllInOneError, ConfigError, DataError
+from allinone.errors import AllInOneError, ConfigError, DataError, LoaderError
 
+from .workers import Late, deadline, death, start_worker, workers_of
+
+PATIENCE = 50  # seconds; longer than a data set tries to read a file again
+MAX_RESTARTS = 3
 PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
 
@@ -49,7 +58,8 @@ def build_loader(
     Args:
         key: Where the config stands, for messages: ``train_dataloader.det``.
         task: Name of the task.
-        cfg: mmengine's dataloader config, and for training ``skip_corrupt``.
+        cfg: mmengine's dataloader config, and for training ``skip_corrupt``. ``timeout``, in
+            seconds, is the longest that a batch may take, with or without workers (0: any time).
         seed: The run's seed.
         num_classes: Of the task's head; None where it has no such number.
         train: Draw endlessly in a random order (``DrawSampler``) unless ``cfg`` has a sampler.
@@ -76,8 +86,14 @@ def build_loader(
     )
     if cfg.get('num_workers'):
         cfg.setdefault('persistent_workers', True)
+    patience = cfg.pop('timeout', PATIENCE)
+    if not isinstance(patience, (int, float)) or patience < 0:
+        raise ConfigError(f'{key}.timeout is {patience!r}; give seconds, or 0 for any time')
     with named(key):
-        return Runner.build_dataloader(cfg, seed=seed)
+        loader = Runner.build_dataloader(cfg, seed=seed)
+    loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
+    loader.patience = patience
+    return loader
 
 
 def _build_dataset(cfg: dict) -> Dataset:
@@ -99,6 +115,10 @@ def _build_dataset(cfg: dict) -> Dataset:
     return dataset
 
 
+class WorkerDied(Exception):
+    """A worker of a loader is gone, and with it a batch."""
+
+
 def own_words(error: AllInOneError) -> AllInOneError:
     """The error as it was raised, out of the traceback that torch brings from a worker."""
     kind = type(error)
@@ -111,6 +131,9 @@ class TaskLoaders:
     Iterating (validation, test) gives ``{task: batch}`` of one task after the other; its length
     is the sum. :meth:`next` draws from one task's endless training loader, whose workers prefetch
     on their own, so a slow loader holds up only the steps that name its task.
+
+    A loader whose worker was killed is started again at its number of draws, which changes
+    nothing of the run; one that hangs is an error.
     """
 
     def __init__(self, loaders: Mapping[str, DataLoader]):
@@ -124,43 +147,118 @@ class TaskLoaders:
         self.sampler = self.batch_sampler = SimpleNamespace(sampler=None)
         self.batches = dict.fromkeys(loaders, 0)
         self._iterators: dict[str, Iterator] = {}
+        self._world_size = 1
 
     @property
     def sizes(self) -> dict[str, int]:
         return {task: len(loader.dataset) for task, loader in self.loaders.items()}
 
     def next(self, task: str):
-        """The task's next batch."""
-        if task not in self._iterators:
-            self._iterators[task] = iter(self.loaders[task])
-        self.batches[task] += 1
-        try:
+        """The task's next batch.
+
+        Raises:
+            DataError: If a picture or label map cannot be read.
+            LoaderError: If the batch does not come in time, or workers die again and again.
+        """
+        for restarts in range(MAX_RESTARTS + 1):
+            if task not in self._iterators:
+                self._iterators[task] = self._start(task)
             try:
-                return next(self._iterators[task])
-            except StopIteration:
-                # A finite sampler of the user's own: go round again.
-                self._iterators[task] = iter(self.loaders[task])
-                return next(self._iterators[task])
-        except AllInOneError as error:
-            raise own_words(error) from None
+                try:
+                    batch = self._draw(task, self._iterators[task])
+                except StopIteration:
+                    # A finite sampler of the user's own: go round again.
+                    self._iterators[task] = self._start(task)
+                    batch = self._draw(task, self._iterators[task])
+            except WorkerDied as error:
+                sampler = _sampler_of(self.loaders[task])
+                if restarts == MAX_RESTARTS or not hasattr(sampler, 'start'):
+                    raise LoaderError(str(error)) from error
+                count = self.batches[task]
+                print_log(f'{error}; the loader starts again at batch {count}', 'current', WARNING)
+                self._stop(task)
+                self.seek({task: count}, self._world_size)
+            else:
+                self.batches[task] += 1
+                return batch
 
     def seek(self, batches: Mapping[str, int], world_size: int) -> None:
         """Continue each task after so many batches, without reading what lies before."""
+        self._world_size = world_size
         for task, count in batches.items():
             if task not in self.loaders:
                 continue
             loader = self.loaders[task]
-            sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-            sampler.start = count * loader.batch_sampler.batch_size * world_size
+            _sampler_of(loader).start = count * loader.batch_sampler.batch_size * world_size
             self.batches[task] = count
 
+    def close(self) -> None:
+        """End all workers, also those that hang."""
+        for task in self.loaders:
+            self._stop(task)
+
     def __iter__(self):
-        for task, loader in self.loaders.items():
-            try:
-                for batch in loader:
-                    yield {task: batch}
-            except AllInOneError as error:
-                raise own_words(error) from None
+        for task in self.loaders:
+            iterator = self._start(task)
+            while True:
+                try:
+                    batch = self._draw(task, iterator)
+                except StopIteration:
+                    break
+                except WorkerDied as error:
+                    raise LoaderError(str(error)) from error
+                yield {task: batch}
 
     def __len__(self) -> int:
         return sum(len(loader) for loader in self.loaders.values())
+
+    def _start(self, task: str) -> Iterator:
+        iterator = iter(self.loaders[task])
+        if threading.current_thread() is threading.main_thread():
+            # PyTorch's handler would raise for a dead worker anywhere, also amid an optimizer
+            # step. A draw finds out by itself, within seconds.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return iterator
+
+    def _draw(self, task: str, iterator: Iterator):
+        patience = getattr(self.loaders[task], 'patience', PATIENCE)
+        try:
+            with deadline(patience):
+                return next(iterator)
+        except AllInOneError as error:
+            raise own_words(error) from None
+        except Late:
+            reading = self._being_read(task)
+            self._stop(task)
+            raise LoaderError(
+                f'task {task}: no batch within {patience:g} s; the loader hangs'
+                f'{reading and f" on {reading}"}, so the run ends (if batches may take longer, '
+                f'raise timeout of its dataloader)'
+            ) from None
+        except RuntimeError as error:
+            dead = [worker for worker in workers_of(iterator) if not worker.is_alive()]
+            if not dead:
+                raise
+            raise WorkerDied(
+                f'task {task}: {", ".join(map(death, dead))}, reading '
+                f'{self._being_read(task) or "nothing"}'
+            ) from error
+
+    def _being_read(self, task: str) -> str:
+        dataset = self.loaders[task].dataset
+        return ', '.join(dataset.being_read()) if hasattr(dataset, 'being_read') else ''
+
+    def _stop(self, task: str) -> None:
+        loader = self.loaders[task]
+        iterators = [self._iterators.pop(task, None), getattr(loader, '_iterator', None)]
+        loader._iterator = None  # Of persistent workers
+        for iterator in iterators:
+            # They only read, so nothing is lost; asked kindly, a hanging one would stay.
+            for worker in workers_of(iterator):
+                worker.kill()
+            if workers_of(iterator):
+                iterator._shutdown_workers()
+
+
+def _sampler_of(loader: DataLoader):
+    return getattr(loader.batch_sampler, 'sampler', loader.sampler)

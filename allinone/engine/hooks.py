@@ -36,8 +36,8 @@ class DeferredLogHook(RuntimeInfoHook):
         if last or self.every_n_inner_iters(batch_idx, self._interval):
             self._flush(runner)
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """The checkpoint has its own copy of the log by now, so nothing may be pending."""
+    def flush_log(self, runner) -> None:
+        """Called by the runner before it copies the log into a checkpoint."""
         self._flush(runner)
 
     def before_val(self, runner) -> None:

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from signal import Signals
 
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import Evaluator
+from mmengine.hooks import EMAHook
 from mmengine.registry import EVALUATOR
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.amp import autocast
@@ -19,7 +21,10 @@ from allinone.evaluation.score import combined_score, short_names
 from allinone.models.classes import num_classes_of
 from allinone.registry import LOOPS, TASK_SCHEDULES
 
+from .checkpoint_hook import CheckpointHook
 from .dataloaders import TaskLoaders, build_loader, named, scoped
+from .resume import resume_command
+from .signals import Stopped
 
 
 def _build_loaders(
@@ -85,22 +90,71 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self._start()
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
-        drawn = self.runner.message_hub.runtime_info.get('batches_drawn', {})
-        self.dataloader.seek(drawn, get_world_size())
+        info = self.runner.message_hub.runtime_info
+        self.dataloader.seek(info.get('batches_drawn', {}), get_world_size())
         self.runner.message_hub.update_info('batches_drawn', self.dataloader.batches)
-        if self.runner._resume and self._iter and self._uses_metrics and self._validate_now():
-            # The checkpoint of a step that is validated after was saved before it was.
-            self._validate()
-        while self._iter < self._max_iters and not self.stop_training:
-            self.runner.model.train()
-            data, times = self._draw(self.schedule(self._iter))
-            self.run_iter(data, times)
-            self._decide_current_val_interval()
-            if self._validate_now():
+        self._first = self._iter
+        self.runner.stop_signals.deferring = True
+        try:
+            if self._validation_was_due():
                 self._validate()
+            while self._iter < self._max_iters and not self.stop_training:
+                self._stop_if_asked()
+                self.runner.model.train()
+                data, times = self._draw(self.schedule(self._iter))
+                self.run_iter(data, times)
+                self._decide_current_val_interval()
+                if self._validate_now():
+                    self._stop_if_asked(validation_due=True)
+                    self._validate()
+        finally:
+            self.runner.stop_signals.deferring = False
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
+
+    def _validation_was_due(self) -> bool:
+        """Whether the step that a resumed run goes on from has yet to be validated.
+
+        The checkpoint of a step is saved before its validation. For methods that follow
+        validation that is a part of the run; other runs catch up only on what a signal broke off.
+        """
+        info = self.runner.message_hub.runtime_info
+        return bool(
+            self.runner._resume
+            and self._iter
+            and self._validate_now()
+            and info.get('validated') != self._iter
+            and (self._uses_metrics or info.get('validation_due') == self._iter)
+        )
+
+    def _stop_if_asked(self, validation_due: bool = False) -> None:
+        signum = self.runner.stop_signals.agreed(self._iter)
+        if signum:
+            self._stop(signum, validation_due)
+
+    def _stop(self, signum: int, validation_due: bool) -> None:
+        """Save, and leave the training.
+
+        Raises:
+            Stopped: Always.
+        """
+        done = f'{Signals(signum).name}: stopped after step {self._iter}'
+        for hook in self.runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                break
+        else:
+            raise Stopped(signum, f'{done}, and nothing saved: there is no CheckpointHook')
+        if self._iter == self._first:
+            hook.finish(self.runner)
+            raise Stopped(
+                signum, f'{done}, before the first of this start; nothing was to be saved'
+            )
+        if validation_due:
+            self.runner.message_hub.update_info('validation_due', self._iter)
+        path = hook.save_now(self.runner)
+        self.runner.call_hook('after_run')
+        raise Stopped(signum, f'{done}, saved in {path}. Go on with: {resume_command()}')
 
     def _start(self) -> None:
         """Tell balancer and schedule about this training; refuse what cannot work together."""
@@ -139,11 +193,18 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         return self._balancer.uses_metrics or self.schedule.uses_metrics
 
     def _validate(self) -> None:
-        metrics = self.runner.val_loop.run()
+        try:
+            metrics = self.runner.val_loop.run()
+        except _BrokenOff:
+            for hook in self.runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.after_val_epoch(self.runner)  # Swaps the parameters back.
+            self._stop(self.runner.stop_signals.received, validation_due=True)
         self._balancer.after_validation(metrics)
         with named('train_cfg.schedule'):
             self.schedule.after_validation(metrics)
         self.runner.message_hub.update_info('schedule_state', self.schedule.state_dict())
+        self.runner.message_hub.update_info('validated', self._iter)
 
     def _validate_now(self) -> bool:
         return (
@@ -175,6 +236,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             'after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=outputs
         )
         self._iter += 1
+
+
+class _BrokenOff(Exception):
+    """A validation was left for a signal."""
 
 
 class _EvalLoop(BaseLoop):
@@ -239,8 +304,12 @@ class _EvalLoop(BaseLoop):
         self._call('before')
         self._call('before_epoch')
         self.runner.model.eval()
+        signals = self.runner.stop_signals
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)
+            # Several processes meet again in the evaluators only, so there all go on.
+            if signals.received and signals.deferring and get_world_size() == 1:
+                raise _BrokenOff
         metrics = {}
         for task, evaluator in self.evaluators.items():
             found = evaluator.evaluate(self.dataloader.sizes[task])

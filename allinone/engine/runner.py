@@ -1,15 +1,29 @@
 """mmengine's runner over several tasks' data sets."""
 
+import os.path as osp
+import time
+from collections import OrderedDict
+from copy import copy
+from functools import cached_property
+
+import mmengine
 import torch
 from mmengine.device import get_device, is_cuda_available
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, is_main_process, master_only
 from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
 
+from allinone.errors import AllInOneError, CheckpointError
 from allinone.registry import RUNNERS
 
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
+from .checkpoint_writer import CheckpointWriter
 from .config_check import check_config
-from .dataloaders import named
+from .dataloaders import TaskLoaders, named
+from .durable import write_durably
+from .record import changes, record_text, require_same_run, run_record
+from .resume import move_later_checkpoints, newest_checkpoint, read_resumable
+from .signals import StopSignals
 
 
 @RUNNERS.register_module()
@@ -18,19 +32,54 @@ class MultiDatasetRunner(Runner):
 
     The stock runner throughout: dataloaders and evaluators are keyed by task, the loops of
     ``allinone.engine.loops`` draw from them, checkpoints are read without executing code.
+
+    Attributes:
+        checkpoint_writer: Where :meth:`save_checkpoint` sends checkpoints.
+        stop_signals: What was asked of this run by SIGTERM or SIGINT.
+        record: :func:`run_record` of a training; also ``meta.run`` of its checkpoints.
     """
+
+    _training = False
+    _testing = False
+    _force_resume = False
+    _resumed: tuple[str, dict] | None = None
 
     @classmethod
     def from_cfg(cls, cfg):
-        """Check the config, then build.
+        """Check the config, choose the checkpoint to go on from, then build.
+
+        Beside mmengine's keys, ``force_resume=True`` goes on from another run's checkpoint.
 
         Raises:
             ConfigError: As :func:`check_config`.
+            CheckpointError: If a run is to be resumed, and its checkpoint cannot be read.
         """
+        cfg = copy(cfg)
+        force = cfg.pop('force_resume', False)
         check_config(cfg)
-        return super().from_cfg(cfg)
+        resumed = None
+        if cfg.get('resume'):
+            path = cfg.get('load_from')
+            resumed = (path, read_resumable(path)) if path else newest_checkpoint(cfg['work_dir'])
+            cfg['resume'] = resumed is not None
+            randomness = cfg.get('randomness') or {}
+            if resumed and randomness.get('seed') is None:
+                # Order and augmentation follow from it, and loaders are built before loading.
+                cfg['randomness'] = dict(randomness, seed=resumed[1]['meta'].get('seed'))
+        runner = super().from_cfg(cfg)
+        runner._resumed, runner._force_resume = resumed, force
+        if resumed:
+            runner._load_from = resumed[0]
+        return runner
 
-    _testing = False
+    def __init__(self, *args, **kwargs):
+        self.checkpoint_writer = CheckpointWriter()
+        self.stop_signals = StopSignals()
+        self.record: dict | None = None
+        super().__init__(*args, **kwargs)
+
+    def dump_config(self) -> None:
+        """Not yet: until the run is known to start, an earlier one's config is not overwritten."""
 
     def setup_env(self, env_cfg) -> None:
         if self.launcher == 'pytorch' and not is_cuda_available() and not is_distributed():
@@ -53,7 +102,132 @@ class MultiDatasetRunner(Runner):
     def test(self) -> dict:
         """As in mmengine; a checkpoint that lacks weights of the tested tasks is refused."""
         self._testing = True
-        return super().test()
+        try:
+            return super().test()
+        finally:
+            self._close_loaders()
+
+    def train(self):
+        """As in mmengine, until done or stopped by a signal.
+
+        Raises:
+            Stopped: If SIGTERM or SIGINT came. The state is saved.
+        """
+        self._training = True
+        try:
+            with self.stop_signals:
+                return super().train()
+        finally:
+            self._close_loaders()
+
+    def _close_loaders(self) -> None:
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            if isinstance(loop, BaseLoop) and isinstance(loop.dataloader, TaskLoaders):
+                loop.dataloader.close()
+
+    def load_or_resume(self) -> None:
+        """As in mmengine; then the start of a training is recorded in the work dir.
+
+        Raises:
+            ConfigError: If the checkpoint is of a run that this one cannot go on as.
+        """
+        if not self._training or self._testing or self._has_loaded:
+            return super().load_or_resume()
+        record = run_record(self)
+        if self._resumed:
+            path, checkpoint = self._resumed
+            self._compare(path, checkpoint['meta'].get('run'), record)
+            if is_main_process():
+                move_later_checkpoints(self.work_dir, path)
+        super().load_or_resume()
+        self._resumed = None  # Its memory is not needed any more.
+        record['resumed_from'] = self._load_from if self._resume else None
+        self.record = record
+        self._write_record()
+
+    def _compare(self, path: str, before: dict | None, record: dict) -> None:
+        if before is None:
+            self.logger.warning(f'{path} has no record of its run; what changed is not known')
+            return
+        loop, balancer = self.train_loop, getattr(self.model, 'module', self.model).balancer
+        other, same = changes(
+            before,
+            record,
+            balancer.uses_metrics or loop.schedule.uses_metrics,
+            loop.schedule.uses_length,
+        )
+        for clause in same:
+            self.logger.info(f'since {path} was saved, {clause}')
+        if not self._force_resume:
+            require_same_run(path, other)
+        for clause in other:
+            self.logger.warning(f'forced to resume, though {clause}')
+
+    @master_only
+    def _write_record(self) -> None:
+        write_durably(osp.join(self.log_dir, 'run.json'), record_text(self.record))
+        name = osp.basename(self.cfg.filename or f'{self.timestamp}.py')
+        write_durably(osp.join(self.work_dir, name), self._config_text.encode())
+
+    @cached_property
+    def _config_text(self) -> str:
+        # Laid out once: it takes seconds, and no save should.
+        return self.cfg.pretty_text
+
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Save what mmengine's runner saves, through :attr:`checkpoint_writer`.
+
+        Args:
+            out_dir: A local folder.
+            filename: Its suffix is the format.
+            file_client_args: Not used.
+            save_optimizer: With the optimizer.
+            save_param_scheduler: With the schedulers of learning rate and the like.
+            meta: Further entries; ``epoch`` and ``iter`` default to those after this step.
+            by_epoch: Not used: loops count iterations.
+            backend_args: Not used.
+
+        Raises:
+            SaveError: As :meth:`CheckpointWriter.write`.
+            CheckpointError: As :meth:`CheckpointWriter.write`.
+        """
+        if not is_main_process():
+            return
+        self.call_hook('flush_log')
+        model = getattr(self.model, 'module', self.model)
+        checkpoint = dict(
+            meta=dict(
+                dict(epoch=self.epoch, iter=self.iter + 1) | (meta or {}),
+                cfg=self._config_text,
+                seed=self.seed,
+                experiment_name=self.experiment_name,
+                time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
+                mmengine_version=mmengine.__version__,
+                dataset_meta=self.train_dataloader.dataset.metainfo,
+                run=self.record,
+            ),
+            state_dict=model.state_dict(),
+            message_hub=self.message_hub.state_dict(),
+        )
+        if save_optimizer:
+            checkpoint['optimizer'] = self.optim_wrapper.state_dict()
+        if save_param_scheduler and self.param_schedulers is not None:
+            checkpoint['param_schedulers'] = [s.state_dict() for s in self.param_schedulers]
+        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        self.checkpoint_writer.write(
+            _on_host(checkpoint, self.checkpoint_writer.background),
+            osp.join(out_dir, filename),
+        )
 
     def wrap_model(self, model_wrapper_cfg, model):
         """Over several processes the model stays as it is.
@@ -64,6 +238,22 @@ class MultiDatasetRunner(Runner):
         if model_wrapper_cfg is None and self.distributed:
             return model.to(get_device())
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def resume(self, filename: str, **kwargs) -> None:
+        """As in mmengine.
+
+        Raises:
+            CheckpointError: If optimizer or schedules are of another run.
+        """
+        try:
+            super().resume(filename, **kwargs)
+        except AllInOneError:
+            raise
+        except (ValueError, KeyError, RuntimeError) as error:
+            words = ' '.join(str(error).split())
+            raise CheckpointError(
+                f'{filename} does not fit the optimizer or schedules of the config: {words}'
+            ) from error
 
     def load_checkpoint(self, filename, map_location='cpu', strict=False, revise_keys=()) -> dict:
         """Load weights, or on resuming the whole model, and say what was missing or left over.
@@ -77,10 +267,16 @@ class MultiDatasetRunner(Runner):
         Raises:
             CheckpointError: If the file cannot be read safely, or nothing in it fits.
         """
-        checkpoint = read_checkpoint(filename, map_location)
+        if self._resumed and self._resumed[0] == filename:
+            checkpoint = self._resumed[1]
+        else:
+            checkpoint = read_checkpoint(filename, map_location)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = getattr(self.model, 'module', self.model)
         state = state_dict_of(checkpoint, filename)
+        if not (self._resume or self._testing):
+            # What a balancer learned is of the run that it learned it in.
+            state = {name: v for name, v in state.items() if not name.startswith('balancer.')}
         if strict:
             model.load_state_dict(state, strict=True)
         else:
@@ -90,3 +286,19 @@ class MultiDatasetRunner(Runner):
             require_weights(model, state, list(tasks), filename)
         self._has_loaded = True
         return checkpoint
+
+
+def _on_host(value, copy: bool):
+    """A checkpoint with its tensors in host memory, and with ``copy`` sharing none of them."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to('cpu', copy=copy)
+    if isinstance(value, dict):
+        host = (OrderedDict if isinstance(value, OrderedDict) else dict)(
+            (key, _on_host(part, copy)) for key, part in value.items()
+        )
+        if hasattr(value, '_metadata'):
+            host._metadata = value._metadata  # Versions of modules, as in any state dict
+        return host
+    if isinstance(value, (list, tuple)):
+        return type(value)(_on_host(part, copy) for part in value)
+    return value

@@ -23,10 +23,12 @@ class TaskSchedule:
     Attributes:
         one_task: Whether each step has one task.
         uses_metrics: Whether :meth:`after_validation` changes the state.
+        uses_length: Whether the steps so far depend on the number of steps of the training.
     """
 
     one_task = False
     uses_metrics = False
+    uses_length = False
 
     def __init__(self, sizes: Mapping[str, int], seed: int = 0):
         self.sizes = dict(sizes)
@@ -167,6 +169,7 @@ class Annealed(RandomTask):
         super().__init__(sizes, seed)
         self.begin, self.end = _number('begin', begin, least=0), _number('end', end, least=0)
         self.steps = None if steps is None else _number('steps', steps, above=1)
+        self.uses_length = steps is None
 
     def start(self, max_iters: int, evaluated: Mapping[str, set[str] | None]) -> None:
         self.steps = self.steps or max(max_iters, 2)

@@ -1,0 +1,171 @@
+"""Checkpoints as bytes: PyTorch's zip, or safetensors with the rest as JSON in its header."""
+
+import io
+import json
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from allinone.errors import CheckpointError
+
+FORMATS = ('pth', 'safetensors')
+WEIGHTS = 'state_dict'
+
+
+def is_safetensors(path: str | os.PathLike) -> bool:
+    return os.fspath(path).endswith('.safetensors')
+
+
+def to_bytes(checkpoint: Mapping, path: str) -> dict[str, memoryview | bytes]:
+    """The files of a checkpoint, ``{path: content}``, in the format of the path's suffix.
+
+    The first is the checkpoint, complete in itself. The JSON beside a safetensors file repeats
+    what is not a tensor, for people and other programs.
+
+    Raises:
+        CheckpointError: If the checkpoint holds what the format cannot.
+    """
+    if is_safetensors(path):
+        tensors: dict[str, Tensor] = {}
+        text = json.dumps(_encode(checkpoint, (), tensors), allow_nan=False)
+        metadata = dict(format='pt', checkpoint=text, crc32=str(zlib.crc32(text.encode())))
+        return {
+            path: safetensors_bytes(_unshared(tensors), metadata),
+            json_beside(path): f'{text}\n'.encode(),
+        }
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    return {path: buffer.getbuffer()}
+
+
+def json_beside(path: str) -> str:
+    return path.removesuffix('.safetensors') + '.json'
+
+
+def read_safetensors(path: str, map_location='cpu') -> dict:
+    """A checkpoint as :func:`to_bytes` made it, or any other file's tensors as a state dict.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+    """
+    try:
+        with safe_open(path, 'pt') as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+    except SafetensorError as error:
+        raise CheckpointError(f'{path} is damaged or no safetensors file: {error}') from error
+    if 'checkpoint' not in metadata:
+        return {name: tensor.to(map_location) for name, tensor in tensors.items()}
+    text = metadata['checkpoint']
+    if metadata.get('crc32') != str(zlib.crc32(text.encode())):
+        raise CheckpointError(f'{path} is damaged: its header fails its checksum')
+    return _decode(json.loads(text), tensors, map_location, path)
+
+
+def check_zip(path: str) -> None:
+    """Compare the checksums of PyTorch's zip, which ``torch.load`` does not.
+
+    Raises:
+        CheckpointError: If one fails, or the file is cut short.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise CheckpointError(f'{path} is truncated or damaged: {error}') from error
+    if damaged:
+        raise CheckpointError(f'{path} is damaged: its part {damaged!r} fails its checksum')
+
+
+def _checksum(tensor: Tensor) -> int:
+    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy())
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors takes no two tensors of one storage."""
+    seen, apart = set(), {}
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    return apart
+
+
+def _encode(value, path: tuple[str, ...], tensors: dict[str, Tensor]):
+    """Tensors go to ``tensors``; everything else is JSON with ``$`` marking what JSON lacks."""
+    if isinstance(value, Tensor):
+        name = '.'.join(path[1:]) if path[0] == WEIGHTS else '/'.join(path)
+        while name in tensors:
+            name += '/'
+        tensors[name] = value.detach().cpu().contiguous()
+        return {'$tensor': name, 'crc32': _checksum(tensors[name])}
+    if isinstance(value, np.ndarray):
+        try:
+            tensor = torch.from_numpy(np.ascontiguousarray(value).reshape(value.shape))
+        except TypeError as error:
+            raise CheckpointError(f'{"/".join(path)}: {error}; use save_format="pth"') from error
+        return {'$array': _encode(tensor, path, tensors)}
+    if isinstance(value, np.generic):
+        return {'$numpy': [value.dtype.str, _encode(value.item(), path, tensors)]}
+    if isinstance(value, HistoryBuffer):
+        log, count = value.data
+        parts = dict(log=log, count=count)
+        parts = {name: _encode(part, (*path, name), tensors) for name, part in parts.items()}
+        return {'$history': dict(parts, max_length=value.max_length)}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {'$float': repr(value)}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        encoded = [(key, _encode(part, (*path, str(key)), tensors)) for key, part in value.items()]
+        if all(type(key) is str and not key.startswith('$') for key in value):
+            return dict(encoded)
+        return {'$items': [[_encode(key, path, tensors), part] for key, part in encoded]}
+    if isinstance(value, (list, tuple)):
+        parts = [_encode(part, (*path, str(i)), tensors) for i, part in enumerate(value)]
+        return parts if isinstance(value, list) else {'$tuple': parts}
+    raise CheckpointError(
+        f'{"/".join(path)} is of type {type(value).__module__}.{type(value).__qualname__}, which '
+        'a safetensors checkpoint cannot hold; use save_format="pth"'
+    )
+
+
+def _decode(value, tensors: Mapping[str, Tensor], map_location, path: str):
+    def decode(part):
+        return _decode(part, tensors, map_location, path)
+
+    if isinstance(value, list):
+        return [decode(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if '$tensor' in value:
+        tensor = tensors.get(value['$tensor'])
+        if tensor is None or _checksum(tensor) != value['crc32']:
+            raise CheckpointError(
+                f'{path} is damaged: its tensor {value["$tensor"]!r} fails its checksum'
+            )
+        return tensor.to(map_location)
+    if '$array' in value:
+        return decode(value['$array']).cpu().numpy()
+    if '$numpy' in value:
+        kind, number = value['$numpy']
+        return np.dtype(kind).type(decode(number))
+    if '$history' in value:
+        parts = value['$history']
+        return HistoryBuffer(decode(parts['log']), decode(parts['count']), parts['max_length'])
+    if '$float' in value:
+        return float(value['$float'])
+    if '$tuple' in value:
+        return tuple(decode(part) for part in value['$tuple'])
+    if '$items' in value:
+        return {decode(key): decode(part) for key, part in value['$items']}
+    return {key: decode(part) for key, part in value.items()}

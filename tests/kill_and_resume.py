@@ -1,0 +1,198 @@
+"""Kill a toy training at random moments, go on each time, and compare the end bit by bit.
+
+    python tests/kill_and_resume.py DATA [--kills 10] [--seed 0] [--only NAME ...]
+
+DATA is a folder with the toy scenes in ``toy/`` (``tools/make_toy_data.py --out DATA/toy``).
+Parameters, EMA, optimizer and balancer state and every logged figure but times must be those of
+the run that nobody killed. One process imports the libraries and forks every start from itself.
+"""
+
+import argparse
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import torch
+
+STEPS = 14
+NOT_COMPARED = ('time', 'data_time', 'eta', 'memory')
+SCHEDULES = dict(
+    every=dict(type='EveryTask'),
+    temperature=dict(type='Temperature'),
+    stop_and_go=dict(
+        type='StopAndGo', metrics=['cls/top1', 'det/bbox_mAP_50', 'seg/mIoU'], gap=2, patience=1
+    ),
+)
+# Schedule, balancer, workers before and after the first kill
+VARIANTS = {
+    'every-pcgrad-0': ('every', 'PCGrad', 0, 0),
+    'every-pcgrad-2': ('every', 'PCGrad', 2, 2),
+    'every-famo-0-then-2': ('every', 'FAMO', 0, 2),
+    'temperature-famo-2': ('temperature', 'FAMO', 2, 2),
+    'temperature-famo-0': ('temperature', 'FAMO', 0, 0),
+    'stop_and_go-pcgrad-0-then-2': ('stop_and_go', 'PCGrad', 0, 2),
+    'stop_and_go-famo-2': ('stop_and_go', 'FAMO', 2, 2),
+    'stop_and_go-famo-0': ('stop_and_go', 'FAMO', 0, 0),
+}
+
+
+def config(name: str, work_dir: Path, workers: int, resume: bool):
+    """The tiny toy config with every source of randomness switched on."""
+    from conftest import tiny
+
+    schedule, balancer, *_ = VARIANTS[name]
+    cfg = tiny(work_dir, experiment_name=f'{work_dir.name}_{os.getpid()}', resume=resume)
+    cfg.train_cfg.update(max_iters=STEPS, val_interval=5, schedule=SCHEDULES[schedule])
+    if schedule != 'stop_and_go':
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint.save_best = None
+    cfg.model.balancer = dict(type=balancer)
+    cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=2)
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
+    for task, loader in cfg.train_dataloader.items():
+        loader.num_workers = workers
+        pipeline = loader.dataset.pipeline
+        jitter = dict(type='mmpretrain.ColorJitter', brightness=0.4, contrast=0.4, hue=0.1)
+        if task == 'cls':
+            pipeline.insert(1, dict(type='RandomCrop', crop_size=(80, 112)))
+        elif task == 'seg':
+            pipeline[2:2] = [dict(type='RandomCrop', crop_size=(128, 160)), jitter]
+        else:
+            packed = pipeline.pop()
+            flip = pipeline.pop()
+            loader.dataset = dict(
+                type='mmdet.MultiImageMixDataset',
+                dataset=loader.dataset,
+                pipeline=[
+                    dict(type='Mosaic', img_scale=(128, 96), pad_val=114.0),
+                    dict(type='RandomCrop', crop_size=(128, 160), allow_negative_crop=True),
+                    jitter,
+                    flip,
+                    packed,
+                ],
+            )
+    return cfg
+
+
+def start(name: str, work_dir: Path, workers: int, resume: bool) -> int:
+    """Fork a training; its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        with open(work_dir.parent / f'{work_dir.name}.log', 'a') as log:
+            os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
+        from allinone.registry import RUNNERS
+
+        RUNNERS.build(config(name, work_dir, workers, resume)).train()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    os._exit(status)
+
+
+def wait(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def differences(one, other, path: str = '') -> list[str]:
+    """Where two nested values are not the same to the last bit."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        if one.keys() != other.keys():
+            return [f'{path}: {sorted(map(str, one.keys() ^ other.keys()))}']
+        return [d for key in one for d in differences(one[key], other[key], f'{path}/{key}')]
+    if isinstance(one, (list, tuple)):
+        if len(one) != len(other):
+            return [f'{path}: {len(one)} and {len(other)} entries']
+        return [d for i in range(len(one)) for d in differences(one[i], other[i], f'{path}/{i}')]
+    if isinstance(one, torch.Tensor):
+        return [] if one.dtype == other.dtype and torch.equal(one, other) else [path]
+    return [] if one == other or (one != one and other != other) else [f'{path}: {one}, {other}']
+
+
+def state_of(work_dir: Path) -> dict:
+    from allinone.engine.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(work_dir / f'iter_{STEPS}.pth')
+    return dict(
+        {key: checkpoint[key] for key in ('state_dict', 'ema_state_dict', 'optimizer')},
+        param_schedulers=checkpoint['param_schedulers'],
+        log={
+            key: [part.tolist() for part in buffer.data]
+            for key, buffer in checkpoint['message_hub']['log_scalars'].items()
+            if key.startswith('train/') and not key.endswith(NOT_COMPARED)
+        },
+    )
+
+
+def compare(name: str, kills: int, folder: Path, seed: int) -> tuple[int, list[int]]:
+    """Run the variant in peace and with kills; how many, and the steps gone on from.
+
+    Raises:
+        AssertionError: If a start fails, or the two ends differ.
+    """
+    *_, workers, later = VARIANTS[name]
+    folder.mkdir(parents=True)
+    peace, war = folder / 'peace', folder / 'war'
+    before = time.monotonic()
+    assert wait(start(name, peace, workers, False)) == 0, (folder / 'peace.log').read_text()[-3000:]
+    took = time.monotonic() - before
+    rng, made = random.Random(f'{seed} {name}'), 0
+    for _ in range(kills):
+        pid = start(name, war, later if made else workers, True)
+        # Most starts get as far as a few steps, some not to the first.
+        end = time.monotonic() + rng.uniform(0.15, 0.6) * took
+        while time.monotonic() < end and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            time.sleep(0.005)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # It was done.
+        made += wait(pid) == -signal.SIGKILL
+    assert wait(start(name, war, later, True)) == 0, (folder / 'war.log').read_text()[-3000:]
+    found = differences(state_of(peace), state_of(war))
+    assert not found, f'{name}: {len(found)} differences: {found[:5]}'
+    steps = re.findall(r'resumed epoch: 0, iter: (\d+)', (folder / 'war.log').read_text())
+    return made, list(map(int, steps))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('data', help='folder with the toy scenes in toy/')
+    parser.add_argument('--kills', type=int, default=10, help='kills a variant')
+    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('--only', nargs='+', default=list(VARIANTS), choices=list(VARIANTS))
+    args = parser.parse_args()
+    os.environ['ALLINONE_DATA'] = os.path.abspath(args.data)
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(Path(__file__).parent))
+    # Before the first fork, so that every start has them.
+    import mmdet.datasets.transforms  # noqa: F401
+    import mmpretrain.datasets.transforms  # noqa: F401
+    import mmseg.datasets.transforms  # noqa: F401
+
+    import allinone.balancers
+    import allinone.datasets
+    import allinone.engine
+    import allinone.evaluation
+    import allinone.models  # noqa: F401
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in args.only:
+            before = time.monotonic()
+            made, steps = compare(name, args.kills, Path(folder) / name, args.seed)
+            took = time.monotonic() - before
+            print(f'{name}: {made} kills, on from steps {steps}, no difference, {took:.0f} s')
+            sys.stdout.flush()  # Else every fork would print it again.
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,334 @@
+"""Going on: from the newest complete checkpoint, as the same run or not at all."""
+
+import json
+import os
+import shutil
+from argparse import Namespace
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import classification, literal
+from mmengine.config import Config
+
+from allinone.apis.run import run
+from allinone.engine.checkpoint import read_checkpoint
+from allinone.engine.record import changes, flat_config
+from allinone.engine.resume import newest_checkpoint, resume_command
+from allinone.errors import AllInOneError, CheckpointError
+from allinone.registry import RUNNERS
+
+
+@pytest.fixture
+def data(toy_root, tmp_path, monkeypatch):
+    shutil.copytree(toy_root / 'toy/cls', tmp_path / 'data/toy/cls')
+    monkeypatch.setenv('ALLINONE_DATA', str(tmp_path / 'data'))
+    return tmp_path / 'data/toy/cls'
+
+
+def equal(state, other):
+    return state.keys() == other.keys() and all(torch.equal(state[n], other[n]) for n in state)
+
+
+@pytest.fixture(scope='module')
+def finished(toy_root, tmp_path_factory):
+    """Work dir of 4 steps, all checkpoints kept, and the model after 6."""
+    work = tmp_path_factory.mktemp('finished')
+    options = {'default_hooks.checkpoint.max_keep_ckpts': -1}
+    train(classification(work / 'work', **options))
+    straight = train(classification(work / 'straight', **{'train_cfg.max_iters': 6}))
+    return work / 'work', straight.model.state_dict()
+
+
+@pytest.fixture
+def cfg(data, tmp_path):
+    return classification(tmp_path / 'work')
+
+
+@pytest.fixture
+def work(finished, tmp_path):
+    """A copy of the finished run's work dir, that ``cfg`` can go on in."""
+    return shutil.copytree(finished[0], tmp_path / 'work')
+
+
+def train(cfg):
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    return runner
+
+
+def refusal(cfg):
+    with pytest.raises(AllInOneError) as error:
+        train(cfg)
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+def resumed(cfg, **options):
+    cfg = Config(cfg.to_dict())
+    cfg.resume = True
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+@pytest.mark.parametrize('save_format, async_save', [('pth', True), ('safetensors', False)])
+def test_files_and_what_comes_of_them(cfg, finished, tmp_path, save_format, async_save):
+    cfg.default_hooks.checkpoint.update(save_format=save_format, async_save=async_save)
+    work = tmp_path / 'work'
+    work.mkdir()
+    (work / f'iter_9.{save_format}.tmp').write_text('left by a crash')
+    expected = train(cfg)
+    names = {path.name for path in work.iterdir() if path.is_file()}
+    steps = {name for name in names if name.startswith('iter_') and not name.endswith('.json')}
+    assert steps == {f'iter_{step}.{save_format}' for step in (3, 4)}
+    assert len([n for n in names if n.startswith('best_') and not n.endswith('.json')]) == 1
+    assert len([n for n in names if n.endswith('.json')]) == 3 * (save_format == 'safetensors')
+    assert not any(name.endswith('.tmp') for name in names)
+    assert (work / 'last_checkpoint').read_text() == str(work / f'iter_4.{save_format}')
+    found = read_checkpoint(work / f'iter_4.{save_format}')['state_dict']
+    assert equal(found, expected.model.state_dict())
+    # Gone on from, it ends as the run that never stopped.
+    longer = train(resumed(cfg, **{'train_cfg.max_iters': 6}))
+    assert equal(longer.model.state_dict(), finished[1])
+
+
+def test_a_failed_save_keeps_the_best_and_the_last(cfg, tmp_path, monkeypatch, caplog):
+    """Every save after step 2 fails, and the run goes on until too many have."""
+    from allinone.engine import checkpoint_writer
+
+    whole = checkpoint_writer.write_durably
+
+    def full_after_two(path, content):
+        if 'best' not in path and int(path.rpartition('_')[2].split('.')[0]) > 2:
+            raise OSError(28, 'No space left on device')
+        whole(path, content)
+
+    monkeypatch.setattr(checkpoint_writer, 'write_durably', full_after_two)
+    cfg.merge_from_dict({'default_hooks.checkpoint.max_keep_ckpts': 1, 'train_cfg.max_iters': 3})
+    text = refusal(cfg)
+    assert 'iter_3.pth cannot be written: No space left on device; it needs' in text
+    assert 'it was the last of the run' in text
+    work = tmp_path / 'work'
+    path, checkpoint = newest_checkpoint(str(work))
+    assert path == str(work / 'iter_2.pth') and checkpoint['meta']['iter'] == 2
+    assert (work / 'last_checkpoint').read_text() == path
+    monkeypatch.undo()
+    monkeypatch.setenv('ALLINONE_DATA', str(tmp_path / 'data'))
+    train(resumed(cfg))
+    assert [p.name for p in work.glob('iter_*.pth')] == ['iter_3.pth']
+
+
+def test_a_best_checkpoint_that_fails_leaves_the_earlier_best(cfg, tmp_path, monkeypatch):
+    from allinone.engine import checkpoint_writer
+
+    scores = iter([10.0, 20.0, 15.0])
+    monkeypatch.setattr(
+        'mmengine.evaluator.Evaluator.evaluate',
+        lambda self, size: {'accuracy/top1': next(scores), 'accuracy/top5': 1.0},
+    )
+    whole = checkpoint_writer.write_durably
+
+    def second_best_fails(path, content):
+        if 'best' in path and path.endswith('_4.pth'):
+            raise OSError(28, 'No space left on device')
+        whole(path, content)
+
+    monkeypatch.setattr(checkpoint_writer, 'write_durably', second_best_fails)
+    cfg.train_cfg.max_iters = 6
+    runner = train(cfg)
+    # 20 was never saved, so 15 is the best after 10.
+    assert [p.name for p in (tmp_path / 'work').glob('best_*')] == ['best_cls_top1_iter_6.pth']
+    assert runner.message_hub.get_info('best_score') == 15.0
+
+
+def test_the_newest_complete_checkpoint(work, tmp_path):
+    assert newest_checkpoint(str(work))[0] == str(work / 'iter_4.pth')
+    cut = (work / 'iter_4.pth').read_bytes()[:-1000]
+    (work / 'iter_4.pth').write_bytes(cut)
+    (work / 'iter_9.pth.tmp').write_bytes(cut)
+    torch.save(dict(state_dict={}), work / 'weights_9.pth')
+    os.utime(work / 'iter_2.pth')  # Copied last, but not the latest step
+    assert newest_checkpoint(str(work))[0] == str(work / 'iter_3.pth')
+    for path in work.glob('iter_*.pth'):
+        path.write_bytes(b'')
+    with pytest.raises(CheckpointError, match=r'has no checkpoint to go on from: .*iter_3.pth is'):
+        newest_checkpoint(str(work))
+    assert newest_checkpoint(str(tmp_path)) is None
+
+
+def test_an_earlier_step_asked_for_leaves_the_later_ones(cfg, work):
+    cfg.default_hooks.checkpoint.max_keep_ckpts = -1
+    train(resumed(cfg, load_from=str(work / 'iter_2.pth'), **{'train_cfg.max_iters': 3}))
+    assert {p.name for p in work.glob('iter_*')} == {f'iter_{i}.pth' for i in (1, 2, 3)}
+    assert {p.name for p in work.glob('earlier_*/*')} == {'iter_3.pth', 'iter_4.pth'}
+
+
+def test_each_start_is_recorded(work, toy_root):
+    (path,) = work.glob('*/run.json')
+    record = json.loads(path.read_text())
+    assert record['seed'] == 0 and record['processes'] == 1
+    found = record['datasets']['train_dataloader.cls']
+    assert found['size'] == 16
+    (ann_file, digest), *_ = found['annotations'].items()
+    assert ann_file == str(toy_root / 'toy/cls/train.txt') and len(digest) == 64
+    assert record['config']['train_dataloader.cls.batch_size'] == '8'
+    assert record['environment']['torch'] == version('torch')
+    assert read_checkpoint(work / 'iter_4.pth')['meta']['run'] == record
+    assert Config.fromfile(work / 'mobilenetv2_toy.py').train_cfg.max_iters == 4
+
+
+def test_another_run_is_refused_and_nothing_overwritten(cfg, work):
+    before = {path: path.read_bytes() for path in work.glob('*.*')}
+    text = refusal(
+        resumed(
+            cfg,
+            **{
+                'train_cfg.max_iters': 5,
+                'train_dataloader.cls.batch_size': 4,
+                'optim_wrapper.optimizer.lr': 0.5,
+                'randomness.seed': 5,
+                'model.conflict_interval': 3,
+            },
+        )
+    )
+    assert text.startswith(f'{work}/iter_4.pth is of another run: ')
+    for clause in (
+        'train_dataloader.cls.batch_size was 8 and is 4',
+        'optim_wrapper.optimizer.lr was 0.002 and is 0.5',
+        'seed was 0 and is 5',
+        'model.conflict_interval was 2 and is 3',
+        '--force-resume',
+    ):
+        assert clause in text
+    assert {path: path.read_bytes() for path in work.glob('*.*')} == before
+
+
+def test_changed_annotations_are_refused_unless_forced(cfg, data, work):
+    longer = resumed(cfg, **{'train_cfg.max_iters': 5, 'log_level': 'WARNING'})
+    lines = (data / 'train.txt').read_text().splitlines()
+    lines[0] = lines[0][:-1] + str((int(lines[0][-1]) + 1) % 8)
+    (data / 'train.txt').write_text('\n'.join(lines))
+    text = refusal(longer)
+    assert f'the annotations of train_dataloader.cls changed ({data}/train.txt)' in text
+    longer.force_resume = True
+    runner = train(longer)
+    assert runner.iter == 5 and 'force_resume' not in runner.cfg
+
+
+def test_moved_data_and_harmless_keys_are_the_same_run(cfg, work):
+    """The data of the run lay in the session's folder; now it is a copy in the test's own."""
+    options = {
+        'train_cfg.max_iters': 5,
+        'train_dataloader.cls.num_workers': 1,
+        'default_hooks.logger.interval': 3,
+    }
+    assert train(resumed(cfg, **options)).iter == 5
+    log = max(work.glob('*/*.log'), key=os.path.getmtime).read_text()
+    assert 'train_dataloader.cls.num_workers was 0 and is 1' in log
+    assert 'train_dataloader.cls.dataset.ann_file was' in log
+
+
+def test_what_follows_validation_or_length_makes_more_keys_matter():
+    config = {'val_cfg.score': '1', 'train_cfg.max_iters': '4', 'work_dir': 'a'}
+    before = dict(config=config, seed=0, processes=1, datasets={}, environment={}, git=None)
+    now = dict(before, config={key: 'other' for key in config}, processes=2)
+    other, same = changes(before, now, follows_validation=False, follows_length=False)
+    assert other == ['processes was 1 and is 2'] and len(same) == 3
+    other, same = changes(before, now, follows_validation=True, follows_length=True)
+    assert len(other) == 3 and same == ['work_dir was a and is other']
+
+
+def test_the_flat_config_has_the_runners_keys():
+    cfg = Config(dict(model=dict(a=(1, 2), tasks=[dict(b=1)]), own=3, train_cfg=None))
+    assert flat_config(cfg) == {
+        'model.a': '[1, 2]',
+        'model.tasks.0.b': '1',
+        'train_cfg': 'None',
+    }
+
+
+def test_an_unset_seed_is_that_of_the_checkpoint(cfg, tmp_path):
+    cfg.randomness = dict(seed=None)
+    first = train(cfg)
+    again = train(resumed(cfg, **{'train_cfg.max_iters': 5}))
+    assert again.seed == first.seed
+
+
+def no_run(path, work):
+    torch.save(dict(state_dict={'backbone.weight': torch.ones(1)}, meta={}), path)
+
+
+def stock_mmdet(path, work):
+    """Another library's run, of whose weights a few have the same names."""
+    state = {'backbone.conv1.conv.weight': torch.ones(16, 3, 3, 3), 'bbox_head.x': torch.ones(1)}
+    meta = dict(iter=1, epoch=0, dataset_meta=dict(classes=('car',)))
+    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    torch.save(dict(state_dict=state, meta=meta, message_hub=hub, optimizer={}), path)
+
+
+def another_model(path, work):
+    checkpoint = read_checkpoint(work / 'iter_4.pth')
+    state = checkpoint['state_dict']
+    state['tasks.cls.head.fc.weight'] = state['tasks.cls.head.fc.weight'][:, :9].clone()
+    torch.save(checkpoint, path)
+
+
+def another_optimizer(path, work):
+    checkpoint = read_checkpoint(work / 'iter_4.pth')
+    checkpoint['optimizer']['param_groups'].pop()
+    torch.save(checkpoint, path)
+
+
+@pytest.mark.parametrize(
+    'make, says',
+    [
+        (no_run, 'has weights, but not the state of a run'),
+        (stock_mmdet, 'does not fit the config: it lacks'),
+        (another_model, "in other shapes, such as 'tasks.cls.head.fc.weight'"),
+        (another_optimizer, 'does not fit the optimizer or schedules of the config'),
+        (lambda path, work: None, 'no such checkpoint file'),
+    ],
+)
+def test_what_cannot_be_gone_on_from(cfg, finished, tmp_path, make, says):
+    make(tmp_path / 'given.pth', finished[0])
+    text = refusal(resumed(cfg, load_from=str(tmp_path / 'given.pth')))
+    assert text.startswith(str(tmp_path / 'given.pth')) and says in text
+    assert not list((tmp_path / 'work').glob('*.*'))
+
+
+def test_the_tool_refuses_with_one_sentence(cfg, work, tmp_path, capsys):
+    """Bad checkpoints given to training and test: status 2, and nothing overwritten."""
+    (tmp_path / 'config.py').write_text(literal(cfg))
+    (tmp_path / 'cut.pth').write_bytes((work / 'iter_4.pth').read_bytes()[:5000])
+    (tmp_path / 'empty.pth').write_bytes(b'')
+    given = dict(config=str(tmp_path / 'config.py'), work_dir=None, cfg_options=None)
+    given |= dict(launcher='none', seed=None, amp=False, tasks=None, out=None, show_dir=None)
+    before = {path: path.read_bytes() for path in work.glob('*.*')}
+    for name, says in dict(cut='is truncated or damaged', empty='is an empty file').items():
+        path = str(tmp_path / f'{name}.pth')
+        for mode in ('train', 'test'):
+            assert run(mode, Namespace(resume=path, checkpoint=path, **given)) == 2
+            error = capsys.readouterr().err
+            assert error.startswith(f'error: {path} {says}') and error.count('\n') == 1
+    assert {path: path.read_bytes() for path in work.glob('*.*')} == before
+
+
+def test_pretrained_parts_of_a_task_are_read_safely(cfg, tmp_path):
+    """mmengine's own ``Pretrained`` falls back to unpickling anything."""
+    torch.save(dict(fc=Path(tmp_path)), tmp_path / 'odd.pth')
+    cfg.model.tasks.cls.head.init_cfg = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'odd.pth')
+    )
+    assert 'odd.pth is refused: it holds pathlib' in refusal(cfg)
+
+
+def test_the_resume_command(monkeypatch):
+    monkeypatch.delenv('LOCAL_WORLD_SIZE', raising=False)
+    given = ['tools/train.py', 'c.py', '--resume', 'a b.pth', '--force-resume', '--seed', '3']
+    monkeypatch.setattr('sys.argv', given)
+    assert resume_command() == 'python tools/train.py c.py --seed 3 --resume'
+    monkeypatch.setattr('sys.argv', ['tools/train.py', 'c.py', '--resume', '--amp'])
+    assert resume_command() == 'python tools/train.py c.py --amp --resume'
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
+    assert resume_command().startswith('torchrun --nproc_per_node=4 tools/train.py')

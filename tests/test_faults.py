@@ -1,0 +1,330 @@
+"""What dies, hangs or goes away during a training: the run recovers, or ends and says why."""
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, classification, literal
+from torch.utils.data import DataLoader, Dataset
+
+from allinone.datasets import seeded
+from allinone.datasets.seeded import SeededDataset
+from allinone.engine.checkpoint import read_checkpoint
+from allinone.engine.dataloaders import TaskLoaders
+from allinone.engine.samplers import DrawSampler
+from allinone.engine.signals import Stopped, StopSignals
+from allinone.engine.workers import start_worker
+from allinone.errors import DataError, LoaderError
+from allinone.registry import RUNNERS
+
+
+class Pictures(Dataset):
+    """Numbers that pass for pictures: sample i is read from the file i.jpg."""
+
+    def __init__(self, folder, slow=None):
+        self.folder, self.slow = folder, slow
+        for number in range(8):
+            (folder / f'{number}.jpg').write_bytes(b'\xff\xd8 no picture \xff\xd9')
+
+    def __len__(self):
+        return 8
+
+    def get_data_info(self, index):
+        return dict(img_path=str(self.folder / f'{int(index)}.jpg'))
+
+    def __getitem__(self, index):
+        if int(index) == self.slow:
+            time.sleep(1000)
+        return int(index), float(torch.rand(()))
+
+
+def loaders(folder, workers, patience=50, **options):
+    dataset = SeededDataset(Pictures(folder, **options), 'det', seed=0)
+    loader = DataLoader(
+        dataset,
+        2,
+        sampler=DrawSampler(dataset, seed=0),
+        num_workers=workers,
+        collate_fn=list,
+        persistent_workers=workers > 0,
+        worker_init_fn=lambda number: start_worker(None, number),
+    )
+    loader.patience = patience
+    return TaskLoaders({'det': loader})
+
+
+def alive(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+def gone(pids, seconds=20):
+    end = time.monotonic() + seconds
+    while any(map(alive, pids)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not any(map(alive, pids))
+
+
+def test_a_killed_worker_is_replaced_and_changes_nothing(tmp_path, capfd):
+    whole = loaders(tmp_path, 0)
+    expected = [whole.next('det') for _ in range(12)]
+    struck = loaders(tmp_path, 2)
+    found = [struck.next('det') for _ in range(3)]
+    workers = struck._iterators['det']._workers
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGKILL)
+    start = time.monotonic()
+    found += [struck.next('det') for _ in range(9)]
+    assert found == expected and struck.batches == dict(det=12)
+    assert time.monotonic() - start < 60
+    pids = [worker.pid for worker in struck._iterators['det']._workers]
+    struck.close()
+    assert gone(pids)
+
+
+class Deadly(Pictures):
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_always_dies_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr('allinone.engine.dataloaders.MAX_RESTARTS', 1)
+    struck = loaders(tmp_path, 1)
+    struck.loaders['det'].dataset.dataset = Deadly(tmp_path)
+    with pytest.raises(LoaderError, match=r'^task det: worker \d+ was killed by SIGKILL') as error:
+        struck.next('det')
+    assert 'memory runs out' in str(error.value)
+    assert f'reading {tmp_path}/' in str(error.value) and '.jpg' in str(error.value)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_hanging_loader_ends_the_run_and_names_the_file(tmp_path, workers):
+    first = int(next(iter(DrawSampler(loaders(tmp_path, 0).loaders['det'].dataset, seed=0))))
+    hanging = loaders(tmp_path, workers, patience=1, slow=first)
+    before = set(multiprocessing.active_children())
+    start = time.monotonic()
+    with pytest.raises(LoaderError, match=r'^task det: no batch within 1 s') as error:
+        hanging.next('det')
+    assert time.monotonic() - start < 30
+    assert f'{tmp_path}/{first}.jpg' in str(error.value)
+    assert gone([w.pid for w in set(multiprocessing.active_children()) - before])
+
+
+def test_a_validation_that_hangs_ends_too(tmp_path):
+    with pytest.raises(LoaderError, match='no batch within 1 s'):
+        list(loaders(tmp_path, 0, patience=1, slow=3))
+
+
+def test_workers_do_not_outlive_a_killed_run(tmp_path):
+    """Not even one that hangs within a sample."""
+
+    def run(pipe):
+        hanging = loaders(tmp_path, 2, slow=0)
+        hanging._iterators['det'] = iter(hanging.loaders['det'])
+        pipe.send([worker.pid for worker in hanging._iterators['det']._workers])
+        hanging.next('det'), time.sleep(1000)
+
+    here, there = multiprocessing.Pipe()
+    child = multiprocessing.get_context('fork').Process(target=run, args=(there,))
+    child.start()
+    pids = here.recv()
+    time.sleep(1)  # Both are in their samples, or wait for more.
+    child.kill()
+    child.join()
+    assert gone(pids)
+
+
+class Away(Pictures):
+    """A file server that fails so many reads."""
+
+    def __init__(self, folder, failures, error):
+        super().__init__(folder)
+        self.failures, self.error = failures, error
+
+    def __getitem__(self, index):
+        if self.failures:
+            self.failures -= 1
+            raise self.error
+        return super().__getitem__(index)
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    slept = []
+    monkeypatch.setattr(seeded.time, 'sleep', slept.append)
+    monkeypatch.setattr(seeded, 'check_decodes', lambda path: None)
+    return slept
+
+
+def test_a_file_server_that_is_away_is_asked_again(tmp_path, waits):
+    expected = SeededDataset(Pictures(tmp_path), 'det', 0)[5]
+    error = OSError(errno.ESTALE, 'Stale file handle')
+    dataset = SeededDataset(Away(tmp_path, 3, error), 'det', 0)
+    assert dataset[5] == expected
+    assert waits == [1, 2, 4]
+    waits.clear()
+    with pytest.raises(DataError, match=rf'^task det: {tmp_path}/5.jpg cannot be read: .*Stale'):
+        SeededDataset(Away(tmp_path, 9, error), 'det', 0)[5]
+    assert waits == [1, 2, 4, 8]
+
+
+def test_a_file_that_is_missing_is_not_waited_for(tmp_path, waits):
+    dataset = SeededDataset(Pictures(tmp_path), 'det', 0)
+    (tmp_path / '5.jpg').unlink()
+    with pytest.raises(DataError, match='No such file'):
+        dataset[5]
+    assert not waits
+
+
+def test_a_folder_that_comes_back(tmp_path, monkeypatch):
+    """A mount that is away for a moment, as the checks of the file see it."""
+    (tmp_path / 'mount').mkdir()
+    dataset = SeededDataset(Pictures(tmp_path / 'mount'), 'det', 0)
+    expected = dataset[5]
+    os.rename(tmp_path / 'mount', tmp_path / 'away')
+    monkeypatch.setattr(
+        seeded.time, 'sleep', lambda seconds: os.rename(tmp_path / 'away', tmp_path / 'mount')
+    )
+    assert dataset[5] == expected
+
+
+def test_signals_outside_a_loop_stop_at_once_and_inside_wait():
+    with StopSignals() as signals:
+        with pytest.raises(Stopped) as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.value.signum == signal.SIGTERM
+    with StopSignals() as signals:
+        signals.deferring = True
+        for _ in range(2):  # Slurm and torchrun may repeat it.
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.agreed(1) == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def second_interrupt():
+    with StopSignals() as signals:
+        signals.deferring = True
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        os._exit(0)
+
+
+def test_a_second_interrupt_stops_at_once():
+    child = multiprocessing.get_context('fork').Process(target=second_interrupt)
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGINT
+
+
+@pytest.fixture
+def toy(toy_root, monkeypatch):
+    monkeypatch.setenv('ALLINONE_DATA', str(toy_root))
+
+
+def test_sigterm_of_a_real_run(toy, tmp_path):
+    """Saved, resumable by the command it prints, and the end is that of a run left alone."""
+    never = {'train_cfg.val_interval': 900, 'default_hooks.checkpoint.interval': 900}
+    cfg = classification(tmp_path / 'work', **never, **{'train_cfg.max_iters': 900})
+    cfg.train_dataloader.cls.num_workers = 2
+    (tmp_path / 'config.py').write_text(literal(cfg))
+    with open(tmp_path / 'out', 'w') as out:
+        run = subprocess.Popen(
+            [sys.executable, 'tools/train.py', str(tmp_path / 'config.py')],
+            cwd=ROOT,
+            env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    text = (tmp_path / 'out').read_text
+    end = time.monotonic() + 120
+    while '[  2/900]' not in text() and run.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    children = [
+        int(path.split('/')[2])
+        for path in map(str, Path('/proc').glob('[0-9]*/stat'))
+        if _parent(path) == run.pid
+    ]
+    assert len(children) == 2
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(60) == 128 + signal.SIGTERM, text()
+    assert gone(children)
+    last = text().splitlines()[-1]
+    (path,) = (tmp_path / 'work').glob('iter_*.pth')
+    step = int(path.stem.split('_')[1])
+    assert last.startswith(f'SIGTERM: stopped after step {step}, saved in {path}. Go on with: ')
+    assert last.endswith(f'python tools/train.py {tmp_path}/config.py --resume')
+    found = read_checkpoint(path)
+    cfg = classification(tmp_path / 'alone', **never, **{'train_cfg.max_iters': step})
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.save_best = None
+    alone = RUNNERS.build(cfg)
+    alone.train()
+    for name, value in alone.model.state_dict().items():
+        assert torch.equal(found['state_dict'][name], value), name
+
+
+def _parent(path):
+    try:
+        with open(path) as file:
+            return int(file.read().rpartition(')')[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monkeypatch):
+    """The EMA weights, which validation swaps in, are not saved as those of the model."""
+    from allinone.engine.loops import MultiTaskValLoop
+
+    def config(name, **options):
+        cfg = classification(tmp_path / name, **options)
+        cfg.custom_hooks = [dict(type='EMAHook', momentum=0.5)]
+        return cfg
+
+    straight = RUNNERS.build(config('straight'))
+    straight.train()
+    runner = RUNNERS.build(config('work'))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            MultiTaskValLoop, 'run_iter', lambda *args: os.kill(os.getpid(), signal.SIGTERM)
+        )
+        with pytest.raises(Stopped):
+            runner.train()
+    assert read_checkpoint(tmp_path / 'work/iter_2.pth')['meta']['iter'] == 2
+    again = RUNNERS.build(config('work', resume=True))
+    again.train()
+    figures = [
+        [
+            {k: v for k, v in json.loads(line).items() if '/' in k and 'time' not in k}
+            for path in sorted((tmp_path / name).glob('*/vis_data/scalars.json'))
+            for line in path.read_text().splitlines()
+        ]
+        for name in ('straight', 'work')
+    ]
+    assert figures[0] == figures[1]
+    for name, value in straight.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+
+
+def test_kills_at_random_moments_change_nothing(toy_root):
+    """Three of them; ``tests/kill_and_resume.py`` has more, and other schedules and balancers."""
+    done = subprocess.run(
+        [sys.executable, 'tests/kill_and_resume.py', str(toy_root), '--kills', '3']
+        + ['--only', 'every-famo-0-then-2'],
+        cwd=ROOT,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'every-famo-0-then-2: 3 kills, on from steps [' in done.stdout

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-STEPS = 14
+STEP = 'Iter(train) ['  # A line of the log for each step
 NOT_COMPARED = ('time', 'data_time', 'eta', 'memory')
 SCHEDULES = dict(
     every=dict(type='EveryTask'),
@@ -42,18 +42,18 @@ VARIANTS = {
 }
 
 
-def config(name: str, work_dir: Path, workers: int, resume: bool):
+def config(name: str, steps: int, work_dir: Path, workers: int, resume: bool):
     """The tiny toy config with every source of randomness switched on."""
     from conftest import tiny
 
     schedule, balancer, *_ = VARIANTS[name]
     cfg = tiny(work_dir, experiment_name=f'{work_dir.name}_{os.getpid()}', resume=resume)
-    cfg.train_cfg.update(max_iters=STEPS, val_interval=5, schedule=SCHEDULES[schedule])
+    cfg.train_cfg.update(max_iters=steps, val_interval=5, schedule=SCHEDULES[schedule])
     if schedule != 'stop_and_go':
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.default_hooks.checkpoint.save_best = None
     cfg.model.balancer = dict(type=balancer)
-    cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=2)
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2)
     cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
     for task, loader in cfg.train_dataloader.items():
         loader.num_workers = workers
@@ -80,7 +80,7 @@ def config(name: str, work_dir: Path, workers: int, resume: bool):
     return cfg
 
 
-def start(name: str, work_dir: Path, workers: int, resume: bool) -> int:
+def start(name: str, steps: int, work_dir: Path, workers: int, resume: bool) -> int:
     """Fork a training; its process id."""
     pid = os.fork()
     if pid:
@@ -91,7 +91,7 @@ def start(name: str, work_dir: Path, workers: int, resume: bool) -> int:
             os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
         from allinone.registry import RUNNERS
 
-        RUNNERS.build(config(name, work_dir, workers, resume)).train()
+        RUNNERS.build(config(name, steps, work_dir, workers, resume)).train()
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -117,10 +117,10 @@ def differences(one, other, path: str = '') -> list[str]:
     return [] if one == other or (one != one and other != other) else [f'{path}: {one}, {other}']
 
 
-def state_of(work_dir: Path) -> dict:
+def state_of(work_dir: Path, steps: int) -> dict:
     from allinone.engine.checkpoint import read_checkpoint
 
-    checkpoint = read_checkpoint(work_dir / f'iter_{STEPS}.pth')
+    checkpoint = read_checkpoint(work_dir / f'iter_{steps}.pth')
     return dict(
         {key: checkpoint[key] for key in ('state_dict', 'ema_state_dict', 'optimizer')},
         param_schedulers=checkpoint['param_schedulers'],
@@ -139,28 +139,33 @@ def compare(name: str, kills: int, folder: Path, seed: int) -> tuple[int, list[i
         AssertionError: If a start fails, or the two ends differ.
     """
     *_, workers, later = VARIANTS[name]
+    steps = max(14, 3 * kills + 2)
     folder.mkdir(parents=True)
-    peace, war = folder / 'peace', folder / 'war'
-    before = time.monotonic()
-    assert wait(start(name, peace, workers, False)) == 0, (folder / 'peace.log').read_text()[-3000:]
-    took = time.monotonic() - before
+    peace, war, log = folder / 'peace', folder / 'war', folder / 'war.log'
+    assert wait(start(name, steps, peace, workers, False)) == 0, tail(folder / 'peace.log')
     rng, made = random.Random(f'{seed} {name}'), 0
+    log.touch()
     for _ in range(kills):
-        pid = start(name, war, later if made else workers, True)
-        # Most starts get as far as a few steps, some not to the first.
-        end = time.monotonic() + rng.uniform(0.15, 0.6) * took
-        while time.monotonic() < end and os.waitpid(pid, os.WNOHANG) == (0, 0):
+        seen = log.read_text().count(STEP)
+        pid = start(name, steps, war, later if made else workers, True)
+        # So many steps of this start, and a moment more: amid a step, a save, a validation.
+        goal, ended = seen + rng.randint(0, 1 + (steps - 2) // kills), False
+        while log.read_text().count(STEP) < goal and not ended:
             time.sleep(0.005)
-        try:
+            ended = os.waitpid(pid, os.WNOHANG) != (0, 0)
+        time.sleep(rng.uniform(0, 1.0 if goal > seen else 5.0))
+        if not ended:
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue  # It was done.
-        made += wait(pid) == -signal.SIGKILL
-    assert wait(start(name, war, later, True)) == 0, (folder / 'war.log').read_text()[-3000:]
-    found = differences(state_of(peace), state_of(war))
+            made += wait(pid) == -signal.SIGKILL
+    assert wait(start(name, steps, war, later, True)) == 0, tail(log)
+    found = differences(state_of(peace, steps), state_of(war, steps))
     assert not found, f'{name}: {len(found)} differences: {found[:5]}'
-    steps = re.findall(r'resumed epoch: 0, iter: (\d+)', (folder / 'war.log').read_text())
-    return made, list(map(int, steps))
+    resumed = re.findall(r'resumed epoch: 0, iter: (\d+)', log.read_text())
+    return made, list(map(int, resumed))
+
+
+def tail(log: Path) -> str:
+    return log.read_text()[-3000:]
 
 
 def main() -> int:

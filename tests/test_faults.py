@@ -327,4 +327,4 @@ def test_kills_at_random_moments_change_nothing(toy_root):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert 'every-famo-0-then-2: 3 kills, on from steps [' in done.stdout
+    assert 'every-famo-0-then-2: 3 kills, on from steps [' in done.stdout, done.stdout

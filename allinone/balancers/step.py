@@ -187,16 +187,16 @@ class BalancedStep:
         gramian = None
         if rows is not None:
             if self.balancer.requires == 'gramian':
-                gramian = gramian_of(rows[:, self._columns] / scale)
+                gramian = gramian_of(rows[:, self._columns]) / scale.double() ** 2
             if self.max_task_norm is not None:
                 self._clip_tasks(rows, names, scale)
             factors = [self.balancer.factor(index, loss) for index, loss in zip(order, losses)]
             for name, factor in zip(names, factors):
                 torch._foreach_mul_(self._head_grads(name), factor)
             # In the order of the backward passes, as adding up in .grad would.
-            combined = rows[0] * factors[0]
+            combined = rows[0].mul_(factors[0]).clone()
             for row, factor in zip(rows[1:], factors[1:]):
-                combined += row * factor
+                combined += row.mul_(factor)
             self._gradients.put(combined)
         weights = self.balancer.weights(losses, gramian, order)
         common = self.balancer.common(losses, order)

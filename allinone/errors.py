@@ -1,6 +1,13 @@
 """What the suite raises when the user can put it right; the tools print it as one sentence."""
 
-__all__ = ['AllInOneError', 'CheckpointError', 'ConfigError', 'DataError', 'LoaderError']
+__all__ = [
+    'AllInOneError',
+    'CheckpointError',
+    'ConfigError',
+    'DataError',
+    'LoaderError',
+    'TrainingError',
+]
 
 
 class AllInOneError(ValueError):
@@ -17,6 +24,10 @@ class DataError(AllInOneError):
 
 class CheckpointError(AllInOneError):
     """A checkpoint cannot be read, or does not fit the model."""
+
+
+class TrainingError(AllInOneError):
+    """Training cannot go on: what comes is not finite."""
 
 
 class LoaderError(AllInOneError):

@@ -1,6 +1,7 @@
 """Shared by all tests: tiny toy data, and one model trained on it for the whole session."""
 
 import os
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,14 @@ def classification(work_dir, **options):
 def toy_model(toy_cfg):
     """The toy model, initialised with a fixed seed and not trained."""
     return build_model(toy_cfg)
+
+
+def run_tool(name, *argv):
+    """``tools/NAME.py`` with these arguments, in this process; its exit status."""
+    spec = spec_from_file_location(f'tool_{name}', ROOT / f'tools/{name}.py')
+    tool = module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool.main(tool.parse_args(list(map(str, argv))))
 
 
 def build_model(cfg):

@@ -270,3 +270,18 @@ def test_help_answers_at_once(tool):
     )
     assert done.returncode == 0 and 'usage' in done.stdout
     assert time.perf_counter() - start < 2
+
+
+def test_load_from_takes_weights_but_nothing_that_a_balancer_learned(trained, tmp_path):
+    _, _, work_dir = trained
+    saved = read_checkpoint(work_dir / 'iter_4.pth')
+    saved['state_dict']['balancer.log_variance'] = torch.ones(3)
+    torch.save(saved, tmp_path / 'saved.pth')
+    cfg = tiny(tmp_path / 'work', load_from=str(tmp_path / 'saved.pth'))
+    cfg.model.balancer = dict(type='Uncertainty')
+    runner = RUNNERS.build(cfg)
+    runner.load_or_resume()
+    state = runner.model.state_dict()
+    assert state['balancer.log_variance'].tolist() == [0, 0, 0]
+    name = 'backbone.conv1.conv.weight'
+    assert torch.equal(state[name], saved['state_dict'][name])

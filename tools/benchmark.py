@@ -1,4 +1,4 @@
-"""Side-by-side timings: python tools/benchmark.py step CONFIG"""
+"""Side-by-side timings: python tools/benchmark.py {step,balancers,peers}"""
 
 import argparse
 import sys
@@ -6,21 +6,32 @@ import sys
 
 def parse_args():
     parser = argparse.ArgumentParser(description='Measure against the peer in one run.')
-    parser.add_argument(
-        'what',
-        choices=['step'],
-        help='step: a joint training step against the '
-        'sum of the stock single-task steps on the same batches',
+    kinds = parser.add_subparsers(dest='what', required=True)
+    step = kinds.add_parser(
+        'step',
+        help='a joint training step against the sum of the stock single-task steps on the same '
+        'batches',
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--rounds', type=int, default=20, help='measured rounds')
-    parser.add_argument('--out', help='write the figures to this JSON file')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
+    balancers = kinds.add_parser(
+        'balancers', help="each balancing method's time and memory against fixed weights"
+    )
+    peers = kinds.add_parser(
+        'peers', help="results and time of balancing methods against TorchJD's on a small model"
+    )
+    for parser_of_config in (step, balancers):
+        parser_of_config.add_argument('config', help='config file')
+        parser_of_config.add_argument(
+            '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
+        )
+    balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
+    for kind in (step, balancers, peers):
+        kind.add_argument('--rounds', type=int, default=20, help='measured rounds')
+        kind.add_argument('--out', help='write the figures to this JSON file')
     return parser.parse_args()
 
 
 def main(args) -> int:
-    from allinone.apis.benchmark import run_benchmark
+    from allinone.apis.benchmarks.run import run_benchmark
 
     return run_benchmark(args)
 

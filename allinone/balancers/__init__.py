@@ -13,6 +13,7 @@ from .famo import FAMO
 from .fixed_weights import FixedWeights
 from .geometric_mean import GeometricMean
 from .graddrop import GradDrop
+from .gradient_orthogonality import GradientOrthogonality
 from .gradnorm import GradNorm
 from .gradvac import GradVac
 from .gramian_weighting import GramianWeighting
@@ -45,6 +46,7 @@ __all__ = [
     'GradDrop',
     'GradNorm',
     'GradVac',
+    'GradientOrthogonality',
     'GramianWeighting',
     'IMTLG',
     'IMTLL',

@@ -34,7 +34,7 @@ def adam_(
         weight_decay: Times the value, added to the gradient, as in Adam (not AdamW).
         active: Where among the selected to make the step, bool ``[K]``; default: at all.
     """
-    gradient = gradient + weight_decay * values[index]
+    gradient = gradient.to(values) + weight_decay * values[index]
     mean = torch.lerp(state['adam_mean'][index], gradient, 1 - BETA_MEAN)
     square = torch.lerp(state['adam_square'][index], gradient.square(), 1 - BETA_SQUARE)
     steps = state['adam_steps'][index] + 1

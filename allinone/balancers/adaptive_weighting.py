@@ -68,6 +68,7 @@ class AdaptiveWeighting(LossWeighting):
     def update(
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
     ) -> None:
+        losses = losses.detach().float()
         self.prepare(len(losses), losses.device)
         for name in self.counters:
             setattr(self, name, getattr(self, name) + 1)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from allinone.errors import ConfigError
 
+from .gramian import gramian_of
+
 
 class Balancer(nn.Module):
     """Decides how the tasks' losses or gradients are combined on the trunk.
@@ -103,6 +105,11 @@ class Balancer(nn.Module):
         """Called with the figures ``{'TASK/metric': value}`` of each validation."""
 
     @property
+    def regulariser(self) -> 'Balancer | None':
+        """What adds a penalty on the tasks' gradients: this method, one it wraps, or none."""
+        return None
+
+    @property
     def uses_metrics(self) -> bool:
         """Whether :meth:`after_validation` changes the state."""
         return False
@@ -130,7 +137,7 @@ class Balancer(nn.Module):
         self, losses: Tensor, gradients: Tensor, tasks: Sequence[int] | None = None
     ) -> tuple[Tensor, Tensor]:
         """The trunk's gradient ``[P]`` from the tasks' ``[K, P]``, and the weights ``[K]``."""
-        gramian = gradients @ gradients.T if self.requires == 'gramian' else None
+        gramian = gramian_of(gradients) if self.requires == 'gramian' else None
         weights = self.weights(losses, gramian, tasks)
         self.update(losses, gramian, tasks)
         return weights.to(gradients) @ gradients, weights

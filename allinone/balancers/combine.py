@@ -18,5 +18,13 @@ def combine(balancer: Balancer, losses: Tensor, gradients: Tensor) -> Tensor:
 
     Returns:
         The combined gradient ``[P]``.
+
+    Raises:
+        ValueError: If the shapes are not these.
     """
+    if losses.dim() != 1 or gradients.dim() != 2 or len(losses) != len(gradients):
+        raise ValueError(
+            f'losses are {tuple(losses.shape)} and gradients {tuple(gradients.shape)}; '
+            'give [K] and [K, P]'
+        )
     return balancer.combine(losses.detach(), gradients.detach())[0]

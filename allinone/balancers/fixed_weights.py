@@ -31,9 +31,8 @@ class FixedWeights(LossWeighting):
     def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None):
         super().__init__()
         self._given = weights
-        values = self._check(weights.values() if isinstance(weights, Mapping) else weights or ())
-        if isinstance(weights, Mapping):
-            values = []
+        # A mapping leaves tasks out: bind() sees the whole list.
+        values = [] if isinstance(weights, Mapping) else self._check(weights or ())
         self.register_buffer('_weights', torch.tensor(values), persistent=False)
 
     @staticmethod

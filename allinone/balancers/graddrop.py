@@ -1,5 +1,6 @@
 """One sign for each element of the gradient."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,8 @@ from allinone.datasets.seeded import seed_of
 from allinone.registry import BALANCERS
 
 from .base import Balancer, check_count, check_number
+
+PARTS = 16
 
 
 @BALANCERS.register_module()
@@ -47,21 +50,30 @@ class GradDrop(Balancer):
     def combine(
         self, losses: Tensor, gradients: Tensor, tasks: Sequence[int] | None = None
     ) -> tuple[Tensor, Tensor]:
-        total = gradients.sum(0)
         weights = self.weights(losses)
         if len(gradients) == 1:
-            return total, weights
-        size = gradients.abs().sum(0)
-        if not torch.isfinite(size).all():
-            return total, weights
+            return gradients[0].clone(), weights
         generator = torch.Generator(gradients.device)
         generator.manual_seed(seed_of('graddrop', self.seed, self.steps))
+        combined = torch.empty_like(gradients[0])
+        # In parts, for whole temporaries would take more memory than the gradients themselves.
+        size = math.ceil(len(combined) / PARTS)
+        largest = [
+            self._combine_part(part, out, generator)
+            for part, out in zip(gradients.split(size, dim=1), combined.split(size))
+        ]
+        if not torch.stack(largest).isfinite().all():
+            return gradients.sum(0), weights
         self.steps += 1
+        return combined, weights
+
+    def _combine_part(self, gradients: Tensor, out: Tensor, generator: torch.Generator) -> Tensor:
+        """Put d of some elements ``[K, P']`` into ``out`` ``[P']``; the largest sum of sizes."""
+        total = gradients.sum(0)
+        size = gradients.abs().sum(0)
         drawn = torch.rand(total.shape, generator=generator, device=total.device)
-        purity = 0.5 * (1 + total / size)
         # Only one sign is kept of an element: the sum of its positive or of its negative parts.
         positive = 0.5 * (total + size)
-        kept = torch.where(
-            purity > drawn, positive, torch.where(purity < drawn, total - positive, 0.0)
-        )
-        return self.leak * total + (1 - self.leak) * kept, weights
+        kept = torch.where(positive > drawn * size, positive, total - positive)
+        torch.lerp(kept, total, self.leak, out=out)
+        return size.amax()

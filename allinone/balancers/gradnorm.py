@@ -67,7 +67,7 @@ class GradNorm(AdaptiveWeighting):
         first = torch.where(torch.isfinite(first), first, losses)
         self.first_losses[index] = first
         weights = self.task_weights[index].clone()
-        norms = gramian.diagonal().clamp_min(0).sqrt()
+        norms = gramian.diagonal().clamp_min(0).sqrt().to(losses)
         weighted = weights * norms
         rates = losses / first
         target = weighted.mean() * (rates / rates.mean()) ** self.alpha

@@ -61,7 +61,7 @@ class GramianWeighting(Balancer):
                 weights[present] = found if np.isfinite(found).all() else 1
                 self._solved = True
         return torch.from_numpy(weights).to(
-            losses.device, torch.promote_types(losses.dtype, gramian.dtype)
+            losses.device, torch.promote_types(losses.dtype, torch.float32)
         )
 
     def update(

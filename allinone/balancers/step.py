@@ -1,6 +1,5 @@
 """From the tasks' losses to one update: weights, trunk gradients, clipping."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -11,17 +10,23 @@ from torch.nn.utils import get_total_norm
 from allinone.errors import ConfigError
 
 from .base import Balancer
+from .finite_guard import FiniteGuard
+from .gramian import gramian_of
+from .penalty_gradients import PenaltyGradients
 from .trunk_gradients import TrunkGradients
 
 
 class BalancedStep:
     """Collects the backward passes of one optimizer step and combines them.
 
-    A loss weighting scales each loss before its backward pass and lets the gradients add up
-    where they are, so it keeps none. The tasks' trunk gradients are kept apart (one flat buffer
-    of K rows) only for methods that ask for them, for clipping per task, and on the steps that
-    are measured; without gradient accumulation those steps make the very additions that
-    ``.grad`` would, so logging does not change the training by a bit.
+    Each backward pass is of the task's own loss. A loss weighting then scales what it left, and
+    trunk gradients add up where they are, so none is kept. The tasks' trunk gradients are kept
+    apart (one flat buffer of K rows) only for methods that ask for them, for clipping per task, and
+    on the steps that are measured; without gradient accumulation those steps make the very
+    operations that the others do, so logging does not change the training by a bit.
+
+    With gradient accumulation, losses are means over the micro-batches; but where no gradients are
+    kept, a loss weighting weighs each micro-batch by its own loss.
 
     Args:
         balancer: The method.
@@ -32,6 +37,8 @@ class BalancedStep:
         conflict_interval: Compare the tasks' trunk gradients (see :func:`compare`) at every so many
             iterations, for the log; 0: never. A method that keeps them apart anyway has them
             compared at every step.
+        drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or
+            infinite (see :class:`FiniteGuard`).
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class BalancedStep:
         tasks: dict[str, nn.Module],
         max_task_norm: float | None = None,
         conflict_interval: int = 0,
+        drop_bad: bool = True,
     ):
         self.balancer = balancer
         self.trunk = trunk
@@ -50,40 +58,82 @@ class BalancedStep:
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = _columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
+        self._guard = FiniteGuard(trunk, tasks) if drop_bad else None
+        self._params = {
+            name: [*trunk.parameters(), *task.parameters()] for name, task in tasks.items()
+        }
+        self._penalty = None
+        if balancer.regulariser is not None:
+            _columns_of(balancer.regulariser.penalty_layer, trunk)
+            self._penalty = PenaltyGradients(balancer.regulariser, trunk, tasks)
         self._reset()
 
     def _reset(self) -> None:
         self._gradients: TrunkGradients | None = None
         self._losses: dict[int, Tensor] = {}
-        self._batches: Counter = Counter()
-        self._factors: dict[int, Tensor] = {}
+        # Micro-batches of each task that were not left out
+        self._counts: dict[int, Tensor] = {}
 
-    def _begin(self, iteration: int) -> None:
-        measure = self.conflict_interval and iteration % self.conflict_interval == 0
+    def before_forward(self, task: str) -> None:
+        """Called before each forward pass of a task."""
+        if self._guard is not None:
+            self._guard.before_forward(task)
+
+    def _begin(self, optim_wrapper) -> None:
+        steps = getattr(optim_wrapper, '_accumulative_counts', 1)
+        interval = self.conflict_interval
+        # Whether a multiple of the interval is among the iterations that this step is made of
+        measure = interval and -optim_wrapper.inner_count % interval < steps
         if self.balancer.requires != 'losses' or self.max_task_norm is not None or measure:
             params = [param for param in self.trunk.parameters() if param.requires_grad]
             if params:
                 self._gradients = TrunkGradients(params, len(self.tasks))
 
-    def backward(self, task: str, loss: Tensor, optim_wrapper) -> None:
-        """Backward pass of one task; its graph is freed, its trunk gradient stored or added."""
+    def backward(
+        self, task: str, loss: Tensor, optim_wrapper, scale: Tensor | None = None
+    ) -> Tensor:
+        """Backward pass of one task; its trunk gradient is stored or added.
+
+        Its graph is freed, unless a regulariser needs it until :meth:`end_micro_step`.
+
+        Args:
+            task: Its name.
+            loss: Its loss (scalar).
+            optim_wrapper: mmengine's.
+            scale: What the loss scaler of mixed precision multiplies the loss by; None: no scaler.
+
+        Returns:
+            Whether the task's share was left out, being not finite (scalar, bool).
+        """
         if not self._losses:
-            self._begin(optim_wrapper.inner_count)
+            self._begin(optim_wrapper)
         index = self._order[task]
-        detached = loss.detach()
-        self._losses[index] = self._losses[index] + detached if index in self._losses else detached
-        self._batches[index] += 1
-        if self.balancer.weighs_losses:
-            known = detached.float()
-            if get_world_size() > 1:
-                # A weight must be the same in all processes, or the mean of gradients is of none.
-                known = known.clone()
-                all_reduce(known, 'mean')
-            self._factors[index] = self.balancer.factor(index, known)
-            loss = loss * self._factors[index]
-        optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+        detached = loss.detach().float()
+        aside = _put_aside(self._params[task])
+        optim_wrapper.backward(
+            optim_wrapper.scale_loss(loss), retain_graph=self._penalty is not None
+        )
+        grads = [param.grad for param in self._params[task] if param.grad is not None]
+        finite = torch.ones_like(detached, dtype=torch.bool)
+        if self._guard is not None:
+            finite = self._guard.after_backward(detached, grads, scale)
+            detached = torch.where(finite, detached, 0)
+        self._losses[index] = self._losses.get(index, 0) + detached
+        self._counts[index] = self._counts.get(index, 0) + finite
+        if self.balancer.weighs_losses and self._gradients is None and grads:
+            known = _mean_over_processes(detached, finite.to(detached))
+            torch._foreach_mul_(grads, self.balancer.factor(index, known))
+        _add_back(aside)
+        if self._penalty is not None and finite:
+            self._penalty.keep(index, loss)
         if self._gradients is not None:
             self._gradients.take(index)
+        return ~finite
+
+    def end_micro_step(self, optim_wrapper) -> None:
+        """Called when all tasks of a step, or of a micro-step of accumulation, went backward."""
+        if self._penalty is not None:
+            self._penalty.collect(optim_wrapper)
 
     def finish(self, scale: Tensor, may_skip: bool = False) -> dict[str, Tensor]:
         """Leave the combined gradients in ``.grad``, ready for the optimizer.
@@ -94,74 +144,112 @@ class BalancedStep:
                 balancer then does not see that step.
 
         Returns:
-            Scalars to log: ``'TASK/weight'`` of each task and, where measured, what
-            :func:`compare` gives.
+            Scalars to log: ``'TASK/weight'`` of each task (0 where it was left out), where
+            measured what :func:`compare` gives, and a regulariser's ``'penalty'``.
         """
         order = sorted(self._losses)
-        losses = torch.stack(
-            [self._losses[index].float() / self._batches[index] for index in order]
-        )
         names = [list(self._order)[index] for index in order]
-        weighs_losses = self.balancer.weighs_losses
-        log, gramian = {}, None
+        losses = torch.stack([self._losses[index] for index in order])
+        counts = torch.stack([self._counts[index].to(losses) for index in order])
         if get_world_size() > 1:
-            losses = self._average_over_processes(losses, names)
+            losses, counts = self._sum_over_processes(losses, counts, names)
+        # NaN where every batch was left out
+        losses = losses / counts
         skipped = may_skip and self._learns and not self._finite(names)
+        log, rows = {}, None
         if self._gradients is not None:
             rows = self._gradients.rows(order)
-            if self.max_task_norm is not None:
-                self._clip_tasks(rows, names, scale)
             log = compare(rows, names, scale)
-            if not weighs_losses and not skipped:
-                # Products of unscaled gradients: some methods' weights depend on their size.
-                rows.div_(scale)
-                combined, weights = self.balancer.combine(losses, rows, order)
-                combined = combined * scale
-            else:
-                # In the order of the backward passes, as accumulating in .grad would add them.
-                combined = rows[0].clone()
-                for row in rows[1:]:
-                    combined += row
-                weights = torch.ones_like(losses)
-            if weighs_losses and self.balancer.requires == 'gramian':
-                gramian = self._gramian(rows, order, scale)
-            self._gradients.put(combined)
-        if weighs_losses:
-            weights = self.balancer.weights(losses, gramian, order)
-            common = self.balancer.common(losses, order)
-            if common is not None:
-                grads = [
-                    param.grad
-                    for module in (self.trunk, *(self.tasks[n] for n in names))
-                    for param in module.parameters()
-                    if param.grad is not None
-                ]
-                torch._foreach_mul_(grads, common)
-            if not skipped:
-                self.balancer.update(losses, gramian, order)
+        if self.balancer.weighs_losses:
+            weights = self._weigh_losses(losses, rows, order, names, scale, skipped)
+        else:
+            weights = self._weigh_gradients(losses, rows, order, names, scale, skipped)
+        if self._penalty is not None:
+            self._penalty.put(scale)
+            if self._penalty.value is not None:
+                log['penalty'] = self._penalty.value
+            self._penalty.reset()
+        weights = torch.where(counts > 0, weights, 0)
         log |= {f'{name}/weight': weight for name, weight in zip(names, weights)}
         self._reset()
         return log
 
+    def _weigh_losses(
+        self,
+        losses: Tensor,
+        rows: Tensor | None,
+        order: list[int],
+        names: list[str],
+        scale: Tensor,
+        skipped: bool,
+    ) -> Tensor:
+        """Weigh trunk and heads; the weights ``[K]``."""
+        gramian = None
+        if rows is not None:
+            if self.balancer.requires == 'gramian':
+                gramian = gramian_of(rows[:, self._columns] / scale)
+            if self.max_task_norm is not None:
+                self._clip_tasks(rows, names, scale)
+            factors = [self.balancer.factor(index, loss) for index, loss in zip(order, losses)]
+            for name, factor in zip(names, factors):
+                torch._foreach_mul_(self._head_grads(name), factor)
+            # In the order of the backward passes, as adding up in .grad would.
+            combined = rows[0] * factors[0]
+            for row, factor in zip(rows[1:], factors[1:]):
+                combined += row * factor
+            self._gradients.put(combined)
+        weights = self.balancer.weights(losses, gramian, order)
+        common = self.balancer.common(losses, order)
+        if common is not None:
+            torch._foreach_mul_(self._grads(names), common)
+        if not skipped:
+            self.balancer.update(losses, gramian, order)
+        return weights
+
+    def _weigh_gradients(
+        self,
+        losses: Tensor,
+        rows: Tensor | None,
+        order: list[int],
+        names: list[str],
+        scale: Tensor,
+        skipped: bool,
+    ) -> Tensor:
+        """Combine the trunk's gradients; heads stay as they are. The weights ``[K]``."""
+        weights = torch.ones_like(losses)
+        if rows is None:
+            return weights
+        if self.max_task_norm is not None:
+            self._clip_tasks(rows, names, scale)
+        if skipped:
+            combined = rows.sum(0)
+        else:
+            # A task left out has a gradient of zeros, and no loss that a method may look at.
+            losses = torch.where(torch.isfinite(losses), losses, 1.0)
+            # Products of unscaled gradients: some methods' weights depend on their size.
+            rows.div_(scale)
+            combined, weights = self.balancer.combine(losses, rows, order)
+            combined = combined * scale
+        self._gradients.put(combined)
+        return weights
+
+    def _head_grads(self, name: str) -> list[Tensor]:
+        return [param.grad for param in self.tasks[name].parameters() if param.grad is not None]
+
+    def _grads(self, names: list[str]) -> list[Tensor]:
+        trunk = [param.grad for param in self.trunk.parameters() if param.grad is not None]
+        return trunk + [grad for name in names for grad in self._head_grads(name)]
+
     def _finite(self, names: list[str]) -> bool:
-        grads = [
-            param.grad
-            for module in (self.trunk, *(self.tasks[name] for name in names))
-            for param in module.parameters()
-            if param.grad is not None
-        ]
+        grads = self._grads(names)
         if self._gradients is not None:
             grads.append(self._gradients.buffer)
         return bool(torch.isfinite(get_total_norm(grads)))
 
-    def _gramian(self, rows: Tensor, order: list[int], scale: Tensor) -> Tensor:
-        """Products ``[K, K]`` of the gradients of the losses before they were weighted."""
-        rows = rows[:, self._columns].float()
-        sizes = torch.stack([self._factors[index].to(rows) for index in order]) * scale
-        return (rows @ rows.T) / torch.outer(sizes, sizes)
-
-    def _average_over_processes(self, losses: Tensor, names: list[str]) -> Tensor:
-        """Replace losses and gradients by their means over the processes, in one all-reduce."""
+    def _sum_over_processes(
+        self, losses: Tensor, counts: Tensor, names: list[str]
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of losses and counts; gradients become their means. One all-reduce."""
         modules = [self.tasks[name] for name in names]
         if self._gradients is None:
             modules.insert(0, self.trunk)
@@ -173,20 +261,48 @@ class BalancedStep:
         ]
         if self._gradients is not None:
             grads.insert(0, self._gradients.buffer)
-        flat = torch.cat([losses, *(grad.flatten() for grad in grads)])
-        all_reduce(flat, 'mean')
-        parts = flat.split([len(losses), *(grad.numel() for grad in grads)])
+        if self._penalty is not None:
+            grads += self._penalty.all_grads()
+        flat = torch.cat([losses, counts, *(grad.flatten() for grad in grads)])
+        all_reduce(flat, 'sum')
+        head = 2 * len(losses)
+        flat[head:] /= get_world_size()
+        parts = flat.split([head, *(grad.numel() for grad in grads)])
         torch._foreach_copy_(grads, [part.view_as(grad) for part, grad in zip(parts[1:], grads)])
-        return parts[0]
+        return parts[0].chunk(2)
 
     def _clip_tasks(self, rows: Tensor, names: list[str], scale: Tensor) -> None:
         for row, name in zip(rows, names):
-            grads = [
-                row,
-                *(param.grad for param in self.tasks[name].parameters() if param.grad is not None),
-            ]
+            grads = [row, *self._head_grads(name)]
             norm = get_total_norm(grads) / scale
             torch._foreach_mul_(grads, (self.max_task_norm / (norm + 1e-6)).clamp(max=1))
+
+
+def _mean_over_processes(loss: Tensor, count: Tensor) -> Tensor:
+    """The loss over the processes that did not leave it out; NaN where all did.
+
+    A weight must be the same in all processes, or the mean of gradients is of none.
+    """
+    both = torch.stack([loss, count])
+    if get_world_size() > 1:
+        all_reduce(both, 'sum')
+    return both[0] / both[1]
+
+
+def _put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
+    """Take the gradients of earlier backward passes off, so that the next one's are alone."""
+    aside = {param: param.grad for param in params if param.grad is not None}
+    for param in aside:
+        param.grad = None
+    return aside
+
+
+def _add_back(aside: dict[nn.Parameter, Tensor]) -> None:
+    both = [param for param in aside if param.grad is not None]
+    if both:
+        torch._foreach_add_([aside[param] for param in both], [param.grad for param in both])
+    for param, grad in aside.items():
+        param.grad = grad
 
 
 def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tensor]:

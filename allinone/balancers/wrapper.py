@@ -41,6 +41,10 @@ class Wrapper(Balancer):
             )
 
     @property
+    def regulariser(self) -> Balancer | None:
+        return self.inner.regulariser
+
+    @property
     def uses_metrics(self) -> bool:
         return self.inner.uses_metrics
 

@@ -1,3 +1,4 @@
+from .bad_steps import BadStepHook
 from .checkpoint_hook import CheckpointHook
 from .hooks import DeferredLogHook
 from .loops import MultiTaskTestLoop, MultiTaskTrainLoop, MultiTaskValLoop
@@ -7,6 +8,7 @@ from .samplers import DrawSampler
 from .schedules import EveryTask, RoundRobin, SizeProportional, TaskSchedule
 
 __all__ = [
+    'BadStepHook',
     'CheckpointHook',
     'DeferredLogHook',
     'DrawSampler',

@@ -157,7 +157,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
     def _start(self) -> None:
         """Tell balancer and schedule about this training; refuse what cannot work together."""
         balancer, tasks = self._balancer, self.schedule.tasks
-        if self.schedule.one_task and balancer.requires != 'losses' and len(tasks) > 1:
+        compares = balancer.requires != 'losses' or balancer.regulariser is not None
+        if self.schedule.one_task and compares and len(tasks) > 1:
             raise ConfigError(
                 f'train_cfg.schedule.type is {type(self.schedule).__name__!r}, one task a step, '
                 f'but model.balancer.type {type(balancer).__name__!r} compares the gradients of '
@@ -172,6 +173,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             }
         )
         steps = max(len(loader) for loader in self.dataloader.loaders.values())
+        # A balancer sees optimizer steps.
+        steps //= getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
         balancer.start(max(1, steps // get_world_size()), evaluated)
         with named('train_cfg.schedule'):
             self.schedule.start(self._max_iters, evaluated)

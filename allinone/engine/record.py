@@ -47,6 +47,7 @@ HARMLESS = (
     'default_hooks.runtime_info*',
     'default_hooks.logger*',
     'default_hooks.timer*',
+    'default_hooks.bad_steps*',
     'default_hooks.checkpoint*',
     'default_hooks.visualization*',
     'test_*',

@@ -274,6 +274,9 @@ class MultiDatasetRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = getattr(self.model, 'module', self.model)
         state = state_dict_of(checkpoint, filename)
+        if not (self._resume or self._testing):
+            # What a balancer learned is of the run that it learned it in.
+            state = {name: v for name, v in state.items() if not name.startswith('balancer.')}
         if strict:
             model.load_state_dict(state, strict=True)
         else:

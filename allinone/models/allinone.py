@@ -9,6 +9,7 @@ from mmengine.model import BaseModel, ModuleDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
+from allinone.balancers.base import check_choice, check_count, check_number
 from allinone.balancers.build import build_balancer
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
@@ -43,6 +44,8 @@ class AllInOne(BaseModel):
         conflict_interval: Iterations between two comparisons of the tasks' trunk gradients (norms,
             cosines, conflicts) for the log; 0: never. Methods that need the gradients have them
             compared at every step.
+        drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or infinite;
+            the outputs say so as ``TASK/dropped``.
         channels_last: Lay weights and pictures out channels-last, which is faster for
             convolutional trunks on most devices.
         init_cfg: As in mmengine.
@@ -60,6 +63,7 @@ class AllInOne(BaseModel):
         data_preprocessor: dict | None = None,
         max_task_norm: float | None = None,
         conflict_interval: int = 50,
+        drop_bad: bool = True,
         channels_last: bool = False,
         init_cfg: dict | None = None,
         **misspelt,
@@ -69,8 +73,10 @@ class AllInOne(BaseModel):
             raise ConfigError(f'model has no key {sorted(misspelt)}; its keys are {known}')
         if not tasks:
             raise ConfigError('model.tasks is empty; name at least one task')
-        if max_task_norm is not None and not max_task_norm > 0:
-            raise ConfigError(f'model.max_task_norm is {max_task_norm!r}; give a number above 0')
+        if max_task_norm is not None:
+            check_number('model.max_task_norm', max_task_norm, 0, open_low=True)
+        check_count('model.conflict_interval', conflict_interval, 0)
+        check_choice('model.drop_bad', drop_bad, (True, False))
         normalisation = dict(data_preprocessor or {})
         super().__init__(
             dict(normalisation, type='mmengine.ImgDataPreprocessor')
@@ -93,7 +99,9 @@ class AllInOne(BaseModel):
         if channels_last:
             self.to(memory_format=torch.channels_last)
         check_tasks(self)
-        self._step_options = dict(max_task_norm=max_task_norm, conflict_interval=conflict_interval)
+        self._step_options = dict(
+            max_task_norm=max_task_norm, conflict_interval=conflict_interval, drop_bad=drop_bad
+        )
         self._step: BalancedStep | None = None
 
     def _build_task(self, name: str, cfg: ConfigDict, normalisation: dict) -> nn.Module:
@@ -111,7 +119,7 @@ class AllInOne(BaseModel):
                 "'mmpretrain.ImageClassifier'"
             )
         if normalisation:
-            cfg.data_preprocessor = _task_preprocessor(
+            cfg.data_preprocessor = task_preprocessor(
                 scope, cfg.get('data_preprocessor'), normalisation
             )
         task = _build(key, cfg, scope)
@@ -143,24 +151,29 @@ class AllInOne(BaseModel):
             self._step = BalancedStep(
                 self.balancer, self.backbone, dict(self.tasks.items()), **self._step_options
             )
-        log, total = {}, 0.0
+        log = {}
+        scaled = hasattr(optim_wrapper, 'loss_scaler')
         for task, batch in data.items():
+            self._step.before_forward(task)
             with optim_wrapper.optim_context(self):
                 loss, parts = self.parse_losses(self.task_losses(task, batch))
-            self._step.backward(task, loss, optim_wrapper)
+            scale = _loss_scale(optim_wrapper, loss) if scaled else None
+            log[f'{task}/dropped'] = self._step.backward(task, loss, optim_wrapper, scale)
             # mmengine counts backward passes; gradient accumulation here counts whole steps.
             optim_wrapper._inner_count -= 1
             log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
         optim_wrapper._inner_count += 1
+        self._step.end_micro_step(optim_wrapper)
         if optim_wrapper.should_update():
-            log |= self._step.finish(
-                _loss_scale(optim_wrapper, loss), may_skip=hasattr(optim_wrapper, 'loss_scaler')
-            )
+            log |= self._step.finish(_loss_scale(optim_wrapper, loss), may_skip=scaled)
             optim_wrapper.step()
             optim_wrapper.zero_grad()
-            total = sum(log[f'{task}/weight'] * log[f'{task}/loss'] for task in data)
+            weighted = [log[f'{task}/weight'] * log[f'{task}/loss'] for task in data]
         else:
-            total = sum(log[f'{task}/loss'] for task in data)
+            weighted = [log[f'{task}/loss'] for task in data]
+        weighted = torch.stack(weighted)
+        # Of the tasks that are finite: that is what was trained.
+        total = torch.where(torch.isfinite(weighted), weighted, 0).sum()
         return dict(loss=total, **log)
 
     def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:
@@ -275,8 +288,8 @@ def _pop_pretrained(backbone: ConfigDict) -> dict | None:
     return None
 
 
-def _task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> ConfigDict:
-    """The task's preprocessor with the model's normalisation where it sets none itself."""
+def task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> ConfigDict:
+    """A task's preprocessor, with the joint model's normalisation where it sets none itself."""
     types = dict(
         mmpretrain='ClsDataPreprocessor', mmdet='DetDataPreprocessor', mmseg='SegDataPreProcessor'
     )

@@ -1,7 +1,9 @@
 """What a run has logged, read back."""
 
 import json
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from allinone.errors import DataError
@@ -25,10 +27,7 @@ def read_scalars(work_dir: str | os.PathLike) -> tuple[Records, Records]:
     Raises:
         DataError: If there is no ``vis_data/scalars.json``, or nothing in it yet.
     """
-    root = Path(work_dir)
-    files = sorted([*root.glob('vis_data/scalars.json'), *root.glob('*/vis_data/scalars.json')])
-    if not files:
-        raise DataError(f'{root} has no */vis_data/scalars.json; give the work dir of a training')
+    files = log_files(work_dir)
     training, validation = {}, {}
     for file in files:
         later_training, later_validation = _read(file)
@@ -46,10 +45,57 @@ def read_scalars(work_dir: str | os.PathLike) -> tuple[Records, Records]:
     return training, validation
 
 
+def log_files(work_dir: str | os.PathLike) -> list[Path]:
+    """The ``scalars.json`` of each start of a run, oldest first; ``config.py`` lies beside each.
+
+    Raises:
+        DataError: If there is none.
+    """
+    root = Path(work_dir)
+    files = sorted([*root.glob('vis_data/scalars.json'), *root.glob('*/vis_data/scalars.json')])
+    if not files:
+        raise DataError(f'{root} has no */vis_data/scalars.json; give the work dir of a training')
+    return files
+
+
 def series(records: Records, key: str) -> tuple[list[int], list[float]]:
     """Iterations and values of one key, where it was logged."""
     steps = [step for step in sorted(records) if key in records[step]]
     return steps, [records[step][key] for step in steps]
+
+
+def changes(records: Records, key: str) -> list[int]:
+    """The iterations at which ``key`` is finite and not what it was in the record before.
+
+    Figures of single steps, such as cosines, stay in the log until the next are measured.
+    """
+    steps, values = series(records, key)
+    return [
+        step
+        for step, value, before in zip(steps, values, [math.nan, *values])
+        if math.isfinite(value) and value != before
+    ]
+
+
+def tasks_with(training: Records, suffix: str) -> list[str]:
+    """Tasks of which ``TASK/suffix`` was logged, in the order of the log."""
+    keys = dict.fromkeys(key for record in training.values() for key in record)
+    return [key[: -len(suffix) - 1] for key in keys if key.endswith(f'/{suffix}')]
+
+
+def task_pairs(training: Records, tasks: Sequence[str]) -> list[tuple[str, str, str]]:
+    """``(A, B, name)`` of the pairs of ``tasks`` with ``cos/name`` in the log, ``name`` ``A-B``.
+
+    Put together from the tasks, for the name alone does not tell ``a`` and ``b-c`` from ``a-b``
+    and ``c``.
+    """
+    keys = {key for record in training.values() for key in record}
+    return [
+        (first, second, f'{first}-{second}')
+        for first in tasks
+        for second in tasks
+        if first != second and f'cos/{first}-{second}' in keys
+    ]
 
 
 def _read(file: Path) -> tuple[Records, Records]:

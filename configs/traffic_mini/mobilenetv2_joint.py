@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/schedules/adamw_cosine.py', '../_base_/datasets/traffic_mini_cls.py',
     '../_base_/datasets/traffic_mini_det.py', '../_base_/datasets/traffic_mini_seg.py']
 
-max_iters = 1000
+max_iters = 1400
 
 model = dict(
     backbone=dict(
@@ -69,11 +69,11 @@ test_evaluator = val_evaluator
 # Each in percent
 val_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
 test_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
-train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=500,
+train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=700,
                  schedule=dict(type='EveryTask'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters,
          T_max=max_iters - 100, eta_min=0)]
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.5))))
-default_hooks = dict(checkpoint=dict(interval=500))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.75))))
+default_hooks = dict(checkpoint=dict(interval=700))

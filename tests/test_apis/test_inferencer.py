@@ -1,12 +1,12 @@
 import json
 import shutil
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import TOY_CONFIG, run_tool
 from pycocotools import mask as coco_mask
 
 from allinone.apis.inferencer import AllInOneInferencer, dataset_metainfo, encode_mask
@@ -14,8 +14,6 @@ from allinone.engine.checkpoint import read_checkpoint
 from allinone.errors import CheckpointError, ConfigError, DataError
 from allinone.visualization.pictures import read_picture
 
-ROOT = Path(__file__).parents[2]
-TOY_CONFIG = ROOT / 'configs/toy/mobilenetv2_toy.py'
 TASKS = ['cls', 'det', 'seg']
 
 
@@ -192,12 +190,9 @@ def test_classes_come_from_the_config_if_the_checkpoint_has_none(trained, infer)
 
 @pytest.fixture
 def tool(trained):
-    spec = spec_from_file_location('tool_infer', ROOT / 'tools/infer.py')
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    checkpoint = str(trained[2] / 'iter_4.pth')
-    return lambda *args, checkpoint=checkpoint: module.main(
-        module.parse_args([str(TOY_CONFIG), checkpoint, *map(str, args), '--device', 'cpu'])
+    checkpoint = trained[2] / 'iter_4.pth'
+    return lambda *args, checkpoint=checkpoint: run_tool(
+        'infer', TOY_CONFIG, checkpoint, *args, '--device', 'cpu'
     )
 
 

@@ -37,6 +37,10 @@ WRAPPERS = {
     'Every GradNorm': dict(type='Every', balancer=dict(type='GradNorm'), interval=3),
     'Every PCGrad': dict(type='Every', balancer=dict(type='PCGrad'), interval=2),
     'WarmUp STCH': dict(type='WarmUp', balancer=dict(type='STCH', reference='first'), length=3),
+    'Orthogonal PCGrad': dict(type='GradientOrthogonality', balancer=dict(type='PCGrad')),
+    'Smoothed Orthogonal FAMO': dict(
+        type='Smoothed', balancer=dict(type='GradientOrthogonality', balancer=dict(type='FAMO'))
+    ),
     'WarmUp GradDrop': dict(type='WarmUp', balancer=dict(type='GradDrop'), length=3),
 }
 CONFIGS = {

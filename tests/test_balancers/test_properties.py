@@ -15,6 +15,7 @@ RANDOM_ORDER = (
     'RandomWeights',
     'Smoothed GradVac',
     'Every PCGrad',
+    'Orthogonal PCGrad',
     'WarmUp GradDrop',
 )
 

@@ -168,7 +168,7 @@ class _Scaled:
     def scale_loss(self, loss):
         return loss * self.scale
 
-    def backward(self, loss):
+    def backward(self, loss, **kwargs):
         loss.backward()
 
 
@@ -239,6 +239,15 @@ class ScalingWrapper(AmpOptimWrapper):
         return OptimWrapper.optim_context(self, model)
 
 
+def plain(loss):
+    return loss
+
+
+def overflowing(loss):
+    """The loss, with a gradient that is not finite: of a square root at 0."""
+    return loss + (loss - loss.detach()).square().sqrt()
+
+
 @pytest.mark.parametrize('kind', ['FAMO', 'GradNorm', 'GradVac'])
 def test_an_overflow_leaves_model_and_balancer_alone(kind):
     """The loss scaler skips the step, and the run goes on as if it had not been."""
@@ -249,21 +258,80 @@ def test_an_overflow_leaves_model_and_balancer_alone(kind):
         # The scale after an overflow is half, which changes nothing else.
         model = SimpleNamespace(
             _step=toy.step,
-            task_losses=lambda task, batch, toy=toy: toy.loss(task) * batch,
+            task_losses=lambda task, batch, toy=toy: batch(toy.loss(task)),
             parse_losses=lambda loss: (loss, dict(loss=loss)),
         )
         for number in range(4):
             if overflows and number == 2:
                 before = copy.deepcopy((toy.trunk.state_dict(), toy.balancer.state_dict()))
-                AllInOne.train_step(model, dict(a=1.0, b=1e38, c=1.0), wrapper)
+                AllInOne.train_step(model, dict(a=plain, b=overflowing, c=plain), wrapper)
                 for old, module in zip(before, (toy.trunk, toy.balancer)):
                     for name, value in module.state_dict().items():
                         assert torch.equal(value.nan_to_num(-7.0), old[name].nan_to_num(-7.0)), name
             toy.number = number
-            AllInOne.train_step(model, dict.fromkeys(TASKS, 1.0), wrapper)
+            AllInOne.train_step(model, dict.fromkeys(TASKS, plain), wrapper)
         runs.append(toy)
     for first, second in zip(runs[0].trunk.parameters(), runs[1].trunk.parameters()):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['FixedWeights', 'GeometricMean', 'FAMO', 'GradNorm', 'PCGrad'])
+def test_logged_norms_and_clipping_are_of_the_tasks_own_gradients(kind):
+    """Neither a method's weights nor the clipping are in the one, nor the weights in the other."""
+    toy = Toy(kind, conflict_interval=1)
+    toy.step.max_task_norm = 1e-3
+    _, trunk, heads = toy.explicit()
+    log, _ = toy.train()
+    for task, gradient in zip(TASKS, trunk):
+        assert float(log[f'{task}/grad_norm']) == pytest.approx(float(gradient.norm()), rel=1e-4)
+    plain = Toy(kind, conflict_interval=1)
+    plain.step.max_task_norm = 1e-3
+    for task in TASKS:
+        plain.step.backward(task, plain.loss(task), plain.wrapper)
+    log = plain.step.finish(torch.ones(()))
+    for task, head in plain.heads.items():
+        norm = torch.cat([param.grad.flatten() for param in head.parameters()]).norm()
+        weight = log[f'{task}/weight'] if plain.balancer.weighs_losses else 1.0
+        assert norm <= 1e-3 * weight * 1.001
+
+
+@pytest.mark.parametrize('accumulate, measured', [(1, [0, 4, 8]), (3, [2, 5, 8]), (2, [1, 5, 9])])
+def test_every_interval_is_measured_whatever_the_accumulation(accumulate, measured):
+    toy = Toy('FixedWeights', conflict_interval=4)
+    toy.wrapper._accumulative_counts = accumulate
+    found = []
+    for iteration in range(10):
+        toy.wrapper._inner_count = iteration
+        for task in TASKS:
+            toy.step.backward(
+                task,
+                toy.loss(task),
+                SimpleNamespace(
+                    inner_count=iteration,
+                    _accumulative_counts=accumulate,
+                    scale_loss=lambda loss: loss,
+                    backward=lambda loss, **kwargs: loss.backward(),
+                ),
+            )
+        if (iteration + 1) % accumulate == 0 and 'cos/a-b' in toy.step.finish(torch.ones(())):
+            found.append(iteration)
+    assert found == measured
+
+
+def test_a_gradient_that_is_never_finite_does_not_stall_the_others_under_a_scaler():
+    toy = Toy('FixedWeights')
+    wrapper = ScalingWrapper(toy.wrapper.optimizer)
+    model = SimpleNamespace(
+        _step=toy.step,
+        task_losses=lambda task, batch: batch(toy.loss(task)),
+        parse_losses=lambda loss: (loss, dict(loss=loss)),
+    )
+    before = copy.deepcopy(toy.trunk.state_dict())
+    for _ in range(14):
+        log = AllInOne.train_step(model, dict(a=plain, b=overflowing, c=plain), wrapper)
+    assert log['b/dropped'] and not log['a/dropped'] and float(log['b/weight']) == 0
+    assert not torch.equal(before['0.weight'], toy.trunk.state_dict()['0.weight'])
+    assert all(value.isfinite().all() for value in toy.trunk.state_dict().values())
 
 
 def test_gradients_are_compared():

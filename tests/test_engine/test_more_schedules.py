@@ -152,7 +152,7 @@ def test_stop_and_go_needs_the_metrics():
 class Loop(MultiTaskTrainLoop):
     """The loop without data, to see what it tells balancer and schedule."""
 
-    def __init__(self, balancer, schedule, figures=None, state=None):
+    def __init__(self, balancer, schedule, figures=None, state=None, accumulate=1):
         self._iter, self._max_iters, self.schedule = 0, 100, schedule
         self.dataloader = SimpleNamespace(loaders=dict(cls=range(12), det=range(7), seg=range(5)))
         validation = figures and SimpleNamespace(
@@ -163,6 +163,7 @@ class Loop(MultiTaskTrainLoop):
         self._runner = SimpleNamespace(
             model=SimpleNamespace(balancer=balancer),
             val_loop=validation,
+            optim_wrapper=SimpleNamespace(_accumulative_counts=accumulate),
             message_hub=SimpleNamespace(runtime_info=info, update_info=info.__setitem__),
         )
 
@@ -173,7 +174,7 @@ def balancer(**cfg):
     return built
 
 
-@pytest.mark.parametrize('kind', ['PCGrad', 'GradNorm', 'GradDrop'])
+@pytest.mark.parametrize('kind', ['PCGrad', 'GradNorm', 'GradDrop', 'GradientOrthogonality'])
 def test_gradient_methods_refuse_one_task_a_step(kind):
     with pytest.raises(ConfigError, match=rf"'RoundRobin'.*{kind}.*EveryTask"):
         Loop(balancer(type=kind), build('RoundRobin'))._start()
@@ -185,6 +186,9 @@ def test_the_loop_tells_of_epochs_and_validation():
     averages = balancer(type='DynamicWeightAverage')
     Loop(averages, build('EveryTask'))._start()
     assert averages.interval == 12
+    averages = balancer(type='DynamicWeightAverage')
+    Loop(averages, build('EveryTask'), accumulate=4)._start()
+    assert averages.interval == 3  # optimizer steps
     kpis = balancer(
         type='DynamicTaskPrioritization', metrics={'cls/top1': 0.01, 'det/mAP': 1, 'seg/mIoU': 0.01}
     )

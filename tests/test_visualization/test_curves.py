@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from allinone.errors import DataError
 from allinone.visualization import plot_curves
-from allinone.visualization.curves import main_metrics
+from allinone.visualization.curves import draw_curves, main_metrics, plot_validations
 from allinone.visualization.pictures import read_picture
 from allinone.visualization.scalars import read_scalars, series
 
@@ -126,3 +127,47 @@ def test_help_does_not_wait_for_the_libraries(tool):
         [sys.executable, ROOT / f'tools/{tool}.py', '--help'], check=True, capture_output=True
     )
     assert time.perf_counter() - start < 2
+
+
+def panels(monkeypatch, training):
+    """The titles and the line labels of what ``draw_curves`` draws."""
+    drawn = {}
+
+    def look(figure, out):
+        for axis in figure.axes:
+            drawn[axis.get_title()] = [line.get_label() for line in axis.get_lines()]
+
+    monkeypatch.setattr('allinone.visualization.curves.save_figure', look)
+    draw_curves(training, {}, 'unused.png', 'run')
+    return drawn
+
+
+@pytest.mark.parametrize('count', [2, 3, 6])
+def test_cosines_are_a_panel_of_their_own(monkeypatch, count):
+    tasks = [f't{index}' for index in range(count)]
+    training = {
+        step: {f'{task}/{key}': 1.0 for task in tasks for key in ('loss', 'weight', 'grad_norm')}
+        | {f'cos/{a}-{b}': 0.1 * step for a, b in combinations(tasks, 2)}
+        | {f'conflict/{a}-{b}': 0.0 for a, b in combinations(tasks, 2)}
+        for step in (1, 2)
+    }
+    drawn = panels(monkeypatch, training)
+    title = next(title for title in drawn if 'osine' in title)
+    *lines, zero = drawn.pop(title)
+    pairs = [f'{a} – {b}' for a, b in combinations(tasks, 2)]
+    # Fifteen pairs are past reading.
+    assert lines == (pairs if count < 6 else tasks)
+    assert list(drawn.values()) == [tasks] * 3
+
+
+def test_validations_of_two_runs(tmp_path):
+    log(tmp_path / 'one', 'a', [(10, 5.0)], [(20, 50.0), (40, 60.0)])
+    log(tmp_path / 'two', 'a', [(10, 5.0)], [(20, 30.0), (40, 90.0)])
+    runs = {name: read_scalars(tmp_path / name)[1] for name in ('one', 'two')}
+    plot_validations(runs, tmp_path / 'both.png')
+    plot_validations({'one': runs['one']}, tmp_path / 'one.png')
+    both, one = (read_picture(tmp_path / name) for name in ('both.png', 'one.png'))
+    assert both.shape == one.shape and (both != one).any()
+    # In each of the three panels the second run's line is there.
+    width = both.shape[1] // 3
+    assert all((both != one)[:, i * width : (i + 1) * width].any() for i in range(3))

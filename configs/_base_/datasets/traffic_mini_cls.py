@@ -18,7 +18,19 @@ traffic_mini_cls = dict(
                 # No flip: several signs are each other's mirror picture.
                 dict(type='RandomResizedCrop', scale=96, crop_ratio_range=(0.6, 1.0),
                      interpolation='bicubic'),
-                dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+                # Signs are seen from the side, at dusk and in motion.
+                dict(type='RandAugment', num_policies=2, magnitude_level=10, magnitude_std='inf',
+                     policies=[
+                         dict(type='Rotate', magnitude_range=(0, 20)),
+                         dict(type='Shear', magnitude_range=(0, 0.25), direction='horizontal'),
+                         dict(type='Shear', magnitude_range=(0, 0.25), direction='vertical'),
+                         dict(type='Translate', magnitude_range=(0, 0.12), direction='horizontal'),
+                         dict(type='Translate', magnitude_range=(0, 0.12), direction='vertical'),
+                     ]),
+                dict(type='ColorJitter', brightness=0.7, contrast=0.7, saturation=0.7),
+                dict(type='AutoContrast', prob=0.2),
+                dict(type='Equalize', prob=0.2),
+                dict(type='GaussianBlur', radius=2.0, prob=0.3),
                 dict(type='PackInputs')])),
     val_dataloader=dict(
         batch_size=64,

@@ -2,8 +2,6 @@
 
 import copy
 import statistics
-import sys
-import time
 
 import torch
 from mmengine.config import ConfigDict
@@ -11,12 +9,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import DefaultScope
 
-from allinone.engine.dataloaders import build_loader
-from allinone.errors import AllInOneError
 from allinone.models.allinone import AllInOne
 from allinone.registry import MODELS
 
-from .run import load_config, write_json
+from .measure import device, seconds, training_batches
 
 
 def stock_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:
@@ -58,30 +54,16 @@ def measure_step(cfg, rounds: int) -> dict:
             name: build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
             for name, model in models.items()
         }
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
     for model in models.values():
-        model.to(device).train()
-    loaders = {
-        task: iter(
-            build_loader(
-                f'train_dataloader.{task}',
-                task,
-                dict(cfg.train_dataloader[task], num_workers=0),
-                0,
-                None,
-                True,
-                False,
-            )
-        )
-        for task in joint.tasks
-    }
+        model.to(device()).train()
     times = {name: [] for name in models}
-    for _ in range(rounds + 1):
-        batches = {task: next(loader) for task, loader in loaders.items()}
+    for _, batches in zip(range(rounds + 1), training_batches(cfg, joint.tasks)):
         for name, model in models.items():
             data = copy.deepcopy(batches if name == 'joint' else batches[name])
-            times[name].append(_timed(model, data, wrappers[name]))
-    seconds = {name: statistics.median(values[1:]) for name, values in times.items()}
+            times[name].append(
+                seconds(lambda m=model, d=data, w=wrappers[name]: m.train_step(d, w))
+            )
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
     parameters = {
         name: sum(param.numel() for param in model.parameters()) for name, model in models.items()
     }
@@ -90,10 +72,10 @@ def measure_step(cfg, rounds: int) -> dict:
         times['joint'][i] / sum(times[task][i] for task in joint.tasks)
         for i in range(1, rounds + 1)
     ]
-    joint_s, joint_parameters = seconds.pop('joint'), parameters.pop('joint')
+    joint_s, joint_parameters = medians.pop('joint'), parameters.pop('joint')
     return dict(
         joint_s=joint_s,
-        stock_s=seconds,
+        stock_s=medians,
         time_ratio=statistics.median(ratios),
         joint_parameters=joint_parameters,
         stock_parameters=parameters,
@@ -101,33 +83,20 @@ def measure_step(cfg, rounds: int) -> dict:
     )
 
 
-def _timed(model, data, wrapper) -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    model.train_step(data, wrapper)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def run_benchmark(args) -> int:
-    """Print the figures of ``tools/benchmark.py``; the exit status."""
-    try:
-        found = measure_step(load_config(args.config, args.cfg_options), args.rounds)
-    except AllInOneError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    for name, value in found['stock_s'].items():
-        print(f'stock {name:<12} {value:8.3f} s  {found["stock_parameters"][name]:>12,} parameters')
-    print(
-        f'sum of stock      {sum(found["stock_s"].values()):8.3f} s  '
-        f'{sum(found["stock_parameters"].values()):>12,} parameters'
+def step_table(found: dict) -> str:
+    """What :func:`measure_step` found, a line for each model."""
+    lines = [
+        f'stock {name:<12} {value:8.3f} s  {found["stock_parameters"][name]:>12,} parameters'
+        for name, value in found['stock_s'].items()
+    ]
+    stock_parameters = sum(found['stock_parameters'].values())
+    return '\n'.join(
+        [
+            *lines,
+            f'sum of stock      {sum(found["stock_s"].values()):8.3f} s  '
+            f'{stock_parameters:>12,} parameters',
+            f'joint             {found["joint_s"]:8.3f} s  '
+            f'{found["joint_parameters"]:>12,} parameters',
+            f'joint / sum       {found["time_ratio"]:8.3f}    {found["parameter_ratio"]:>12.3f}',
+        ]
     )
-    print(
-        f'joint             {found["joint_s"]:8.3f} s  {found["joint_parameters"]:>12,} parameters'
-    )
-    print(f'joint / sum       {found["time_ratio"]:8.3f}    {found["parameter_ratio"]:>12.3f}')
-    if args.out:
-        write_json(args.out, found)
-    return 0

@@ -1,0 +1,82 @@
+"""Batches, clock and memory of all benchmarks."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from mmengine.config import ConfigDict
+from scipy.stats import binom
+
+from allinone.engine.dataloaders import build_loader
+
+
+def device() -> torch.device:
+    return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def training_batches(cfg: ConfigDict, tasks: Iterable[str]) -> Iterator[dict[str, dict]]:
+    """Endless ``{task: batch}`` of a config's training data, loaded in this process."""
+    loaders = {
+        task: iter(
+            build_loader(
+                f'train_dataloader.{task}',
+                task,
+                dict(cfg.train_dataloader[task], num_workers=0),
+                0,
+                None,
+                True,
+                False,
+            )
+        )
+        for task in tasks
+    }
+    while True:
+        yield {task: next(loader) for task, loader in loaders.items()}
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """How long ``call()`` takes, with what it started on the device."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median and its 95 % confidence interval from order statistics.
+
+    Of fewer than 6 values that is their range, and promises less.
+    """
+    ordered = sorted(values)
+    rank = max(int(binom.ppf(0.025, len(ordered), 0.5)), 1)
+    return statistics.median(ordered), ordered[rank - 1], ordered[-rank]
+
+
+def peak_memory(call: Callable[[], object], on: torch.device) -> int:
+    """Bytes of tensors by which ``call()`` at its peak exceeds what was there before.
+
+    On CPU every allocation and release of torch's allocator is recorded by its profiler, also those
+    inside an operator; what was there before and is released counts as still there.
+    """
+    if on.type == 'cuda':
+        torch.cuda.synchronize(on)
+        torch.cuda.reset_peak_memory_stats(on)
+        before = torch.cuda.memory_allocated(on)
+        call()
+        torch.cuda.synchronize(on)
+        return torch.cuda.max_memory_allocated(on) - before
+    # Or the profiler reports in capitals that there is no GPU.
+    os.environ.setdefault('KINETO_LOG_LEVEL', '5')
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
+        call()
+    events = [event for event in profile.kineto_results.events() if event.name() == '[memory]']
+    live = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak

@@ -1,0 +1,52 @@
+"""What ``tools/benchmark.py`` does once its arguments are parsed."""
+
+import logging
+import sys
+from contextlib import contextmanager
+
+from mmengine.logging import MMLogger
+
+from allinone.apis.run import load_config, write_json
+from allinone.errors import AllInOneError, ConfigError
+
+from .balancers import balancers_table, measure_balancers
+from .peers import measure_peers, peers_table
+from .step import measure_step, step_table
+
+
+def run_benchmark(args) -> int:
+    """Print the figures and write them to ``--out``; the exit status."""
+    try:
+        with quiet():
+            found, table = _measure(args)
+    except AllInOneError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    print(table(found))
+    if args.out:
+        write_json(args.out, found)
+    return 0
+
+
+def _measure(args):
+    """The figures, and what writes them as a table."""
+    if args.rounds < 1:
+        raise ConfigError(f'--rounds is {args.rounds}; give a whole number of at least 1')
+    if args.what == 'peers':
+        return measure_peers(args.rounds), peers_table
+    cfg = load_config(args.config, args.cfg_options)
+    if args.what == 'step':
+        return measure_step(cfg, args.rounds), step_table
+    return measure_balancers(cfg, args.rounds, args.methods), balancers_table
+
+
+@contextmanager
+def quiet():
+    """Leave out mmengine's list of every parameter's learning rate."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

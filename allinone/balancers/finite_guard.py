@@ -1,0 +1,83 @@
+"""One task's NaN must not become every task's."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils import get_total_norm
+
+
+class FiniteGuard:
+    """Drops a task's share of a step whose loss or gradient is NaN or infinite.
+
+    Decided on the device: on CUDA the host does not wait for it. With a loss scaler only the loss
+    decides, since the scaler must see an overflow of the gradients to lower its scale; but once
+    the scale is down at 1, what is not finite is no overflow.
+
+    Args:
+        trunk: The shared trunk.
+        tasks: ``{name: sub-model}``.
+    """
+
+    def __init__(self, trunk: nn.Module, tasks: Mapping[str, nn.Module]):
+        self._norms = {
+            name: [
+                module
+                for part in (trunk, task)
+                for module in part.modules()
+                if isinstance(module, _NormBase) and module.track_running_stats
+            ]
+            for name, task in tasks.items()
+        }
+        self._buffers: list[Tensor] = []
+        self._before: Tensor | None = None
+
+    def before_forward(self, task: str) -> None:
+        """Remember the running statistics, which the task's forward pass moves in training."""
+        self._buffers = [
+            buffer
+            for module in self._norms[task]
+            if module.training
+            for buffer in (module.running_mean, module.running_var)
+        ]
+        self._before = _flatten(self._buffers) if self._buffers else None
+
+    def after_backward(
+        self, loss: Tensor, grads: Sequence[Tensor], scale: Tensor | None = None
+    ) -> Tensor:
+        """Set ``grads`` to zero, and statistics back, unless the task's share is finite.
+
+        Args:
+            loss: The task's loss (scalar).
+            grads: Its gradients, of this backward pass alone; changed in place.
+            scale: Of the loss scaler (scalar), where there is one.
+
+        Returns:
+            Whether the share is finite (scalar, bool).
+        """
+        finite = torch.isfinite(loss.detach())
+        if grads:
+            # The largest element: the squares of a norm may overflow where no element does.
+            kept = torch.isfinite(get_total_norm(grads, float('inf')))
+            finite = finite & (kept if scale is None else kept | (scale > 1))
+        _keep_if(finite, grads)
+        if self._before is not None:
+            _keep_if(finite, self._buffers, self._before)
+            self._before = None
+        return finite
+
+
+def _flatten(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def _keep_if(condition: Tensor, tensors: Sequence[Tensor], otherwise: Tensor | None = None) -> None:
+    """Leave ``tensors`` as they are if ``condition`` holds; else make them ``otherwise``, or 0."""
+    if not tensors or (condition.device.type == 'cpu' and condition):
+        return
+    flat = torch.where(condition, _flatten(tensors), 0.0 if otherwise is None else otherwise)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(
+        list(tensors), [part.view(tensor.shape) for part, tensor in zip(parts, tensors)]
+    )

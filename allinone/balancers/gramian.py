@@ -1,0 +1,23 @@
+"""Inner products of gradients, exact enough to see what nearly cancels."""
+
+import torch
+from torch import Tensor
+
+CHUNK = 1 << 18
+
+
+def gramian_of(gradients: Tensor) -> Tensor:
+    """Inner products ``[K, K]``, float64, of gradients ``[K, P]`` of any floating dtype.
+
+    Summed in float64 over chunks of columns: the products of nearly opposite gradients cancel, and
+    what is left in float32 decides a direction by its rounding errors; fp16 products overflow. No
+    value is read off the device, and the copies are of one chunk at a time.
+
+    Args:
+        gradients: One row a task.
+    """
+    total = gradients.new_zeros(len(gradients), len(gradients), dtype=torch.float64)
+    for chunk in gradients.split(CHUNK, dim=1):
+        exact = chunk.double()
+        total.addmm_(exact, exact.T)
+    return total

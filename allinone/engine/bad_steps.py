@@ -1,0 +1,117 @@
+"""Saying which batches were left out, and stopping where nothing else comes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import Hook, LoggerHook
+from torch import Tensor
+
+from allinone.errors import TrainingError
+from allinone.registry import HOOKS
+
+SHOWN = 8
+
+
+@dataclass
+class _Share:
+    """What is remembered of one task's batch until the device is asked."""
+
+    step: int
+    task: str
+    loss: Tensor
+    dropped: Tensor
+    pictures: list[str]
+
+
+@HOOKS.register_module()
+class BadStepHook(Hook):
+    """Warns of batches whose loss or gradient was NaN or infinite, with the names of the pictures.
+
+    The model leaves such a batch out of its step by itself (``model.drop_bad``). The flags come off
+    the device once a logging interval, and before a checkpoint and a validation; so a run stops
+    up to one interval late. The number of batches left out of each task is in the checkpoint.
+
+    Args:
+        max_bad_steps: Stop when more batches of one task than this were left out in a row.
+
+    Raises:
+        TrainingError: If so; the weights, and the checkpoints, hold nothing of the bad batches.
+    """
+
+    # Before the hook that logs the outputs
+    priority = 'HIGHEST'
+
+    def __init__(self, max_bad_steps: int = 10):
+        self.max_bad_steps = max_bad_steps
+        self._pending: list[_Share] = []
+        self._interval = 1
+
+    def before_train(self, runner) -> None:
+        self._interval = min(
+            [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)], default=1
+        )
+        known = runner.message_hub.runtime_info.get('bad_steps', {})
+        self._total = dict(known.get('total', {}))
+        self._in_a_row = dict(known.get('in_a_row', {}))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        for task, batch in (data_batch or {}).items():
+            dropped = outputs.pop(f'{task}/dropped', None)
+            if isinstance(dropped, Tensor):
+                self._pending.append(
+                    _Share(runner.iter, task, outputs[f'{task}/loss'], dropped, _names(batch))
+                )
+        last = runner.iter + 1 == runner.max_iters
+        if last or self.every_n_inner_iters(batch_idx, self._interval):
+            self._flush(runner)
+
+    def flush_log(self, runner) -> None:
+        """Called by the runner before it copies the log into a checkpoint."""
+        if get_world_size() == 1:  # Otherwise only the main process is here.
+            self._flush(runner)
+
+    def before_val(self, runner) -> None:
+        self._flush(runner)
+
+    def _state(self) -> dict[str, dict[str, int]]:
+        return dict(total=dict(self._total), in_a_row=dict(self._in_a_row))
+
+    def _flush(self, runner) -> None:
+        shares, self._pending = self._pending, []
+        if not shares:
+            return
+        flags = torch.stack([share.dropped for share in shares]).float()
+        if get_world_size() > 1:
+            # All processes end together, or the others would wait for ever.
+            all_reduce(flags, 'max')
+        worst = (0, '')
+        for share, dropped in zip(shares, flags.tolist()):
+            if not dropped:
+                self._in_a_row[share.task] = 0
+                continue
+            self._total[share.task] = self._total.get(share.task, 0) + int(dropped)
+            self._in_a_row[share.task] = self._in_a_row.get(share.task, 0) + 1
+            worst = max(worst, (self._in_a_row[share.task], share.task))
+            runner.logger.warning(
+                f'Step {share.step + 1}: the {share.task!r} batch was left out, its loss is '
+                f'{share.loss.item()} or a gradient is not finite '
+                f'({self._in_a_row[share.task]} in a row, {self._total[share.task]} so far); its '
+                f'pictures: {share.pictures}'
+            )
+        runner.message_hub.update_info('bad_steps', self._state())
+        count, task = worst
+        if count > self.max_bad_steps:
+            raise TrainingError(
+                f'{count} batches of task {task!r} in a row had a loss or '
+                'gradient that is not finite, more than default_hooks.bad_steps.max_bad_steps='
+                f'{self.max_bad_steps}; the last checkpoint in {runner.work_dir} holds nothing of '
+                'them. Lower its learning rate or weight, or look at the pictures named above'
+            )
+
+
+def _names(batch: Mapping) -> list[str]:
+    samples = batch.get('data_samples') or []
+    names = [str(getattr(sample, 'img_path', None) or '?') for sample in samples]
+    return names[:SHOWN] + ([f'and {len(names) - SHOWN} more'] if len(names) > SHOWN else [])

@@ -1,0 +1,177 @@
+"""One HTML page about one or several runs: curves, conflicts, and a table that compares them."""
+
+import base64
+import math
+import os
+import re
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from allinone.errors import ConfigError, DataError
+
+from .comparison import Run, delta_m, read_runs, relative_changes, single_figures
+from .conflicts import plot_conflicts
+from .curves import common_metrics, draw_curves, plot_validations
+from .report_page import render
+
+LONGEST_NAME = 80
+NO_CONFLICTS = (
+    'No two gradients were compared: model.conflict_interval is 0, there is one task, or the '
+    'schedule names one task a step.'
+)
+
+
+def write_report(
+    work_dirs: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    singles: Mapping[str, str | os.PathLike] | None = None,
+    best: bool = False,
+    lower_is_better: Collection[str] = (),
+) -> list[str]:
+    """Write a page that needs no other file, and its pictures as PNGs into a folder beside it.
+
+    Args:
+        work_dirs: Of the runs to compare, at least one; finished or running.
+        out: The HTML file; ``report.html`` has its pictures in ``report_pictures/``.
+        singles: ``{task: work dir}`` of runs that trained one task alone, for delta_m.
+        best: Take each run's figures from the validation with its best score, not from the last.
+        lower_is_better: ``'TASK/metric'`` of which less is better.
+
+    Returns:
+        The paths of the pictures.
+
+    Raises:
+        DataError: If a folder has no log, or a single-task run has no figure of its task.
+        ConfigError: If ``singles`` or ``lower_is_better`` name what no run has.
+    """
+    out = Path(out)
+    runs = read_runs(work_dirs)
+    singles = dict(zip(singles or (), read_runs(list((singles or {}).values()))))
+    metrics = common_metrics(run.validation for run in runs)
+    tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
+    unknown = sorted(set(lower_is_better) - set(metrics))
+    if unknown:
+        raise ConfigError(f'--lower-is-better names {unknown}; the metrics are {sorted(metrics)}')
+    alone = single_figures(singles, metrics, tasks, best)
+    pictures = _Pictures(out)
+    sections = [_section(index, run, pictures) for index, run in enumerate(runs, 1)]
+    validations = {run.name: run.validation for run in runs}
+    overview = (
+        pictures.add('validation', lambda path: plot_validations(validations, path))
+        if len(runs) > 1 and metrics
+        else None
+    )
+    page = render(
+        title=', '.join(run.name for run in runs),
+        written=time.strftime('%Y-%m-%d %H:%M'),
+        metrics=[key for key in metrics if key != 'score'],
+        scored='score' in metrics,
+        rows=[
+            *(
+                _row(run, f'{task} alone', _of_task(run.figures(best), task), metrics)
+                for task, run in singles.items()
+            ),
+            *(_joint_row(run, metrics, alone, best, lower_is_better) for run in runs),
+        ],
+        singles=list(singles),
+        without_base=sorted(key for key, value in alone.items() if not value > 0),
+        best=best,
+        overview=overview,
+        sections=sections,
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(f'{out}.tmp')
+    unfinished.write_text(page, encoding='utf-8')
+    os.replace(unfinished, out)
+    return pictures.paths
+
+
+class _Pictures:
+    """Draws PNG files into the page's folder, and gives them as the page embeds them."""
+
+    def __init__(self, out: Path):
+        self.folder = out.with_name(f'{out.stem}_pictures')
+        self.paths: list[str] = []
+
+    def add(self, name: str, draw) -> str:
+        path = self.folder / f'{name}.png'
+        draw(path)
+        self.paths.append(str(path))
+        return 'data:image/png;base64,' + base64.b64encode(path.read_bytes()).decode()
+
+
+def _section(index: int, run: Run, pictures: _Pictures) -> dict:
+    name = f'{index}_{re.sub(r"[^A-Za-z0-9_.-]+", "_", run.name)[-LONGEST_NAME:]}'
+    curves = pictures.add(
+        f'{name}_curves',
+        lambda path: draw_curves(run.training, run.validation, path, run.name),
+    )
+    try:
+        conflicts = pictures.add(
+            f'{name}_conflicts', lambda path: plot_conflicts(run.training, path)
+        )
+    except DataError:
+        conflicts = None
+    return dict(
+        name=run.name,
+        work_dir=run.work_dir,
+        method=run.method,
+        tasks=run.tasks,
+        iterations=run.iterations,
+        curves=curves,
+        conflicts=conflicts,
+        no_conflicts=NO_CONFLICTS,
+    )
+
+
+def _of_task(figures: Mapping[str, float], task: str) -> dict[str, float]:
+    return {key: value for key, value in figures.items() if key.split('/')[0] == task}
+
+
+def _joint_row(
+    run: Run,
+    metrics: Mapping[str, float],
+    alone: Mapping[str, float],
+    best: bool,
+    lower_is_better: Collection[str],
+) -> dict:
+    figures = run.figures(best)
+    changes = relative_changes(figures, alone)
+    return _row(
+        run, run.method, figures, metrics, changes, delta_m(figures, alone, lower_is_better)
+    )
+
+
+def _row(
+    run: Run,
+    method: str,
+    figures: Mapping[str, float],
+    metrics: Mapping[str, float],
+    changes: Mapping[str, float] | None = None,
+    delta: float | None = None,
+) -> dict:
+    cells = [
+        (
+            _number(figures.get(key), factor),
+            _number((changes or {}).get(key), 1, '+.1f'),
+        )
+        for key, factor in metrics.items()
+        if key != 'score'
+    ]
+    return dict(
+        name=run.name,
+        method=method,
+        iterations=run.iterations,
+        cells=cells,
+        score=_number(figures.get('score'), metrics.get('score', 1)),
+        delta=_number(delta, 1, '+.2f'),
+        seconds=_number(run.seconds_per_step, 1, '.3g'),
+    )
+
+
+def _number(value: float | None, factor: float, form: str = '.2f') -> str | None:
+    if value is None or not math.isfinite(value):
+        return None
+    text = format(factor * value, form)
+    return text.replace('-', '') if float(text) == 0 else text

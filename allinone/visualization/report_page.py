@@ -1,0 +1,90 @@
+"""The page of a report. Everything that comes from a run is escaped."""
+
+from jinja2 import Environment, StrictUndefined
+
+# The policy lets a browser load nothing from elsewhere, whatever a run's names hold.
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+      content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1500px;
+       margin: 2em auto; padding: 0 1.5em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.2em; margin-top: 2.2em; }
+h1, h2, code { overflow-wrap: anywhere; }
+img { max-width: 100%; display: block; margin: 1em 0; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; }
+th, td { padding: .35em .8em; text-align: right; border-bottom: 1px solid #ddd;
+         white-space: nowrap; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+th { border-bottom: 2px solid #888; }
+tr.alone { color: #777; }
+small, .note { color: #666; font-size: .85em; }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+<p class="note">Written {{ written }} by tools/analyze.py.</p>
+
+<h2>Figures</h2>
+<div class="wide">
+<table>
+<tr><th>Run</th><th>Method</th><th>Iterations</th>
+{%- for key in metrics %}<th>{{ key }}</th>{% endfor %}
+{%- if scored %}<th>Score</th>{% endif %}
+{%- if singles %}<th>&Delta;<sub>m</sub> %, lower is better</th>{% endif %}
+<th>s / step</th></tr>
+{%- for row in rows %}
+<tr{% if loop.index <= singles|length %} class="alone"{% endif %}>
+<td>{{ row.name }}</td><td>{{ row.method }}</td><td>{{ row.iterations }}</td>
+{%- for value, change in row.cells %}
+<td>{{ value or '–' }}{% if change %} <small>({{ change }})</small>{% endif %}</td>
+{%- endfor %}
+{%- if scored %}<td>{{ row.score or '–' }}</td>{% endif %}
+{%- if singles %}<td>{{ row.delta or '–' }}</td>{% endif %}
+<td>{{ row.seconds or '–' }}</td></tr>
+{%- endfor %}
+</table>
+</div>
+<p class="note">Each run's figures are those of
+{{ 'the validation with its best score' if best else 'its last validation' }}, in percent
+where the metric is a share.
+Seconds per step are the median of the log. Method is <code>model.balancer.type</code>.
+{%- if singles %}
+In brackets: the change against the task alone in percent of it. &Delta;<sub>m</sub> is its mean
+over the metrics of a task, then over the tasks {{ singles|join(', ') }}, with the sign turned where
+more is better: <b>lower is better</b>, and below 0 beats single-task training.
+{%- if without_base %} No change is known where the task alone has 0: {{ without_base|join(', ') }}.
+{%- endif %}
+{%- else %} &Delta;<sub>m</sub> needs single-task runs: <code>--single TASK=WORK_DIR</code>.
+{%- endif %}</p>
+{%- if overview %}
+<img src="{{ overview }}" alt="Validation metrics of all runs over iterations">
+{%- endif %}
+
+{%- for run in sections %}
+<h2>{{ run.name }}</h2>
+<p>{{ run.method }} on {{ run.tasks|join(', ') }}; {{ run.iterations }} iterations;
+<code>{{ run.work_dir }}</code></p>
+<img src="{{ run.curves }}" alt="Losses, weights, gradients and metrics over iterations">
+{%- if run.conflicts %}
+<img src="{{ run.conflicts }}" alt="Conflicts between the tasks' gradients">
+<p class="note">Trunk gradients of the tasks, over the measured steps of the whole training.</p>
+{%- else %}
+<p class="note">{{ run.no_conflicts }}</p>
+{%- endif %}
+{%- endfor %}
+</body>
+</html>
+"""
+
+
+def render(**content) -> str:
+    """The page; see ``PAGE`` for what ``content`` names."""
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE).render(content)

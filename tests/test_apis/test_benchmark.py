@@ -1,0 +1,175 @@
+"""The benchmarks: what they count and compare; times only as far as that they are there."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, TOY_CONFIG
+from torch import nn
+
+from allinone.apis.benchmarks.balancers import (
+    balancers_table,
+    choose,
+    measure_balancers,
+    method_configs,
+)
+from allinone.apis.benchmarks.measure import median_interval, peak_memory
+from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
+from allinone.apis.benchmarks.run import run_benchmark
+from allinone.apis.benchmarks.step import measure_step
+from allinone.balancers.build import build_balancer
+from allinone.errors import ConfigError
+from allinone.registry import BALANCERS
+
+CPU = torch.device('cpu')
+MIB = 2**20
+FLOATS = MIB // 4
+
+
+def allocate():
+    first = torch.empty(3 * FLOATS)
+    second = torch.empty(2 * FLOATS)
+    view = second[:7].view(7, 1)  # no memory of its own
+    del first
+    third = torch.empty(4 * FLOATS)
+    return view, third
+
+
+def test_peak_memory_of_known_allocations():
+    """5 MiB, then 2 MiB, then 6 MiB."""
+    assert peak_memory(allocate, CPU) == 6 * MIB
+
+
+def test_peak_memory_sees_the_inside_of_operators():
+    """It answers two numbers, from a copy of the values (1 MiB) and their indices (2 MiB)."""
+    values = torch.ones(FLOATS)
+    peak = peak_memory(lambda: values.kthvalue(7), CPU)
+    assert 3 * MIB <= peak < 3.1 * MIB
+
+
+def test_median_interval():
+    assert median_interval([3.0]) == (3, 3, 3)
+    assert median_interval(range(1, 8)) == (4, 1, 7)
+    # Of 20 values the 6th and 15th enclose the median with probability 0.959.
+    assert median_interval(range(1, 21)) == (10.5, 6, 15)
+
+
+def test_every_method_has_a_config():
+    configs = method_configs(['signs', 'cars'])
+    assert set(configs) == set(BALANCERS.module_dict)
+    for cfg in configs.values():
+        build_balancer(cfg).bind(['signs', 'cars'])
+    assert configs['STCH']['log'] and configs['GradNorm']['optimizer'] == 'adam'
+    timed = choose(configs, None)
+    assert set(configs) - set(timed) == {'Every', 'Smoothed', 'WarmUp'}
+    with pytest.raises(ConfigError, match=r"--methods has \['Hope'\]; the methods are \['Aligned"):
+        choose(configs, ['Hope'])
+
+
+def test_balancers(toy_cfg):
+    names = ['CoBa', 'GradNorm', 'GradientOrthogonality']
+    found = measure_balancers(toy_cfg, 1, names)
+    assert list(found['methods']) == names
+    assert found['tasks'] == 3 and found['rounds'] == 1 and found['fixed_s'] > 0
+    assert MIB < found['trunk_gradient_bytes'] < 3 * MIB
+    assert found['conflict_interval'] == 50
+    ratio = found['compared']['time_ratio']
+    assert found['amortised_ratio'] == pytest.approx(1 + (ratio - 1) / 50)
+    limits = {
+        name: (row['time_limit'], row['memory_limit']) for name, row in found['methods'].items()
+    }
+    assert limits == dict(CoBa=(1.02, 0), GradNorm=(1.05, 4), GradientOrthogonality=(2.0, None))
+    memory = {name: row['memory'] for name, row in found['methods'].items()}
+    assert abs(memory['CoBa']) < 0.01
+    # Three rows instead of the one sum in .grad.
+    assert 1.5 < memory['GradNorm'] < 4
+    assert memory['GradientOrthogonality'] > memory['GradNorm']
+    table = balancers_table(found).splitlines()
+    assert len([line for line in table if line.startswith('|')]) == 2 + len(names) + 1
+
+
+GRADIENT_METHODS = [
+    name
+    for name in method_configs('abc')
+    if build_balancer(method_configs('abc')[name]).requires != 'losses'
+]
+
+
+@pytest.mark.parametrize('name', GRADIENT_METHODS)
+def test_memory_where_the_trunk_is_all_there_is(name):
+    """Activations hide nothing here: the end of the step is the peak."""
+
+    def wide():
+        model = SmallModel()
+        model.trunk = nn.Sequential(model.trunk, nn.Linear(128, 8192), nn.Linear(8192, 128))
+        model.pictures = {task: picture[:1] for task, picture in model.pictures.items()}
+        model.labels = {task: labels[:1] for task, labels in model.labels.items()}
+        return model
+
+    peaks = []
+    for cfg in (dict(type='FixedWeights'), method_configs('abc')[name]):
+        model = wide()
+        peaks.append(peak_memory(OurStep(model, cfg), CPU))
+    unit = sum(4 * param.numel() for param in model.trunk.parameters())
+    assert (peaks[1] - peaks[0]) / unit <= 3 + 1
+
+
+def test_peers_give_the_same_gradient():
+    model = SmallModel()
+    step = OurStep(model, dict(type='PCGrad'))
+    step()
+    conflicts = [
+        value for key, value in step.log.items() if key.startswith('conflict/') and value > 0
+    ]
+    assert conflicts, 'without a conflict half of the methods are the sum'
+    rows = measure_peers(1)
+    assert list(rows) == list(PEERS)
+    compared = {name: row for name, row in rows.items() if 'skipped' not in row}
+    assert len(compared) >= len(PEERS) - 3  # of which the solvers may not be installed
+    for name, row in compared.items():
+        assert row['difference'] < 1e-3 if name in ('UPGrad', 'CAGrad', 'NashMTL') else 1e-5, name
+        assert row['time_ratio'] > 0
+    for row in rows.values():
+        if 'skipped' in row:
+            assert 'installed' in row['skipped']
+    assert len(peers_table(rows).splitlines()) == 2 + len(rows)
+
+
+def test_step(toy_cfg):
+    found = measure_step(toy_cfg, 1)
+    assert set(found['stock_s']) == {'cls', 'det', 'seg'} and found['joint_s'] > 0
+    assert found['joint_parameters'] < sum(found['stock_parameters'].values())
+
+
+def test_the_command(toy_root, tmp_path, capsys):
+    from argparse import Namespace
+
+    args = Namespace(
+        what='balancers',
+        config=str(TOY_CONFIG),
+        cfg_options=[
+            f'train_dataloader.{task}.batch_size={size}'
+            for task, size in dict(cls=4, det=2, seg=2).items()
+        ],
+        methods=['PCGrad'],
+        rounds=1,
+        out=str(tmp_path / 'found.json'),
+    )
+    assert run_benchmark(args) == 0
+    assert '| PCGrad |' in capsys.readouterr().out
+    assert json.loads((tmp_path / 'found.json').read_text())['methods']['PCGrad']['time_ratio']
+    args.methods = ['Hope']
+    assert run_benchmark(args) == 2
+    assert '--methods has' in capsys.readouterr().err
+    args.rounds = 0
+    assert run_benchmark(args) == 2
+
+
+def test_the_tool_knows_its_kinds():
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / 'tools/benchmark.py'), '--help'], capture_output=True, text=True
+    )
+    assert shown.returncode == 0
+    assert all(kind in shown.stdout for kind in ('step', 'balancers', 'peers'))

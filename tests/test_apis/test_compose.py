@@ -1,0 +1,102 @@
+"""Single-task checkpoints put together, by hand-computed trunks and on the toy model."""
+
+import pytest
+import torch
+from conftest import run_tool
+
+from allinone.apis.compose import average, compose, task_arithmetic
+from allinone.apis.extract import extract
+from allinone.apis.run import load_config
+from allinone.engine.checkpoint import read_checkpoint
+from allinone.errors import CheckpointError, ConfigError
+
+TASKS = ('cls', 'det', 'seg')
+
+
+def trunk(value, count):
+    return dict(weight=torch.tensor([value, 2 * value]), count=torch.tensor(count))
+
+
+def test_average():
+    found = average(dict(a=trunk(1.0, 3), b=trunk(4.0, 5)), dict(a=2, b=1))
+    assert found['weight'].tolist() == [2, 4] and found['count'].item() == 5
+
+
+def test_arithmetic():
+    trunks = dict(a=trunk(2.0, 3), b=trunk(5.0, 3))
+    found = task_arithmetic(trunks, trunk(1.0, 7), dict(a=1.0, b=0.5))
+    assert found['weight'].tolist() == [1 + 1 + 2, 2 + 2 + 4] and found['count'].item() == 7
+
+
+@pytest.fixture(scope='module')
+def parts(trained, tmp_path_factory):
+    """The trained joint model taken apart: config, checkpoint, ``{task: stock checkpoint}``.
+
+    Each trunk is moved by 1, 2, 3, so that they differ.
+    """
+    _, cfg, work_dir = trained
+    root = tmp_path_factory.mktemp('parts')
+    cfg.dump(str(root / 'config.py'))
+    cfg = load_config(str(root / 'config.py'))
+    checkpoint = work_dir / 'iter_4.pth'
+    sources = {}
+    for shift, task in enumerate(TASKS, 1):
+        extract(cfg, checkpoint, [task], root / task)
+        sources[task] = str(root / task / 'stock.pth')
+        loaded = read_checkpoint(sources[task])
+        for name, value in loaded['state_dict'].items():
+            if name.startswith('backbone.') and value.is_floating_point():
+                value += shift
+        torch.save(loaded, sources[task])
+    return root / 'config.py', checkpoint, sources
+
+
+@pytest.mark.parametrize(
+    'options, shift',
+    [
+        ([], 2),
+        (['--weights', 'cls=0', 'det=1', 'seg=3'], 2.75),
+        (['--trunk', 'seg'], 3),
+        (['--trunk', 'arithmetic', '--weights', 'cls=1', 'det=0.5', 'seg=0'], 2),
+    ],
+)
+def test_the_trunk_is_merged_and_heads_are_kept(parts, tmp_path, options, shift):
+    config, checkpoint, sources = parts
+    out = tmp_path / 'joint.pth'
+    if 'arithmetic' in options:
+        options = [*options, '--ancestor', str(checkpoint)]
+    given = [f'{task}={path}' for task, path in sources.items()]
+    assert run_tool('compose', config, '--from', *given, '--out', out, *options) == 0
+    found, whole = read_checkpoint(out), read_checkpoint(checkpoint)['state_dict']
+    state = found['state_dict']
+    assert set(state) == {name for name in whole if not name.startswith('balancer.')}
+    for name, value in state.items():
+        moved = name.startswith('backbone.') and value.is_floating_point()
+        torch.testing.assert_close(value, whole[name] + shift if moved else whole[name])
+    assert found['meta']['dataset_meta']['seg']['classes'][0] == 'sky'
+
+
+def test_what_is_refused(parts, tmp_path):
+    config, checkpoint, sources = parts
+    cfg, out = load_config(str(config)), tmp_path / 'joint.pth'
+    with pytest.raises(ConfigError, match=r"\['cls'\].*\['cls', 'det', 'seg'\]"):
+        compose(cfg, dict(cls=sources['cls']), out)
+    with pytest.raises(ConfigError, match="--trunk is 'mean'"):
+        compose(cfg, sources, out, 'mean')
+    with pytest.raises(ConfigError, match='arithmetic needs one'):
+        compose(cfg, sources, out, 'arithmetic')
+    with pytest.raises(ConfigError, match=r"\['dett'\]"):
+        compose(cfg, sources, out, weights=dict(dett=1))
+    with pytest.raises(ConfigError, match='at least one positive'):
+        compose(cfg, sources, out, weights=dict.fromkeys(TASKS, 0))
+    other = tmp_path / 'other.pth'
+    torch.save(dict(state_dict={'backbone.conv1.conv.weight': torch.zeros(1)}), other)
+    with pytest.raises(CheckpointError, match='another trunk.*conv1.conv.weight'):
+        compose(cfg, dict(sources, det=str(other)), out)
+    with pytest.raises(CheckpointError, match='tasks.det'):
+        compose(cfg, dict(sources, det=sources['seg']), out)
+    assert not out.exists()
+    out.write_text('mine')
+    with pytest.raises(ConfigError, match='exists'):
+        compose(cfg, sources, out)
+    assert out.read_text() == 'mine'

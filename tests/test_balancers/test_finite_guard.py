@@ -1,0 +1,146 @@
+"""A task whose loss or gradient is not finite is left out of its step, and of nothing else."""
+
+import pytest
+import torch
+from methods import GRADIENT_WEIGHTINGS, build
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from allinone.balancers.finite_guard import _keep_if
+from allinone.balancers.step import BalancedStep
+
+TASKS = ('a', 'b', 'c')
+NAN, INF = float('nan'), float('inf')
+
+
+class Toy:
+    """A trunk with batch norm and three heads."""
+
+    def __init__(self, kind='FixedWeights', accumulate=1, **options):
+        torch.manual_seed(0)
+        self.trunk = nn.Sequential(
+            # Before BN a bias has gradient 0, of whose rounding errors Adam would make steps.
+            nn.Linear(4, 5, bias=False),
+            nn.BatchNorm1d(5),
+            nn.Linear(5, 3),
+        )
+        self.heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in TASKS})
+        self.balancer = build(kind)
+        self.balancer.bind(TASKS)
+        params = [*self.trunk.parameters(), *self.heads.parameters()]
+        self.wrapper = OptimWrapper(
+            torch.optim.Adam(params, lr=0.1),
+            clip_grad=dict(max_norm=0.1),
+            accumulative_counts=accumulate,
+        )
+        self.wrapper.initialize_count_status(nn.Linear(1, 1), 0, 100)
+        self.step = BalancedStep(self.balancer, self.trunk, dict(self.heads.items()), **options)
+
+    def backward(self, number, tasks=TASKS, spoil=None):
+        """``spoil(loss, prediction)`` stands for the loss of task c."""
+        dropped = {}
+        for task in tasks:
+            generator = torch.Generator().manual_seed(number * 7 + ord(task))
+            self.step.before_forward(task)
+            data = torch.randn(8, 4, generator=generator)
+            if spoil == 'picture' and task == 'c':
+                data[0, 0] = INF
+            found = self.heads[task](self.trunk(data))
+            loss = (found - data.sum(1, keepdim=True)).square().mean()
+            if callable(spoil) and task == 'c':
+                loss = spoil(loss, found)
+            dropped[task] = bool(self.step.backward(task, loss, self.wrapper))
+        return dropped
+
+    def train(self, number, tasks=TASKS, spoil=None):
+        dropped = self.backward(number, tasks, spoil)
+        self.step.finish(torch.ones(()))
+        self.wrapper.step()
+        self.wrapper.zero_grad()
+        return dropped
+
+    def shared(self):
+        """All that the tasks a and b depend on."""
+        state = self.trunk.state_dict()
+        # Counts forward passes; used with momentum=None only.
+        state.pop('1.num_batches_tracked')
+        return [*state.values(), *self.heads['a'].parameters(), *self.heads['b'].parameters()]
+
+
+SPOILT = {
+    'a NaN loss': lambda loss, found: loss * NAN,
+    'an infinite loss': lambda loss, found: loss / 0,
+    # d sqrt(x) / dx at 0
+    'a gradient': lambda loss, found: loss + ((found - found.detach()) ** 2).sum().sqrt(),
+    'a picture': 'picture',
+}
+
+
+@pytest.mark.parametrize('kind', ['FixedWeights', *GRADIENT_WEIGHTINGS])
+@pytest.mark.parametrize('spoil', SPOILT.values(), ids=SPOILT)
+def test_the_others_train_as_without_it(kind, spoil):
+    spoilt, without = Toy(kind), Toy(kind)
+    for number in range(5):
+        if number in (1, 2, 3):
+            assert spoilt.train(number, spoil=spoil) == dict(a=False, b=False, c=True)
+            without.train(number, tasks=('a', 'b'))
+        else:
+            assert not any(spoilt.train(number).values())
+            without.train(number)
+        if number == 3:
+            for found, wanted in zip(spoilt.shared(), without.shared()):
+                torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    assert all(value.isfinite().all() for value in spoilt.heads['c'].parameters())
+    assert all(value.isfinite().all() for value in spoilt.shared())
+
+
+def test_only_the_bad_micro_step_is_left_out():
+    spoilt, without = Toy(accumulate=2), Toy(accumulate=2)
+    spoilt.backward(0), without.backward(0)
+    spoilt.train(1, spoil=SPOILT['a NaN loss']), without.train(1, tasks=('a', 'b'))
+    for found, wanted in zip(spoilt.shared(), without.shared()):
+        torch.testing.assert_close(found, wanted)
+    for found, wanted in zip(spoilt.heads['c'].parameters(), without.heads['c'].parameters()):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize('kind', ['FixedWeights', 'PCGrad', 'Uncertainty', 'GradDrop'])
+def test_a_good_step_is_the_same_to_the_last_bit(kind):
+    guarded, plain = Toy(kind), Toy(kind, drop_bad=False)
+    for number in range(3):
+        guarded.train(number), plain.train(number)
+    assert all(torch.equal(a, b) for a, b in zip(guarded.shared(), plain.shared()))
+
+
+def test_without_the_guard_it_spreads():
+    toy = Toy(drop_bad=False)
+    toy.train(0, spoil=SPOILT['a NaN loss'])
+    assert not all(value.isfinite().all() for value in toy.shared())
+
+
+@pytest.mark.parametrize('otherwise', [None, torch.arange(5.0)])
+def test_the_choice_of_a_device_is_that_of_the_host(otherwise, monkeypatch):
+    """Where asking would make the host wait, everything is selected by one mask."""
+    given = [torch.tensor([[1.0, NAN]]), torch.tensor([2.0, INF, 3.0])]
+    expected = [torch.zeros(1, 2), torch.zeros(3)]
+    if otherwise is not None:
+        expected = [otherwise[:2].view(1, 2), otherwise[2:]]
+    kept = [torch.tensor([[1.0, 4.0]]), torch.tensor([2.0])]
+
+    class OnDevice:
+        """A condition that must not be read."""
+
+        device = torch.device('meta')
+
+        def __init__(self, value):
+            self.value = torch.tensor(value)
+
+        def __bool__(self):
+            raise AssertionError('the host waited')
+
+    where = torch.where
+    monkeypatch.setattr(torch, 'where', lambda condition, *parts: where(condition.value, *parts))
+    _keep_if(OnDevice(True), kept)
+    assert [value.tolist() for value in kept] == [[[1, 4]], [2]]
+    _keep_if(OnDevice(False), given, otherwise)
+    assert all(torch.equal(a, b) for a, b in zip(given, expected))

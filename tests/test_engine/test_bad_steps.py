@@ -1,0 +1,70 @@
+"""Batches that are not finite: named, counted, and at last the end of the run."""
+
+import pytest
+import torch
+from mmengine.hooks import LoggerHook
+
+from allinone.engine.checkpoint import read_checkpoint
+from allinone.errors import TrainingError
+from allinone.models.allinone import AllInOne
+from allinone.registry import RUNNERS
+
+
+@pytest.fixture
+def spoilt(toy_cfg, monkeypatch):
+    """A run of 6 steps of which some, from 0, have a NaN loss of the signs."""
+
+    def build(bad, **hook):
+        toy_cfg.train_cfg.update(max_iters=6, val_interval=100)
+        toy_cfg.default_hooks.logger.interval = 2
+        toy_cfg.default_hooks.bad_steps.update(hook)
+        for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+            toy_cfg.pop(key)
+        toy_cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=3)
+        runner = RUNNERS.build(toy_cfg)
+        losses = AllInOne.task_losses
+
+        def task_losses(self, task, batch):
+            found = losses(self, task, batch)
+            spoil = task == 'cls' and runner.iter in bad
+            return {name: value * float('nan') for name, value in found.items()} if spoil else found
+
+        monkeypatch.setattr(AllInOne, 'task_losses', task_losses)
+        return runner
+
+    return build
+
+
+def test_training_goes_on_and_the_pictures_are_named(spoilt, tmp_path, caplog):
+    runner = spoilt({1, 2, 4})
+    warnings = []
+    runner.logger.warning = warnings.append
+    runner.train()
+    assert [text.split(':')[0] for text in warnings] == ['Step 2', 'Step 3', 'Step 5']
+    assert "'cls' batch was left out, its loss is nan" in warnings[1]
+    assert '(2 in a row, 2 so far)' in warnings[1] and '(1 in a row, 3 so far)' in warnings[2]
+    assert warnings[0].count('.png') == 8
+    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
+    info = read_checkpoint(f'{runner.work_dir}/iter_3.pth')['message_hub']['runtime_info']
+    assert info['bad_steps'] == dict(total=dict(cls=2), in_a_row=dict(cls=2, det=0, seg=0))
+    assert 'train/cls/dropped' not in runner.message_hub.log_scalars
+    losses = runner.message_hub.get_scalar('train/loss').data[0]
+    assert torch.as_tensor(losses).isfinite().all()
+
+
+def test_a_good_batch_at_the_end_of_the_interval_hides_nothing(spoilt):
+    runner = spoilt({0, 1, 2}, max_bad_steps=2)
+    for hook in runner.hooks:
+        if isinstance(hook, LoggerHook):
+            hook.interval = 6
+    with pytest.raises(TrainingError, match='3 batches'):
+        runner.train()
+
+
+def test_too_many_in_a_row_end_it(spoilt):
+    runner = spoilt({2, 3, 4, 5}, max_bad_steps=2)
+    with pytest.raises(TrainingError, match="4 batches of task 'cls'.*max_bad_steps=2"):
+        runner.train()
+    assert runner.iter < 6
+    state = read_checkpoint(f'{runner.work_dir}/iter_3.pth')['state_dict']
+    assert all(value.isfinite().all() for value in state.values())

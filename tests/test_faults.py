@@ -316,6 +316,21 @@ def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monke
         assert torch.equal(again.model.state_dict()[name], value), name
 
 
+def test_a_signal_after_the_last_step_leaves_the_run_complete(toy, tmp_path, monkeypatch):
+    from allinone.engine.checkpoint_hook import CheckpointHook
+
+    finish = CheckpointHook.finish
+
+    def struck(hook, runner):
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(hook, runner)
+
+    monkeypatch.setattr(CheckpointHook, 'finish', struck)
+    cfg = classification(tmp_path / 'work', **{'train_cfg.max_iters': 1})
+    RUNNERS.build(cfg).train()
+    assert read_checkpoint(tmp_path / 'work/iter_1.pth')['meta']['iter'] == 1
+
+
 def test_kills_at_random_moments_change_nothing(toy_root):
     """Three of them; ``tests/kill_and_resume.py`` has more, and other schedules and balancers."""
     done = subprocess.run(

@@ -94,21 +94,19 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self.dataloader.seek(info.get('batches_drawn', {}), get_world_size())
         self.runner.message_hub.update_info('batches_drawn', self.dataloader.batches)
         self._first = self._iter
+        # To the end of the run: what comes after the last step is short, and must be whole.
         self.runner.stop_signals.deferring = True
-        try:
-            if self._validation_was_due():
+        if self._validation_was_due():
+            self._validate()
+        while self._iter < self._max_iters and not self.stop_training:
+            self._stop_if_asked()
+            self.runner.model.train()
+            data, times = self._draw(self.schedule(self._iter))
+            self.run_iter(data, times)
+            self._decide_current_val_interval()
+            if self._validate_now():
+                self._stop_if_asked(validation_due=True)
                 self._validate()
-            while self._iter < self._max_iters and not self.stop_training:
-                self._stop_if_asked()
-                self.runner.model.train()
-                data, times = self._draw(self.schedule(self._iter))
-                self.run_iter(data, times)
-                self._decide_current_val_interval()
-                if self._validate_now():
-                    self._stop_if_asked(validation_due=True)
-                    self._validate()
-        finally:
-            self.runner.stop_signals.deferring = False
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model

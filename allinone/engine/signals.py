@@ -32,7 +32,7 @@ class StopSignals:
 
     Attributes:
         received: The first signal; 0 if there was none.
-        deferring: Whether a loop is running that looks at :meth:`agreed`.
+        deferring: Whether steps are being made, between which :meth:`agreed` is looked at.
     """
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ class StopSignals:
         self._before: dict = {}
 
     def __enter__(self):
+        self.received, self.deferring, self._interrupts = 0, False, 0
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._handle) for number in STOPPING}
         return self

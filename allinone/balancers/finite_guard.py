@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import get_total_norm
+
+from .running_statistics import RunningStatistics, flatten
 
 
 class FiniteGuard:
@@ -21,27 +22,31 @@ class FiniteGuard:
     """
 
     def __init__(self, trunk: nn.Module, tasks: Mapping[str, nn.Module]):
-        self._norms = {
-            name: [
-                module
-                for part in (trunk, task)
-                for module in part.modules()
-                if isinstance(module, _NormBase) and module.track_running_stats
-            ]
-            for name, task in tasks.items()
-        }
-        self._buffers: list[Tensor] = []
+        self._statistics = {name: RunningStatistics([trunk, task]) for name, task in tasks.items()}
+        self._moving: list[tuple[dict[str, Tensor], str]] = []
         self._before: Tensor | None = None
 
     def before_forward(self, task: str) -> None:
         """Remember the running statistics, which the task's forward pass moves in training."""
-        self._buffers = [
-            buffer
-            for module in self._norms[task]
-            if module.training
-            for buffer in (module.running_mean, module.running_var)
-        ]
-        self._before = _flatten(self._buffers) if self._buffers else None
+        self._moving = self._statistics[task].moving()
+        self._before = flatten(self._buffers()) if self._moving else None
+
+    def _buffers(self) -> list[Tensor]:
+        return [buffers[name] for buffers, name in self._moving]
+
+    def after_forward(self, loss: Tensor) -> None:
+        """Set statistics back unless ``loss`` is finite, where the backward pass is made later.
+
+        By then the statistics have seen other tasks; so they keep a batch whose loss is finite and
+        whose gradient is not. The tensors that the graph holds are not changed but replaced.
+        """
+        if self._before is None:
+            return
+        kept = torch.where(torch.isfinite(loss.detach()), flatten(self._buffers()), self._before)
+        parts = kept.split([buffer.numel() for buffer in self._buffers()])
+        for (buffers, name), part in zip(self._moving, parts):
+            buffers[name] = part.clone().view_as(buffers[name])
+        self._before = None
 
     def after_backward(
         self, loss: Tensor, grads: Sequence[Tensor], scale: Tensor | None = None
@@ -63,20 +68,16 @@ class FiniteGuard:
             finite = finite & (kept if scale is None else kept | (scale > 1))
         _keep_if(finite, grads)
         if self._before is not None:
-            _keep_if(finite, self._buffers, self._before)
+            _keep_if(finite, self._buffers(), self._before)
             self._before = None
         return finite
-
-
-def _flatten(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.flatten() for tensor in tensors])
 
 
 def _keep_if(condition: Tensor, tensors: Sequence[Tensor], otherwise: Tensor | None = None) -> None:
     """Leave ``tensors`` as they are if ``condition`` holds; else make them ``otherwise``, or 0."""
     if not tensors or (condition.device.type == 'cpu' and condition):
         return
-    flat = torch.where(condition, _flatten(tensors), 0.0 if otherwise is None else otherwise)
+    flat = torch.where(condition, flatten(tensors), 0.0 if otherwise is None else otherwise)
     parts = flat.split([tensor.numel() for tensor in tensors])
     torch._foreach_copy_(
         list(tensors), [part.view(tensor.shape) for part, tensor in zip(parts, tensors)]

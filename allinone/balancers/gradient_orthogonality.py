@@ -27,8 +27,10 @@ class GradientOrthogonality(Wrapper):
 
     The penalty is of second order. Its gradient is made of one Hessian-vector product a task,
     :math:`\nabla_\theta \langle v_i, g_i \rangle` with the constant
-    :math:`v_i = \partial\,\mathrm{penalty} / \partial g_i`, so the tasks' graphs stay apart; but
-    all of them are kept to the end of the step, K times the memory of activations. Each
+    :math:`v_i = \partial\,\mathrm{penalty} / \partial g_i`, so the tasks' graphs stay apart, and a
+    task's loss and product share one backward pass where the weights allow it (see
+    ``BalancedStep``). But all graphs are kept to the end of the step, K times the memory of
+    activations. Each
     micro-step of gradient accumulation, and each process, has the penalty of its own batches, and
     their mean is used. A step of one task has none. Every operation between the layer and the loss
     must have a second derivative, which deformable convolution lacks.
@@ -56,7 +58,7 @@ class GradientOrthogonality(Wrapper):
         return self
 
     def penalty(self, gradients: Tensor) -> Tensor:
-        """The penalty (scalar) of gradients ``[K, P]``; a gradient of zeros takes no part."""
+        """The penalty (scalar) of gradients ``[K, P]``; one of zeros counts as no task at all."""
         tasks = len(gradients)
         if tasks < 2:
             return gradients.new_zeros(())
@@ -68,7 +70,7 @@ class GradientOrthogonality(Wrapper):
             tasks, dtype=torch.bool, device=gradients.device
         )
         cosines = torch.where(pairs, products.square() / torch.outer(squares, squares), 0)
-        return self.alpha / (tasks * (tasks - 1)) * cosines.sum()
+        return self.alpha * cosines.sum() / pairs.sum().clamp_min(1)
 
     def weights(
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 
 from .gradient_orthogonality import GradientOrthogonality
+from .running_statistics import RunningStatistics
 
 
 class PenaltyGradients:
-    """Collects, over the micro-steps of one optimizer step, what a regulariser adds to ``.grad``.
+    """What a regulariser adds to the tasks' losses, and its gradients where they stay apart.
 
     Args:
         regulariser: Gives the penalty of gradients ``[K, P]`` on the compared layer.
@@ -28,6 +28,7 @@ class PenaltyGradients:
             for param in module.parameters()
             if param.requires_grad
         ]
+        self._statistics = {name: RunningStatistics([trunk, task]) for name, task in tasks.items()}
         named = [(name, param) for name, param in trunk.named_parameters() if param.requires_grad]
         layer = regulariser.penalty_layer
         self._chosen = [
@@ -37,60 +38,70 @@ class PenaltyGradients:
         ]
         self._weights = [param for _, param in named if param.dim() > 1]
         self._layers: dict[tuple[int, ...], list[Tensor]] = {}
-        self._losses: dict[int, Tensor] = {}
         self.reset()
 
     def reset(self) -> None:
         self._grads: dict[nn.Parameter, Tensor] = {}
         self.value: Tensor | None = None
 
-    def keep(self, task: int, loss: Tensor) -> None:
-        """Keep the loss of a task, with its graph, to the end of the micro-step."""
-        self._losses[task] = loss
+    def before_forward(self, task: str) -> None:
+        """Called before each forward pass, while the graphs of other tasks are kept."""
+        self._statistics[task].renew()
 
-    def collect(self, optim_wrapper) -> None:
-        """End of a micro-step: add the penalty's gradient of the losses kept; free their graphs."""
-        order = tuple(sorted(self._losses))
-        losses = [self._losses[task] for task in order]
-        self._losses = {}
-        layer = self._layer(order, losses) if len(order) > 1 else []
+    def terms(self, losses: Mapping[int, Tensor], optim_wrapper) -> dict[int, Tensor]:
+        """Scalars, one a task, whose gradients add up to the penalty's.
+
+        They are :math:`\\langle v_i, g_i \\rangle` with a graph through :math:`g_i`; what each
+        needs of the other tasks is in the constant :math:`v_i`. A gradient on the layer that is not
+        finite counts as one of zeros.
+
+        Args:
+            losses: ``{task: loss}`` of a micro-step, with their graphs; a factor common to all
+                (of a loss scaler) changes nothing.
+            optim_wrapper: mmengine's, whose gradient accumulation the value logged follows.
+
+        Returns:
+            None of fewer than two tasks, or of tasks that share no layer.
+        """
+        order = tuple(losses)
+        layer = self._layer(order, list(losses.values())) if len(order) > 1 else []
         if not layer:
-            return
-        gradients = [self._gradient(loss, layer) for loss in losses]
-        rows = torch.stack([gradient.detach() for gradient in gradients]).requires_grad_()
+            return {}
+        gradients = [self._gradient(loss, layer) for loss in losses.values()]
+        rows = torch.stack([gradient.detach() for gradient in gradients])
+        rows = torch.where(torch.isfinite(rows).all(1, keepdim=True), rows, 0).requires_grad_()
         value = self.regulariser.penalty(rows)
         directions = torch.autograd.grad(value, rows)[0]
-        scaled = sum(
-            (direction * gradient).sum()
-            for direction, gradient in zip(directions, gradients)
-            if gradient.requires_grad
-        )
-        found = torch.autograd.grad(
-            optim_wrapper.scale_loss(scaled), self.params, allow_unused=True
-        )
-        present = [grad for grad in found if grad is not None]
-        # One whose second derivative is not finite is left out, as a task's share is.
-        finite = bool(torch.isfinite(get_total_norm(present, float('inf')))) if present else False
-        for param, grad in zip(self.params, found):
-            if grad is not None and finite:
-                self._grads[param] = self._grads[param] + grad if param in self._grads else grad
         value = optim_wrapper.scale_loss(value.detach())
         self.value = value if self.value is None else self.value + value
+        return {
+            task: (direction * gradient).sum()
+            for task, direction, gradient in zip(order, directions, gradients)
+            if gradient.requires_grad
+        }
+
+    def gradients(self, term: Tensor) -> dict[nn.Parameter, Tensor]:
+        """The gradient of one term by parameter; the graph stays."""
+        found = torch.autograd.grad(term, self.params, retain_graph=True, allow_unused=True)
+        return {param: grad for param, grad in zip(self.params, found) if grad is not None}
+
+    def add(self, grads: Mapping[nn.Parameter, Tensor]) -> None:
+        """Keep gradients until :meth:`put`."""
+        for param, grad in grads.items():
+            self._grads[param] = self._grads[param] + grad if param in self._grads else grad
 
     def all_grads(self) -> list[Tensor]:
-        """What was collected, of every parameter: processes may have left different parts out."""
+        """What was kept, of every parameter: processes may have left different parts out."""
         for param in self.params:
             if param not in self._grads:
                 self._grads[param] = torch.zeros_like(param)
         return list(map(self._grads.__getitem__, self.params))
 
-    def put(self, scale: Tensor) -> None:
-        """Add the penalty's gradient, times ``scale``, to ``.grad``."""
+    def put(self) -> None:
+        """Add what was kept to ``.grad``."""
         reached = {param: grad for param, grad in self._grads.items() if param.grad is not None}
         if reached:
-            torch._foreach_add_(
-                [param.grad for param in reached], torch._foreach_mul(list(reached.values()), scale)
-            )
+            torch._foreach_add_([param.grad for param in reached], list(reached.values()))
 
     @staticmethod
     def _gradient(loss: Tensor, layer: list[Tensor]) -> Tensor:

@@ -25,6 +25,11 @@ class BalancedStep:
     on the steps that are measured; without gradient accumulation those steps make the very
     operations that the others do, so logging does not change the training by a bit.
 
+    A regulariser's penalty depends on the gradients of all tasks, so with one the backward passes
+    wait for :meth:`end_micro_step`. There each is of the weighted loss and the task's term of the
+    penalty together, at the cost of one; only where gradients are kept apart, or the weights are
+    not known yet, the penalty has passes of its own.
+
     With gradient accumulation, losses are means over the micro-batches; but where no gradients are
     kept, a loss weighting weighs each micro-batch by its own loss.
 
@@ -66,74 +71,136 @@ class BalancedStep:
         if balancer.regulariser is not None:
             _columns_of(balancer.regulariser.penalty_layer, trunk)
             self._penalty = PenaltyGradients(balancer.regulariser, trunk, tasks)
+        self._waiting: dict[str, tuple[Tensor, Tensor | None]] = {}
+        self._dropped: dict[str, Tensor] = {}
         self._reset()
 
     def _reset(self) -> None:
+        self._begun = False
         self._gradients: TrunkGradients | None = None
+        # Whether the trunk's gradient is made of ``_gradients``; else they are for the log
+        self._apart = False
         self._losses: dict[int, Tensor] = {}
         # Micro-batches of each task that were not left out
         self._counts: dict[int, Tensor] = {}
 
     def before_forward(self, task: str) -> None:
         """Called before each forward pass of a task."""
+        if self._penalty is not None:
+            self._penalty.before_forward(task)
         if self._guard is not None:
             self._guard.before_forward(task)
 
     def _begin(self, optim_wrapper) -> None:
+        self._begun = True
         steps = getattr(optim_wrapper, '_accumulative_counts', 1)
         interval = self.conflict_interval
         # Whether a multiple of the interval is among the iterations that this step is made of
         measure = interval and -optim_wrapper.inner_count % interval < steps
-        if self.balancer.requires != 'losses' or self.max_task_norm is not None or measure:
+        needed = self.balancer.requires != 'losses' or self.max_task_norm is not None
+        if needed or measure:
             params = [param for param in self.trunk.parameters() if param.requires_grad]
             if params:
                 self._gradients = TrunkGradients(params, len(self.tasks))
+                self._apart = needed or self._penalty is None
 
-    def backward(
-        self, task: str, loss: Tensor, optim_wrapper, scale: Tensor | None = None
-    ) -> Tensor:
-        """Backward pass of one task; its trunk gradient is stored or added.
+    def backward(self, task: str, loss: Tensor, optim_wrapper, scale: Tensor | None = None) -> None:
+        """Backward pass of one task, after which its graph is freed.
 
-        Its graph is freed, unless a regulariser needs it until :meth:`end_micro_step`.
+        With a regulariser it is made in :meth:`end_micro_step`, until which all graphs are kept.
 
         Args:
             task: Its name.
             loss: Its loss (scalar).
             optim_wrapper: mmengine's.
             scale: What the loss scaler of mixed precision multiplies the loss by; None: no scaler.
+        """
+        if not self._begun:
+            self._begin(optim_wrapper)
+        if self._penalty is None:
+            self._dropped[task] = self._backward(task, loss, optim_wrapper, scale)
+            return
+        if self._guard is not None:
+            self._guard.after_forward(loss)
+        self._waiting[task] = loss, scale
+
+    def end_micro_step(self, optim_wrapper) -> dict[str, Tensor]:
+        """Called when all tasks of a step, or of a micro-step of accumulation, went backward.
 
         Returns:
-            Whether the task's share was left out, being not finite (scalar, bool).
+            ``{task: whether its share was left out, being not finite}`` (scalars, bool).
         """
-        if not self._losses:
-            self._begin(optim_wrapper)
+        if self._waiting:
+            self._penalised_backward(optim_wrapper)
+        dropped, self._dropped = self._dropped, {}
+        return dropped
+
+    def _penalised_backward(self, optim_wrapper) -> None:
+        waiting, self._waiting = self._waiting, {}
+        order = [self._order[task] for task in waiting]
+        terms = self._penalty.terms(
+            {index: _scaled(*given) for index, given in zip(order, waiting.values())}, optim_wrapper
+        )
+        losses = torch.stack([loss.detach().float() for loss, _ in waiting.values()])
+        # A common part of the weights must not scale the penalty.
+        own_pass = self._apart or (
+            self.balancer.weighs_losses and self.balancer.common(losses, order) is not None
+        )
+        for index, (task, (loss, scale)) in zip(order, waiting.items()):
+            term = terms.pop(index, None)
+            if term is not None and own_pass:
+                grads = self._penalty.gradients(_scaled(optim_wrapper.scale_loss(term), scale))
+                if self._guard is not None:
+                    self._guard.after_backward(term, list(grads.values()), scale)
+                self._penalty.add(grads)
+                term = None
+            if self._gradients is not None and not self._apart:
+                self._gradients.add(index, _scaled(optim_wrapper.scale_loss(loss), scale))
+            self._dropped[task] = self._backward(task, loss, optim_wrapper, scale, term)
+            if self._gradients is not None and not self._apart:
+                self._gradients.buffer[index].masked_fill_(self._dropped[task], 0)
+
+    def _backward(
+        self,
+        task: str,
+        loss: Tensor,
+        optim_wrapper,
+        scale: Tensor | None,
+        term: Tensor | None = None,
+    ) -> Tensor:
+        """Add a task's gradients to ``.grad``, or to its row; whether they were left out."""
         index = self._order[task]
         detached = loss.detach().float()
+        finite = torch.isfinite(detached)
+        weighs = self.balancer.weighs_losses and not self._apart
         aside = _put_aside(self._params[task])
-        optim_wrapper.backward(
-            optim_wrapper.scale_loss(loss), retain_graph=self._penalty is not None
-        )
+        objective = loss
+        if term is not None:
+            # The gradients of the loss cannot be told from the penalty's afterwards.
+            weight = self._factor(index, detached, finite) if weighs else 1
+            objective = weight * loss + term
+        count = optim_wrapper.inner_count
+        optim_wrapper.backward(optim_wrapper.scale_loss(objective))
+        # mmengine counts backward passes; gradient accumulation here counts whole steps.
+        optim_wrapper._inner_count = count
         grads = [param.grad for param in self._params[task] if param.grad is not None]
-        finite = torch.ones_like(detached, dtype=torch.bool)
         if self._guard is not None:
             finite = self._guard.after_backward(detached, grads, scale)
             detached = torch.where(finite, detached, 0)
+        else:
+            finite = torch.ones_like(finite)
         self._losses[index] = self._losses.get(index, 0) + detached
         self._counts[index] = self._counts.get(index, 0) + finite
-        if self.balancer.weighs_losses and self._gradients is None and grads:
-            known = _mean_over_processes(detached, finite.to(detached))
-            torch._foreach_mul_(grads, self.balancer.factor(index, known))
+        if weighs and term is None and grads:
+            torch._foreach_mul_(grads, self._factor(index, detached, finite))
         _add_back(aside)
-        if self._penalty is not None and finite:
-            self._penalty.keep(index, loss)
-        if self._gradients is not None:
+        if self._apart:
             self._gradients.take(index)
         return ~finite
 
-    def end_micro_step(self, optim_wrapper) -> None:
-        """Called when all tasks of a step, or of a micro-step of accumulation, went backward."""
-        if self._penalty is not None:
-            self._penalty.collect(optim_wrapper)
+    def _factor(self, index: int, loss: Tensor, finite: Tensor) -> Tensor:
+        known = _mean_over_processes(loss, finite.to(loss))
+        return self.balancer.factor(index, known)
 
     def finish(self, scale: Tensor, may_skip: bool = False) -> dict[str, Tensor]:
         """Leave the combined gradients in ``.grad``, ready for the optimizer.
@@ -160,12 +227,13 @@ class BalancedStep:
         if self._gradients is not None:
             rows = self._gradients.rows(order)
             log = compare(rows, names, scale)
+            rows = rows if self._apart else None
         if self.balancer.weighs_losses:
             weights = self._weigh_losses(losses, rows, order, names, scale, skipped)
         else:
             weights = self._weigh_gradients(losses, rows, order, names, scale, skipped)
         if self._penalty is not None:
-            self._penalty.put(scale)
+            self._penalty.put()
             if self._penalty.value is not None:
                 log['penalty'] = self._penalty.value
             self._penalty.reset()
@@ -251,7 +319,7 @@ class BalancedStep:
     ) -> tuple[Tensor, Tensor]:
         """Sums of losses and counts; gradients become their means. One all-reduce."""
         modules = [self.tasks[name] for name in names]
-        if self._gradients is None:
+        if not self._apart:
             modules.insert(0, self.trunk)
         grads = [
             param.grad
@@ -276,6 +344,10 @@ class BalancedStep:
             grads = [row, *self._head_grads(name)]
             norm = get_total_norm(grads) / scale
             torch._foreach_mul_(grads, (self.max_task_norm / (norm + 1e-6)).clamp(max=1))
+
+
+def _scaled(value: Tensor, scale: Tensor | None) -> Tensor:
+    return value if scale is None else value * scale
 
 
 def _mean_over_processes(loss: Tensor, count: Tensor) -> Tensor:

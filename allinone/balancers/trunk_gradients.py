@@ -36,15 +36,23 @@ class TrunkGradients:
 
     def take(self, task: int) -> None:
         """Add what the parameters' ``.grad`` hold to the row of ``task``, and clear them."""
-        present = [i for i, param in enumerate(self.params) if param.grad is not None]
+        self._add(task, [param.grad for param in self.params])
+        for param in self.params:
+            param.grad = None
+
+    def add(self, task: int, loss: Tensor) -> None:
+        """Add the gradient of ``loss`` to the row of ``task``; its graph stays."""
+        self._add(
+            task, torch.autograd.grad(loss, self.params, retain_graph=True, allow_unused=True)
+        )
+
+    def _add(self, task: int, grads: Sequence[Tensor | None]) -> None:
+        present = [i for i, grad in enumerate(grads) if grad is not None]
         if not present:
             return
-        torch._foreach_add_(
-            [self.views[task][i] for i in present], [self.params[i].grad for i in present]
-        )
+        torch._foreach_add_([self.views[task][i] for i in present], [grads[i] for i in present])
         for i in present:
             self.reached[i] = True
-            self.params[i].grad = None
 
     def rows(self, tasks: Sequence[int]) -> Tensor:
         """The gradients ``[len(tasks), P]``, without a copy where all tasks take part."""

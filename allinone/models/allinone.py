@@ -158,12 +158,11 @@ class AllInOne(BaseModel):
             with optim_wrapper.optim_context(self):
                 loss, parts = self.parse_losses(self.task_losses(task, batch))
             scale = _loss_scale(optim_wrapper, loss) if scaled else None
-            log[f'{task}/dropped'] = self._step.backward(task, loss, optim_wrapper, scale)
-            # mmengine counts backward passes; gradient accumulation here counts whole steps.
-            optim_wrapper._inner_count -= 1
+            self._step.backward(task, loss, optim_wrapper, scale)
             log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
+        dropped = self._step.end_micro_step(optim_wrapper)
+        log |= {f'{task}/dropped': flag for task, flag in dropped.items()}
         optim_wrapper._inner_count += 1
-        self._step.end_micro_step(optim_wrapper)
         if optim_wrapper.should_update():
             log |= self._step.finish(_loss_scale(optim_wrapper, loss), may_skip=scaled)
             optim_wrapper.step()

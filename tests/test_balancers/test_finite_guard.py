@@ -38,7 +38,6 @@ class Toy:
 
     def backward(self, number, tasks=TASKS, spoil=None):
         """``spoil(loss, prediction)`` stands for the loss of task c."""
-        dropped = {}
         for task in tasks:
             generator = torch.Generator().manual_seed(number * 7 + ord(task))
             self.step.before_forward(task)
@@ -49,8 +48,9 @@ class Toy:
             loss = (found - data.sum(1, keepdim=True)).square().mean()
             if callable(spoil) and task == 'c':
                 loss = spoil(loss, found)
-            dropped[task] = bool(self.step.backward(task, loss, self.wrapper))
-        return dropped
+            self.step.backward(task, loss, self.wrapper)
+        flags = self.step.end_micro_step(self.wrapper)
+        return {task: bool(flag) for task, flag in flags.items()}
 
     def train(self, number, tasks=TASKS, spoil=None):
         dropped = self.backward(number, tasks, spoil)
@@ -59,11 +59,13 @@ class Toy:
         self.wrapper.zero_grad()
         return dropped
 
-    def shared(self):
+    def shared(self, statistics=True):
         """All that the tasks a and b depend on."""
         state = self.trunk.state_dict()
         # Counts forward passes; used with momentum=None only.
         state.pop('1.num_batches_tracked')
+        if not statistics:
+            state.pop('1.running_mean'), state.pop('1.running_var')
         return [*state.values(), *self.heads['a'].parameters(), *self.heads['b'].parameters()]
 
 
@@ -76,10 +78,15 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize('kind', ['FixedWeights', *GRADIENT_WEIGHTINGS])
+@pytest.mark.parametrize(
+    'kind',
+    ['FixedWeights', *GRADIENT_WEIGHTINGS, 'GradientOrthogonality', 'Orthogonal PCGrad'],
+)
 @pytest.mark.parametrize('spoil', SPOILT.values(), ids=SPOILT)
 def test_the_others_train_as_without_it(kind, spoil):
     spoilt, without = Toy(kind), Toy(kind)
+    # With a regulariser a gradient is seen too late for them (see FiniteGuard.after_forward).
+    statistics = spoilt.balancer.regulariser is None or spoil is not SPOILT['a gradient']
     for number in range(5):
         if number in (1, 2, 3):
             assert spoilt.train(number, spoil=spoil) == dict(a=False, b=False, c=True)
@@ -88,7 +95,7 @@ def test_the_others_train_as_without_it(kind, spoil):
             assert not any(spoilt.train(number).values())
             without.train(number)
         if number == 3:
-            for found, wanted in zip(spoilt.shared(), without.shared()):
+            for found, wanted in zip(spoilt.shared(statistics), without.shared(statistics)):
                 torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
     assert all(value.isfinite().all() for value in spoilt.heads['c'].parameters())
     assert all(value.isfinite().all() for value in spoilt.shared())

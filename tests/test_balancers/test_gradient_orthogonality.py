@@ -21,7 +21,7 @@ class Scaled(OptimWrapper):
 class Toy:
     """Trunk of two layers, of which task c sees the first only; nonlinear heads."""
 
-    def __init__(self, tasks='abc', amp=False, accumulate=1, **options):
+    def __init__(self, tasks='abc', amp=False, accumulate=1, step=None, **options):
         torch.manual_seed(0)
         self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 3)
         self.trunk = nn.ModuleDict(dict(first=self.first, second=self.second))
@@ -32,7 +32,9 @@ class Toy:
         self.params = [*self.trunk.parameters(), *self.heads.parameters()]
         optimizer = torch.optim.SGD(self.params, lr=0.1)
         self.wrapper = (Scaled if amp else OptimWrapper)(optimizer, accumulative_counts=accumulate)
-        self.step = BalancedStep(self.balancer, self.trunk, dict(self.heads.items()))
+        self.step = BalancedStep(
+            self.balancer, self.trunk, dict(self.heads.items()), **(step or {})
+        )
 
     def losses(self, seed=0):
         generator = torch.Generator().manual_seed(seed)
@@ -46,17 +48,18 @@ class Toy:
 
     def gradients(self, seeds=(0,), scale=1.0):
         """What a step leaves in ``.grad``."""
+        of_scaler = torch.tensor(scale) if isinstance(self.wrapper, Scaled) else None
         for seed in seeds:
             for task, loss in zip(self.heads, self.losses(seed)):
-                self.step.backward(task, loss, self.wrapper)
+                self.step.backward(task, loss, self.wrapper, of_scaler)
             self.step.end_micro_step(self.wrapper)
         self.log = self.step.finish(torch.tensor(scale))
         found = [param.grad / scale for param in self.params]
         self.wrapper.zero_grad()
         return found
 
-    def expected(self, layer, seed=0):
-        """Gradient of the sum of losses and penalty in one graph."""
+    def expected(self, layer, seed=0, weights=(1, 1, 1)):
+        """Gradient of the weighted sum of losses and the penalty in one graph, and the penalty."""
         losses = self.losses(seed)
         rows = [
             torch.cat([g.flatten() for g in torch.autograd.grad(loss, layer, create_graph=True)])
@@ -65,7 +68,8 @@ class Toy:
         units = torch.stack([row / row.norm() for row in rows])
         count = len(losses)
         penalty = (units @ units.T - torch.eye(count)).square().sum() * 20.0 / (count * (count - 1))
-        return torch.autograd.grad(sum(losses) + penalty, self.params), penalty
+        weighted = sum(weight * loss for weight, loss in zip(weights, losses))
+        return torch.autograd.grad(weighted + penalty, self.params), penalty
 
 
 def test_gold():
@@ -83,7 +87,7 @@ def test_a_gradient_of_zeros_takes_no_part():
     balancer = build('GradientOrthogonality', alpha=1.0)
     rows = torch.cat([GOLD, torch.zeros(1, 2)]).requires_grad_()
     value = balancer.penalty(rows)
-    assert value.item() == pytest.approx(1 / 6, abs=1e-6)
+    assert value.item() == pytest.approx(0.5, abs=1e-6)
     assert torch.autograd.grad(value, rows)[0].isfinite().all()
 
 
@@ -121,6 +125,89 @@ def test_the_weights_are_those_of_the_wrapped_method():
     plain = Toy(alpha=0.0)
     for found, with_, without in zip(penalty, reference.gradients(), plain.gradients()):
         torch.testing.assert_close(found, with_ - without, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    'cfg, own_pass',
+    [
+        (dict(type='FixedWeights', weights=[3, 1, 0.5]), False),
+        (dict(type='GeometricMean'), True),
+        (dict(type='GradNorm'), True),
+    ],
+)
+@pytest.mark.parametrize('amp', [False, True])
+def test_weights_of_losses_do_not_scale_the_penalty(cfg, own_pass, amp, monkeypatch):
+    toy = Toy(balancer=cfg, amp=amp)
+    passes = []
+    gradients = toy.step._penalty.gradients
+    monkeypatch.setattr(
+        toy.step._penalty, 'gradients', lambda term: passes.append(term) or gradients(term)
+    )
+    found = toy.gradients(scale=64.0 if amp else 1.0)
+    weights = [toy.log[f'{task}/weight'].item() for task in 'abc']
+    expected, _ = toy.expected([toy.first.weight], weights=weights)
+    for gradient, wanted in zip(found, expected):
+        torch.testing.assert_close(gradient, wanted)
+    assert len(passes) == (3 if own_pass else 0)
+
+
+@pytest.mark.parametrize('kind', ['FixedWeights', 'GeometricMean', 'PCGrad'])
+def test_comparing_gradients_changes_no_bit(kind):
+    """What is compared are the gradients of the losses alone."""
+    plain = Toy(balancer=dict(type=kind))
+    watched = Toy(balancer=dict(type=kind), step=dict(conflict_interval=1))
+    expected = plain.gradients()
+    assert all(torch.equal(*pair) for pair in zip(watched.gradients(), expected))
+    trunk = list(watched.trunk.parameters())
+    rows = [
+        torch.cat([grad.flatten() for grad in torch.autograd.grad(loss, trunk)])
+        for loss in watched.losses()[:2]
+    ]
+    for task, row in zip('ab', rows):
+        torch.testing.assert_close(watched.log[f'{task}/grad_norm'], row.norm())
+    torch.testing.assert_close(watched.log['cos/a-b'], torch.cosine_similarity(*rows, dim=0))
+
+
+def test_batch_norm_in_training_is_differentiated_twice():
+    """Its running statistics, which the graphs hold, are moved by each task's forward pass."""
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3))
+    heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in 'ab'})
+    balancer = build('GradientOrthogonality', alpha=20.0)
+    balancer.bind('ab')
+    params = [*trunk.parameters(), *heads.parameters()]
+    step = BalancedStep(balancer, trunk, dict(heads.items()))
+    wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
+    data = dict(zip('ab', torch.randn(2, 8, 4)))
+
+    def loss(task):
+        return (torch.tanh(heads[task](trunk(data[task]))) - data[task][:, :1]).square().mean()
+
+    for task in 'ab':
+        step.before_forward(task)
+        step.backward(task, loss(task), wrapper)
+    step.end_micro_step(wrapper)
+    step.finish(torch.ones(()))
+    moved = trunk[1].running_mean.clone()
+    found = [param.grad for param in params]
+    trunk[1].reset_running_stats()
+    trunk[1].track_running_stats, trunk[1].running_mean = False, None
+    losses = [loss(task) for task in 'ab']
+    rows = [torch.autograd.grad(value, trunk[3].weight, create_graph=True)[0] for value in losses]
+    cosine = torch.cosine_similarity(*(row.flatten() for row in rows), dim=0)
+    expected = torch.autograd.grad(sum(losses) + 20 * cosine.square(), params)
+    for gradient, wanted in zip(found, expected):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
+    means = [trunk[0](data[task]).mean(0).detach() for task in 'ab']
+    torch.testing.assert_close(moved, 0.9 * 0.1 * means[0] + 0.1 * means[1])
+
+
+def test_clipping_a_task_does_not_clip_the_penalty():
+    free, clipped = Toy(alpha=20.0), Toy(alpha=20.0, step=dict(max_task_norm=1e-3))
+    penalty = [a - b for a, b in zip(free.gradients(), Toy(alpha=0.0).gradients())]
+    small = Toy(alpha=0.0, step=dict(max_task_norm=1e-3)).gradients()
+    for found, own, added in zip(clipped.gradients(), small, penalty):
+        torch.testing.assert_close(found, own + added, rtol=1e-4, atol=1e-6)
 
 
 def plain_log(toy):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from allinone.datasets.seeded import seed_of
+from allinone.options import check_count, check_number
 from allinone.registry import BALANCERS
 
-from .base import Balancer, check_count, check_number
+from .base import Balancer
 
 PARTS = 16
 

@@ -9,6 +9,7 @@ from mmengine.model import BaseModel, ModuleDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
+from allinone.balancers.layers import check_layers
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
 from allinone.errors import ConfigError
@@ -95,6 +96,7 @@ class AllInOne(BaseModel):
         )
         self.balancer = BALANCERS.build(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
+        check_layers(self.balancer, self.backbone)
         if channels_last:
             self.to(memory_format=torch.channels_last)
         check_tasks(self)

@@ -12,6 +12,7 @@ from .gramian import gramian_of, weighted_sum
 ZERO_NORM = 1e-12
 DEPENDENT = 1e-12
 CANCELS = 1e-3
+LARGEST = 1e30
 
 
 class GramianWeighting(Balancer):
@@ -47,10 +48,12 @@ class GramianWeighting(Balancer):
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
     ) -> Tensor:
         self.prepare(len(losses), losses.device)
-        self._solved = self._cancels = False
+        self._solved = self._delicate = False
         count = len(losses)
         weights = np.ones(count)
         if count > 1:
+            if gramian is None:
+                raise ValueError(f'{type(self).__name__} weighs by gradients; give their gramian')
             self.rounding = max(DEPENDENT, 10 * count * torch.finfo(gramian.dtype).eps)
             both = torch.cat([gramian.detach(), losses.detach().to(gramian)[:, None]], 1)
             both = both.to('cpu', torch.float64).numpy()
@@ -59,9 +62,13 @@ class GramianWeighting(Balancer):
             if np.isfinite(both).all() and norms.any():
                 weights = self._weights(matrix, values, norms, tasks)
                 length = np.sqrt(max(weights @ matrix @ weights, 0))
-                self._cancels = length < CANCELS * (np.abs(weights) @ norms)
+                # In float32 what nearly cancels would be left with its rounding errors.
+                cancels = length < CANCELS * (np.abs(weights) @ norms)
+                self._delicate = cancels or np.abs(weights).max() > LARGEST
         self._exact = torch.from_numpy(weights)
-        return self._exact.to(losses.device, torch.promote_types(losses.dtype, torch.float32))
+        dtype = torch.promote_types(losses.dtype, torch.float32)
+        largest = torch.finfo(dtype).max
+        return self._exact.clamp(-largest, largest).to(losses.device, dtype)
 
     def _weights(
         self,
@@ -90,8 +97,7 @@ class GramianWeighting(Balancer):
     ) -> tuple[Tensor, Tensor]:
         gramian = gramian_of(gradients)
         weights = self.weights(losses, gramian, tasks)
-        # What nearly cancels would in float32 be left with its rounding errors.
-        exactly = self._cancels or gradients.dtype == torch.float64
+        exactly = self._delicate or gradients.dtype == torch.float64
         combined = weighted_sum(self._exact.to(gradients.device) if exactly else weights, gradients)
         self.update(losses, gramian, tasks)
         return combined, weights

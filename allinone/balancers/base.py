@@ -33,6 +33,8 @@ class Balancer(nn.Module):
     - *A NaN or infinite loss:* that task's own factor is 1, and the state is left alone.
     - *A loss at or below 0* counts as 1e-8 in methods that divide by it or take its logarithm.
     - *Identical or opposite gradients:* weights are finite; see each method.
+    - *Losses or gradients in half precision:* computed in float32 or float64; only the result is
+      rounded.
 
     Attributes:
         requires: What :meth:`weights` needs beside the losses: ``'losses'`` (nothing),

@@ -196,7 +196,16 @@ def test_pcgrad_of_two_tasks_has_no_conflict():
 
 @pytest.mark.parametrize(
     'kind',
-    ['NashMTL', 'IMTLL', 'GeometricMean', 'FAMO', 'NormEqual', 'DynamicWeightAverage', 'FairGrad'],
+    [
+        'NashMTL',
+        'IMTLG',
+        'IMTLL',
+        'GeometricMean',
+        'FAMO',
+        'NormEqual',
+        'DynamicWeightAverage',
+        'FairGrad',
+    ],
 )
 def test_multiplying_a_loss_leaves_the_direction(kind):
     """Of scale-invariant methods (IMTL-L and FAMO: the direction they end at, or start from)."""

@@ -30,7 +30,7 @@ class IMTLG(GramianWeighting):
 
     def solve(self, gramian: np.ndarray, losses: np.ndarray, tasks: list[int]) -> np.ndarray:
         cosines, lengths = cosines_of(gramian)
-        v = np.linalg.pinv(cosines, rtol=self.rounding, hermitian=True).sum(1)
+        v = np.linalg.pinv(cosines, self.rounding, hermitian=True).sum(1)
         weights = v / lengths
         total = weights.sum()
         exists = v.sum() > self.rounding and abs(total) > self.rounding * np.abs(weights).sum()

@@ -4,8 +4,12 @@ A name without a prefix is looked up here and then in mmengine; the parts of the
 are named with theirs (``mmdet.GFL``). The locations are imported at the first look-up.
 """
 
+from functools import partial
+
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
+
+from .options import build_part
 
 
 def _child(root: str, *locations: str) -> Registry:
@@ -45,5 +49,15 @@ VISBACKENDS = _child('VISBACKENDS')
 VISUALIZERS = _child('VISUALIZERS')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
 
-BALANCERS = Registry('balancer', scope='allinone', locations=['allinone.balancers'])
-TASK_SCHEDULES = Registry('task schedule', scope='allinone', locations=['allinone.engine'])
+BALANCERS = Registry(
+    'balancer',
+    scope='allinone',
+    locations=['allinone.balancers'],
+    build_func=partial(build_part, key='model.balancer'),
+)
+TASK_SCHEDULES = Registry(
+    'task schedule',
+    scope='allinone',
+    locations=['allinone.engine'],
+    build_func=partial(build_part, key='train_cfg.schedule'),
+)

@@ -419,7 +419,7 @@ SEG = dict(batch_size=1)
         ),
         (
             put('train_cfg.schedule.type', 'RoundRobbin'),
-            "train_cfg.schedule.type is 'RoundRobbin'; the schedules are ['",
+            "train_cfg.schedule.type is 'RoundRobbin'; the choices are ['",
         ),
         (
             put('train_cfg.schedule', dict(_delete_=True, kind='EveryTask')),
@@ -458,11 +458,11 @@ def test_the_program_refuses_a_misspelt_key_of_the_model(cfg, refused):
     [
         (
             put('model.balancer', dict(type='FixdWeights')),
-            r"^model.balancer.type is 'FixdWeights'; the methods are \[.*'FixedWeights'",
+            r"^model.balancer.type is 'FixdWeights'; the choices are \[.*'FixedWeights'",
         ),
         (
             put('model.balancer', dict(type='FixedWeights', weight=[1, 1, 1])),
-            "^model.balancer cannot be built: .*'weight'",
+            r"^model.balancer.weight is \[1, 1, 1\], but FixedWeights has no such option; .*'weights'",
         ),
         (put('model.tasks.cls.haed', {}), "^model.tasks.cls cannot be built: .*'haed'"),
         (put('model.tasks.det.bbox_head.stacked_conv', 1), "^model.tasks.det .*'stacked_conv'"),

@@ -1,7 +1,6 @@
 from .adaptive_weighting import AdaptiveWeighting
 from .aligned_mtl import AlignedMTL
 from .base import Balancer, LossWeighting
-from .build import build_balancer
 from .cagrad import CAGrad
 from .coba import CoBa
 from .combine import combine
@@ -61,6 +60,5 @@ __all__ = [
     'UPGrad',
     'Uncertainty',
     'WarmUp',
-    'build_balancer',
     'combine',
 ]

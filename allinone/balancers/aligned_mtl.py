@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torchjd.aggregation import AlignedMTLWeighting
 
-from allinone.errors import ConfigError
+from allinone.options import check_choice, check_numbers, check_one_each
 from allinone.registry import BALANCERS
 
-from .base import check_choice, check_number
+from .correlation import points_of
 from .gramian_weighting import GramianWeighting
 
 
@@ -19,36 +18,47 @@ class AlignedMTL(GramianWeighting):
 
     .. math:: w = \sqrt{\lambda_{min}}\, V \Lambda^{-1/2} V^T p, \qquad G = V \Lambda V^T
 
-    where p is the preference and :math:`\lambda_{min}` the smallest eigenvalue above rounding.
-    Dependent gradients (identical, opposite) are handled in the space that they span.
+    where p is the preference and :math:`\lambda_{min}` the smallest eigenvalue above 0. Where a
+    gradient depends on the others, only the eigenvalues of the space that they span count, so d is
+    the same as for its orthonormal axes: identical gradients give :math:`\sum_k p_k g_k`, opposite
+    ones, too.
 
-    Deviations: none. Uses TorchJD's ``AlignedMTLWeighting``, in float32, whose rounding is that of
-    the products, so that noise is not taken for a direction.
+    Deviations: dependent are gradients whose *cosines* have an eigenvalue of rounding size, so a
+    short gradient is never taken for one. Written by hand: TorchJD's ``AlignedMTLWeighting``
+    (equal in value otherwise) judges by the Gramian's eigenvalues, and in float32 loses a gradient
+    a thousand times shorter than another.
 
     Args:
-        preference: p, in the order of the tasks; default 1/K each.
-        scale: ``'min'``, ``'median'`` or ``'rmse'``: which eigenvalue all are brought to.
+        preference: p, one number a task in the order of the tasks, none negative, not all 0;
+            default 1/K each.
+        scale: ``'min'``, ``'median'`` or ``'rmse'`` (mean): which eigenvalue all are brought to.
     """
 
     def __init__(self, preference: Sequence[float] | None = None, scale: str = 'min'):
         super().__init__()
-        for value in preference or ():
-            check_number('model.balancer.preference', value, 0)
+        if preference is not None:
+            preference = check_numbers('model.balancer.preference', preference, 0, some=True)
         self.preference = preference
-        check_choice('model.balancer.scale', scale, ('min', 'median', 'rmse'))
-        self._weighting = AlignedMTLWeighting(scale_mode=scale)
+        self.scale = check_choice('model.balancer.scale', scale, ('min', 'median', 'rmse'))
 
     def prepare(self, num_tasks: int, device: torch.device | None = None) -> None:
         super().prepare(num_tasks, device)
-        if self.preference and len(self.preference) != self.num_tasks:
-            raise ConfigError(
-                f'model.balancer.preference has {len(self.preference)} numbers for '
-                f'{self.num_tasks} tasks; give one for each'
+        if self.preference is not None:
+            check_one_each(
+                'model.balancer.preference', self.preference, self.num_tasks, self.task_names
             )
 
     def solve(self, gramian: np.ndarray, losses: np.ndarray, tasks: list[int]) -> np.ndarray:
-        if self.preference:
-            self._weighting.pref_vector = torch.tensor(
-                [float(self.preference[task]) for task in tasks]
-            )
-        return self._weighting(torch.from_numpy(gramian).float()).double().numpy()
+        if self.preference is None:
+            preference = np.full(len(tasks), 1 / len(tasks))
+        else:
+            preference = np.array([self.preference[task] for task in tasks])
+        # Singular values of the points are the square roots of the Gramian's eigenvalues.
+        points = points_of(gramian, self.rounding)
+        _, roots, axes = np.linalg.svd(points, full_matrices=False)
+        scale = dict(
+            min=roots[-1],
+            median=roots[len(roots) // 2],  # the lower one of an even number
+            rmse=np.sqrt(np.mean(roots**2)),
+        )
+        return scale[self.scale] * axes.T @ (axes @ preference / roots)

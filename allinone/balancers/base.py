@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from allinone.errors import ConfigError
+# GradientOrthogonality imports it from here.
+from allinone.options import check_number as check_number
 
-from .gramian import gramian_of
+from .gramian import gramian_of, weighted_sum
 
 
 class Balancer(nn.Module):
@@ -29,9 +30,12 @@ class Balancer(nn.Module):
     - *NaN or inf in a gradient or its products:* all weights are 1 and the state is left alone.
       So the combined gradient is not finite, as without a balancer, and a loss scaler skips the
       step; it is never hidden.
-    - *A NaN or infinite loss:* that task's own factor is 1, and the state is left alone.
+    - *A NaN or infinite loss:* that task's own factor is 1, or all weights of a gradient weighting
+      are, and the state is left alone.
     - *A loss at or below 0* counts as 1e-8 in methods that divide by it or take its logarithm.
     - *Identical or opposite gradients:* weights are finite; see each method.
+    - *Losses or gradients in half precision:* computed in float32 or float64; only the result is
+      rounded.
 
     Attributes:
         requires: What :meth:`weights` needs beside the losses: ``'losses'`` (nothing),
@@ -140,7 +144,7 @@ class Balancer(nn.Module):
         gramian = gramian_of(gradients) if self.requires == 'gramian' else None
         weights = self.weights(losses, gramian, tasks)
         self.update(losses, gramian, tasks)
-        return weights.to(gradients) @ gradients, weights
+        return weighted_sum(weights, gradients), weights
 
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -196,6 +200,7 @@ class LossWeighting(Balancer):
     def weights(
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
     ) -> Tensor:
+        losses = losses.to(torch.promote_types(losses.dtype, torch.float32))
         self.prepare(len(losses), losses.device)
         tasks = range(len(losses)) if tasks is None else tasks
         weights = torch.stack(
@@ -203,46 +208,3 @@ class LossWeighting(Balancer):
         )
         common = self.common(losses, tasks)
         return weights if common is None else weights * common
-
-
-def check_number(
-    key: str, value, low: float, high: float = float('inf'), *, open_low: bool = False
-) -> float:
-    """``value`` as a float in ``[low, high]``, or ``(low, high]`` with ``open_low``.
-
-    Raises:
-        ConfigError: If it is no finite number, or outside.
-    """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if (
-        not number
-        or not low <= value <= high
-        or value == float('inf')
-        or (open_low and value == low)
-    ):
-        bounds = f'above {low:g}' if open_low else f'of at least {low:g}'
-        bounds += '' if high == float('inf') else f' and at most {high:g}'
-        raise ConfigError(f'{key} is {value!r}; give a number {bounds}')
-    return float(value)
-
-
-def check_count(key: str, value, low: int = 1) -> int:
-    """``value`` if it is a whole number of at least ``low``.
-
-    Raises:
-        ConfigError: If not.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ConfigError(f'{key} is {value!r}; give a whole number of at least {low}')
-    return value
-
-
-def check_choice(key: str, value, choices: Sequence):
-    """``value`` if it is one of ``choices``.
-
-    Raises:
-        ConfigError: If not.
-    """
-    if value not in choices:
-        raise ConfigError(f'{key} is {value!r}; the choices are {list(choices)}')
-    return value

@@ -3,13 +3,15 @@
 import numpy as np
 from scipy.optimize import brentq
 
+from allinone.options import check_flag, check_number
 from allinone.registry import BALANCERS
 
-from .base import check_number
+from .correlation import points_of
 from .gramian_weighting import GramianWeighting
-from .simplex import nearest_to_origin, points_of, project_to_dual_cone
+from .simplex import nearest_to_origin, project_to_dual_cone
 
-SMALLEST_RATIO = 1e-9
+# Of the shortest gradient: points are exact to 1e-8.
+ZERO = 1e-7
 
 
 @BALANCERS.register_module()
@@ -37,30 +39,30 @@ class CAGrad(GramianWeighting):
     def __init__(self, c: float = 0.4, rescale: bool = False):
         super().__init__()
         self.c = check_number('model.balancer.c', c, 0)
-        self.rescale = bool(rescale)
+        self.rescale = check_flag('model.balancer.rescale', rescale)
 
     def solve(self, gramian: np.ndarray, losses: np.ndarray, tasks: list[int]) -> np.ndarray:
         mean = np.full(len(gramian), 1 / len(gramian))
         points = points_of(gramian)
         center = points @ mean
         radius = self.c * np.linalg.norm(center)
-        longest = np.linalg.norm(points, axis=0).max()
+        lengths = np.linalg.norm(points, axis=0)
         weights = mean
-        if radius > SMALLEST_RATIO * longest:
-            weights = self._near(points, center, radius, longest, mean)
+        if radius > ZERO * lengths.min():
+            weights = self._near(points, center, radius, lengths, mean)
         return weights / (1 + self.c**2) if self.rescale else weights
 
     @staticmethod
-    def _near(points, center, radius, longest, mean) -> np.ndarray:
-        def best(length: float) -> np.ndarray:
-            return nearest_to_origin(points + (length / radius * center)[:, None])
+    def _near(points, center, radius, lengths, mean) -> np.ndarray:
+        def best(size: float) -> np.ndarray:
+            return nearest_to_origin(points + (np.exp(size) / radius * center)[:, None])
 
-        def excess(length: float) -> float:
-            return np.linalg.norm(points @ best(length)) - length
+        def excess(size: float) -> float:
+            return np.linalg.norm(points @ best(size)) / np.exp(size) - 1
 
-        low = SMALLEST_RATIO * longest
+        # Logarithms, for the length may be of the order of the longest gradient or far below.
+        low, high = np.log(ZERO * lengths.min()), np.log(2 * lengths.max())
         if excess(low) <= 0:
             return project_to_dual_cone(points, mean)
-        length = brentq(excess, low, 2 * longest, xtol=1e-12 * longest)
-        weights = best(length)
+        weights = best(brentq(excess, low, high, xtol=1e-10))
         return mean + radius / np.linalg.norm(points @ weights) * weights

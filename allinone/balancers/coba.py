@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from allinone.options import check_count, check_number
 from allinone.registry import BALANCERS
 
-from .base import check_count, check_number
 from .kpi_weighting import KpiWeighting
 
 HISTORY = 64

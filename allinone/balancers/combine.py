@@ -1,5 +1,6 @@
 """One step of a balancing method on explicit gradients."""
 
+import torch
 from torch import Tensor
 
 from .base import Balancer
@@ -27,4 +28,6 @@ def combine(balancer: Balancer, losses: Tensor, gradients: Tensor) -> Tensor:
             f'losses are {tuple(losses.shape)} and gradients {tuple(gradients.shape)}; '
             'give [K] and [K, P]'
         )
-    return balancer.combine(losses.detach(), gradients.detach())[0]
+    # A float16 loss would reach neither small nor large factors of its weight.
+    losses = losses.detach().to(torch.promote_types(losses.dtype, torch.float32))
+    return balancer.combine(losses, gradients.detach())[0]

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from allinone.options import check_count, check_number
 from allinone.registry import BALANCERS
 
 from .adaptive_weighting import AdaptiveWeighting
-from .base import check_count, check_number
 
 
 @BALANCERS.register_module()

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torchjd.aggregation import FairGradWeighting
 
+from allinone.options import check_number
 from allinone.registry import BALANCERS
 
-from .base import check_number
 from .gramian_weighting import GramianWeighting
 
 EVALUATIONS = 100

@@ -1,15 +1,17 @@
 """The weighted sum: the baseline that every other method has to beat."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 
 import torch
 from torch import Tensor
 
 from allinone.errors import ConfigError
+from allinone.options import check_number, check_numbers, check_one_each
 from allinone.registry import BALANCERS
 
 from .base import LossWeighting
+
+KEY = 'model.balancer.weights'
 
 
 @BALANCERS.register_module()
@@ -30,48 +32,40 @@ class FixedWeights(LossWeighting):
 
     def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None):
         super().__init__()
+        if isinstance(weights, Mapping):
+            weights = {
+                name: check_number(f'{KEY}.{name}', value, 0) for name, value in weights.items()
+            }
+        elif weights is not None:
+            weights = check_numbers(KEY, weights, 0, some=True)
         self._given = weights
-        # A mapping leaves tasks out: bind() sees the whole list.
-        values = [] if isinstance(weights, Mapping) else self._check(weights or ())
-        self.register_buffer('_weights', torch.tensor(values), persistent=False)
+        self.register_buffer('_weights', torch.ones(0), persistent=False)
 
-    @staticmethod
-    def _check(values) -> list[float]:
-        for value in values:
-            if not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
-                raise ConfigError(
-                    f'model.balancer.weights holds {value!r}; give finite numbers that are not '
-                    'negative'
-                )
-        values = [float(value) for value in values]
-        if values and not any(values):
+    def prepare(self, num_tasks: int, device: torch.device | None = None) -> None:
+        known = self.num_tasks
+        super().prepare(num_tasks, device)
+        if not known:
+            self._weights = torch.tensor(self._values(), device=device or self._weights.device)
+
+    def _values(self) -> list[float]:
+        given, tasks = self._given, self.task_names
+        if given is None:
+            return [1.0] * self.num_tasks
+        if not isinstance(given, Mapping):
+            check_one_each(KEY, given, self.num_tasks, tasks)
+            return given
+        if not tasks:
+            raise ConfigError(f'{KEY} is {given}, by name; tell the names of all tasks with bind()')
+        unknown = [name for name in given if name not in tasks]
+        if unknown:
             raise ConfigError(
-                'model.balancer.weights are all 0, so nothing would be trained; '
-                'make at least one positive'
+                f'{KEY} is {given}, but model.tasks does not have {unknown}; '
+                f'its tasks are {list(tasks)}'
             )
+        values = [given.get(name, 1.0) for name in tasks]
+        if not any(values):
+            raise ConfigError(f'{KEY} is {given}; make at least one positive')
         return values
 
-    def bind(self, task_names: Sequence[str]) -> None:
-        super().bind(task_names)
-        given = self._given
-        if isinstance(given, Mapping):
-            unknown = set(given) - set(task_names)
-            if unknown:
-                raise ConfigError(
-                    f'model.balancer.weights names {sorted(unknown)}, which model.tasks does not '
-                    f'have; its tasks are {list(task_names)}'
-                )
-            values = self._check([given.get(name, 1.0) for name in task_names])
-        elif given is not None and len(given) != len(task_names):
-            raise ConfigError(
-                f'model.balancer.weights has {len(given)} numbers for {len(task_names)} tasks '
-                f'{list(task_names)}; give one for each'
-            )
-        else:
-            values = self._weights.tolist() or [1.0] * len(task_names)
-        self._weights = torch.tensor(values, device=self._weights.device)
-
     def factor(self, task: int, loss: Tensor) -> Tensor:
-        if not len(self._weights):
-            return torch.ones_like(loss)
         return self._weights[task]

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from allinone.datasets.seeded import seed_of
+from allinone.options import check_count, check_number
 from allinone.registry import BALANCERS
 
-from .base import Balancer, check_count, check_number
+from .base import Balancer
 
 PARTS = 16
 
@@ -69,11 +70,12 @@ class GradDrop(Balancer):
 
     def _combine_part(self, gradients: Tensor, out: Tensor, generator: torch.Generator) -> Tensor:
         """Put d of some elements ``[K, P']`` into ``out`` ``[P']``; the largest sum of sizes."""
+        gradients = gradients.to(torch.promote_types(gradients.dtype, torch.float32))
         total = gradients.sum(0)
         size = gradients.abs().sum(0)
         drawn = torch.rand(total.shape, generator=generator, device=total.device)
         # Only one sign is kept of an element: the sum of its positive or of its negative parts.
         positive = 0.5 * (total + size)
         kept = torch.where(positive > drawn * size, positive, total - positive)
-        torch.lerp(kept, total, self.leak, out=out)
+        out.copy_(torch.lerp(kept, total, self.leak))
         return size.amax()

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from allinone.options import check_choice, check_number
 from allinone.registry import BALANCERS
 
 from .adam import adam_, adam_state
 from .adaptive_weighting import AdaptiveWeighting
-from .base import check_choice, check_number
 
 
 @BALANCERS.register_module()

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from allinone.options import check_count, check_number
 from allinone.registry import BALANCERS
 
-from .base import check_count, check_number
 from .gramian_weighting import GramianWeighting
 from .pcgrad import order_of
 

@@ -1,4 +1,4 @@
-"""Inner products of gradients, exact enough to see what nearly cancels."""
+"""Inner products and sums of gradients, exact enough to see what nearly cancels."""
 
 import torch
 from torch import Tensor
@@ -21,3 +21,17 @@ def gramian_of(gradients: Tensor) -> Tensor:
         exact = chunk.double()
         total.addmm_(exact, exact.T)
     return total
+
+
+def weighted_sum(weights: Tensor, gradients: Tensor) -> Tensor:
+    """``weights @ gradients`` ``[P]`` in the dtype of the gradients ``[K, P]``.
+
+    Where the weights' dtype is the more precise, it is computed in that, over chunks of columns. In
+    half precision, weights would be rounded to two or three digits, and the large one of a short
+    gradient overflow.
+    """
+    if torch.promote_types(weights.dtype, gradients.dtype) == gradients.dtype:
+        return weights.to(gradients) @ gradients
+    return torch.cat(
+        [(weights @ chunk.to(weights)).to(chunk) for chunk in gradients.split(CHUNK, dim=1)]
+    )

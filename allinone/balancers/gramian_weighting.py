@@ -7,8 +7,12 @@ import torch
 from torch import Tensor
 
 from .base import Balancer
+from .gramian import gramian_of, weighted_sum
 
 ZERO_NORM = 1e-12
+DEPENDENT = 1e-12
+CANCELS = 1e-3
+LARGEST = 1e30
 
 
 class GramianWeighting(Balancer):
@@ -17,9 +21,15 @@ class GramianWeighting(Balancer):
     The K x K Gramian goes to the CPU once, in float64, and :meth:`solve` sees only what a method
     can answer: two tasks or more, finite numbers, no zero gradient. The rest is answered here as
     :class:`Balancer` documents it.
+
+    Attributes:
+        rounding: Eigenvalues of the cosines below this share of the largest are rounding errors:
+            1e-12, for float32 gradients that depend on each other leave up to 1e-13; more for a
+            Gramian that is itself in float32.
     """
 
     requires = 'gramian'
+    rounding = DEPENDENT
 
     def solve(self, gramian: np.ndarray, losses: np.ndarray, tasks: list[int]) -> np.ndarray:
         """Weights ``[K]`` from a Gramian ``[K, K]`` with a positive diagonal.
@@ -38,31 +48,59 @@ class GramianWeighting(Balancer):
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
     ) -> Tensor:
         self.prepare(len(losses), losses.device)
-        self._solved = False
+        self._solved = self._delicate = False
         count = len(losses)
-        if count == 1:
-            return torch.ones_like(losses)
-        both = torch.cat([gramian.detach(), losses.detach().to(gramian)[:, None]], 1)
-        both = both.to('cpu', torch.float64).numpy()
-        matrix, values = both[:, :count], both[:, count]
         weights = np.ones(count)
-        norms = np.sqrt(np.diag(matrix).clip(0))
-        if np.isfinite(both).all() and norms.any():
-            present = np.flatnonzero(norms > ZERO_NORM * norms.max())
-            weights = np.zeros(count)
-            if len(present) == 1:
-                weights[present] = 1
-            else:
-                chosen = list(range(count) if tasks is None else tasks)
-                found = self.solve(
-                    matrix[np.ix_(present, present)], values[present], [chosen[i] for i in present]
-                )
-                # A solver that found nothing must not stop the training.
-                weights[present] = found if np.isfinite(found).all() else 1
-                self._solved = True
-        return torch.from_numpy(weights).to(
-            losses.device, torch.promote_types(losses.dtype, torch.float32)
+        if count > 1:
+            if gramian is None:
+                raise ValueError(f'{type(self).__name__} weighs by gradients; give their gramian')
+            self.rounding = max(DEPENDENT, 10 * count * torch.finfo(gramian.dtype).eps)
+            both = torch.cat([gramian.detach(), losses.detach().to(gramian)[:, None]], 1)
+            both = both.to('cpu', torch.float64).numpy()
+            matrix, values = both[:, :count], both[:, count]
+            norms = np.sqrt(np.diag(matrix).clip(0))
+            if np.isfinite(both).all() and norms.any():
+                weights = self._weights(matrix, values, norms, tasks)
+                length = np.sqrt(max(weights @ matrix @ weights, 0))
+                # In float32 what nearly cancels would be left with its rounding errors.
+                cancels = length < CANCELS * (np.abs(weights) @ norms)
+                self._delicate = cancels or np.abs(weights).max() > LARGEST
+        self._exact = torch.from_numpy(weights)
+        dtype = torch.promote_types(losses.dtype, torch.float32)
+        largest = torch.finfo(dtype).max
+        return self._exact.clamp(-largest, largest).to(losses.device, dtype)
+
+    def _weights(
+        self,
+        gramian: np.ndarray,
+        losses: np.ndarray,
+        norms: np.ndarray,
+        tasks: Sequence[int] | None,
+    ) -> np.ndarray:
+        """From finite numbers, not all 0."""
+        weights = np.zeros(len(norms))
+        present = np.flatnonzero(norms > ZERO_NORM * norms.max())
+        if len(present) == 1:
+            weights[present] = 1
+            return weights
+        chosen = list(range(len(norms)) if tasks is None else tasks)
+        found = self.solve(
+            gramian[np.ix_(present, present)], losses[present], [chosen[i] for i in present]
         )
+        # A solver that found nothing must not stop the training.
+        weights[present] = found if np.isfinite(found).all() else 1
+        self._solved = True
+        return weights
+
+    def combine(
+        self, losses: Tensor, gradients: Tensor, tasks: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        gramian = gramian_of(gradients)
+        weights = self.weights(losses, gramian, tasks)
+        exactly = self._delicate or gradients.dtype == torch.float64
+        combined = weighted_sum(self._exact.to(gradients.device) if exactly else weights, gradients)
+        self.update(losses, gramian, tasks)
+        return combined, weights
 
     def update(
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None

@@ -1,11 +1,10 @@
 """Equal projections on all gradients."""
 
 import numpy as np
-import torch
-from torchjd.aggregation import IMTLGWeighting
 
 from allinone.registry import BALANCERS
 
+from .correlation import cosines_of
 from .gramian_weighting import GramianWeighting
 
 
@@ -17,20 +16,22 @@ class IMTLG(GramianWeighting):
     .. math:: d \cdot g_i / \|g_i\| = d \cdot g_j / \|g_j\|, \qquad d = \sum_k w_k g_k, \quad
         \sum_k w_k = 1
 
-    Weights may be negative. Identical gradients give equal weights; where no such d exists
-    (opposite gradients of one length) it is 0.
+    So :math:`w_k \propto v_k / \|g_k\|` with :math:`C v = 1` and C the cosines. Weights may be
+    negative; and where many of short gradients are, the equal projections, too, as the paper's rule
+    has it (seldom: one in a thousand draws of ten gradients with lengths up to 100 times apart).
 
-    Deviations: none. Uses TorchJD's ``IMTLGWeighting`` on the unit gradients, whose pseudo-inverse
-    does not take a short gradient for a dependent one.
+    Gradients of which one depends on the others: v is the least-squares solution of least norm, the
+    projections are as equal as they can be. Identical gradients so have equal v, and d is along
+    them. Opposite ones (of any lengths) have equal projections only at 0, so d is 0.
+
+    Deviations: none. Written by hand: TorchJD's ``IMTLGWeighting`` takes a short gradient for a
+    dependent one, and in float32 rounding errors for a direction.
     """
 
-    def __init__(self):
-        super().__init__()
-        self._weighting = IMTLGWeighting()
-
     def solve(self, gramian: np.ndarray, losses: np.ndarray, tasks: list[int]) -> np.ndarray:
-        norms = np.sqrt(np.diag(gramian))
-        unit = torch.from_numpy(gramian / np.outer(norms, norms)).float()
-        weights = self._weighting(unit).double().numpy() / norms
+        cosines, lengths = cosines_of(gramian)
+        v = np.linalg.pinv(cosines, self.rounding, hermitian=True).sum(1)
+        weights = v / lengths
         total = weights.sum()
-        return weights / total if abs(total) > 1e-9 * np.abs(weights).sum() else 0 * weights
+        exists = v.sum() > self.rounding and abs(total) > self.rounding * np.abs(weights).sum()
+        return weights / total if exists else 0 * weights

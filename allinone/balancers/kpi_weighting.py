@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from allinone.errors import ConfigError
+from allinone.options import check_figure_names, check_number
 
 from .adaptive_weighting import AdaptiveWeighting
-from .base import check_number
+
+KEY = 'model.balancer.metrics'
+FORM = "{'TASK/metric': factor to a fraction of 1} with one for each task"
 
 
 class KpiWeighting(AdaptiveWeighting):
@@ -26,9 +29,13 @@ class KpiWeighting(AdaptiveWeighting):
 
     def __init__(self, metrics: Mapping[str, float] | None = None):
         super().__init__()
-        self.metrics = dict(metrics or {})
-        for name, factor in self.metrics.items():
-            check_number(f'model.balancer.metrics[{name!r}]', factor, 0, open_low=True)
+        if metrics is not None and not isinstance(metrics, Mapping):
+            raise ConfigError(f'{KEY} is {metrics!r}; give {FORM}')
+        self.metrics = {
+            name: check_number(f'{KEY}[{name!r}]', factor, 0, open_low=True)
+            for name, factor in (metrics or {}).items()
+        }
+        self._figures: dict[str, str] = {}
 
     def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
         return dict(super().initial_state(num_tasks), task_weights=torch.ones(num_tasks))
@@ -39,40 +46,28 @@ class KpiWeighting(AdaptiveWeighting):
 
     def bind(self, task_names: Sequence[str]) -> None:
         super().bind(task_names)
-        named = [name.split('/')[0] for name in self.metrics]
-        if self.metrics and sorted(named) != sorted(task_names):
-            raise ConfigError(
-                f'model.balancer.metrics is {self.metrics}; give one '
-                f"'TASK/metric' for each of the tasks {list(task_names)}"
-            )
+        if self.metrics:
+            self._figures = check_figure_names(KEY, list(self.metrics), task_names)
 
     def start(self, epoch_steps: int, evaluated: Mapping[str, set[str] | None]) -> None:
         kind = type(self).__name__
         if not self.metrics:
-            raise ConfigError(
-                f'model.balancer.metrics is not set, which {kind} follows; give '
-                "{'TASK/metric': factor to a fraction of 1} of each task"
-            )
+            raise ConfigError(f'{KEY} is not set, which {kind} follows; give {FORM}')
         # Here, for with it comes mmdet, which no other method needs.
         from allinone.evaluation.names import check_figures
 
-        check_figures('model.balancer.metrics', self.metrics, evaluated)
+        check_figures(KEY, self.metrics, evaluated)
 
     def after_validation(self, metrics: Mapping[str, float]) -> None:
         missing = [name for name in self.metrics if name not in metrics]
         if missing:
             raise ConfigError(
-                f'model.balancer.metrics names {missing}, which validation does not '
-                f'give; it gives {sorted(metrics)}'
+                f'{KEY} names {missing}, which validation does not give; it gives {sorted(metrics)}'
             )
         if self.metrics:
-            task = {name.split('/')[0]: name for name in self.metrics}
             self.observe(
                 torch.tensor(
-                    [
-                        float(metrics[task[name]]) * self.metrics[task[name]]
-                        for name in self.task_names
-                    ]
+                    [float(metrics[name]) * self.metrics[name] for name in self._figures.values()]
                 )
             )
 

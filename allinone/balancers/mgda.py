@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from allinone.options import check_choice
 from allinone.registry import BALANCERS
 
 from .adaptive_weighting import SMALLEST_LOSS
-from .base import check_choice
+from .correlation import points_of
 from .gramian_weighting import GramianWeighting
-from .simplex import nearest_to_origin, points_of
+from .simplex import nearest_to_origin
 
 
 @BALANCERS.register_module()

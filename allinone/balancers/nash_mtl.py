@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from allinone.options import check_number
 from allinone.registry import BALANCERS
 
-from .base import check_number
 from .fairgrad import FairGrad
 
 

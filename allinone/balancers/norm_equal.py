@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from allinone.errors import ConfigError
+from allinone.options import check_choice, check_number
 from allinone.registry import BALANCERS
 
-from .base import check_number
 from .gramian_weighting import GramianWeighting
 
 
@@ -27,14 +26,12 @@ class NormEqual(GramianWeighting):
 
     def __init__(self, norm: str | float = 'mean'):
         super().__init__()
-        if norm not in ('mean', 'min', 'max'):
-            if isinstance(norm, str):
-                raise ConfigError(
-                    f"model.balancer.norm is {norm!r}; give 'mean', 'min', 'max' or "
-                    'a number above 0'
-                )
-            norm = check_number('model.balancer.norm', norm, 0, open_low=True)
-        self.norm = norm
+        if isinstance(norm, (int, float)):
+            self.norm = check_number('model.balancer.norm', norm, 0, open_low=True)
+        else:
+            self.norm = check_choice(
+                'model.balancer.norm', norm, ('mean', 'min', 'max'), 'a number above 0'
+            )
 
     def solve(self, gramian: np.ndarray, losses: np.ndarray, tasks: list[int]) -> np.ndarray:
         norms = np.sqrt(np.diag(gramian))

@@ -3,9 +3,9 @@
 import numpy as np
 
 from allinone.datasets.seeded import seed_of
+from allinone.options import check_count
 from allinone.registry import BALANCERS
 
-from .base import check_count
 from .gramian_weighting import GramianWeighting
 
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from allinone.datasets.seeded import seed_of
+from allinone.options import check_count
 from allinone.registry import BALANCERS
 
 from .adaptive_weighting import AdaptiveWeighting
-from .base import check_count
 
 
 @BALANCERS.register_module()

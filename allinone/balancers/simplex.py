@@ -1,18 +1,12 @@
-"""Exact solutions of the small quadratic problems that gradient methods pose, on a Gramian.
+"""Exact solutions of the small quadratic problems that gradient methods pose.
 
-The points ``p_k`` stand for the gradients: columns of a K x K matrix with the same products.
+The points ``p_k`` stand for the gradients: columns with the same products (see ``correlation``).
 """
 
 import numpy as np
 from scipy.optimize import nnls
 
 ITERATIONS = 1000
-
-
-def points_of(gramian: np.ndarray) -> np.ndarray:
-    """Columns ``p_k`` ``[K, K]`` with ``p_i . p_j`` the entries of a Gramian ``[K, K]``."""
-    values, vectors = np.linalg.eigh(gramian)
-    return np.sqrt(values.clip(0))[:, None] * vectors.T
 
 
 def nearest_to_origin(points: np.ndarray) -> np.ndarray:
@@ -25,14 +19,15 @@ def nearest_to_origin(points: np.ndarray) -> np.ndarray:
     Args:
         points: ``[D, K]``.
     """
-    # In units of the shortest one, which bounds the answer, so that tolerances mean something.
     norms = np.linalg.norm(points, axis=0)
     if not norms.all():
         return (norms == 0) / np.count_nonzero(norms == 0)
-    system = np.vstack([points / norms.min(), np.ones(points.shape[1])])
+    # Unit columns, for short points count as much as long ones; in units of the shortest point,
+    # which bounds the answer, so that the row of the sum is neither drowned nor alone.
+    system = np.vstack([points / norms, norms.min() / norms])
     target = np.zeros(len(system))
     target[-1] = 1
-    weights = nnls(system, target, maxiter=ITERATIONS)[0]
+    weights = nnls(system, target, maxiter=ITERATIONS)[0] / norms
     return weights / weights.sum()
 
 

@@ -6,11 +6,10 @@ from math import exp
 import torch
 from torch import Tensor
 
-from allinone.errors import ConfigError
+from allinone.options import check_choice, check_flag, check_number, check_numbers, check_one_each
 from allinone.registry import BALANCERS
 
 from .adaptive_weighting import AdaptiveWeighting
-from .base import check_number
 
 LARGEST_EXPONENT = 30.0
 
@@ -47,11 +46,19 @@ class STCH(AdaptiveWeighting):
     ):
         super().__init__()
         self.mu = check_number('model.balancer.mu', mu, 0, open_low=True)
-        for value in preference or ():
-            check_number('model.balancer.preference', value, 0, open_low=True)
-        if isinstance(reference, str) and reference != 'first':
-            raise ConfigError(f"model.balancer.reference is {reference!r}; give numbers or 'first'")
-        self.preference, self.reference, self.log = preference, reference, log
+        if preference is not None:
+            preference = check_numbers('model.balancer.preference', preference, 0, open_low=True)
+        if isinstance(reference, (list, tuple)):
+            reference = check_numbers('model.balancer.reference', reference)
+        elif reference is not None:
+            check_choice(
+                'model.balancer.reference',
+                reference,
+                ('first',),
+                'a list with one number for each task',
+            )
+        self.preference, self.reference = preference, reference
+        self.log = check_flag('model.balancer.log', log)
 
     def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
         return dict(
@@ -62,11 +69,8 @@ class STCH(AdaptiveWeighting):
         super().prepare(num_tasks, device)
         for name in ('preference', 'reference'):
             given = getattr(self, name)
-            if given is not None and given != 'first' and len(given) != self.num_tasks:
-                raise ConfigError(
-                    f'model.balancer.{name} has {len(given)} numbers for '
-                    f'{self.num_tasks} tasks; give one for each'
-                )
+            if given is not None and given != 'first':
+                check_one_each(f'model.balancer.{name}', given, self.num_tasks, self.task_names)
 
     def _lambda(self, task: int) -> float:
         return self.preference[task] if self.preference else 1 / self.num_tasks

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from allinone.errors import ConfigError
+from allinone.options import check_number
 from allinone.registry import BALANCERS
 
 from .adam import adam_, adam_state
 from .adaptive_weighting import AdaptiveWeighting
-from .base import check_number
+
+KEY = 'model.balancer.classification'
 
 
 @BALANCERS.register_module()
@@ -36,9 +38,18 @@ class Uncertainty(AdaptiveWeighting):
 
     def __init__(self, classification: Sequence[str | int] = (), lr: float = 0.01):
         super().__init__()
-        self.classification = list(classification)
+        self.classification = self._check(classification)
         self._scales: Tensor | None = None
         self.lr = check_number('model.balancer.lr', lr, 0, open_low=True)
+
+    @staticmethod
+    def _check(tasks) -> list[str | int]:
+        listed = isinstance(tasks, Sequence) and not isinstance(tasks, str)
+        if not listed or any(
+            isinstance(task, bool) or not isinstance(task, (str, int)) for task in tasks
+        ):
+            raise ConfigError(f'{KEY} is {tasks!r}; give a list of names or indices of tasks')
+        return list(tasks)
 
     def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
         return dict(
@@ -53,8 +64,8 @@ class Uncertainty(AdaptiveWeighting):
         unknown = [task for task in self.classification if task not in known]
         if unknown:
             raise ConfigError(
-                f'model.balancer.classification names {unknown}, which model.tasks '
-                f'does not have; its tasks are {list(task_names)}'
+                f'{KEY} is {self.classification}, but model.tasks does not have {unknown}; '
+                f'its tasks are {list(task_names)}'
             )
 
     def _scale(self, task: int) -> float:

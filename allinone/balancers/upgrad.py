@@ -4,8 +4,9 @@ import numpy as np
 
 from allinone.registry import BALANCERS
 
+from .correlation import points_of
 from .gramian_weighting import GramianWeighting
-from .simplex import points_of, project_to_dual_cone
+from .simplex import project_to_dual_cone
 
 
 @BALANCERS.register_module()

@@ -1,14 +1,16 @@
 """What balancers around another one share."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
 from allinone.errors import ConfigError
+from allinone.options import renamed
+from allinone.registry import BALANCERS
 
 from .base import Balancer
-from .build import build_balancer
 
 
 class Wrapper(Balancer):
@@ -30,7 +32,8 @@ class Wrapper(Balancer):
 
     def __init__(self, balancer: Mapping, needs_weights: bool = True):
         super().__init__()
-        self.inner = build_balancer(balancer, 'model.balancer.balancer')
+        with self.naming_inner():
+            self.inner = BALANCERS.build(balancer)
         self.weighs_losses = self.inner.weighs_losses
         self.requires = self.inner.requires
         self.layer = self.inner.layer
@@ -39,6 +42,11 @@ class Wrapper(Balancer):
                 f'model.balancer.balancer.type is {balancer["type"]!r}, which has no '
                 f'weights for {type(self).__name__} to keep; choose another'
             )
+
+    @staticmethod
+    def naming_inner() -> AbstractContextManager[None]:
+        """Within it, errors of the wrapped method's options name them where they lie."""
+        return renamed('model.balancer', 'model.balancer.balancer')
 
     @property
     def regulariser(self) -> Balancer | None:
@@ -49,18 +57,22 @@ class Wrapper(Balancer):
         return self.inner.uses_metrics
 
     def bind(self, task_names: Sequence[str]) -> None:
-        self.inner.bind(task_names)
+        with self.naming_inner():
+            self.inner.bind(task_names)
         super().bind(task_names)
 
     def prepare(self, num_tasks: int, device: torch.device | None = None) -> None:
         super().prepare(num_tasks, device)
-        self.inner.prepare(num_tasks, device)
+        with self.naming_inner():
+            self.inner.prepare(num_tasks, device)
 
     def start(self, epoch_steps: int, evaluated: Mapping[str, set[str] | None]) -> None:
-        self.inner.start(epoch_steps, evaluated)
+        with self.naming_inner():
+            self.inner.start(epoch_steps, evaluated)
 
     def after_validation(self, metrics: Mapping[str, float]) -> None:
-        self.inner.after_validation(metrics)
+        with self.naming_inner():
+            self.inner.after_validation(metrics)
 
     def factor(self, task: int, loss: Tensor) -> Tensor:
         """As in :class:`LossWeighting`, where the wrapped method is one."""

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from allinone.errors import ConfigError
+from allinone.options import check_type
 from allinone.registry import LOOPS, TASK_SCHEDULES
 
 STAGES = ('train', 'val', 'test')
@@ -115,14 +116,8 @@ def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
         _check_keys(
             key, cfg, {*parameters, 'type', '_scope_'} - {'runner', 'dataloader', 'evaluator'}
         )
-    schedule = cfg.get('schedule')
-    if isinstance(schedule, Mapping):
-        kind = schedule.get('type')
-        if kind is None or isinstance(kind, str) and TASK_SCHEDULES.get(kind) is None:
-            raise ConfigError(
-                f'{key}.schedule.type is {kind!r}; '
-                f'the schedules are {sorted(TASK_SCHEDULES.module_dict)}'
-            )
+    if cfg.get('schedule') is not None:
+        check_type(f'{key}.schedule', cfg['schedule'], TASK_SCHEDULES)
 
 
 def _check_keys(key: str, cfg: Mapping, known: Iterable[str]) -> None:

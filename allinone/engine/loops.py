@@ -79,11 +79,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
             val_interval, dynamic_intervals
         )
-        with named('train_cfg.schedule'):
-            self.schedule = TASK_SCHEDULES.build(
-                dict(schedule or dict(type='EveryTask')),
-                default_args=dict(sizes=loaders.sizes, seed=runner.seed),
-            )
+        self.schedule = TASK_SCHEDULES.build(
+            schedule or dict(type='EveryTask'),
+            default_args=dict(sizes=loaders.sizes, seed=runner.seed),
+        )
 
     def run(self):
         """Train from the current iteration to ``max_iters``."""
@@ -176,11 +175,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         # A balancer sees optimizer steps.
         steps //= getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
         balancer.start(max(1, steps // get_world_size()), evaluated)
-        with named('train_cfg.schedule'):
-            self.schedule.start(self._max_iters, evaluated)
-            self.schedule.load_state_dict(
-                self.runner.message_hub.runtime_info.get('schedule_state', {})
-            )
+        self.schedule.start(self._max_iters, evaluated)
+        self.schedule.load_state_dict(
+            self.runner.message_hub.runtime_info.get('schedule_state', {})
+        )
 
     @property
     def _balancer(self):
@@ -199,8 +197,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
                     hook.after_val_epoch(self.runner)  # Swaps the parameters back.
             self._stop(self.runner.stop_signals.received, validation_due=True)
         self._balancer.after_validation(metrics)
-        with named('train_cfg.schedule'):
-            self.schedule.after_validation(metrics)
+        self.schedule.after_validation(metrics)
         self.runner.message_hub.update_info('schedule_state', self.schedule.state_dict())
         self.runner.message_hub.update_info('validated', self._iter)
 

@@ -9,12 +9,12 @@ from mmengine.model import BaseModel, ModuleDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
-from allinone.balancers.base import check_choice, check_count, check_number
-from allinone.balancers.build import build_balancer
+from allinone.balancers.layers import check_layers
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
 from allinone.errors import ConfigError
-from allinone.registry import MODELS
+from allinone.options import check_count, check_flag, check_number
+from allinone.registry import BALANCERS, MODELS
 
 from .probe import check_tasks
 from .samples import make_samples
@@ -76,7 +76,7 @@ class AllInOne(BaseModel):
         if max_task_norm is not None:
             check_number('model.max_task_norm', max_task_norm, 0, open_low=True)
         check_count('model.conflict_interval', conflict_interval, 0)
-        check_choice('model.drop_bad', drop_bad, (True, False))
+        check_flag('model.drop_bad', drop_bad)
         normalisation = dict(data_preprocessor or {})
         super().__init__(
             dict(normalisation, type='mmengine.ImgDataPreprocessor')
@@ -94,8 +94,9 @@ class AllInOne(BaseModel):
                 for name, cfg in tasks.items()
             }
         )
-        self.balancer = build_balancer(balancer or dict(type='FixedWeights'))
+        self.balancer = BALANCERS.build(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
+        check_layers(self.balancer, self.backbone)
         if channels_last:
             self.to(memory_format=torch.channels_last)
         check_tasks(self)

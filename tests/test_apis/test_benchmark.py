@@ -19,7 +19,6 @@ from allinone.apis.benchmarks.measure import median_interval, peak_memory
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
 from allinone.apis.benchmarks.run import run_benchmark
 from allinone.apis.benchmarks.step import measure_step
-from allinone.balancers.build import build_balancer
 from allinone.errors import ConfigError
 from allinone.registry import BALANCERS
 
@@ -60,7 +59,7 @@ def test_every_method_has_a_config():
     configs = method_configs(['signs', 'cars'])
     assert set(configs) == set(BALANCERS.module_dict)
     for cfg in configs.values():
-        build_balancer(cfg).bind(['signs', 'cars'])
+        BALANCERS.build(cfg).bind(['signs', 'cars'])
     assert configs['STCH']['log'] and configs['GradNorm']['optimizer'] == 'adam'
     timed = choose(configs, None)
     assert set(configs) - set(timed) == {'Every', 'Smoothed', 'WarmUp'}
@@ -93,7 +92,7 @@ def test_balancers(toy_cfg):
 GRADIENT_METHODS = [
     name
     for name in method_configs('abc')
-    if build_balancer(method_configs('abc')[name]).requires != 'losses'
+    if BALANCERS.build(method_configs('abc')[name]).requires != 'losses'
 ]
 
 

@@ -8,7 +8,8 @@ import torch
 from methods import build, cosine
 
 from allinone.balancers import combine
-from allinone.balancers.simplex import nearest_to_origin, points_of
+from allinone.balancers.correlation import points_of
+from allinone.balancers.simplex import nearest_to_origin
 
 LOSSES = torch.ones(10).double()
 
@@ -150,3 +151,107 @@ def test_fairgrad_and_nash_solve_their_equation():
     for alpha in (0.5, 1.0, 2.0, 5.0):
         fair = build('FairGrad', alpha=alpha).weights(LOSSES[:5], gramian)
         torch.testing.assert_close(gramian @ fair, fair ** (-1 / alpha), rtol=1e-3, atol=1e-3)
+
+
+# Exact answers on explicit gradients, by trying every set of active constraints. Unit gradients and
+# QR, so that no accuracy is lost in a Gramian or to different lengths.
+
+
+def faces(tasks):
+    for size in range(1, tasks + 1):
+        yield from map(list, itertools.combinations(range(tasks), size))
+
+
+def exact_mgda(rows):
+    """For each face the shortest point of its plane; of those inside the hull the shortest."""
+    lengths = np.linalg.norm(rows, axis=1)
+    units, sums = rows / lengths[:, None], lengths.min() / lengths
+    found = []
+    for face in faces(len(rows)):
+        basis, triangle = np.linalg.qr(units[face].T)
+        along = np.linalg.solve(triangle.T, sums[face])
+        if (np.linalg.solve(triangle, along) >= 0).all():
+            found.append((1 / np.linalg.norm(along), tuple(basis @ along / (along @ along))))
+    return np.array(min(found)[1]) * lengths.min()
+
+
+def exact_upgrad(rows):
+    """For each gradient and face the projection off it; of those without conflict the nearest."""
+    lengths = np.linalg.norm(rows, axis=1)
+    units = rows / lengths[:, None]
+    best = [(0.0, unit) if (units @ unit).min() >= -1e-11 else (2.0, None) for unit in units]
+    for face in faces(len(rows)):
+        basis, _ = np.linalg.qr(units[face].T)
+        projected = units - (units @ basis) @ basis.T
+        allowed = (projected @ units.T).min(1) >= -1e-11
+        moved = np.linalg.norm(projected - units, axis=1)
+        for k in np.flatnonzero(allowed):
+            best[k] = min(best[k], (moved[k], projected[k]), key=lambda pair: pair[0])
+    return np.mean([length * point for length, (_, point) in zip(lengths, best)], axis=0)
+
+
+def exact_cagrad(rows, c):
+    """For each face the point on the ball with equal products t with it; the largest t met by all.
+
+    ``d = g_0 + Q (t a - b)`` has products t with the face, whose unit gradients are ``R^T Q^T``, if
+    ``R^T a = 1 / lengths`` and ``R^T b = U g_0``; its distance to g_0 gives a quadratic in t.
+    """
+    lengths = np.linalg.norm(rows, axis=1)
+    units, mean = rows / lengths[:, None], rows.mean(0)
+    radius = c * np.linalg.norm(mean)
+    best, found = -np.inf, None
+    for face in faces(len(rows)):
+        basis, triangle = np.linalg.qr(units[face].T)
+        a = np.linalg.solve(triangle.T, 1 / lengths[face])
+        b = np.linalg.solve(triangle.T, units[face] @ mean)
+        root = (a @ b) ** 2 - a @ a * (b @ b - radius**2)
+        for t in (a @ b + np.sqrt(max(root, 0)) * np.array([1, -1])) / (a @ a):
+            dual = np.linalg.solve(triangle, t * a - b)
+            point = mean + basis @ (t * a - b)
+            met = (rows @ point >= t - 1e-9 * lengths * radius).all()
+            if root >= 0 and met and dual.min() >= -1e-12 * np.abs(dual).max() and t > best:
+                best, found = t, point
+    return found
+
+
+EXACT = [
+    ('MGDA', {}, exact_mgda),
+    ('UPGrad', {}, exact_upgrad),
+    ('CAGrad', dict(c=0.4), lambda rows: exact_cagrad(rows, 0.4)),
+    ('CAGrad', dict(c=1.0), lambda rows: exact_cagrad(rows, 1.0)),
+]
+
+
+def nearly_stationary(seed, tasks):
+    """Gradients of lengths up to 1e4 apart, of which a combination is nearly 0."""
+    generator = np.random.default_rng([seed, tasks])
+    rows = generator.normal(size=(tasks, tasks))
+    rows -= rows.mean(0) * (1 - 10.0 ** -generator.uniform(1, 3))
+    rows *= 10.0 ** generator.uniform(-2, 2, size=(tasks, 1))
+    rows[0] *= 1e-2 / np.linalg.norm(rows[0])
+    rows[1] *= 1e2 / np.linalg.norm(rows[1])
+    return rows
+
+
+@pytest.mark.parametrize('kind, options, exact', EXACT)
+# Points from the eigenvalues of the Gramian itself were off by 1.2e-3 and 1.1e-3 at the first two.
+@pytest.mark.parametrize(
+    'tasks, seed',
+    [(5, 793), (4, 345), (4, 1042), *((tasks, seed) for tasks in (2, 3, 6) for seed in range(8))]
+    + [(8, 0), (8, 1), (10, 0)],
+)
+def test_directions_of_gradients_of_very_different_lengths(kind, options, exact, tasks, seed):
+    for dtype, limit in ((torch.float64, 1e-6), (torch.float32, 1e-3)):
+        rows = torch.from_numpy(nearly_stationary(seed, tasks)).to(dtype)
+        expected = torch.from_numpy(exact(rows.double().numpy()))
+        found = combine(build(kind, **options), LOSSES[:tasks].float(), rows).double()
+        difference = found / found.norm() - expected / expected.norm()
+        assert difference.norm() < limit
+        assert float(found.norm() / expected.norm()) == pytest.approx(1, abs=limit)
+
+
+def test_the_exact_answers_are_the_known_ones():
+    rows = np.array([[1.0, 0.0], [-1.0, 1.0]])
+    np.testing.assert_allclose(exact_mgda(rows), [0.2, 0.4])
+    np.testing.assert_allclose(exact_upgrad(rows), [0.25, 0.75])
+    np.testing.assert_allclose(exact_cagrad(rows, 0.5), [0.25, 0.5])

@@ -30,17 +30,23 @@ def test_names_fill_up_with_ones():
 @pytest.mark.parametrize(
     'weights, message',
     [
-        ([1, -2], r'weights holds -2'),
-        ([1, float('nan')], 'weights holds nan'),
-        ([0, 0], 'all 0'),
-        ({'cls': 0, 'det': 0}, 'all 0'),
-        ({'dte': 1}, r"names \['dte'\].*\['cls', 'det'\]"),
-        ([1, 1, 1], r'3 numbers for 2 tasks'),
+        ([1, -2], r'^model\.balancer\.weights\[1\] is -2; give a number of at least 0$'),
+        ([1, float('nan')], r'weights\[1\] is nan; '),
+        ([0, 0], r'weights is \[0, 0\]; make at least one positive$'),
+        (dict(cls=0, det=0), r'weights is .*; make at least one positive$'),
+        (dict(det=-1), r'^model\.balancer\.weights\.det is -1; '),
+        (dict(dte=1), r"does not have \['dte'\]; its tasks are \['cls', 'det'\]$"),
+        ([1, 1, 1], r"weights is .*, 3 numbers for 2 tasks \['cls', 'det'\]; give one for each$"),
     ],
 )
 def test_bad_weights_are_named(weights, message):
     with pytest.raises(ConfigError, match=message):
         BALANCERS.build(dict(type='FixedWeights', weights=weights)).bind(['cls', 'det'])
+
+
+def test_names_need_the_names_of_the_tasks():
+    with pytest.raises(ConfigError, match='weights is .*bind'):
+        combine(BALANCERS.build(dict(type='FixedWeights', weights=dict(det=2))), LOSSES, GRADIENTS)
 
 
 def test_trunk_gradients_keep_rows_layouts_and_absences():

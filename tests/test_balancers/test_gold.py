@@ -40,6 +40,52 @@ def test_gradient_weightings(kind, options, expected):
     close(combine(build(kind, **options), losses=LOSSES, gradients=GRADIENTS), expected)
 
 
+@pytest.mark.parametrize(
+    'kind, gradients, weights, expected',
+    [
+        # No d has equal projections but 0.
+        ('IMTLG', [[3, 4], [-3, -4]], [0, 0], [0, 0]),
+        ('IMTLG', [[3, 4], [-6, -8]], [0, 0], [0, 0]),
+        ('IMTLG', [[3, 4], [-3e-4, -4e-4]], [0, 0], [0, 0]),
+        # One direction: v = 1/3 each, weights v over the lengths 5, 10, 15, that is 6 : 3 : 2.
+        (
+            'IMTLG',
+            [[3, 4], [6, 8], [9, 12]],
+            [6 / 11, 3 / 11, 2 / 11],
+            [54 / 11, 72 / 11],
+        ),
+        # Lengths 1e4 apart, at right angles: v = 1 each.
+        ('IMTLG', [[1, 0], [0, 1e4]], [1 / 1.0001, 1e-4 / 1.0001], [1 / 1.0001] * 2),
+        # The third is the sum of the others: C = [[1, 0, s], [0, 1, s], [s, s, 1]], s = 1/sqrt 2,
+        # has 0 along (1, 1, -1/s) and 2 along (s, s, 1), so v = (1, 1, 2 s) (2 s + 1) / 4 s
+        # weighed by 1, 1, s: shares 1, 1, 1.
+        ('IMTLG', [[1, 0], [0, 1], [1, 1]], [1 / 3] * 3, [2 / 3, 2 / 3]),
+        # The gradients' one axis is brought to itself: d is the mean.
+        ('AlignedMTL', [[3, 4], [-3, -4]], [0, 0], [0, 0]),
+        ('AlignedMTL', [[3, 4], [-6, -8]], [-0.1, 0.2], [-1.5, -2]),
+        ('AlignedMTL', [[3, 4], [3, 4]], [0.5, 0.5], [3, 4]),
+        # Axes as they are, both brought to length 1.
+        ('AlignedMTL', [[1, 0], [0, 1e4]], [0.5, 0.5e-4], [0.5, 0.5]),
+        ('AlignedMTL', [[1e-4, 0], [0, 1e4]], [0.5, 0.5e-8], [0.5e-4, 0.5e-4]),
+        # G = [[1, 0, 1], [0, 1, 1], [1, 1, 2]] has 1 along (1, -1, 0) and 3 along (1, 1, 2):
+        # w = V V^T p with roots 1 and sqrt 3 is (1, 1, 2) 4 / (18 sqrt 3).
+        (
+            'AlignedMTL',
+            [[1, 0], [0, 1], [1, 1]],
+            [2 / 9 / 3**0.5, 2 / 9 / 3**0.5, 4 / 9 / 3**0.5],
+            [2 / 3 / 3**0.5] * 2,
+        ),
+    ],
+)
+def test_dependent_gradients_and_lengths_far_apart(kind, gradients, weights, expected):
+    for dtype in (torch.float32, torch.float64):
+        rows = torch.tensor(gradients, dtype=dtype)
+        losses = torch.ones(len(rows), dtype=dtype)
+        found = build(kind).combine(losses, rows)
+        assert found[1].tolist() == pytest.approx(weights, rel=1e-4, abs=1e-9)
+        assert found[0].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
 def test_pcgrad_weights():
     gramian = GRADIENTS @ GRADIENTS.T
     close(build('PCGrad').weights(LOSSES, gramian), [2.0, 1.5])

@@ -196,7 +196,16 @@ def test_pcgrad_of_two_tasks_has_no_conflict():
 
 @pytest.mark.parametrize(
     'kind',
-    ['NashMTL', 'IMTLL', 'GeometricMean', 'FAMO', 'NormEqual', 'DynamicWeightAverage', 'FairGrad'],
+    [
+        'NashMTL',
+        'IMTLG',
+        'IMTLL',
+        'GeometricMean',
+        'FAMO',
+        'NormEqual',
+        'DynamicWeightAverage',
+        'FairGrad',
+    ],
 )
 def test_multiplying_a_loss_leaves_the_direction(kind):
     """Of scale-invariant methods (IMTL-L and FAMO: the direction they end at, or start from)."""
@@ -238,3 +247,34 @@ def test_random_methods_follow_their_own_seed(seed):
     state = torch.get_rng_state()
     combine(build('GradDrop'), losses, gradients)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize('kind', ALL)
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_loses_only_what_the_result_is_rounded_by(kind, dtype):
+    half, exact = build(kind), build(kind)
+    for seed in range(3):
+        losses, gradients = draw(seed, 4, 200)
+        gradients = (gradients * torch.tensor([[1.0], [0.03], [1.0], [3.0]])).to(dtype)
+        losses = losses.to(dtype)
+        found = combine(half, losses, gradients)
+        expected = combine(exact, losses.double(), gradients.double())
+    assert found.dtype == dtype
+    assert (found.double() - expected).norm() < torch.finfo(dtype).eps / 2 * expected.norm()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float32])
+def test_weights_beyond_the_range_of_the_dtype(dtype):
+    """FairGrad's equation for alpha 2 and one length n: weights n^(-4/3), products n^(2/3)."""
+    size = {torch.float16: 1e-5, torch.float32: 1e-30}[dtype]
+    gradients = (size * torch.eye(2)).to(dtype)
+    size = float(gradients[0, 0])
+    balancer = build('FairGrad', alpha=2.0)
+    found, weights = balancer.combine(torch.ones(2), gradients)
+    assert weights.isfinite().all() and weights.min() > torch.finfo(dtype).max / 10
+    assert found.tolist() == pytest.approx([size ** (-1 / 3)] * 2, rel=1e-3)
+
+
+def test_a_gradient_weighting_without_gradients_says_so():
+    with pytest.raises(ValueError, match='PCGrad weighs by gradients'):
+        build('PCGrad').weights(torch.ones(2))

@@ -118,29 +118,6 @@ def test_stop_and_go_resumes():
         assert [second(step) for step in range(9)] == [plain(step) for step in range(9)]
 
 
-@pytest.mark.parametrize(
-    'kind, options, message',
-    [
-        ('Temperature', dict(temperature=0), 'temperature is 0'),
-        ('Temperature', dict(temperature='hot'), "temperature is 'hot'"),
-        ('Temperature', dict(cap=-1), 'cap is -1'),
-        ('Annealed', dict(begin=-1), 'begin is -1'),
-        ('Annealed', dict(steps=1), 'steps is 1'),
-        ('Weighted', {}, 'weights is None'),
-        ('Weighted', dict(weights=dict(cls=1, det=1)), r"give a rate to each of \['cls'"),
-        ('Weighted', dict(weights=dict(cls=1, det=1, seg=-1)), 'weights.seg is -1'),
-        ('Weighted', dict(weights=dict(cls=0, det=0, seg=0)), 'all 0'),
-        ('StopAndGo', {}, r'metrics is \(\)'),
-        ('StopAndGo', dict(metrics=['cls/a', 'cls/b', 'det/c']), 'metrics is'),
-        ('StopAndGo', dict(metrics=METRICS, gap=0), 'gap is 0'),
-        ('StopAndGo', dict(metrics=METRICS, drop=-1), 'drop is -1'),
-    ],
-)
-def test_bad_options_are_named(kind, options, message):
-    with pytest.raises(ConfigError, match=message):
-        build(kind, **options)
-
-
 def test_stop_and_go_needs_the_metrics():
     schedule = build('StopAndGo', metrics=METRICS)
     with pytest.raises(ConfigError, match=r"\['seg/mIoU'\].*\['cls', 'det'\]"):

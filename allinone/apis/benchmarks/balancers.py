@@ -12,7 +12,6 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
 from allinone.balancers.base import Balancer
-from allinone.balancers.build import build_balancer
 from allinone.balancers.wrapper import Wrapper
 from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
@@ -73,7 +72,7 @@ class Candidate:
 
     def __init__(self, model: AllInOne, cfg: Mapping, conflict_interval: int = 0):
         self.model, self.conflict_interval = model, conflict_interval
-        self.balancer = build_balancer(cfg).to(device())
+        self.balancer = BALANCERS.build(cfg).to(device())
         self.balancer.bind(list(model.tasks))
         if self.balancer.uses_metrics:
             self.balancer.after_validation({f'{task}/kpi': 0.5 for task in model.tasks})

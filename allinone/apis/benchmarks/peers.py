@@ -26,9 +26,9 @@ from torchjd.aggregation import (
 from torchjd.autojac import jac_to_grad, mtl_backward
 from torchjd.scalarization import IMTLL, STCH, UW, GeometricMean, Scalarizer
 
-from allinone.balancers.build import build_balancer
 from allinone.balancers.step import BalancedStep
 from allinone.datasets.seeded import seed_of
+from allinone.registry import BALANCERS
 
 from .measure import seconds
 
@@ -118,7 +118,7 @@ class OurStep:
     """Backward passes of the tasks in turn, the combined gradient in ``.grad``, and the log."""
 
     def __init__(self, model: SmallModel, cfg: dict):
-        balancer = build_balancer(cfg)
+        balancer = BALANCERS.build(cfg)
         balancer.bind(TASKS)
         self.model = model
         self.step = BalancedStep(balancer, model.trunk, dict(model.heads.items()))

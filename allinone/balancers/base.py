@@ -5,9 +5,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-# GradientOrthogonality imports it from here.
-from allinone.options import check_number as check_number
-
 from .gramian import gramian_of, weighted_sum
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from allinone.options import check_number
 from allinone.registry import BALANCERS
 
-from .base import check_number
 from .wrapper import Wrapper
 
 

@@ -1,9 +1,10 @@
-"""Does the trunk have the layer that a method looks at? Asked when the model is built."""
+"""The layer of the trunk that a method looks at."""
 
 from torch import nn
 
+from allinone.errors import ConfigError
+
 from .base import Balancer
-from .step import _columns_of
 from .wrapper import Wrapper
 
 
@@ -14,9 +15,34 @@ def check_layers(balancer: Balancer, trunk: nn.Module) -> None:
         ConfigError: If one names none that is trained.
     """
     if balancer.regulariser is balancer:
-        _columns_of(balancer.penalty_layer, trunk)
+        columns_of(balancer.penalty_layer, trunk)
     if isinstance(balancer, Wrapper):
         with balancer.naming_inner():
             check_layers(balancer.inner, trunk)
     else:
-        _columns_of(balancer.layer, trunk)
+        columns_of(balancer.layer, trunk)
+
+
+def columns_of(layer: str | None, trunk: nn.Module) -> slice:
+    """Where the trainable parameters below ``layer`` lie in the trunk's flat gradient.
+
+    Raises:
+        ConfigError: If there are none.
+    """
+    if layer is None:
+        return slice(None)
+    start = stop = None
+    offset = 0
+    for name, param in trunk.named_parameters():
+        if param.requires_grad:
+            if name == layer or name.startswith(f'{layer}.'):
+                start = offset if start is None else start
+                stop = offset + param.numel()
+            offset += param.numel()
+    if start is None:
+        raise ConfigError(
+            f'model.balancer.layer is {layer!r}, but the trunk has no trainable '
+            f'parameters below it; its parts are '
+            f'{[name for name, _ in trunk.named_children()]}'
+        )
+    return slice(start, stop)

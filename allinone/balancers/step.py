@@ -7,11 +7,10 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from allinone.errors import ConfigError
-
 from .base import Balancer
 from .finite_guard import FiniteGuard
 from .gramian import gramian_of
+from .layers import columns_of
 from .penalty_gradients import PenaltyGradients
 from .trunk_gradients import TrunkGradients
 
@@ -61,7 +60,7 @@ class BalancedStep:
         self.max_task_norm = max_task_norm
         self.conflict_interval = conflict_interval
         self._order = {name: index for index, name in enumerate(tasks)}
-        self._columns = _columns_of(balancer.layer, trunk)
+        self._columns = columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
         self._guard = FiniteGuard(trunk, tasks) if drop_bad else None
         self._params = {
@@ -69,7 +68,7 @@ class BalancedStep:
         }
         self._penalty = None
         if balancer.regulariser is not None:
-            _columns_of(balancer.regulariser.penalty_layer, trunk)
+            columns_of(balancer.regulariser.penalty_layer, trunk)
             self._penalty = PenaltyGradients(balancer.regulariser, trunk, tasks)
         self._waiting: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._dropped: dict[str, Tensor] = {}
@@ -400,28 +399,3 @@ def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tens
         log |= {f'cos/{pair}': cosine for pair, cosine in zip(pairs, cosines)}
         log |= {f'conflict/{pair}': met for pair, met in zip(pairs, (cosines < 0).to(rows))}
     return log
-
-
-def _columns_of(layer: str | None, trunk: nn.Module) -> slice:
-    """Where the trainable parameters below ``layer`` lie in the trunk's flat gradient.
-
-    Raises:
-        ConfigError: If there are none.
-    """
-    if layer is None:
-        return slice(None)
-    start = stop = None
-    offset = 0
-    for name, param in trunk.named_parameters():
-        if param.requires_grad:
-            if name == layer or name.startswith(f'{layer}.'):
-                start = offset if start is None else start
-                stop = offset + param.numel()
-            offset += param.numel()
-    if start is None:
-        raise ConfigError(
-            f'model.balancer.layer is {layer!r}, but the trunk has no trainable '
-            f'parameters below it; its parts are '
-            f'{[name for name, _ in trunk.named_children()]}'
-        )
-    return slice(start, stop)

@@ -16,6 +16,8 @@ from allinone.engine.checkpoint import load_weights
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
+from .adapters import build_adapter
+from .frozen import check_balancer, check_frozen, freeze
 from .probe import check_tasks
 from .samples import make_samples
 from .trunk import SharedTrunk, trunk_pass
@@ -36,7 +38,8 @@ class AllInOne(BaseModel):
             ``init_cfg`` of type ``Pretrained`` is loaded without executing code, and a file of
             which no key fits is an error.
         tasks: ``{name: model config}``. The name is the user's own. Beside the stock keys,
-            ``features`` selects the trunk's maps that the task sees, in order (default: all).
+            ``features`` selects the trunk's maps that the task sees, in order (default: all), and
+            ``adapter`` is the config of a :class:`TrunkAdapter`.
         balancer: Config of a method of ``BALANCERS``. Default: ``FixedWeights``, all 1.
         data_preprocessor: Normalisation ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor``
             of the pictures, for one-pass prediction and as the default of each task's own.
@@ -46,6 +49,8 @@ class AllInOne(BaseModel):
             compared at every step.
         drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or infinite;
             the outputs say so as ``TASK/dropped``.
+        frozen: What training leaves as it is, to the last bit: ``'backbone'`` and names of tasks.
+            Their weights come from ``load_from``; such tasks need no training data.
         channels_last: Lay weights and pictures out channels-last, which is faster for
             convolutional trunks on most devices.
         init_cfg: As in mmengine.
@@ -64,6 +69,7 @@ class AllInOne(BaseModel):
         max_task_norm: float | None = None,
         conflict_interval: int = 50,
         drop_bad: bool = True,
+        frozen: Sequence[str] = (),
         channels_last: bool = False,
         init_cfg: dict | None = None,
         **misspelt,
@@ -77,6 +83,7 @@ class AllInOne(BaseModel):
             check_number('model.max_task_norm', max_task_norm, 0, open_low=True)
         check_count('model.conflict_interval', conflict_interval, 0)
         check_choice('model.drop_bad', drop_bad, (True, False))
+        frozen = check_frozen(frozen, list(tasks))
         normalisation = dict(data_preprocessor or {})
         super().__init__(
             dict(normalisation, type='mmengine.ImgDataPreprocessor')
@@ -84,6 +91,7 @@ class AllInOne(BaseModel):
             else dict(type='mmengine.ImgDataPreprocessor'),
             init_cfg,
         )
+        self.frozen = frozen
         backbone = ConfigDict(backbone)
         self._pretrained = _pop_pretrained(backbone)
         self.backbone = _build('model.backbone', backbone)
@@ -99,6 +107,8 @@ class AllInOne(BaseModel):
         if channels_last:
             self.to(memory_format=torch.channels_last)
         check_tasks(self)
+        freeze(self)
+        check_balancer(self, max_task_norm)
         self._step_options = dict(
             max_task_norm=max_task_norm, conflict_interval=conflict_interval, drop_bad=drop_bad
         )
@@ -111,6 +121,7 @@ class AllInOne(BaseModel):
                 f'{key}.backbone is set, but the trunk is shared; move it to model.backbone'
             )
         cfg.backbone = dict(type='allinone.SharedTrunk', features=cfg.pop('features', None))
+        adapter = cfg.pop('adapter', None)
         scope = cfg.get('type', '').split('.')[0]
         if scope not in TASK_SCOPES:
             raise ConfigError(
@@ -123,8 +134,16 @@ class AllInOne(BaseModel):
                 scope, cfg.get('data_preprocessor'), normalisation
             )
         task = _build(key, cfg, scope)
-        task.backbone.bind(self.backbone)
+        if adapter is not None:
+            task.adapter = build_adapter(f'{key}.adapter', adapter, self.backbone)
+        task.backbone.bind(self.backbone, getattr(task, 'adapter', None))
         return task
+
+    def train(self, mode: bool = True) -> 'AllInOne':
+        """As in torch, but for what is frozen."""
+        super().train(mode)
+        freeze(self)
+        return self
 
     def init_weights(self) -> None:
         super().init_weights()

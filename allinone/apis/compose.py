@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from allinone.engine.checkpoint import read_checkpoint, require_weights, state_dict_of
 from allinone.engine.config_check import check_config
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
-from allinone.registry import MODELS
 
+from .extract import build_network
 from .inferencer import dataset_metainfo
 from .run import load_config
 
@@ -103,8 +102,7 @@ def compose(
     if (trunk == 'arithmetic') != (ancestor is not None):
         raise ConfigError(f'--ancestor is {ancestor!r} with --trunk {trunk}; arithmetic needs one')
     weights = _checked_weights(weights or {}, tasks, trunk)
-    with DefaultScope.overwrite_default_scope('allinone'):
-        model = MODELS.build(cfg.model)
+    model = build_network(cfg)
     own = model.state_dict()
     shapes = {name[len(TRUNK) :]: value.shape for name, value in own.items() if _of_trunk(name)}
     trunks, heads, metainfo = {}, {}, {}

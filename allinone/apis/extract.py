@@ -64,14 +64,14 @@ def extract(
     loaded = read_checkpoint(checkpoint)
     state = state_dict_of(loaded, checkpoint)
     # Built and compared, so that nothing is written that would not load.
-    joint = _build(cfg)
+    joint = build_network(cfg)
     require_weights(joint, state, tasks, checkpoint)
     told = (loaded.get('meta') or {}).get('dataset_meta') or {}
     metainfo = {task: told.get(task) or dataset_metainfo(cfg, task) for task in tasks}
 
     fewer = fewer_tasks(cfg, tasks)
     stock = stock_config(cfg, tasks[0]) if len(tasks) == 1 else None
-    model = _build(fewer)
+    model = build_network(fewer)
     own = model.state_dict()
     kept = {name: value for name, value in state.items() if name in own and _is_network(name)}
     model.load_state_dict(kept, strict=False)
@@ -118,9 +118,11 @@ def _parameters(part: nn.Module) -> int:
     return sum(parameter.numel() for parameter in part.parameters())
 
 
-def _build(cfg: Config) -> nn.Module:
+def build_network(cfg: Config) -> nn.Module:
+    """The joint model of a config, without what it learns from a teacher by."""
+    model = ConfigDict({key: value for key, value in cfg.model.items() if key != 'distill'})
     with DefaultScope.overwrite_default_scope('allinone'):
-        return MODELS.build(cfg.model)
+        return MODELS.build(model)
 
 
 def _is_network(name: str) -> bool:
@@ -136,7 +138,7 @@ def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
 
     fewer.model.tasks = keep(fewer.model.tasks)
     # These may name tasks that are gone, and are of a training that is over.
-    _without(fewer.model, 'balancer', 'frozen')
+    _without(fewer.model, 'balancer', 'frozen', 'distill')
     _without(fewer, 'load_from', 'resume')
     for stage in STAGES:
         for key in (f'{stage}_dataloader', f'{stage}_evaluator'):

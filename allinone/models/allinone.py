@@ -17,6 +17,7 @@ from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
 from .adapters import build_adapter
+from .distillation import Distillation
 from .frozen import check_balancer, check_frozen, freeze
 from .probe import check_tasks
 from .samples import make_samples
@@ -51,6 +52,8 @@ class AllInOne(BaseModel):
             the outputs say so as ``TASK/dropped``.
         frozen: What training leaves as it is, to the last bit: ``'backbone'`` and names of tasks.
             Their weights come from ``load_from``; such tasks need no training data.
+        distill: ``dict(teacher=..., losses=...)`` of a :class:`Distillation`, from whose teachers
+            the tasks learn as well as from their labels.
         channels_last: Lay weights and pictures out channels-last, which is faster for
             convolutional trunks on most devices.
         init_cfg: As in mmengine.
@@ -70,6 +73,7 @@ class AllInOne(BaseModel):
         conflict_interval: int = 50,
         drop_bad: bool = True,
         frozen: Sequence[str] = (),
+        distill: Mapping | None = None,
         channels_last: bool = False,
         init_cfg: dict | None = None,
         **misspelt,
@@ -102,6 +106,7 @@ class AllInOne(BaseModel):
                 for name, cfg in tasks.items()
             }
         )
+        self.distillation = None if distill is None else _build_distillation(distill, self.tasks)
         self.balancer = build_balancer(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
         if channels_last:
@@ -154,6 +159,8 @@ class AllInOne(BaseModel):
                 prefix=self._pretrained.get('prefix'),
                 key='model.backbone.init_cfg.checkpoint',
             )
+        if self.distillation is not None:
+            self.distillation.start(self.tasks)
 
     def train_step(self, data: Mapping[str, dict], optim_wrapper) -> dict[str, Tensor]:
         """Forward and backward of each task in turn, the balancer, one optimizer step.
@@ -196,9 +203,12 @@ class AllInOne(BaseModel):
         return dict(loss=total, **log)
 
     def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:
-        """Losses of one task by name, as its stock model gives them, of one collated batch."""
+        """Losses of one task by name, of one collated batch: its stock model's, its teacher's."""
         model = self.tasks[task]
-        return model._run_forward(model.data_preprocessor(batch, True), mode='loss')
+        data = model.data_preprocessor(batch, True)
+        if self.distillation is not None:
+            return self.distillation.losses(task, model, data)
+        return model._run_forward(data, mode='loss')
 
     def val_step(self, data: Mapping[str, dict]) -> dict[str, list]:
         """Predictions of each task on its own batch, from its stock model: ``{task: samples}``."""
@@ -297,6 +307,12 @@ def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
         return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
     except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f'{key} cannot be built: {error}') from error
+
+
+def _build_distillation(cfg: Mapping, tasks: nn.ModuleDict) -> Distillation:
+    if not isinstance(cfg, Mapping) or set(cfg) != {'teacher', 'losses'}:
+        raise ConfigError(f'model.distill is {cfg!r}; give dict(teacher=..., losses=...)')
+    return Distillation(cfg['teacher'], cfg['losses'], dict(tasks.items()))
 
 
 def _pop_pretrained(backbone: ConfigDict) -> dict | None:

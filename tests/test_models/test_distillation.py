@@ -6,18 +6,20 @@ from argparse import Namespace
 
 import pytest
 import torch
-from conftest import build_model, literal, tiny
+from conftest import ROOT, build_model, literal, tiny
 from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from allinone.apis.extract import extract
 from allinone.apis.run import load_config, run
 from allinone.engine.checkpoint import read_checkpoint, require_weights
+from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import build_loader
 from allinone.errors import CheckpointError, ConfigError
 from allinone.models.distillation import FeatureImitation, LogitDistillation, ScoreDistillation
 from allinone.models.distillation.teachers import renormalised
-from allinone.registry import RUNNERS
+from allinone.registry import MODELS, RUNNERS
 
 TASKS = ('cls', 'det', 'seg')
 LOSSES = dict(
@@ -359,3 +361,19 @@ def test_a_task_may_learn_from_a_task_of_another_name(student_cfg, teacher, batc
     assert isinstance(model.distillation._teachers['det'].task, nn.Module)
     found = losses_of(model, batches)
     assert 'distill_loss_neck' in found['det'] and 'distill_loss_logits' not in found['cls']
+
+
+@pytest.mark.parametrize(
+    'name', ['toy/mobilenetv2_toy_distilled', 'traffic_mini/mobilenetv2_distilled']
+)
+def test_the_configs_fit(toy_root, name, monkeypatch):
+    """Trunk and heads of the student, and the keys of its losses; teachers are not read."""
+    monkeypatch.chdir(ROOT)
+    cfg = load_config(f'configs/{name}.py')
+    check_config(cfg)
+    cfg.model.backbone.pop('init_cfg', None)
+    with DefaultScope.overwrite_default_scope('allinone'):
+        model = MODELS.build(cfg.model)
+    assert set(model.distillation.sources) == set(TASKS)
+    for _, source in model.distillation.sources.values():
+        assert (ROOT / source['config']).is_file()

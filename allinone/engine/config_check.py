@@ -34,6 +34,7 @@ LOADER_KEYS = {
     'skip_corrupt',
 } - {'self', 'shuffle'}
 LIKENESS = 0.85
+TRUNK = 'backbone'
 
 
 def check_config(cfg: Mapping) -> None:
@@ -56,9 +57,23 @@ def check_config(cfg: Mapping) -> None:
     tasks = model.get('tasks')
     if not isinstance(tasks, Mapping):
         raise ConfigError(f'model.tasks is {tasks!r}; give {{name: model config}}')
-    frozen = model.get('frozen') or ()
+    frozen = check_frozen(model.get('frozen') or (), list(tasks))
     for stage in STAGES:
         _check_stage(cfg, stage, list(tasks), frozen)
+
+
+def check_frozen(frozen: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
+    """``model.frozen`` as a tuple.
+
+    Raises:
+        ConfigError: If it names what is not there, or leaves nothing to train.
+    """
+    parts = [TRUNK, *tasks]
+    if not isinstance(frozen, (list, tuple)) or not set(map(str, frozen)) <= set(parts):
+        raise ConfigError(f'model.frozen is {frozen!r}; name some of {parts}, as in ({TRUNK!r},)')
+    if set(frozen) == set(parts):
+        raise ConfigError(f'model.frozen has all of {parts}; leave something to train')
+    return tuple(frozen)
 
 
 def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[str]) -> None:
@@ -84,7 +99,7 @@ def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[st
                 f'{key} has {extra}, which model.tasks does not have ({tasks}); '
                 'add the task, or remove the key'
             )
-    if stage == 'train' and 'backbone' in frozen:
+    if stage == 'train' and TRUNK in frozen:
         idle = [name for name in cfg[loader_key] if name in frozen]
         if idle:
             raise ConfigError(

@@ -13,12 +13,13 @@ from allinone.balancers.base import check_choice, check_count, check_number
 from allinone.balancers.build import build_balancer
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
+from allinone.engine.config_check import check_frozen
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
 from .adapters import build_adapter
 from .distillation import Distillation
-from .frozen import check_balancer, check_frozen, freeze
+from .frozen import check_balancer, freeze
 from .probe import check_tasks
 from .samples import make_samples
 from .trunk import SharedTrunk, trunk_pass
@@ -87,7 +88,7 @@ class AllInOne(BaseModel):
             check_number('model.max_task_norm', max_task_norm, 0, open_low=True)
         check_count('model.conflict_interval', conflict_interval, 0)
         check_choice('model.drop_bad', drop_bad, (True, False))
-        frozen = check_frozen(frozen, list(tasks))
+        frozen = check_frozen(frozen or (), list(tasks))
         normalisation = dict(data_preprocessor or {})
         super().__init__(
             dict(normalisation, type='mmengine.ImgDataPreprocessor')

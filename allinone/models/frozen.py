@@ -1,26 +1,9 @@
 """Parts of a joint model that training leaves as they are, to the last bit."""
 
-from collections.abc import Sequence
-
 from torch import nn
 
+from allinone.engine.config_check import TRUNK
 from allinone.errors import ConfigError
-
-TRUNK = 'backbone'
-
-
-def check_frozen(frozen: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
-    """``model.frozen`` as a tuple.
-
-    Raises:
-        ConfigError: If it names what is not there, or leaves nothing to train.
-    """
-    parts = [TRUNK, *tasks]
-    if isinstance(frozen, str) or not set(frozen) <= set(parts):
-        raise ConfigError(f'model.frozen is {frozen!r}; name some of {parts}, as in ({TRUNK!r},)')
-    if set(frozen) == set(parts):
-        raise ConfigError(f'model.frozen has all of {parts}; leave something to train')
-    return tuple(frozen)
 
 
 def freeze(model: nn.Module) -> None:

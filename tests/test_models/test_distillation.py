@@ -343,6 +343,9 @@ def test_teachers_that_are_refused(student_cfg, teacher, tmp_path):
     assert "has no task 'signs' but ['cls', 'det', 'seg']" in refusal(
         given(dict(cls=dict(teacher, task='signs')))
     )
+    gone = dict(teacher, checkpoint='gone.pth')
+    says = refusal(given(gone), CheckpointError)
+    assert says == 'model.distill.teacher.checkpoint: gone.pth: no such checkpoint file'
     state = read_checkpoint(teacher['checkpoint'])['state_dict']
     del state['backbone.conv1.conv.weight']
     torch.save(dict(state_dict=state), tmp_path / 'less.pth')

@@ -165,6 +165,8 @@ def test_resuming_and_a_first_start_are_one_command(joint, grown, tmp_path):
 
 
 def test_what_is_refused_before_anything_is_built(grown):
+    with pytest.raises(ConfigError, match="model.frozen is 'backbon'; name some of"):
+        check_config(dict(grown, model=dict(grown.model, frozen='backbon')))
     grown.load_from = None
     with pytest.raises(ConfigError, match=r"frozen has \['backbone', 'cls', .* set load_from"):
         RUNNERS.build(grown)
@@ -186,6 +188,7 @@ def test_a_checkpoint_that_lacks_what_is_frozen_is_refused(joint, grown, tmp_pat
     [
         (dict(frozen=('backbone', 'dett')), r"model.frozen is .*'dett'.*name some of \['backbone'"),
         (dict(frozen='backbone'), r"model.frozen is 'backbone'"),
+        (dict(frozen=3), 'model.frozen is 3'),
         (dict(frozen=('backbone', *OLD, 'signs')), 'leave something to train'),
         (dict(balancer=dict(type='GradNorm')), "'GradNorm', which looks at gradients"),
         (dict(balancer=dict(type='PCGrad')), "'PCGrad', which looks at gradients"),

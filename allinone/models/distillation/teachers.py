@@ -82,7 +82,10 @@ def load_teacher(key: str, config: str, checkpoint: str) -> nn.Module:
         raise ConfigError(
             f'{key}.config {config!r} cannot be built: {type(error).__name__}: {error}'
         ) from error
-    state = state_dict_of(read_checkpoint(checkpoint), checkpoint)
+    try:
+        state = state_dict_of(read_checkpoint(checkpoint), checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f'{key}.checkpoint: {error}') from error
     lacking = [
         name
         for name, value in model.state_dict().items()

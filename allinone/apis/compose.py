@@ -1,24 +1,25 @@
 """Models of single tasks with one trunk architecture become a joint model, without training."""
 
+import math
 import os
 import os.path as osp
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from allinone.engine.checkpoint import read_checkpoint, require_weights, state_dict_of
 from allinone.engine.config_check import check_config
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
-from allinone.registry import MODELS
 
+from .extract import build_network
 from .inferencer import dataset_metainfo
 from .run import load_config
 
 TRUNK = 'backbone.'
+STATISTICS = ('running_mean', 'running_var')
 
 State = dict[str, Tensor]
 
@@ -34,9 +35,14 @@ def average(trunks: Mapping[str, State], weights: Mapping[str, float]) -> State:
         weights: ``{task: w}``, not negative; divided by their sum.
     """
     total = sum(weights.values())
-    return _combine(
-        trunks, lambda values: sum(weights[task] / total * value for task, value in values.items())
-    )
+    found = {}
+    for name, first in next(iter(trunks.values())).items():
+        values = {task: trunk[name] for task, trunk in trunks.items()}
+        if first.is_floating_point():
+            found[name] = sum(weights[task] / total * value for task, value in values.items())
+        else:
+            found[name] = torch.stack(list(values.values())).amax(0)
+    return found
 
 
 def task_arithmetic(
@@ -45,29 +51,20 @@ def task_arithmetic(
     r"""The ancestor plus task vectors, :math:`\theta_0 + \sum_k s_k (\theta_k - \theta_0)`.
 
     `Ilharco et al. <https://arxiv.org/abs/2212.04089>`_; equal scales of 1 / K give the average.
+    Running means and variances of batch norm are no weights, and a variance may not become
+    negative; they are averaged over the trunks, as are, by the largest, its counters.
 
     Args:
         trunks: ``{task: state dict}``.
         ancestor: State dict of the trunk that all of them were trained from.
-        scales: ``{task: s}``.
+        scales: ``{task: s}``; negative ones unlearn.
     """
-    return {
-        name: value
-        if not value.is_floating_point()
-        else value + sum(scales[task] * (trunks[task][name] - value) for task in trunks)
-        for name, value in ancestor.items()
-    }
-
-
-def _combine(trunks: Mapping[str, State], mean) -> State:
-    found = {}
-    for name, first in next(iter(trunks.values())).items():
-        values = {task: trunk[name] for task, trunk in trunks.items()}
-        found[name] = (
-            mean(values)
-            if first.is_floating_point()
-            else torch.stack(list(values.values())).amax(0)
-        )
+    found = average(trunks, dict.fromkeys(trunks, 1.0))
+    for name, value in ancestor.items():
+        if value.is_floating_point() and not name.endswith(STATISTICS):
+            found[name] = value + sum(
+                scales[task] * (trunk[name] - value) for task, trunk in trunks.items()
+            )
     return found
 
 
@@ -87,7 +84,8 @@ def compose(
             allinone model that has the task.
         out: The checkpoint to write.
         trunk: ``'average'``, ``'arithmetic'``, or the task whose trunk is taken.
-        weights: Of the average, default 1 each; or the scales of task arithmetic, default 1 / K.
+        weights: Of the average, default 1 each, none negative; or the scales of task arithmetic,
+            default 1 / K.
         ancestor: For task arithmetic, a checkpoint of the common ancestor.
 
     Raises:
@@ -103,9 +101,8 @@ def compose(
         raise ConfigError(f'--trunk is {trunk!r}; give average, arithmetic, or one of {tasks}')
     if (trunk == 'arithmetic') != (ancestor is not None):
         raise ConfigError(f'--ancestor is {ancestor!r} with --trunk {trunk}; arithmetic needs one')
-    weights = _checked_weights(weights or {}, tasks, 1 / len(tasks) if ancestor else 1.0)
-    with DefaultScope.overwrite_default_scope('allinone'):
-        model = MODELS.build(cfg.model)
+    weights = _checked_weights(weights or {}, tasks, trunk)
+    model = build_network(cfg)
     own = model.state_dict()
     shapes = {name[len(TRUNK) :]: value.shape for name, value in own.items() if _of_trunk(name)}
     trunks, heads, metainfo = {}, {}, {}
@@ -149,6 +146,9 @@ def _trunk_of(state: State, shapes: Mapping[str, torch.Size], path) -> State:
         CheckpointError: If it is not a trunk of the joint config.
     """
     trunk = {name[len(TRUNK) :]: value for name, value in state.items() if _of_trunk(name)} or state
+    # Files of old versions do not count batches.
+    counters = (name for name in shapes if name.endswith('num_batches_tracked'))
+    trunk = {**dict.fromkeys(counters, torch.tensor(0)), **trunk}
     wrong = [
         name for name, shape in shapes.items() if getattr(trunk.get(name), 'shape', None) != shape
     ]
@@ -160,20 +160,36 @@ def _trunk_of(state: State, shapes: Mapping[str, torch.Size], path) -> State:
     return {name: trunk[name] for name in shapes}
 
 
-def _checked_weights(
-    given: Mapping[str, float], tasks: list[str], default: float
-) -> dict[str, float]:
+def _checked_weights(given: Mapping[str, float], tasks: list[str], trunk: str) -> dict[str, float]:
+    if given and trunk in tasks:
+        raise ConfigError(
+            f'--weights gives {dict(given)}, but --trunk {trunk} takes one trunk as it is; leave '
+            'one of the two out'
+        )
     unknown = sorted(set(given) - set(tasks))
     if unknown:
         raise ConfigError(f'--weights names {unknown}; the tasks are {tasks}')
+    default = 1 / len(tasks) if trunk == 'arithmetic' else 1.0
     weights = {task: given.get(task, default) for task in tasks}
-    if not all(0 <= weight < float('inf') for weight in weights.values()) or not any(
-        weights.values()
-    ):
+    if not all(map(math.isfinite, weights.values())):
+        raise ConfigError(f'--weights gives {weights}; give finite numbers')
+    if trunk == 'average' and (min(weights.values()) < 0 or not any(weights.values())):
         raise ConfigError(
             f'--weights gives {weights}; make none negative, and at least one positive'
         )
     return weights
+
+
+def _once(key: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Pairs of the command line as a dictionary.
+
+    Raises:
+        ConfigError: If a task comes twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ConfigError(f'{key} names a task twice: {[name for name, _ in pairs]}')
+    return found
 
 
 def run_compose(args) -> int:
@@ -181,8 +197,8 @@ def run_compose(args) -> int:
     try:
         cfg = load_config(args.config, args.cfg_options)
         check_config(cfg)
-        sources = dict(args.sources)
-        weights = {task: float(value) for task, value in args.weights}
+        sources = _once('--from', args.sources)
+        weights = {task: float(value) for task, value in _once('--weights', args.weights).items()}
         compose(cfg, sources, args.out, args.trunk, weights, args.ancestor)
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
-from torch import nn
+from torch import Tensor, nn
 
 from allinone.engine.checkpoint import read_checkpoint, require_weights, state_dict_of
 from allinone.engine.config_check import check_config
@@ -37,7 +37,8 @@ def extract(
 
     ``OUT/config.py`` and ``OUT/model.pth`` are an allinone model of these tasks. Of one task there
     are also ``OUT/stock_config.py`` and ``OUT/stock.pth``, which the task's own library loads
-    without allinone.
+    without allinone. Predictions are the joint model's to the last bit; the stock form's are those
+    with ``model.channels_last=False``, since a stock model has no such layout.
 
     Args:
         cfg: The joint config.
@@ -46,7 +47,8 @@ def extract(
         out: A folder, made if it is not there.
 
     Returns:
-        Numbers of parameters: ``'joint'``, ``'extracted'``.
+        Numbers of parameters: of the whole joint model, ``'joint'``; of what is written,
+        ``'extracted'``, and therein ``'trunk'`` and each task by its name.
 
     Raises:
         ConfigError: If a task is unknown, or a file is there already.
@@ -62,44 +64,69 @@ def extract(
     loaded = read_checkpoint(checkpoint)
     state = state_dict_of(loaded, checkpoint)
     # Built and compared, so that nothing is written that would not load.
-    require_weights(_build(cfg), state, tasks, checkpoint)
+    joint = build_network(cfg)
+    require_weights(joint, state, tasks, checkpoint)
     told = (loaded.get('meta') or {}).get('dataset_meta') or {}
     metainfo = {task: told.get(task) or dataset_metainfo(cfg, task) for task in tasks}
 
     fewer = fewer_tasks(cfg, tasks)
-    model = _build(fewer)
-    kept = {
-        name: value
-        for name, value in state.items()
-        if name.startswith(('backbone.', *(f'tasks.{task}.' for task in tasks)))
-    }
+    stock = stock_config(cfg, tasks[0]) if len(tasks) == 1 else None
+    model = build_network(fewer)
+    own = model.state_dict()
+    kept = {name: value for name, value in state.items() if name in own and _is_network(name)}
+    model.load_state_dict(kept, strict=False)
     _write_config(fewer, osp.join(out, 'config.py'))
     _write_checkpoint(kept, dict(dataset_meta=metainfo), osp.join(out, 'model.pth'))
-    if len(tasks) == 1:
-        prefix = f'tasks.{tasks[0]}.'
-        _write_config(stock_config(cfg, tasks[0]), osp.join(out, 'stock_config.py'))
+    if stock is not None:
+        _write_config(stock, osp.join(out, 'stock_config.py'))
         _write_checkpoint(
-            {name.removeprefix(prefix): value for name, value in kept.items()},
+            stock_state(model, kept),
             dict(dataset_meta=metainfo[tasks[0]]),
             osp.join(out, 'stock.pth'),
         )
     return dict(
-        joint=sum(
-            value.numel()
-            for name, value in state.items()
-            if name.startswith(('backbone.', 'tasks.')) and _is_parameter(name)
-        ),
-        extracted=sum(parameter.numel() for parameter in model.parameters()),
+        joint=_parameters(joint),
+        trunk=_parameters(model.backbone),
+        **{task: _parameters(model.tasks[task]) for task in tasks},
+        extracted=_parameters(model),
     )
 
 
-def _build(cfg: Config) -> nn.Module:
+def stock_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a joint model of one task by the names that its library knows them by.
+
+    Args:
+        model: With its weights loaded; its task's adapter goes into the trunk's weights.
+        state: The tensors to take, of the model's state dict.
+    """
+    ((name, task),) = model.tasks.items()
+    prefix = f'tasks.{name}.'
+    adapter = getattr(task, 'adapter', None)
+    stock = {
+        name.removeprefix(prefix): value
+        for name, value in state.items()
+        if not name.startswith(f'{prefix}adapter.')
+    }
+    if adapter is not None:
+        with torch.no_grad():
+            values = adapter.values(model.backbone)
+        stock |= {f'backbone.{name}': value for name, value in values.items()}
+    return stock
+
+
+def _parameters(part: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in part.parameters())
+
+
+def build_network(cfg: Config) -> nn.Module:
+    """The joint model of a config, without what it learns from a teacher by."""
+    model = ConfigDict({key: value for key, value in cfg.model.items() if key != 'distill'})
     with DefaultScope.overwrite_default_scope('allinone'):
-        return MODELS.build(cfg.model)
+        return MODELS.build(model)
 
 
-def _is_parameter(name: str) -> bool:
-    return not name.endswith(('running_mean', 'running_var', 'num_batches_tracked'))
+def _is_network(name: str) -> bool:
+    return name.startswith(('backbone.', 'tasks.'))
 
 
 def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
@@ -110,11 +137,19 @@ def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
         return ConfigDict({task: value for task, value in section.items() if task in tasks})
 
     fewer.model.tasks = keep(fewer.model.tasks)
-    # Its options may name tasks that are gone, and nothing is left to balance by them.
-    fewer.model.pop('balancer', None)
-    for key in [f'{stage}_dataloader' for stage in STAGES] + ['val_evaluator', 'test_evaluator']:
-        if fewer.get(key):
-            fewer[key] = keep(fewer[key])
+    # These may name tasks that are gone, and are of a training that is over.
+    _without(fewer.model, 'balancer', 'frozen', 'distill')
+    _without(fewer, 'load_from', 'resume')
+    for stage in STAGES:
+        for key in (f'{stage}_dataloader', f'{stage}_evaluator'):
+            if fewer.get(key):
+                fewer[key] = keep(fewer[key])
+    # A grown model has data of its new tasks only.
+    if set(fewer.get('train_dataloader') or ()) != set(tasks):
+        _without(fewer, 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+    for stage in ('val', 'test'):
+        if not fewer.get(f'{stage}_dataloader'):
+            _without(fewer, *(f'{stage}_{part}' for part in ('dataloader', 'evaluator', 'cfg')))
     for key in ('val_cfg', 'test_cfg'):
         score = (fewer.get(key) or {}).get('score')
         if score:
@@ -123,6 +158,11 @@ def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
             if left:
                 fewer[key].score = ConfigDict(left)
     return fewer
+
+
+def _without(section: Config | ConfigDict, *keys: str) -> None:
+    for key in keys:
+        section.pop(key, None)
 
 
 def stock_config(cfg: Config, task: str) -> Config:
@@ -141,15 +181,31 @@ def stock_config(cfg: Config, task: str) -> Config:
         stock['custom_imports'] = dict(
             imports=[f'{backbone_scope}.models'], allow_failed_imports=False
         )
-    loader = _without_allinone(cfg.test_dataloader[task].to_dict())
+    source = _evaluated(cfg, task)
+    loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict())
     loader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
-    evaluator = _without_allinone(cfg.test_evaluator[task])
+    evaluator = _without_allinone(cfg[f'{source}_evaluator'][task])
     stock['test_pipeline'] = loader['dataset']['pipeline']
     for stage, loop in (('val', 'ValLoop'), ('test', 'TestLoop')):
         stock[f'{stage}_dataloader'] = loader
         stock[f'{stage}_evaluator'] = evaluator
         stock[f'{stage}_cfg'] = dict(type=loop)
     return Config(stock)
+
+
+def _evaluated(cfg: Config, task: str) -> str:
+    """The stage whose data a stock tool tests the task on, and whose pipeline it predicts with.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    for stage in ('test', 'val'):
+        if task in (cfg.get(f'{stage}_dataloader') or ()):
+            return stage
+    raise ConfigError(
+        f'neither test_dataloader nor val_dataloader has {task!r}, so there is no pipeline for its '
+        'stock form; add it to one of them'
+    )
 
 
 def _without_allinone(part):
@@ -185,8 +241,9 @@ def run_extract(args) -> int:
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    parts = ', '.join(f'{name} {counts[name]:,}' for name in ('trunk', *args.tasks))
     print(
         f'{", ".join(args.tasks)} in {args.out}: {counts["extracted"]:,} of the '
-        f'{counts["joint"]:,} parameters'
+        f'{counts["joint"]:,} parameters ({parts})'
     )
     return 0

@@ -86,8 +86,9 @@ def train(cfg: Config, args) -> None:
             raise ConfigError('--amp needs a CUDA device, and there is none; leave it out')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.resume = 'auto' if args.resume == 'auto' else True
+        if args.resume != 'auto':
+            cfg.load_from = args.resume
         cfg.force_resume = getattr(args, 'force_resume', False)
     elif _is_first_process():
         keep_earlier_run(cfg.work_dir)

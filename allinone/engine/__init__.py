@@ -1,5 +1,6 @@
 from .bad_steps import BadStepHook
 from .checkpoint_hook import CheckpointHook
+from .ema import EMAHook
 from .hooks import DeferredLogHook
 from .loops import MultiTaskTestLoop, MultiTaskTrainLoop, MultiTaskValLoop
 from .pretrained import SafePretrainedInit
@@ -12,6 +13,7 @@ __all__ = [
     'CheckpointHook',
     'DeferredLogHook',
     'DrawSampler',
+    'EMAHook',
     'EveryTask',
     'MultiDatasetRunner',
     'MultiTaskTestLoop',

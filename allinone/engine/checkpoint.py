@@ -180,6 +180,8 @@ def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path
         for name, value in model.state_dict().items()
         if name.startswith(needed)
         and not name.endswith('num_batches_tracked')
+        # Only training needs that.
+        and '.distillation.' not in name
         and getattr(state.get(name), 'shape', None) != value.shape
     ]
     if lacking:

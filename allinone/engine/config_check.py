@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -35,6 +35,7 @@ LOADER_KEYS = {
     'skip_corrupt',
 } - {'self', 'shuffle'}
 LIKENESS = 0.85
+TRUNK = 'backbone'
 
 
 def check_config(cfg: Mapping) -> None:
@@ -57,11 +58,26 @@ def check_config(cfg: Mapping) -> None:
     tasks = model.get('tasks')
     if not isinstance(tasks, Mapping):
         raise ConfigError(f'model.tasks is {tasks!r}; give {{name: model config}}')
+    frozen = check_frozen(model.get('frozen') or (), list(tasks))
     for stage in STAGES:
-        _check_stage(cfg, stage, list(tasks))
+        _check_stage(cfg, stage, list(tasks), frozen)
 
 
-def _check_stage(cfg: Mapping, stage: str, tasks: list[str]) -> None:
+def check_frozen(frozen: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
+    """``model.frozen`` as a tuple.
+
+    Raises:
+        ConfigError: If it names what is not there, or leaves nothing to train.
+    """
+    parts = [TRUNK, *tasks]
+    if not isinstance(frozen, (list, tuple)) or not set(map(str, frozen)) <= set(parts):
+        raise ConfigError(f'model.frozen is {frozen!r}; name some of {parts}, as in ({TRUNK!r},)')
+    if set(frozen) == set(parts):
+        raise ConfigError(f'model.frozen has all of {parts}; leave something to train')
+    return tuple(frozen)
+
+
+def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[str]) -> None:
     loader_key, loop_key, evaluator_key = (
         f'{stage}_{part}' for part in ('dataloader', 'cfg', 'evaluator')
     )
@@ -84,8 +100,16 @@ def _check_stage(cfg: Mapping, stage: str, tasks: list[str]) -> None:
                 f'{key} has {extra}, which model.tasks does not have ({tasks}); '
                 'add the task, or remove the key'
             )
+    if stage == 'train' and TRUNK in frozen:
+        idle = [name for name in cfg[loader_key] if name in frozen]
+        if idle:
+            raise ConfigError(
+                f'{loader_key} has {idle}, which model.frozen has too, with the trunk: nothing '
+                f'learns from their pictures; leave them out of {loader_key} (_delete_=True)'
+            )
     # Validation and test may leave tasks out, but then in both.
-    sources = {'model.tasks': tasks} if stage == 'train' else {key: cfg[key] for key in keyed}
+    learning = [name for name in tasks if name not in frozen]
+    sources = {'model.tasks': learning} if stage == 'train' else {key: cfg[key] for key in keyed}
     for source, names in sources.items():
         for key in keyed:
             missing = [name for name in names if name not in cfg[key]]

@@ -78,7 +78,8 @@ def run_record(runner) -> dict:
     Returns:
         ``config`` ``{dotted key: repr}`` of the keys that the runner reads; ``seed``;
         ``processes``; ``datasets`` ``{'train_dataloader.TASK': {'size', 'annotations'}}`` with
-        the SHA-256 of each annotation file; ``environment``; ``git``; ``command``; ``time``.
+        the SHA-256 of each annotation file; ``teachers`` ``{checkpoint: SHA-256}``;
+        ``environment``; ``git``; ``command``; ``time``.
     """
     config = flat_config(runner.cfg)
     config.pop('randomness.seed', None)  # None there is a seed of the runner's own choice.
@@ -96,11 +97,17 @@ def run_record(runner) -> dict:
             for key, tasks in loaders.items()
             for task, loader in tasks.loaders.items()
         },
+        teachers=_teachers(runner.model),
         environment=environment(),
         git=git_commit(),
         command=list(sys.argv),
         time=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
     )
+
+
+def _teachers(model) -> dict[str, str]:
+    distillation = getattr(getattr(model, 'module', model), 'distillation', None)
+    return {path: _file_hash(path) for path in distillation.files()} if distillation else {}
 
 
 def flat_config(cfg) -> dict[str, str]:
@@ -217,6 +224,9 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
         learned = key.startswith('train_') or follows_validation
         clauses = other if learned else same
         clauses.extend(_data_changes(key, before['datasets'].get(key), now['datasets'].get(key)))
+    for path, digest in now.get('teachers', {}).items():
+        if before.get('teachers', {}).get(path, digest) != digest:
+            other.append(f'the teacher {path} changed')
     for name in sorted(before['environment'].keys() | now['environment'].keys()):
         old, new = (record['environment'].get(name) for record in (before, now))
         if old != new:

@@ -13,7 +13,7 @@ from mmengine.dist import is_distributed, is_main_process, master_only
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from allinone.errors import AllInOneError, CheckpointError
+from allinone.errors import AllInOneError, CheckpointError, ConfigError
 from allinone.registry import RUNNERS
 
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
@@ -48,10 +48,12 @@ class MultiDatasetRunner(Runner):
     def from_cfg(cls, cfg):
         """Check the config, choose the checkpoint to go on from, then build.
 
-        Beside mmengine's keys, ``force_resume=True`` goes on from another run's checkpoint.
+        Beside mmengine's keys, ``force_resume=True`` goes on from another run's checkpoint, and
+        ``resume='auto'`` from the newest in the work dir, or starts with ``load_from`` if there
+        is none.
 
         Raises:
-            ConfigError: As :func:`check_config`.
+            ConfigError: As :func:`check_config`; or if nothing gives what is frozen its weights.
             CheckpointError: If a run is to be resumed, and its checkpoint cannot be read.
         """
         cfg = copy(cfg)
@@ -59,13 +61,15 @@ class MultiDatasetRunner(Runner):
         check_config(cfg)
         resumed = None
         if cfg.get('resume'):
-            path = cfg.get('load_from')
+            path = cfg.get('load_from') if cfg['resume'] != 'auto' else None
             resumed = (path, read_resumable(path)) if path else newest_checkpoint(cfg['work_dir'])
             cfg['resume'] = resumed is not None
             randomness = cfg.get('randomness') or {}
             if resumed and randomness.get('seed') is None:
                 # Order and augmentation follow from it, and loaders are built before loading.
                 cfg['randomness'] = dict(randomness, seed=resumed[1]['meta'].get('seed'))
+        if cfg.get('train_cfg') and not resumed and not cfg.get('load_from'):
+            _require_source(cfg['model'])
         runner = super().from_cfg(cfg)
         runner._resumed, runner._force_resume = resumed, force
         if resumed:
@@ -284,8 +288,27 @@ class MultiDatasetRunner(Runner):
         if self._resume or self._testing:
             tasks = self.test_dataloader.loaders if self._testing else model.tasks
             require_weights(model, state, list(tasks), filename)
+        elif model.frozen:
+            tasks = [name for name in model.frozen if name in model.tasks]
+            require_weights(model, state, tasks, filename)
         self._has_loaded = True
         return checkpoint
+
+
+def _require_source(model) -> None:
+    """Refuse to freeze what has random weights.
+
+    Raises:
+        ConfigError: If anything but a pretrained trunk is frozen.
+    """
+    frozen = set(model.get('frozen') or ())
+    if ((model.get('backbone') or {}).get('init_cfg') or {}).get('type') == 'Pretrained':
+        frozen -= {'backbone'}
+    if frozen:
+        raise ConfigError(
+            f'model.frozen has {sorted(frozen)}, but no file gives them weights; set load_from to '
+            'a checkpoint of the joint model'
+        )
 
 
 def _on_host(value, copy: bool):

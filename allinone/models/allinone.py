@@ -12,10 +12,14 @@ from torch import Tensor, nn
 from allinone.balancers.layers import check_layers
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
+from allinone.engine.config_check import check_frozen
 from allinone.errors import ConfigError
 from allinone.options import check_count, check_flag, check_number
 from allinone.registry import BALANCERS, MODELS
 
+from .adapters import build_adapter
+from .distillation import Distillation
+from .frozen import check_balancer, freeze
 from .probe import check_tasks
 from .samples import make_samples
 from .trunk import SharedTrunk, trunk_pass
@@ -36,7 +40,8 @@ class AllInOne(BaseModel):
             ``init_cfg`` of type ``Pretrained`` is loaded without executing code, and a file of
             which no key fits is an error.
         tasks: ``{name: model config}``. The name is the user's own. Beside the stock keys,
-            ``features`` selects the trunk's maps that the task sees, in order (default: all).
+            ``features`` selects the trunk's maps that the task sees, in order (default: all), and
+            ``adapter`` is the config of a :class:`TrunkAdapter`.
         balancer: Config of a method of ``BALANCERS``. Default: ``FixedWeights``, all 1.
         data_preprocessor: Normalisation ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor``
             of the pictures, for one-pass prediction and as the default of each task's own.
@@ -46,6 +51,10 @@ class AllInOne(BaseModel):
             compared at every step.
         drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or infinite;
             the outputs say so as ``TASK/dropped``.
+        frozen: What training leaves as it is, to the last bit: ``'backbone'`` and names of tasks.
+            Their weights come from ``load_from``; such tasks need no training data.
+        distill: ``dict(teacher=..., losses=...)`` of a :class:`Distillation`, from whose teachers
+            the tasks learn as well as from their labels.
         channels_last: Lay weights and pictures out channels-last, which is faster for
             convolutional trunks on most devices.
         init_cfg: As in mmengine.
@@ -64,6 +73,8 @@ class AllInOne(BaseModel):
         max_task_norm: float | None = None,
         conflict_interval: int = 50,
         drop_bad: bool = True,
+        frozen: Sequence[str] = (),
+        distill: Mapping | None = None,
         channels_last: bool = False,
         init_cfg: dict | None = None,
         **misspelt,
@@ -77,6 +88,7 @@ class AllInOne(BaseModel):
             check_number('model.max_task_norm', max_task_norm, 0, open_low=True)
         check_count('model.conflict_interval', conflict_interval, 0)
         check_flag('model.drop_bad', drop_bad)
+        frozen = check_frozen(frozen or (), list(tasks))
         normalisation = dict(data_preprocessor or {})
         super().__init__(
             dict(normalisation, type='mmengine.ImgDataPreprocessor')
@@ -84,6 +96,7 @@ class AllInOne(BaseModel):
             else dict(type='mmengine.ImgDataPreprocessor'),
             init_cfg,
         )
+        self.frozen = frozen
         backbone = ConfigDict(backbone)
         self._pretrained = _pop_pretrained(backbone)
         self.backbone = _build('model.backbone', backbone)
@@ -94,12 +107,15 @@ class AllInOne(BaseModel):
                 for name, cfg in tasks.items()
             }
         )
+        self.distillation = None if distill is None else _build_distillation(distill, self.tasks)
         self.balancer = BALANCERS.build(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
         check_layers(self.balancer, self.backbone)
         if channels_last:
             self.to(memory_format=torch.channels_last)
         check_tasks(self)
+        freeze(self)
+        check_balancer(self, max_task_norm)
         self._step_options = dict(
             max_task_norm=max_task_norm, conflict_interval=conflict_interval, drop_bad=drop_bad
         )
@@ -112,6 +128,7 @@ class AllInOne(BaseModel):
                 f'{key}.backbone is set, but the trunk is shared; move it to model.backbone'
             )
         cfg.backbone = dict(type='allinone.SharedTrunk', features=cfg.pop('features', None))
+        adapter = cfg.pop('adapter', None)
         scope = cfg.get('type', '').split('.')[0]
         if scope not in TASK_SCOPES:
             raise ConfigError(
@@ -124,8 +141,16 @@ class AllInOne(BaseModel):
                 scope, cfg.get('data_preprocessor'), normalisation
             )
         task = _build(key, cfg, scope)
-        task.backbone.bind(self.backbone)
+        if adapter is not None:
+            task.adapter = build_adapter(f'{key}.adapter', adapter, self.backbone)
+        task.backbone.bind(self.backbone, getattr(task, 'adapter', None))
         return task
+
+    def train(self, mode: bool = True) -> 'AllInOne':
+        """As in torch, but for what is frozen."""
+        super().train(mode)
+        freeze(self)
+        return self
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -136,6 +161,8 @@ class AllInOne(BaseModel):
                 prefix=self._pretrained.get('prefix'),
                 key='model.backbone.init_cfg.checkpoint',
             )
+        if self.distillation is not None:
+            self.distillation.start(self.tasks)
 
     def train_step(self, data: Mapping[str, dict], optim_wrapper) -> dict[str, Tensor]:
         """Forward and backward of each task in turn, the balancer, one optimizer step.
@@ -177,9 +204,12 @@ class AllInOne(BaseModel):
         return dict(loss=total, **log)
 
     def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:
-        """Losses of one task by name, as its stock model gives them, of one collated batch."""
+        """Losses of one task by name, of one collated batch: its stock model's, its teacher's."""
         model = self.tasks[task]
-        return model._run_forward(model.data_preprocessor(batch, True), mode='loss')
+        data = model.data_preprocessor(batch, True)
+        if self.distillation is not None:
+            return self.distillation.losses(task, model, data)
+        return model._run_forward(data, mode='loss')
 
     def val_step(self, data: Mapping[str, dict]) -> dict[str, list]:
         """Predictions of each task on its own batch, from its stock model: ``{task: samples}``."""
@@ -278,6 +308,12 @@ def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
         return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
     except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f'{key} cannot be built: {error}') from error
+
+
+def _build_distillation(cfg: Mapping, tasks: nn.ModuleDict) -> Distillation:
+    if not isinstance(cfg, Mapping) or set(cfg) != {'teacher', 'losses'}:
+        raise ConfigError(f'model.distill is {cfg!r}; give dict(teacher=..., losses=...)')
+    return Distillation(cfg['teacher'], cfg['losses'], dict(tasks.items()))
 
 
 def _pop_pretrained(backbone: ConfigDict) -> dict | None:

@@ -5,9 +5,12 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
+
+from .adapters import TrunkAdapter
 
 
 @MODELS.register_module()
@@ -17,6 +20,9 @@ class SharedTrunk(nn.Module):
     The trunk is kept outside the module tree, so it appears once in the joint model's
     parameters, state dict and memory, however many tasks look at it. A deep copy of the joint
     model (EMA) copies the reference along with the trunk.
+
+    A task with an adapter sees the trunk with its own values of some weights, which takes a trunk
+    pass of its own.
 
     Args:
         features (Sequence[int], optional): Which of the trunk's maps the task gets, in order.
@@ -29,32 +35,45 @@ class SharedTrunk(nn.Module):
             raise ConfigError(f'features is {features}; give a tuple, as in ({features},)')
         self.features = None if features is None else tuple(features)
         object.__setattr__(self, '_trunk', None)
+        object.__setattr__(self, 'adapter', None)
         self._cached: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
-    def bind(self, trunk: nn.Module) -> None:
+    def bind(self, trunk: nn.Module, adapter: TrunkAdapter | None = None) -> None:
         object.__setattr__(self, '_trunk', trunk)
+        # The task has it in its module tree.
+        object.__setattr__(self, 'adapter', adapter)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Maps ``(N, C_i, H_i, W_i)`` that the task selected, of pictures ``(N, 3, H, W)``."""
         if self._cached is not None and self._cached[0] is x:
             maps = self._cached[1]
         else:
-            maps = run_trunk(self._trunk, x)
+            maps = run_trunk(self._trunk, x, self.adapter)
         return maps if self.features is None else tuple(maps[i] for i in self.features)
 
 
-def run_trunk(trunk: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
-    """All maps of the trunk as a tuple; the input is laid out as the trunk's weights are."""
+def run_trunk(
+    trunk: nn.Module, x: Tensor, adapter: TrunkAdapter | None = None
+) -> tuple[Tensor, ...]:
+    """All maps of the trunk as a tuple; the input is laid out as the trunk's weights are.
+
+    With an adapter the trunk's parameters are exchanged while it runs, so no other thread may run
+    it at that time.
+    """
     if getattr(trunk, 'channels_last', False):
         x = x.contiguous(memory_format=torch.channels_last)
-    maps = trunk(x)
+    maps = trunk(x) if adapter is None else functional_call(trunk, adapter.values(trunk), (x,))
     return tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
 
 
 @contextmanager
 def trunk_pass(trunk: nn.Module, views: Sequence[SharedTrunk], x: Tensor):
-    """Run the trunk once on ``x``; inside, every view answers that very tensor from its maps."""
-    cached = (x, run_trunk(trunk, x))
+    """Run the trunk once on ``x``; inside, every view answers that very tensor from its maps.
+
+    Views with an adapter run it themselves.
+    """
+    views = [view for view in views if view.adapter is None]
+    cached = (x, run_trunk(trunk, x)) if views else None
     for view in views:
         view._cached = cached
     try:

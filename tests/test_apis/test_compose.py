@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from conftest import run_tool
+from conftest import ROOT, run_tool
 
 from allinone.apis.compose import average, compose, task_arithmetic
 from allinone.apis.extract import extract
 from allinone.apis.run import load_config
 from allinone.engine.checkpoint import read_checkpoint
+from allinone.engine.config_check import check_config
 from allinone.errors import CheckpointError, ConfigError
 
 TASKS = ('cls', 'det', 'seg')
@@ -23,9 +24,18 @@ def test_average():
 
 
 def test_arithmetic():
-    trunks = dict(a=trunk(2.0, 3), b=trunk(5.0, 3))
+    trunks = dict(a=trunk(2.0, 3), b=trunk(5.0, 4))
     found = task_arithmetic(trunks, trunk(1.0, 7), dict(a=1.0, b=0.5))
-    assert found['weight'].tolist() == [1 + 1 + 2, 2 + 2 + 4] and found['count'].item() == 7
+    assert found['weight'].tolist() == [1 + 1 + 2, 2 + 2 + 4] and found['count'].item() == 4
+    found = task_arithmetic(trunks, trunk(1.0, 7), dict(a=1.0, b=-0.5))
+    assert found['weight'].tolist() == [1 + 1 - 2, 2 + 2 - 4]
+
+
+def test_arithmetic_leaves_no_negative_variance():
+    trunks = {name: {'bn.running_var': torch.tensor([0.25, 0.5])} for name in 'abc'}
+    ancestor = {'bn.running_var': torch.ones(2)}
+    found = task_arithmetic(trunks, ancestor, dict.fromkeys('abc', 1.0))
+    torch.testing.assert_close(found['bn.running_var'], torch.tensor([0.25, 0.5]))
 
 
 @pytest.fixture(scope='module')
@@ -76,7 +86,13 @@ def test_the_trunk_is_merged_and_heads_are_kept(parts, tmp_path, options, shift)
     assert found['meta']['dataset_meta']['seg']['classes'][0] == 'sky'
 
 
-def test_what_is_refused(parts, tmp_path):
+def test_the_fine_tuning_config():
+    cfg = load_config(str(ROOT / 'configs/traffic_mini/mobilenetv2_composed.py'))
+    check_config(cfg)
+    assert cfg.load_from and cfg.train_cfg.max_iters == cfg.param_scheduler[-1]['end'] == 280
+
+
+def test_what_is_refused(parts, tmp_path, capsys):
     config, checkpoint, sources = parts
     cfg, out = load_config(str(config)), tmp_path / 'joint.pth'
     with pytest.raises(ConfigError, match=r"\['cls'\].*\['cls', 'det', 'seg'\]"):
@@ -89,6 +105,15 @@ def test_what_is_refused(parts, tmp_path):
         compose(cfg, sources, out, weights=dict(dett=1))
     with pytest.raises(ConfigError, match='at least one positive'):
         compose(cfg, sources, out, weights=dict.fromkeys(TASKS, 0))
+    with pytest.raises(ConfigError, match='--trunk seg takes one trunk as it is'):
+        compose(cfg, sources, out, 'seg', weights=dict(cls=2))
+    with pytest.raises(ConfigError, match='finite'):
+        compose(cfg, sources, out, 'arithmetic', dict(cls=float('inf')), checkpoint)
+    with pytest.raises(ConfigError, match='none negative'):
+        compose(cfg, sources, out, weights=dict(cls=-1))
+    given = [f'{task}={path}' for task, path in sources.items()]
+    assert run_tool('compose', config, '--from', *given, given[0], '--out', out) == 2
+    assert "names a task twice: ['cls', 'det', 'seg', 'cls']" in capsys.readouterr().err
     other = tmp_path / 'other.pth'
     torch.save(dict(state_dict={'backbone.conv1.conv.weight': torch.zeros(1)}), other)
     with pytest.raises(CheckpointError, match='another trunk.*conv1.conv.weight'):

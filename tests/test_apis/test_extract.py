@@ -1,9 +1,17 @@
 """Extracted models predict what the joint one does, to the last bit, also in the stock tools."""
 
+import json
+import subprocess
+import sys
+import sysconfig
+import venv
 from argparse import Namespace
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
+from conftest import build_model
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
@@ -11,6 +19,8 @@ from mmengine.registry import DefaultScope
 from allinone.apis.extract import extract, run_extract
 from allinone.apis.inferencer import AllInOneInferencer
 from allinone.apis.run import load_config
+from allinone.engine.checkpoint import read_checkpoint
+from allinone.engine.config_check import check_config
 from allinone.errors import CheckpointError, ConfigError
 
 
@@ -38,12 +48,14 @@ def extracted(joint, tmp_path):
     return one
 
 
-FOLDERS = dict(cls='cls/val', det='det/val', seg='seg/images/val')
+FOLDERS = dict(cls='cls', det='det', seg='seg/images')
 
 
 def pictures(toy_root, task):
-    paths = sorted((toy_root / 'toy' / FOLDERS[task]).iterdir())[:3]
-    assert len(paths) == 3
+    """20 pictures of the task's data set, as its data set would hand them to the pipeline."""
+    folder = toy_root / 'toy' / FOLDERS[task]
+    paths = sorted([*(folder / 'val').iterdir(), *(folder / 'train').iterdir()])[:20]
+    assert len(paths) == 20
     return [dict(img_path=str(path), img_id=0, instances=[]) for path in paths]
 
 
@@ -54,9 +66,8 @@ def any_scope():
         yield
 
 
-def expected(joint, task, picture):
+def expected(model, cfg, task, picture):
     """The joint model's own answer, through the task's test pipeline."""
-    model, cfg, _, _ = joint
     steps = [
         step
         for step in cfg.test_dataloader[task].dataset.pipeline
@@ -70,41 +81,121 @@ def expected(joint, task, picture):
         return model.val_step({task: batch})[task][0]
 
 
-def test_a_stock_detector(joint, extracted, toy_root):
-    from mmdet.apis import inference_detector, init_detector
-
-    out = extracted('det')
-    stock = init_detector(str(out / 'stock_config.py'), str(out / 'stock.pth'), device='cpu')
-    assert stock.dataset_meta['classes'] == ('vehicle', 'pedestrian', 'sign')
-    for picture in pictures(toy_root, 'det'):
-        found = inference_detector(stock, picture['img_path']).pred_instances
-        wanted = expected(joint, 'det', picture).pred_instances
-        for key in ('bboxes', 'scores', 'labels'):
-            assert len(wanted[key]) and torch.equal(found[key], wanted[key])
+# mmdet needs operators that mmcv has only when it is compiled. An environment without them gets
+# the one that the toy detector calls, from torchvision, whose answer is the same
+# (test_mmcv_ops.py); mmseg and mmpretrain need none.
+STAND_IN = """
+import torchvision
 
 
-def test_a_stock_segmenter(joint, extracted, toy_root):
-    from mmseg.apis import inference_model, init_model
-
-    out = extracted('seg')
-    stock = init_model(str(out / 'stock_config.py'), str(out / 'stock.pth'), device='cpu')
-    for picture in pictures(toy_root, 'seg'):
-        found = inference_model(stock, picture['img_path']).seg_logits.data
-        assert torch.equal(found, expected(joint, 'seg', picture).seg_logits.data)
+def nms(boxes, scores, iou_threshold, offset):
+    assert offset == 0
+    return torchvision.ops.nms(boxes, scores, iou_threshold)
 
 
-def test_a_stock_classifier(joint, extracted, toy_root):
-    from mmpretrain import ImageClassificationInferencer
+def __getattr__(name):
+    if name.startswith('__'):
+        raise AttributeError(name)
 
-    out = extracted('cls')
-    # In a process of its own no default scope is set, and it takes its library's.
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        stock = ImageClassificationInferencer(
-            str(out / 'stock_config.py'), str(out / 'stock.pth'), device='cpu'
-        )
-        for picture in pictures(toy_root, 'cls'):
-            found = torch.from_numpy(stock(picture['img_path'])[0]['pred_scores'])
-            assert torch.equal(found, expected(joint, 'cls', picture).pred_score)
+    def absent(*args, **kwargs):
+        raise NotImplementedError(name)
+
+    return absent
+"""
+
+
+def environment_without_allinone(root):
+    """A virtual environment with links to all packages of this one but ours; its Python."""
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(root)
+    python = root / 'bin/python'
+    paths = {key: Path(path) for key, path in sysconfig.get_paths().items()}
+    target = root / paths['purelib'].relative_to(sys.prefix)
+    for package in {*paths['purelib'].iterdir(), *paths['platlib'].iterdir()}:
+        # Path files lead to checkouts.
+        if 'allinone' not in package.name and package.suffix != '.pth':
+            if package.name != 'mmcv':
+                (target / package.name).symlink_to(package)
+    mmcv = Path(find_spec('mmcv').submodule_search_locations[0])
+    (target / 'mmcv').mkdir()
+    for part in mmcv.iterdir():
+        (target / 'mmcv' / part.name).symlink_to(part)
+    if not list(mmcv.glob('_ext*')):
+        (target / 'mmcv/_ext.py').write_text(STAND_IN)
+    return python
+
+
+def test_the_libraries_own_tools_in_an_environment_without_allinone(joint, toy_root, tmp_path):
+    """The three tasks on 20 pictures each, and detection once more with an adapted trunk."""
+    _, cfg, config, checkpoint = joint
+    adapted_model, adapted_cfg = adapted(joint, tmp_path)
+    sources = dict.fromkeys(('cls', 'det', 'seg'), (load_config(str(config)), checkpoint))
+    sources['adapted'] = adapted_cfg, tmp_path / 'adapted.pth'
+    models = dict(cls=joint[0], det=joint[0], seg=joint[0], adapted=adapted_model)
+    asked = {}
+    for folder, (source, weights) in sources.items():
+        task = 'det' if folder == 'adapted' else folder
+        extract(source, weights, [task], tmp_path / folder)
+        asked[folder] = [task, [picture['img_path'] for picture in pictures(toy_root, task)]]
+    (tmp_path / 'asked.json').write_text(json.dumps(asked))
+    program = Path(__file__).with_name('stock_predictions.py')
+    subprocess.run(
+        # -I: PYTHONPATH and the current folder are not looked at.
+        [environment_without_allinone(tmp_path / 'environment'), '-I', program, tmp_path],
+        check=True,
+        timeout=120,
+    )
+    found = torch.load(tmp_path / 'found.pth')
+    assert set(found) == set(asked)
+    for folder, answers in found.items():
+        task = asked[folder][0]
+        assert len(answers) == 20
+        for picture, answer in zip(pictures(toy_root, task), answers):
+            wanted = numbers(expected(models[folder], cfg, task, picture))
+            assert all(len(part) for part in wanted)
+            for one, other in zip(answer, wanted, strict=True):
+                assert torch.equal(one, other), folder
+
+
+def adapted(joint, folder):
+    """The joint model with other weights of the trunk for its detector; checkpoint in folder."""
+    model, cfg, _, _ = joint
+    cfg = Config(cfg.to_dict())
+    cfg.model.tasks.det.adapter = dict(type='LowRankAdapter', rank=2)
+    # As after growth: there is no training data for what was there before.
+    cfg.model.frozen = ('backbone', 'cls', 'seg')
+    cfg.train_dataloader = dict(det=cfg.train_dataloader.det)
+    cfg.load_from = 'joint.pth'
+    other = build_model(cfg).eval()
+    other.load_state_dict(model.state_dict(), strict=False)
+    with torch.no_grad():
+        for parameter in other.tasks['det'].adapter.parameters():
+            parameter.normal_(std=0.1)
+    torch.save(dict(state_dict=other.state_dict()), folder / 'adapted.pth')
+    return other, cfg
+
+
+def numbers(sample):
+    if 'pred_instances' in sample:
+        return [sample.pred_instances[key] for key in ('bboxes', 'scores', 'labels')]
+    return [sample.seg_logits.data if 'seg_logits' in sample else sample.pred_score]
+
+
+def test_what_was_grown_is_extracted_as_the_rest(joint, tmp_path):
+    _, cfg = adapted(joint, tmp_path)
+    for task in ('det', 'seg'):
+        counts = extract(cfg, tmp_path / 'adapted.pth', [task], tmp_path / task)
+        assert counts['extracted'] == counts['trunk'] + counts[task]
+        fewer = load_config(str(tmp_path / task / 'config.py'))
+        check_config(fewer)
+        assert ('train_dataloader' in fewer) is (task == 'det')
+        assert 'frozen' not in fewer.model and fewer.get('load_from') is None
+    stock = read_checkpoint(tmp_path / 'det/stock.pth')['state_dict']
+    assert not [name for name in stock if 'adapter' in name]
+    cfg.pop('val_dataloader')
+    cfg.test_dataloader = dict(det=cfg.test_dataloader.det)
+    with pytest.raises(ConfigError, match="neither test_dataloader nor val_dataloader has 'seg'"):
+        extract(cfg, tmp_path / 'adapted.pth', ['seg'], tmp_path / 'again')
+    assert not (tmp_path / 'again').exists()
 
 
 def test_no_trace_of_allinone_is_left(extracted):
@@ -146,10 +237,13 @@ def test_what_is_refused(joint, tmp_path, capsys):
     given = dict(config=str(config), checkpoint=str(checkpoint), cfg_options=None)
     out = str(tmp_path / 'b')
     assert run_extract(Namespace(**given, tasks=['cls'], out=out)) == 0
-    own = sum(
-        p.numel() for n, p in model.named_parameters() if n.startswith(('backbone', 'tasks.cls'))
+    own, trunk, total = (
+        sum(p.numel() for name, p in model.named_parameters() if name.startswith(start))
+        for start in ('tasks.cls', 'backbone', '')
     )
-    total = sum(p.numel() for p in model.parameters())
-    assert f'{own:,} of the {total:,} parameters' in capsys.readouterr().out
+    assert (
+        f'{trunk + own:,} of the {total:,} parameters (trunk {trunk:,}, cls {own:,})'
+        in capsys.readouterr().out
+    )
     assert run_extract(Namespace(**given, tasks=['cls'], out=out)) == 2
     assert 'stock.pth' in capsys.readouterr().err

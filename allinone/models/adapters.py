@@ -1,0 +1,174 @@
+"""A task's own small changes to the shared trunk's weights."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from allinone.errors import ConfigError
+from allinone.options import check_count, check_number
+from allinone.registry import MODELS
+
+
+class TrunkAdapter(nn.Module):
+    """New values for some of the trunk's parameters, made of few parameters of the task's own.
+
+    The trunk runs with them for this task alone, in a pass of its own; to the other tasks it is
+    as it was. At the start of training the new values are the old ones. Because an adapter changes
+    values and adds no layers, it can be written into the weights of a stock model.
+
+    Args:
+        trunk: The shared trunk; not kept.
+        layers: Adapt only what is below these names of modules. Default: all that can be.
+
+    Raises:
+        ConfigError: If there is nothing to adapt, or the trunk runs parts of it again in the
+            backward pass (``with_cp``), where the new values would be gone.
+    """
+
+    def __init__(self, trunk: nn.Module, layers: Sequence[str] | None = None):
+        super().__init__()
+        if any(getattr(module, 'with_cp', False) for module in trunk.modules()):
+            raise ConfigError('model.backbone.with_cp is set; an adapter cannot work with it')
+        chosen = [
+            (name, module)
+            for name, module in trunk.named_modules()
+            if self.fits(module) and (layers is None or _is_below(name, layers))
+        ]
+        if not chosen:
+            raise ConfigError(
+                f'layers is {layers}, where {type(self).__name__} finds nothing to adapt; the '
+                f'parts of the trunk are {[name for name, _ in trunk.named_children()]}'
+            )
+        # A module's name may not hold a dot.
+        self.changes = nn.ModuleDict(
+            {name.replace('.', '-'): self.change_of(module) for name, module in chosen}
+        )
+
+    def fits(self, module: nn.Module) -> bool:
+        """Whether this is a layer to adapt."""
+        raise NotImplementedError(f'{type(self).__name__} does not define fits()')
+
+    def change_of(self, module: nn.Module) -> nn.Module:
+        """What makes ``{parameter: new value}`` of a layer from the layer, as a module."""
+        raise NotImplementedError(f'{type(self).__name__} does not define change_of()')
+
+    def values(self, trunk: nn.Module) -> dict[str, Tensor]:
+        """New values by the names of the trunk's parameters, of the same shapes."""
+        return dict(self._values(trunk))
+
+    def _values(self, trunk: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        for key, change in self.changes.items():
+            name = key.replace('-', '.')
+            for parameter, value in change(trunk.get_submodule(name)).items():
+                yield f'{name}.{parameter}', value
+
+
+@MODELS.register_module()
+class LowRankAdapter(TrunkAdapter):
+    r"""Low-rank changes of the weights of 1 x 1 convolutions and linear layers.
+
+    `LoRA <https://arxiv.org/abs/2106.09685>`_, equation 3:
+
+    .. math:: W' = W + \frac{\alpha}{r} B A, \quad B \in R^{out \times r}, A \in R^{r \times in}
+
+    with A drawn as a linear layer's weight and B zero at the start.
+
+    Args:
+        trunk: The shared trunk.
+        rank: r; of a layer with fewer inputs or outputs, that number.
+        alpha: The scale; default: the rank, so that the factor is 1.
+        layers: As in :class:`TrunkAdapter`.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        rank: int = 4,
+        alpha: float | None = None,
+        layers: Sequence[str] | None = None,
+    ):
+        self.rank = check_count('rank', rank)
+        alpha = rank if alpha is None else check_number('alpha', alpha, 0, open_low=True)
+        self.scale = alpha / rank
+        super().__init__(trunk, layers)
+
+    def fits(self, module: nn.Module) -> bool:
+        if isinstance(module, nn.Conv2d):
+            return module.kernel_size == (1, 1) and module.groups == 1
+        return isinstance(module, nn.Linear)
+
+    def change_of(self, module: nn.Module) -> nn.Module:
+        return _LowRankChange(module.weight, self.rank, self.scale)
+
+
+class _LowRankChange(nn.Module):
+    def __init__(self, weight: Tensor, rank: int, scale: float):
+        super().__init__()
+        outputs, inputs = weight.shape[:2]
+        rank = min(rank, outputs, inputs)
+        self.scale = scale
+        self.down = nn.Parameter(weight.new_empty(rank, inputs))
+        self.up = nn.Parameter(weight.new_zeros(outputs, rank))
+        nn.init.kaiming_uniform_(self.down, a=5**0.5)
+
+    def forward(self, layer: nn.Module) -> dict[str, Tensor]:
+        change = self.scale * (self.up @ self.down)
+        return dict(weight=layer.weight + change.view_as(layer.weight))
+
+
+@MODELS.register_module()
+class FiLMAdapter(TrunkAdapter):
+    r"""Another scale and shift of each channel behind the trunk's normalisation layers.
+
+    `FiLM <https://arxiv.org/abs/1709.07871>`_ with constants of the task in place of a network's
+    answer, as the `residual adapters <https://arxiv.org/abs/1705.08045>`_ of one domain:
+
+    .. math:: y' = (1 + a) y + b = (1 + a) \gamma \hat x + (1 + a) \beta + b
+
+    Args:
+        trunk: The shared trunk.
+        layers: As in :class:`TrunkAdapter`.
+    """
+
+    def fits(self, module: nn.Module) -> bool:
+        norm = isinstance(module, (_NormBase, nn.GroupNorm, nn.LayerNorm))
+        return norm and getattr(module, 'weight', None) is not None and module.bias is not None
+
+    def change_of(self, module: nn.Module) -> nn.Module:
+        return _FiLMChange(module.weight)
+
+
+class _FiLMChange(nn.Module):
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros_like(weight))
+        self.shift = nn.Parameter(torch.zeros_like(weight))
+
+    def forward(self, layer: nn.Module) -> dict[str, Tensor]:
+        factor = 1 + self.scale
+        return dict(weight=factor * layer.weight, bias=factor * layer.bias + self.shift)
+
+
+def build_adapter(key: str, cfg: Mapping, trunk: nn.Module) -> TrunkAdapter:
+    """The adapter of a task from its config.
+
+    Raises:
+        ConfigError: If there is no such adapter, or it does not fit the trunk; it names ``key``.
+    """
+    kind = MODELS.get(cfg['type']) if isinstance(cfg, Mapping) and 'type' in cfg else None
+    if not (isinstance(kind, type) and issubclass(kind, TrunkAdapter)):
+        raise ConfigError(
+            f"{key} is {cfg!r}; give dict(type='LowRankAdapter', rank=4) or "
+            "dict(type='FiLMAdapter')"
+        )
+    options = {name: value for name, value in cfg.items() if name != 'type'}
+    try:
+        return kind(trunk, **options)
+    except (TypeError, ConfigError) as error:
+        raise ConfigError(f'{key} cannot be built: {error}') from error
+
+
+def _is_below(name: str, layers: Sequence[str]) -> bool:
+    return any(name == layer or name.startswith(f'{layer}.') for layer in layers)

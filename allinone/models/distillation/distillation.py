@@ -1,0 +1,179 @@
+"""The losses of ``model.distill``, and the teachers that they need while training."""
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from allinone.errors import ConfigError
+from allinone.registry import MODELS
+
+from ..samples import make_samples
+from .losses import DistillationLoss
+from .taps import tapped
+from .teachers import Teacher, check_source, load_teacher, teacher_of
+
+KEY = 'model.distill'
+PROBE_SIZE = 128
+
+
+class Distillation:
+    """Adds what a teacher would answer to the losses of the tasks.
+
+    What these losses learn (``FeatureImitation.channels``) is a part of the task, as
+    ``tasks.NAME.distillation.*``. The teachers are not modules of the student: they are in none of
+    its state dicts, optimizers and averages, and are read when training starts, not for testing.
+
+    Args:
+        teacher: ``dict(config=..., checkpoint=...)`` of a joint model, or ``{task: such}`` for
+            several; ``task`` beside the two names the teacher's task where it has another name.
+            A config may be of a joint model or of one of the libraries.
+        losses: ``{task: {name: config of a DistillationLoss}}``; in the log a loss is
+            ``'TASK/distill_loss_NAME'``.
+        tasks: ``{name: stock model}`` of the student.
+
+    Raises:
+        ConfigError: If keys or options cannot be used.
+    """
+
+    def __init__(self, teacher: Mapping, losses: Mapping, tasks: Mapping[str, nn.Module]):
+        if not isinstance(losses, Mapping) or not losses or not set(losses) <= set(tasks):
+            raise ConfigError(
+                f'{KEY}.losses is {losses!r}; give {{task: {{name: dict(type=...)}}}} of some of '
+                f'{sorted(tasks)}'
+            )
+        if not isinstance(teacher, Mapping):
+            raise ConfigError(
+                f'{KEY}.teacher is {teacher!r}; give dict(config=..., checkpoint=...)'
+            )
+        if isinstance(teacher.get('config'), str):
+            check_source(f'{KEY}.teacher', teacher)
+            self.sources = {task: (f'{KEY}.teacher', teacher) for task in losses}
+        else:
+            if set(teacher) != set(losses):
+                raise ConfigError(
+                    f'{KEY}.teacher is for {sorted(teacher)} and {KEY}.losses for '
+                    f'{sorted(losses)}; name the same tasks'
+                )
+            self.sources = {task: (f'{KEY}.teacher.{task}', teacher[task]) for task in losses}
+            for key, source in self.sources.values():
+                check_source(key, source)
+        for task, parts in losses.items():
+            tasks[task].distillation = nn.ModuleDict(
+                {name: _build(f'{KEY}.losses.{task}.{name}', cfg) for name, cfg in parts.items()}
+            )
+        self._teachers: dict[str, Teacher] = {}
+
+    def __deepcopy__(self, memo) -> 'Distillation':
+        return self  # A copy of the student (EMA) needs no teachers of its own.
+
+    def files(self) -> list[str]:
+        """The teachers' checkpoints."""
+        return sorted({source['checkpoint'] for _, source in self.sources.values()})
+
+    def start(self, tasks: Mapping[str, nn.Module]) -> None:
+        """Read the teachers, and compare a blank picture's outputs with the student's.
+
+        Raises:
+            ConfigError: If a config cannot be used, or outputs do not fit each other.
+            CheckpointError: If a checkpoint cannot be used.
+        """
+        self._load()
+        for task in self._teachers:
+            self._check(task, tasks[task])
+
+    def _load(self) -> None:
+        models: dict[tuple[str, str], nn.Module] = {}
+        for task, (key, source) in self.sources.items():
+            files = source['config'], source['checkpoint']
+            if files not in models:
+                models[files] = load_teacher(key, *files)
+            self._teachers[task] = teacher_of(key, models[files], source.get('task') or task)
+
+    @torch.no_grad()
+    def _check(self, task: str, student: nn.Module) -> None:
+        parameter = next(student.parameters())
+        blank = torch.zeros(
+            1, 3, PROBE_SIZE, PROBE_SIZE, device=parameter.device, dtype=parameter.dtype
+        )
+        teacher = self._teachers[task]
+        with _evaluating(student):
+            for name, loss in student.distillation.items():
+                with _named(f'{KEY}.losses.{task}.{name}'):
+                    own, given = loss.names(student, teacher.task)
+                    samples = make_samples(student, blank, [(PROBE_SIZE, PROBE_SIZE)])
+                    try:
+                        given = teacher.answers(student, blank, samples, [given])[given]
+                        with tapped(student, [own]) as heard:
+                            student(blank, samples, mode='tensor')
+                    except (RuntimeError, AssertionError) as error:
+                        print_log(
+                            f'{KEY}: a {PROBE_SIZE} x {PROBE_SIZE} picture does not pass, so '
+                            f'teacher and student of {task!r} were not compared: {error}',
+                            'current',
+                        )
+                        continue
+                    loss(loss.select(heard[own]), loss.select(given))
+
+    def losses(self, task: str, student: nn.Module, data: dict) -> dict[str, Tensor]:
+        """The task's own losses on a preprocessed batch, and those towards its teacher.
+
+        Args:
+            task: Its name.
+            student: Its stock model.
+            data: ``inputs`` and ``data_samples``, as its data preprocessor gives them.
+        """
+        if task not in self.sources:
+            return student._run_forward(data, mode='loss')
+        if not self._teachers:
+            self._load()
+        teacher = self._teachers[task]
+        names = {
+            name: loss.names(student, teacher.task) for name, loss in student.distillation.items()
+        }
+        given = teacher.answers(
+            student, data['inputs'], data['data_samples'], {other for _, other in names.values()}
+        )
+        with tapped(student, {own for own, _ in names.values()}) as heard:
+            losses = student._run_forward(data, mode='loss')
+        for name, loss in student.distillation.items():
+            own, other = names[name]
+            with _named(f'{KEY}.losses.{task}.{name}'):
+                losses[f'distill_loss_{name}'] = loss(
+                    loss.select(heard[own]), loss.select(given[other])
+                )
+        return losses
+
+
+def _build(key: str, cfg: Mapping) -> DistillationLoss:
+    kind = MODELS.get(cfg['type']) if isinstance(cfg, Mapping) and 'type' in cfg else None
+    if not (isinstance(kind, type) and issubclass(kind, DistillationLoss)):
+        raise ConfigError(
+            f'{key} is {cfg!r}; its type is one of LogitDistillation, ScoreDistillation, '
+            'FeatureImitation'
+        )
+    try:
+        return kind(**{name: value for name, value in cfg.items() if name != 'type'})
+    except (TypeError, ConfigError) as error:
+        raise ConfigError(f'{key} cannot be built: {error}') from error
+
+
+@contextmanager
+def _named(key: str):
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f'{key}: {error}') from error
+
+
+@contextmanager
+def _evaluating(model: nn.Module):
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode

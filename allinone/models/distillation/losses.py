@@ -1,0 +1,270 @@
+"""Losses between what a student and its teacher answer on the same pictures."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from allinone.errors import ConfigError
+from allinone.options import check_choice, check_count, check_number
+from allinone.registry import MODELS
+
+from ..samples import library_of
+from .taps import tensors
+
+LOGITS = dict(mmpretrain='head', mmseg='decode_head.conv_seg')
+
+
+class DistillationLoss(nn.Module):
+    """A loss between outputs of a module of the student and of one of the teacher.
+
+    Args:
+        loss_weight: Factor of the loss.
+        module: Name of the module in the student's task. Default: by the kind of loss.
+        teacher_module: The same in the teacher's. Default: ``module``, or by the kind of loss.
+        output: Where a module answers with a tuple, which element of it. Default: all.
+
+    Raises:
+        ConfigError: If an option cannot be used; on the first pictures, if the outputs do not fit
+            each other.
+    """
+
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        module: str | None = None,
+        teacher_module: str | None = None,
+        output: int | None = None,
+    ):
+        super().__init__()
+        self.loss_weight = check_number('loss_weight', loss_weight, 0)
+        self.module = module
+        self.teacher_module = teacher_module or module
+        self.output = output
+
+    def names(self, student: nn.Module, teacher: nn.Module) -> tuple[str, str]:
+        """The modules to listen to, of the student's task and of the teacher's."""
+        return (
+            self.module or self.default_module(student),
+            self.teacher_module or self.default_module(teacher),
+        )
+
+    def default_module(self, model: nn.Module) -> str:
+        """Where this loss listens in a model of one of the libraries."""
+        raise NotImplementedError(f'{type(self).__name__} does not define default_module()')
+
+    def select(self, answers: list) -> list[Tensor]:
+        """The tensors to compare, of what a module answered in one pass."""
+        if self.output is not None:
+            answers = [answer[self.output] for answer in answers]
+        return tensors(answers)
+
+    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """The loss (scalar) of selected outputs, ``(N, C, ...)`` each."""
+        if len(student) != len(teacher):
+            raise ConfigError(
+                f'the student gives {len(student)} maps and the teacher {len(teacher)}; choose '
+                'module and teacher_module of as many'
+            )
+        return self.loss_weight * self.compare(
+            [tensor.float() for tensor in student], [tensor.detach().float() for tensor in teacher]
+        )
+
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        raise NotImplementedError(f'{type(self).__name__} does not define compare()')
+
+
+@MODELS.register_module()
+class LogitDistillation(DistillationLoss):
+    r"""Divergence of the student's classes from the teacher's softened ones.
+
+    `Hinton et al. <https://arxiv.org/abs/1503.02531>`_, for each picture or pixel:
+
+    .. math:: T^2 \sum_c p_c \log \frac{p_c}{q_c}, \quad
+              p = \mathrm{softmax}(t / T), \quad q = \mathrm{softmax}(s / T)
+
+    and the mean over them, those without a label and padding included. A map of the teacher of
+    another size is resized. mmdet's ``KnowledgeDistillationKLDivLoss`` is this divided by the
+    number of classes.
+
+    Args:
+        temperature: T.
+        **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to ``'head'`` in
+            mmpretrain and ``'decode_head.conv_seg'`` in mmseg.
+    """
+
+    def __init__(self, temperature: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.temperature = check_number('temperature', temperature, 0, open_low=True)
+
+    def default_module(self, model: nn.Module) -> str:
+        library = library_of(model)
+        if library not in LOGITS:
+            raise ConfigError(
+                f"module is not set, and {library} has no usual one; use 'ScoreDistillation' or "
+                "'FeatureImitation' for detectors"
+            )
+        return LOGITS[library]
+
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        losses = []
+        for own, given in zip(student, teacher):
+            _check_channels('classes', own, given)
+            given = _resized(given, own)
+            divergence = F.kl_div(
+                F.log_softmax(own / self.temperature, 1),
+                F.log_softmax(given / self.temperature, 1),
+                reduction='none',
+                log_target=True,
+            ).sum(1)
+            losses.append(self.temperature**2 * divergence.mean())
+        return torch.stack(losses).mean()
+
+
+@MODELS.register_module()
+class ScoreDistillation(DistillationLoss):
+    r"""Class scores of a dense detector with sigmoid, like those of the teacher.
+
+    Compared by the quality focal loss (`Li et al. <https://arxiv.org/abs/2006.04388>`_), as in
+    `CrossKD <https://arxiv.org/abs/2306.11369>`_, though between the two own heads.
+
+    With teacher score t and student score s of each anchor and class:
+
+    .. math:: \frac{\sum |t - s|^\beta \, \mathrm{BCE}(s, t)}{\max(1, \sum_{anchors} \max_c t_c)}
+
+    The denominator, about the number of objects that the teacher sees, is our choice.
+
+    Args:
+        beta: Exponent.
+        num_classes: Classes of an anchor. Default: all channels are of one.
+        **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to ``'bbox_head'``, with
+            ``output=0``, where the heads of mmdet give the scores of each level.
+    """
+
+    def __init__(self, beta: float = 2.0, num_classes: int | None = None, **kwargs):
+        super().__init__(**dict(dict(output=0), **kwargs))
+        self.beta = check_number('beta', beta, 0)
+        self.num_classes = None if num_classes is None else check_count('num_classes', num_classes)
+
+    def default_module(self, model: nn.Module) -> str:
+        return 'bbox_head'
+
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        own, given = [], []
+        for one, other in zip(student, teacher):
+            if one.shape != other.shape:
+                raise ConfigError(
+                    f'the student gives scores {tuple(one.shape)} and the teacher '
+                    f'{tuple(other.shape)}; both need the same classes, anchors and strides'
+                )
+            own.append(self._rows(one))
+            given.append(self._rows(other).sigmoid())
+        own, given = torch.cat(own), torch.cat(given)
+        loss = F.binary_cross_entropy_with_logits(own, given, reduction='none')
+        loss = loss * (given - own.sigmoid()).abs() ** self.beta
+        return loss.sum() / given.amax(1).sum().clamp(min=1)
+
+    def _rows(self, scores: Tensor) -> Tensor:
+        return scores.movedim(1, -1).reshape(-1, self.num_classes or scores.shape[1])
+
+
+@MODELS.register_module()
+class FeatureImitation(DistillationLoss):
+    r"""Maps of the student like those of the teacher.
+
+    With ``normalise`` as in `PKD <https://arxiv.org/abs/2207.02039>`_: each channel has mean 0 and
+    variance 1 over pictures and places, so scales do not count, and
+
+    .. math:: \frac 1 2 \mathrm{mean} (\hat s - \hat t)^2 = 1 - r
+
+    with r the mean correlation of a channel; without it, the mean of :math:`(s - t)^2` as in
+    `FitNets <https://arxiv.org/abs/1412.6550>`_. Several maps are added up. A map of the teacher
+    of another size is resized.
+
+    Args:
+        normalise: See above.
+        channels: ``(student, teacher)``, to learn a 1 x 1 convolution between maps of different
+            numbers of channels: one pair for all maps, or a list of a pair for each. Default: the
+            numbers are the same.
+        **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to the neck, or to the
+            backbone where there is none.
+    """
+
+    def __init__(
+        self,
+        normalise: bool = True,
+        channels: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.normalise = check_choice('normalise', normalise, (True, False))
+        self.connectors = nn.ModuleList(
+            nn.Conv2d(own, given, 1, bias=False) for own, given in _pairs(channels)
+        )
+
+    def default_module(self, model: nn.Module) -> str:
+        return 'backbone' if getattr(model, 'neck', None) is None else 'neck'
+
+    def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        connectors = list(self.connectors)
+        if len(connectors) == 1:
+            connectors *= len(student)
+        if connectors and len(connectors) != len(student):
+            raise ConfigError(
+                f'channels has {len(connectors)} pairs, but there are {len(student)} maps'
+            )
+        total = student[0].new_zeros(())
+        for index, (own, given) in enumerate(zip(student, teacher)):
+            if connectors:
+                own = _connected(connectors[index], own)
+            _check_channels('channels', own, given)
+            given = _resized(given, own)
+            if self.normalise:
+                total = total + F.mse_loss(_normalised(own), _normalised(given)) / 2
+            else:
+                total = total + F.mse_loss(own, given)
+        return total
+
+
+def _pairs(channels) -> list[tuple[int, int]]:
+    if channels is None:
+        return []
+    try:
+        pairs = [channels] if isinstance(channels[0], int) else channels
+        return [(check_count('', own), check_count('', given)) for own, given in pairs]
+    except (TypeError, ValueError, IndexError, KeyError) as error:
+        raise ConfigError(
+            f'channels is {channels!r}; give (student, teacher), or a list of such pairs'
+        ) from error
+
+
+def _connected(connector: nn.Conv2d, own: Tensor) -> Tensor:
+    if own.shape[1] != connector.in_channels:
+        raise ConfigError(
+            f'channels has {connector.in_channels} of the student, whose map has {own.shape[1]}'
+        )
+    flat = own.reshape(*own.shape[:2], -1, 1)
+    return connector(flat).reshape(len(own), connector.out_channels, *own.shape[2:])
+
+
+def _check_channels(what: str, own: Tensor, given: Tensor) -> None:
+    if own.shape[1] != given.shape[1] or own.dim() != given.dim():
+        raise ConfigError(
+            f'the student gives {tuple(own.shape)} and the teacher {tuple(given.shape)}; the '
+            f'{what} (second) must be as many'
+        )
+
+
+def _resized(given: Tensor, own: Tensor) -> Tensor:
+    if given.dim() != 4 or given.shape[2:] == own.shape[2:]:
+        return given
+    return F.interpolate(given, own.shape[2:], mode='bilinear', align_corners=False)
+
+
+def _normalised(maps: Tensor) -> Tensor:
+    """Each channel with mean 0 and variance 1 over all but the channels."""
+    rows = maps.movedim(1, 0).flatten(1)
+    rows = rows - rows.mean(1, keepdim=True)
+    # The gradient of a channel that is constant is 0.
+    return rows / (rows.std(1, correction=0, keepdim=True) + 1e-6)

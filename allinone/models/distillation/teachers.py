@@ -1,0 +1,155 @@
+"""Teachers: trained models, joint or of one library, that only answer."""
+
+import os.path as osp
+from collections.abc import Iterable, Mapping
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from allinone.engine.checkpoint import read_checkpoint, state_dict_of
+from allinone.errors import CheckpointError, ConfigError
+
+from .taps import tapped
+
+FEATURES = ('backbone', 'neck')
+
+
+class Teacher:
+    """One task of a trained model, frozen and in evaluation mode.
+
+    Args:
+        whole: The model that is loaded, which may have further tasks.
+        task: The stock model of the task: ``whole`` itself, or a part of it.
+    """
+
+    def __init__(self, whole: nn.Module, task: nn.Module):
+        self.whole = whole
+        self.task = task
+
+    @torch.no_grad()
+    def answers(
+        self, student: nn.Module, inputs: Tensor, samples: list, names: Iterable[str]
+    ) -> dict[str, list]:
+        """What the named modules answer on a batch; the trunk runs once.
+
+        Args:
+            student: The task whose preprocessor made the batch; where the teacher was trained with
+                another normalisation, it gets that. (Padding, 0 after the student's, is then the
+                student's mean colour.)
+            inputs: Normalised pictures ``(N, 3, H, W)``.
+            samples: Their data samples.
+            names: Modules of the teacher's task.
+        """
+        if next(self.whole.parameters()).device != inputs.device:
+            self.whole.to(inputs.device)
+        names = set(names)
+        inputs = renormalised(inputs, student.data_preprocessor, self.task.data_preprocessor)
+        with tapped(self.task, names) as heard:
+            if all(name.split('.')[0] in FEATURES for name in names):
+                self.task.extract_feat(inputs)
+            else:
+                self.task(inputs, samples, mode='tensor')
+        return heard
+
+
+def load_teacher(key: str, config: str, checkpoint: str) -> nn.Module:
+    """The model of a config, with the weights of a checkpoint, frozen, in evaluation mode.
+
+    Args:
+        key: The config key that names the files, for messages.
+        config: Of a joint model, or of mmpretrain, mmdet or mmseg; also ``'mmdet::...'``.
+        checkpoint: Read without executing code from it.
+
+    Raises:
+        ConfigError: If the config is missing or cannot be built.
+        CheckpointError: If the checkpoint cannot be read, or lacks weights.
+    """
+    if '::' not in config and not osp.isfile(config):
+        raise ConfigError(f'{key}.config is {config!r}, and there is no such file')
+    try:
+        cfg = Config.fromfile(config)
+        scope = 'allinone' if 'tasks' in cfg.model else cfg.get('default_scope')
+        model_cfg = ConfigDict(cfg.model, _scope_=scope)
+        # A teacher's own teacher and frozen parts are of its training.
+        for name in ('distill', 'frozen'):
+            model_cfg.pop(name, None)
+        with DefaultScope.overwrite_default_scope(scope):
+            model = MMENGINE_MODELS.build(model_cfg)
+    except Exception as error:
+        raise ConfigError(
+            f'{key}.config {config!r} cannot be built: {type(error).__name__}: {error}'
+        ) from error
+    try:
+        state = state_dict_of(read_checkpoint(checkpoint), checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f'{key}.checkpoint: {error}') from error
+    lacking = [
+        name
+        for name, value in model.state_dict().items()
+        if not name.endswith('num_batches_tracked')
+        and not name.startswith('balancer.')
+        and getattr(state.get(name), 'shape', None) != value.shape
+    ]
+    if lacking:
+        raise CheckpointError(
+            f'{key}.checkpoint {checkpoint} does not fit {config}: {len(lacking)} tensors are '
+            f'missing or of another shape, such as {lacking[0]!r}'
+        )
+    model.load_state_dict(
+        {name: value for name, value in state.items() if not name.startswith('balancer.')},
+        strict=False,
+    )
+    return model.requires_grad_(False).eval()
+
+
+def teacher_of(key: str, model: nn.Module, task: str) -> Teacher:
+    """The teacher of one task: the model of a library itself, or a task of a joint one.
+
+    Raises:
+        ConfigError: If a joint model does not have it.
+    """
+    if not isinstance(getattr(model, 'tasks', None), nn.ModuleDict):
+        return Teacher(model, model)
+    if task not in model.tasks:
+        raise ConfigError(
+            f'{key} has no task {task!r} but {list(model.tasks)}; name it with {key}.task'
+        )
+    return Teacher(model, model.tasks[task])
+
+
+def renormalised(inputs: Tensor, made_by: nn.Module, wanted_by: nn.Module) -> Tensor:
+    """Pictures normalised by one data preprocessor as another would have normalised them."""
+    mean, std, rgb = _normalisation(made_by, inputs)
+    other_mean, other_std, other_rgb = _normalisation(wanted_by, inputs)
+    if rgb == other_rgb and torch.equal(mean, other_mean) and torch.equal(std, other_std):
+        return inputs
+    pixels = inputs * std + mean
+    pixels = pixels if rgb == other_rgb else pixels.flip(1)
+    return (pixels - other_mean) / other_std
+
+
+def _normalisation(preprocessor: nn.Module, like: Tensor) -> tuple[Tensor, Tensor, bool]:
+    flags = ('to_rgb', '_channel_conversion', 'channel_conversion')
+    rgb = any(bool(getattr(preprocessor, flag, False)) for flag in flags)
+    if not getattr(preprocessor, '_enable_normalize', False):
+        return like.new_zeros(3, 1, 1), like.new_ones(3, 1, 1), rgb
+    return (
+        preprocessor.mean.to(like).view(3, 1, 1),
+        preprocessor.std.to(like).view(3, 1, 1),
+        rgb,
+    )
+
+
+def check_source(key: str, source: Mapping) -> None:
+    """Refuse what is not ``dict(config=..., checkpoint=...)``, with ``task`` at most.
+
+    Raises:
+        ConfigError: If so.
+    """
+    if not isinstance(source, Mapping) or not (
+        {'config', 'checkpoint'} <= set(source) <= {'config', 'checkpoint', 'task'}
+    ):
+        raise ConfigError(f'{key} is {source!r}; give dict(config=..., checkpoint=...)')

@@ -1,0 +1,42 @@
+"""Parts of a joint model that training leaves as they are, to the last bit."""
+
+from torch import nn
+
+from allinone.engine.config_check import TRUNK
+from allinone.errors import ConfigError
+
+
+def freeze(model: nn.Module) -> None:
+    """Take the parts that ``model.frozen`` names out of training.
+
+    Their parameters need no gradient, and their modules are in evaluation mode: dropout is off and
+    the statistics of batch norm stay.
+    """
+    for part in frozen_parts(model):
+        part.requires_grad_(False)
+        part.eval()
+
+
+def frozen_parts(model: nn.Module) -> list[nn.Module]:
+    return [model.backbone if name == TRUNK else model.tasks[name] for name in model.frozen]
+
+
+def check_balancer(model: nn.Module, max_task_norm: float | None) -> None:
+    """Refuse what works on the trunk's gradients where the trunk has none.
+
+    Raises:
+        ConfigError: If so.
+    """
+    if any(parameter.requires_grad for parameter in model.backbone.parameters()):
+        return
+    balancer = model.balancer
+    if balancer.requires != 'losses' or balancer.regulariser is not None:
+        raise ConfigError(
+            f'model.balancer.type is {type(balancer).__name__!r}, which looks at gradients of the '
+            "trunk, but the trunk is frozen; use model.balancer=dict(type='FixedWeights')"
+        )
+    if max_task_norm is not None:
+        raise ConfigError(
+            f'model.max_task_norm is {max_task_norm}, which clips gradients of the trunk, but the '
+            'trunk is frozen; use optim_wrapper.clip_grad'
+        )

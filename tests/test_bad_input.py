@@ -158,6 +158,43 @@ def test_a_damaged_annotation_file_is_named(cfg, toy):
     assert f"ann_file='{toy}/cls/train.txt'" in data_error(cfg, 'cls')
 
 
+def drop(key, of):
+    return lambda content: content[of][0].pop(key)
+
+
+@pytest.mark.parametrize(
+    'change, says',
+    [
+        (lambda content: content.pop('categories'), "KeyError: 'categories'"),
+        (drop('bbox', 'annotations'), "KeyError: 'bbox'"),
+        (drop('file_name', 'images'), "KeyError: 'file_name'"),
+        (lambda content: content['annotations'][0].update(bbox=['1', 2, 3, 4]), 'TypeError: '),
+    ],
+)
+def test_a_damaged_coco_file_is_named(cfg, toy, change, says):
+    edit(toy / 'det/train.json', change)
+    text = data_error(cfg, 'det')
+    assert f"the annotations are damaged (ann_file='{toy}/det/train.json'" in text
+    assert says in text and text.endswith('; mend them')
+
+
+def test_a_box_that_is_no_number_is_named(cfg, toy):
+    path = toy / 'det/train.json'
+    edit(
+        path,
+        lambda content: content['annotations'][0].update(id=7777, bbox=[float('nan'), 1, 9, 9]),
+    )
+    assert f'{path}: the box with id 7777 has bbox [nan, 1, 9, 9]; give numbers' in data_error(
+        cfg, 'det'
+    )
+
+
+def test_two_coco_pictures_with_one_id_are_named(cfg, toy):
+    path = toy / 'det/train.json'
+    edit(path, lambda content: content['images'][1].update(id=content['images'][0]['id']))
+    assert f'{path}: 2 pictures have the id 1; give each its own' in data_error(cfg, 'det')
+
+
 def test_a_missing_folder_of_pictures_is_named(cfg, toy):
     shutil.rmtree(toy / 'cls/train')
     assert f'the folder {toy}/cls/train does not exist; check data_root' in data_error(cfg, 'cls')
@@ -279,7 +316,8 @@ def test_a_broken_picture_met_in_training_is_named(cfg, toy, workers, task, name
 def test_a_broken_picture_met_in_validation_by_a_worker_is_named(cfg, toy):
     cut(toy / 'det/val/00005.jpg')
     cfg.val_dataloader.det.num_workers = 1
-    with pytest.raises(DataError, match=f'^task det: {toy}/det/val/00005.jpg is truncated'):
+    says = rf'^task det: {toy}/det/val/00005.jpg is truncated \(\d+ bytes\); repair or remove the file$'
+    with pytest.raises(DataError, match=says):
         list(TaskLoaders({'det': load(cfg, 'det', 'val')}))
 
 
@@ -323,6 +361,17 @@ def test_skip_corrupt_trains_on_up_to_one_percent(cfg, toy, start, tmp_path, bro
         assert status == 2 and not list(tmp_path.rglob('*.pth'))
         assert 'task cls: 2 of 16 pictures cannot be read, more than the 1 %' in error
         assert error.count('\n') == 1
+
+
+def test_workers_count_skipped_pictures_together(cfg, toy, capfd):
+    cut(toy / 'cls/train/00001.png')
+    cfg.train_dataloader.cls.update(skip_corrupt=True, num_workers=2, batch_size=1)
+    loaders = TaskLoaders({'cls': load(cfg, 'cls')})
+    for _ in range(3 * 16):  # Each worker draws the broken one.
+        loaders.next('cls')
+    loaders.close()
+    assert ''.join(capfd.readouterr()).count('task cls: skipped') == 1
+    assert int(loaders.loaders['cls'].dataset.corrupt.sum()) == 1
 
 
 def test_skip_corrupt_is_for_training(cfg):

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -79,7 +80,7 @@ def build_loader(
         dataset = _build_dataset(dataset_cfg)
         if check:
             check_dataset(dataset, num_classes, skip_corrupt)
-    cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt)
+    cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt, may_skip=train)
     cfg.setdefault(
         'sampler',
         dict(type='allinone.DrawSampler') if train else dict(type='DefaultSampler', shuffle=False),
@@ -104,15 +105,27 @@ def _build_dataset(cfg: dict) -> Dataset:
             dataset.full_init()
         size = len(dataset)
     except (UnicodeDecodeError, JSONDecodeError) as error:
-        raise DataError(f'the annotation file is damaged ({paths}): {error}') from error
-    except ValueError as error:
+        remedy = 'save it as UTF-8' if isinstance(error, UnicodeDecodeError) else 'make it again'
+        raise DataError(f'the annotation file is damaged ({paths}): {error}; {remedy}') from error
+    except Exception as error:
+        if isinstance(error, (AllInOneError, OSError)):
+            raise
         # So mmengine fails on packing a list of no samples.
         if 'need at least one array' not in str(error):
-            raise
+            if not _while_reading(error):
+                raise
+            words = ' '.join(f'{type(error).__name__}: {error}'.split())
+            raise DataError(f'the annotations are damaged ({paths}): {words}; mend them') from error
         size = 0
     if size == 0:
         raise DataError(f'the data set is empty; check its files and filter_cfg ({paths})')
     return dataset
+
+
+def _while_reading(error: Exception) -> bool:
+    """Whether the annotations are at fault, and not what the config says of the data set."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_name == 'load_data_list' for frame, _ in frames)
 
 
 class WorkerDied(Exception):

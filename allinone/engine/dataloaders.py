@@ -19,6 +19,7 @@ from allinone.datasets.checks import check_dataset
 from allinone.datasets.seeded import SeededDataset
 from allinone.errors import AllInOneError, ConfigError, DataError, LoaderError
 
+from .faults import fault
 from .workers import Late, deadline, death, start_worker, workers_of
 
 PATIENCE = 50  # seconds; longer than a data set tries to read a file again
@@ -27,20 +28,24 @@ PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
 
 @contextmanager
-def named(key: str):
-    """Say which config key an error of building its part comes from."""
+def named(key: str, cfg=None):
+    """Say which config key an error of building its part comes from.
+
+    Args:
+        key: Of the part; empty for the whole config.
+        cfg: The part, in which the place of the error is looked for.
+    """
     try:
         yield
     except AllInOneError as error:
-        raise type(error)(f'{key}: {error}') from error
+        raise type(error)(f'{key}: {error}' if key else str(error)) from error
     except OSError as error:
         raise DataError(
-            f'{key}: {error.filename or error} cannot be read: '
+            f'{key and key + ": "}{error.filename or error} cannot be read: '
             f'{error.strerror or type(error).__name__}; check the path'
         ) from error
     except Exception as error:
-        words = ' '.join(str(error).split())
-        raise ConfigError(f'{key} cannot be built: {type(error).__name__}: {words}') from error
+        raise ConfigError(fault(key, cfg, error)) from error
 
 
 def scoped(cfg: dict) -> dict:
@@ -76,7 +81,7 @@ def build_loader(
     dataset_cfg = cfg.get('dataset')
     if not isinstance(dataset_cfg, dict):
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
-    with named(f'{key}.dataset'):
+    with named(f'{key}.dataset', dataset_cfg):
         dataset = _build_dataset(dataset_cfg)
         if check:
             check_dataset(dataset, num_classes, skip_corrupt)
@@ -90,7 +95,7 @@ def build_loader(
     patience = cfg.pop('timeout', PATIENCE)
     if not isinstance(patience, (int, float)) or patience < 0:
         raise ConfigError(f'{key}.timeout is {patience!r}; give seconds, or 0 for any time')
-    with named(key):
+    with named(key, {name: part for name, part in cfg.items() if name != 'dataset'}):
         loader = Runner.build_dataloader(cfg, seed=seed)
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     loader.patience = patience

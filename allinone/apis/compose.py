@@ -16,6 +16,7 @@ from allinone.errors import AllInOneError, CheckpointError, ConfigError
 from allinone.registry import MODELS
 
 from .inferencer import dataset_metainfo
+from .outputs import require_writable
 from .run import load_config
 
 TRUNK = 'backbone.'
@@ -183,6 +184,7 @@ def run_compose(args) -> int:
         check_config(cfg)
         sources = dict(args.sources)
         weights = {task: float(value) for task, value in args.weights}
+        require_writable('--out', args.out)
         compose(cfg, sources, args.out, args.trunk, weights, args.ancestor)
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)

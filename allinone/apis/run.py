@@ -15,6 +15,8 @@ from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import RUNNERS
 
+from .outputs import require_writable
+
 # What a launcher sets for each process
 LAUNCHED = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
@@ -89,6 +91,10 @@ def run(mode: str, args) -> int:
     try:
         with trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
             cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+            if mode == 'test' and args.out:
+                require_writable('--out', args.out)
+            if mode == 'test' and args.show_dir:
+                require_writable('--show-dir', args.show_dir, folder=True)
             if mode == 'train':
                 train(cfg, args)
                 return 0

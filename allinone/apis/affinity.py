@@ -34,6 +34,7 @@ from allinone.registry import MODELS
 from allinone.visualization.affinity import plot_affinity
 
 from .lookahead import lookahead_affinity, seeded_on
+from .outputs import require_writable
 from .run import load_config, write_json
 from .task_groups import Groups, best_groups, suggestion
 
@@ -208,6 +209,7 @@ def run_affinity(args: Namespace) -> None:
     stem, suffix = os.path.splitext(out)
     if suffix.lower() not in ('.json', '.png'):
         raise ConfigError(f'--out is {out!r}; give a name in .json or .png')
+    require_writable('--out', out)
     found = measure_affinity(
         load_config(args.config, args.cfg_options),
         args.checkpoint,

@@ -6,8 +6,9 @@ import numpy as np
 from mmengine.registry import DATASETS
 from PIL import Image
 
+from allinone.datasets.checks import check_dataset
 from allinone.engine.dataloaders import named, scoped
-from allinone.errors import AllInOneError, ConfigError
+from allinone.errors import AllInOneError, ConfigError, DataError
 
 from .run import load_config
 
@@ -44,16 +45,20 @@ def print_class_weights(config: str, task: str) -> int:
             raise ConfigError(
                 f'{task} is not in train_dataloader, which has {list(cfg.train_dataloader)}'
             )
-        with named(f'train_dataloader.{task}.dataset'):
-            dataset = DATASETS.build(scoped(cfg.train_dataloader[task].dataset))
+        dataset_cfg = cfg.train_dataloader[task].dataset
+        with named(f'train_dataloader.{task}.dataset', dataset_cfg):
+            dataset = DATASETS.build(scoped(dataset_cfg))
             infos = [dataset.get_data_info(index) for index in range(len(dataset))]
             if not infos or 'seg_map_path' not in infos[0]:
                 raise ConfigError('its samples have no label maps; name a segmentation task')
+            classes = dataset.metainfo['classes']
+            check_dataset(dataset, len(classes))
+            pixels = count_pixels(infos, len(classes))
+            if not pixels.any():
+                raise DataError('its label maps have no pixel of any class; label some')
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    classes = dataset.metainfo['classes']
-    pixels = count_pixels(infos, len(classes))
     weights = class_weights(pixels)
     for name, share, weight in zip(classes, pixels / pixels.sum(), weights):
         print(f'{name:<20} {share:8.4%} {weight:8.2f}')

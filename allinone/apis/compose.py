@@ -16,6 +16,7 @@ from allinone.errors import AllInOneError, CheckpointError, ConfigError
 
 from .extract import build_network
 from .inferencer import dataset_metainfo
+from .outputs import require_writable
 from .run import load_config
 
 TRUNK = 'backbone.'
@@ -199,6 +200,7 @@ def run_compose(args) -> int:
         check_config(cfg)
         sources = _once('--from', args.sources)
         weights = {task: float(value) for task, value in _once('--weights', args.weights).items()}
+        require_writable('--out', args.out)
         compose(cfg, sources, args.out, args.trunk, weights, args.ancestor)
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -15,6 +15,7 @@ from allinone.visualization.curves import plot_curves
 from allinone.visualization.pictures import write_picture
 
 from .inferencer import AllInOneInferencer
+from .outputs import require_writable
 from .run import format_table, load_config, test, train, write_json
 
 
@@ -30,10 +31,14 @@ def run_demo(args) -> int:
 
 def _demo(config: str, data: str, work_dir: str) -> None:
     start = time.perf_counter()
-    make_toy_data(data, progress=True)
     # The config finds the scenes by this variable.
     os.environ['ALLINONE_DATA'] = osp.dirname(osp.abspath(data))
     cfg = load_config(config, work_dir=work_dir)
+    require_writable('--work-dir', work_dir, folder=True)
+    try:
+        make_toy_data(data, progress=True)
+    except OSError as error:
+        raise ConfigError(f'--data is {data!r}: {error}') from error
     train(cfg, Namespace(seed=None, amp=False, resume=None))
     best = max(glob(osp.join(work_dir, 'best_score_iter_*.pth')), key=osp.getmtime, default=None)
     if best is None:

@@ -17,6 +17,7 @@ from allinone.models.stock import stock_model_config
 from allinone.registry import MODELS
 
 from .inferencer import dataset_metainfo
+from .outputs import require_writable
 from .run import load_config
 
 STOCK_TYPES = {
@@ -237,6 +238,7 @@ def run_extract(args) -> int:
     try:
         cfg = load_config(args.config, args.cfg_options)
         check_config(cfg)
+        require_writable('--out', args.out, folder=True)
         counts = extract(cfg, args.checkpoint, args.tasks, args.out)
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)

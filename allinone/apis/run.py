@@ -1,20 +1,24 @@
 """What ``tools/train.py`` and ``tools/test.py`` do once their arguments are parsed."""
 
+import difflib
 import json
 import os
 import os.path as osp
 import sys
-from glob import escape, glob
 
 from mmengine.config import Config, DictAction
 from mmengine.device import is_cuda_available
 
 from allinone.engine.checkpoint import trusting_checkpoints
-from allinone.engine.checkpoint_hook import POINTER
-from allinone.engine.resume import move_away
+from allinone.engine.config_check import KNOWN_KEYS
 from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import RUNNERS
+
+from .outputs import require_writable
+
+# What a launcher sets for each process
+LAUNCHED = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
 def load_config(
@@ -27,11 +31,19 @@ def load_config(
     """
     if not osp.isfile(path):
         raise ConfigError(f'{path}: no such config file')
+    parsed = parse_options(options)
     try:
         cfg = Config.fromfile(path)
-        cfg.merge_from_dict(parse_options(options))
     except Exception as error:
-        raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+        words = ' '.join(str(error).split())
+        raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
+    _check_options(path, cfg, parsed)
+    try:
+        cfg.merge_from_dict(parsed)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(
+            f'--cfg-options {" ".join(options or [])} does not fit {path}: {error.args[0]}'
+        ) from error
     cfg.launcher = launcher
     cfg.work_dir = (
         work_dir
@@ -54,6 +66,24 @@ def parse_options(options: list[str] | None) -> dict:
     return parsed
 
 
+def _check_options(path: str, cfg: Config, options: dict) -> None:
+    """Refuse options that change nothing."""
+    for key in options:
+        top = key.split('.')[0]
+        near = difflib.get_close_matches(top, KNOWN_KEYS, 1)
+        if top in KNOWN_KEYS:
+            continue
+        if top in cfg:
+            raise ConfigError(
+                f'--cfg-options has {key!r}, but {top} is a variable of {path}, used up when the '
+                'file is read; set the keys that are made of it'
+            )
+        raise ConfigError(
+            f'--cfg-options has {key!r}, which nothing reads; '
+            + (f'do you mean {near[0]!r}?' if near else 'check its spelling')
+        )
+
+
 def run(mode: str, args) -> int:
     """Train or test; the exit status. An error that the user can mend is one sentence."""
     if getattr(args, 'local_rank', 0) and 'LOCAL_RANK' not in os.environ:
@@ -61,6 +91,10 @@ def run(mode: str, args) -> int:
     try:
         with trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
             cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+            if mode == 'test' and args.out:
+                require_writable('--out', args.out)
+            if mode == 'test' and args.show_dir:
+                require_writable('--show-dir', args.show_dir, folder=True)
             if mode == 'train':
                 train(cfg, args)
                 return 0
@@ -90,9 +124,7 @@ def train(cfg: Config, args) -> None:
         if args.resume != 'auto':
             cfg.load_from = args.resume
         cfg.force_resume = getattr(args, 'force_resume', False)
-    elif _is_first_process():
-        keep_earlier_run(cfg.work_dir)
-    RUNNERS.build(cfg).train()
+    _runner(cfg).train()
 
 
 def _is_first_process() -> bool:
@@ -100,24 +132,6 @@ def _is_first_process() -> bool:
     return all(
         os.environ.get(name, '0') == '0'
         for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
-    )
-
-
-def keep_earlier_run(work_dir: str) -> None:
-    """Move the checkpoints of an earlier run into a folder of their own: none is overwritten."""
-    found = [
-        path
-        for pattern in ('*.pth', '*.safetensors', '*.json', POINTER)
-        for path in glob(osp.join(escape(work_dir), pattern))
-        # Of JSON files only those beside a checkpoint: others are the user's.
-        if not path.endswith('.json') or osp.exists(path.removesuffix('.json') + '.safetensors')
-    ]
-    if not found:
-        return
-    folder = move_away(work_dir, found)
-    print(
-        f'{work_dir} held checkpoints of an earlier run; they are in {folder} now '
-        '(--resume goes on from them instead)'
     )
 
 
@@ -140,7 +154,20 @@ def test(cfg: Config, args) -> dict[str, float]:
     if args.show_dir:
         cfg.setdefault('custom_hooks', [])
         cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=args.show_dir)]
-    return RUNNERS.build(cfg).test()
+    return _runner(cfg).test()
+
+
+def _runner(cfg: Config):
+    if cfg.launcher != 'none' and LAUNCHED[cfg.launcher] not in os.environ:
+        raise ConfigError(
+            f'--launcher is {cfg.launcher!r}, but {LAUNCHED[cfg.launcher]} is not set, as it sets '
+            'it for each process; start with it, or leave --launcher out'
+        )
+    if isinstance(cfg.runner_type, str) and RUNNERS.get(cfg.runner_type) is None:
+        raise ConfigError(
+            f"runner_type is {cfg.runner_type!r}, which is no runner; use 'MultiDatasetRunner'"
+        )
+    return RUNNERS.build(cfg)
 
 
 def _keep_tasks(cfg: Config, tasks: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Do annotations, pictures and the task's head fit? Found out before the first step."""
 
 import json
+import math
 import os
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -100,8 +101,39 @@ def _check_labels(dataset: Dataset, infos: list[dict], classes, num_classes: int
                 )
         seen.update(map(int, labels))
     absent = [name for label, name in enumerate(classes or ()) if label not in seen]
+    if not seen and any('instances' in info for info in infos):
+        print_log(f'{dataset.ann_file} has no box at all', 'current')
     if seen and absent:
         print_log(f'{dataset.ann_file} has no sample of class {_some(absent)}', 'current')
+
+
+def _check_pictures_and_boxes(file: str, images: list[dict], boxes: list[dict]) -> None:
+    """What pycocotools and mmdet pass over: of one number two pictures, boxes of none, NaN."""
+    sizes = {image['id']: (image.get('width'), image.get('height')) for image in images}
+    if len(sizes) < len(images):
+        number, count = Counter(image['id'] for image in images).most_common(1)[0]
+        raise DataError(f'{file}: {count} pictures have the id {number}; give each its own')
+    lost = outside = 0
+    for box in boxes:
+        if box['image_id'] not in sizes:
+            lost += 1
+            continue
+        if box.get('ignore'):
+            continue
+        x, y, width, height = box['bbox']
+        if not all(map(math.isfinite, box['bbox'])):
+            raise DataError(
+                f'{file}: the box with id {box.get("id")} has bbox {box["bbox"]}; give numbers'
+            )
+        right, bottom = sizes[box['image_id']]
+        inside = -width < x < right and -height < y < bottom
+        outside += width < 1 or height < 1 or not inside
+    for count, why in (
+        (lost, 'have an image_id that no picture has'),
+        (outside, 'are smaller than a pixel or outside of their picture'),
+    ):
+        if count:
+            print_log(f'{file}: {count} of {len(boxes)} boxes {why}, and take no part', 'current')
 
 
 def _check_categories(dataset: Dataset, classes) -> None:
@@ -110,6 +142,7 @@ def _check_categories(dataset: Dataset, classes) -> None:
     # Read again, for mmdet drops what it read.
     with get_local_path(file) as path, open(path, encoding='utf-8') as text:
         content = json.load(text)
+    _check_pictures_and_boxes(file, content['images'], content.get('annotations', ()))
     names = {category['id']: category['name'] for category in content['categories']}
     used = Counter(annotation['category_id'] for annotation in content.get('annotations', ()))
     unknown = {number: count for number, count in used.items() if number not in names}

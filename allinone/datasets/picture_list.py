@@ -25,7 +25,8 @@ class PictureList(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         with get_local_path(self.ann_file) as path, open(path, encoding='utf-8-sig') as file:
-            lines = file.read().splitlines()
+            # Not splitlines(), for a name may hold what only Unicode takes for a line's end.
+            lines = file.read().split('\n')
         samples = []
         for number, line in enumerate(lines, 1):
             if not line.strip():

@@ -1,5 +1,6 @@
 """Samples that depend on the seed, the task and the number of the draw, and on nothing else."""
 
+import copy
 import errno
 import hashlib
 import logging
@@ -82,19 +83,35 @@ class SeededDataset(Dataset):
         skip_corrupt: Replace a sample whose picture cannot be read by another one, naming the
             file once, instead of stopping. More than 1 % of the data set (and more than one
             picture) is an error still.
+        may_skip: Whether the user may set ``skip_corrupt``, for messages: not of what is evaluated.
 
     Raises:
         DataError: When a sample's picture or label map is missing, truncated or no picture.
     """
 
-    def __init__(self, dataset: Dataset, task: str, seed: int, skip_corrupt: bool = False):
+    def __init__(
+        self,
+        dataset: Dataset,
+        task: str,
+        seed: int,
+        skip_corrupt: bool = False,
+        may_skip: bool = True,
+    ):
         self.dataset = dataset
         self.task = task
         self.seed = seed
         self.skip_corrupt = skip_corrupt
+        self.may_skip = may_skip
         # Shared memory: workers count together, and the loader sees what each of them reads.
         self.corrupt = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
         self._reading = torch.full((MAX_WORKERS,), -1).share_memory_()
+
+    def __deepcopy__(self, memo: dict) -> 'SeededDataset':
+        # mmengine copies the data set into its loader, and a copied tensor is not shared.
+        dataset = copy.deepcopy(self.dataset, memo)
+        copied = SeededDataset(dataset, self.task, self.seed, self.skip_corrupt, self.may_skip)
+        copied.corrupt.copy_(self.corrupt)
+        return copied
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -113,11 +130,13 @@ class SeededDataset(Dataset):
                     return self._load_patiently(index, draw)
                 except DataError as error:
                     if not self.skip_corrupt:
-                        raise DataError(
-                            f'task {self.task}: {error}; repair or remove the file, or let '
-                            'training skip such files with '
-                            f'train_dataloader.{self.task}.skip_corrupt=True'
-                        ) from error
+                        remedy = 'repair or remove the file'
+                        if self.may_skip:
+                            remedy += (
+                                ', or let training skip such files with '
+                                f'train_dataloader.{self.task}.skip_corrupt=True'
+                            )
+                        raise DataError(f'task {self.task}: {error}; {remedy}') from error
                     self._count(index, error)
             # Of the draw alone: whether this worker met the broken file before must not matter.
             draw = (*draw, 'instead')

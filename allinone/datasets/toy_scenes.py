@@ -143,5 +143,5 @@ def _already_made(out: Path, recipe: dict) -> bool:
         return True
     raise FileExistsError(
         f'{out} already exists and holds {found}, but {recipe} was asked for. '
-        'Choose another folder with --out, or remove this one first.'
+        'Choose another folder, or remove this one first.'
     )

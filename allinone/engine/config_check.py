@@ -4,13 +4,17 @@ import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
+from mmengine.runner import LogProcessor, Runner
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from allinone.errors import ConfigError
-from allinone.options import check_type
-from allinone.registry import LOOPS, TASK_SCHEDULES
+from allinone.options import check_choice, check_count, check_number, check_type
+from allinone.registry import HOOKS, LOOPS, OPTIMIZERS, TASK_SCHEDULES
+
+from .faults import accepted_keys, unknown_key
 
 STAGES = ('train', 'val', 'test')
 EXTRA_KEYS = (
@@ -36,6 +40,22 @@ LOADER_KEYS = {
 } - {'self', 'shuffle'}
 LIKENESS = 0.85
 TRUNK = 'backbone'
+# What no class is built of, or one that hands all it gets on: misspelt, they would do nothing.
+PARTS = dict(
+    randomness=accepted_keys(Runner.set_randomness),
+    env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    log_processor=accepted_keys(LogProcessor),
+)
+DEFAULT_HOOKS = (
+    *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'),
+    *('bad_steps', 'visualization'),
+)
+CLIP = dict(norm=clip_grad_norm_, value=clip_grad_value_)
+MULTIPLIERS = {'lr_mult', 'decay_mult'}
+PARAMWISE = {
+    *('bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
+    *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate', 'custom_keys'),
+}
 
 
 def check_config(cfg: Mapping) -> None:
@@ -55,12 +75,68 @@ def check_config(cfg: Mapping) -> None:
             raise ConfigError(
                 f'the config has {key!r} at the top, where nothing reads it; move it to model.{key}'
             )
+    if not isinstance(model, Mapping):
+        raise ConfigError(f"model is {model!r}; give dict(type='AllInOne', ...)")
     tasks = model.get('tasks')
     if not isinstance(tasks, Mapping):
         raise ConfigError(f'model.tasks is {tasks!r}; give {{name: model config}}')
     frozen = check_frozen(model.get('frozen') or (), list(tasks))
     for stage in STAGES:
         _check_stage(cfg, stage, list(tasks), frozen)
+    for key, known in PARTS.items():
+        if isinstance(cfg.get(key), Mapping) and 'type' not in cfg[key]:
+            _check_keys(key, cfg[key], known)
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None:
+        check_count('randomness.seed', seed, 0)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'allinone'):
+        _check_hooks(cfg.get('default_hooks') or {})
+        if isinstance(cfg.get('optim_wrapper'), Mapping):
+            _check_optimizer(cfg['optim_wrapper'])
+
+
+def _check_hooks(hooks: Mapping) -> None:
+    for name, hook in hooks.items():
+        near = difflib.get_close_matches(name, DEFAULT_HOOKS, 1, LIKENESS)
+        if near and near[0] != name:
+            # A second hook of the kind would run beside the default one.
+            raise ConfigError(f'default_hooks has {name!r}; do you mean {near[0]!r}?')
+        kind = hook.get('type') if isinstance(hook, Mapping) else None
+        kind = HOOKS.get(kind) if isinstance(kind, str) else kind
+        if inspect.isclass(kind) and issubclass(kind, CheckpointHook):
+            known = accepted_keys(kind) | accepted_keys(Runner.save_checkpoint)
+            _check_keys(f'default_hooks.{name}', hook, {*known, 'type', '_scope_', 'priority'})
+
+
+def _check_optimizer(cfg: Mapping) -> None:
+    """What mmengine finds at the first step, passes over, or words so that nobody finds it."""
+    clip = cfg.get('clip_grad')
+    if clip is not None:
+        if not isinstance(clip, Mapping) or not clip:
+            raise ConfigError(f'optim_wrapper.clip_grad is {clip!r}; give dict(max_norm=...)')
+        kind = check_choice('optim_wrapper.clip_grad.type', clip.get('type', 'norm'), list(CLIP))
+        known = accepted_keys(CLIP[kind]) - {'parameters'}
+        _check_keys('optim_wrapper.clip_grad', clip, {*known, 'type'})
+    if 'constructor' in cfg:
+        return
+    paramwise = cfg.get('paramwise_cfg') or {}
+    _check_keys('optim_wrapper.paramwise_cfg', paramwise, PARAMWISE)
+    for name, part in (paramwise.get('custom_keys') or {}).items():
+        _check_keys(f'optim_wrapper.paramwise_cfg.custom_keys.{name}', part, MULTIPLIERS)
+    optimizer = cfg.get('optimizer')
+    if not isinstance(optimizer, Mapping) or 'type' not in optimizer:
+        raise ConfigError(f'optim_wrapper.optimizer is {optimizer!r}; give dict(type=..., lr=...)')
+    kind = optimizer['type']
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        known = [*OPTIMIZERS.module_dict, *OPTIMIZERS.parent.module_dict]
+        near = difflib.get_close_matches(kind, known, 1)
+        raise ConfigError(
+            f'optim_wrapper.optimizer.type is {kind!r}, which is no optimizer; '
+            + (f'do you mean {near[0]!r}?' if near else f'the optimizers are {sorted(known)}')
+        )
+    for name in ('lr', 'weight_decay'):
+        if name in optimizer:
+            check_number(f'optim_wrapper.optimizer.{name}', optimizer[name], 0)
 
 
 def check_frozen(frozen: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
@@ -140,6 +216,9 @@ def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
         _check_keys(
             key, cfg, {*parameters, 'type', '_scope_'} - {'runner', 'dataloader', 'evaluator'}
         )
+    for name, low in dict(max_iters=1, val_begin=0, val_interval=1).items():
+        if name in cfg:
+            check_count(f'{key}.{name}', cfg[name], low)
     if cfg.get('schedule') is not None:
         check_type(f'{key}.schedule', cfg['schedule'], TASK_SCHEDULES)
 
@@ -147,8 +226,4 @@ def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
 def _check_keys(key: str, cfg: Mapping, known: Iterable[str]) -> None:
     for name in cfg:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise ConfigError(
-                f'{key} has no key {name!r}; '
-                + (f'do you mean {near[0]!r}?' if near else f'its keys are {sorted(known)}')
-            )
+            raise ConfigError(unknown_key(key, name, known))

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from allinone.datasets.checks import check_dataset
 from allinone.datasets.seeded import SeededDataset
 from allinone.errors import AllInOneError, ConfigError, DataError, LoaderError
 
+from .faults import fault
 from .workers import Late, deadline, death, start_worker, workers_of
 
 PATIENCE = 50  # seconds; longer than a data set tries to read a file again
@@ -26,20 +28,24 @@ PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
 
 @contextmanager
-def named(key: str):
-    """Say which config key an error of building its part comes from."""
+def named(key: str, cfg=None):
+    """Say which config key an error of building its part comes from.
+
+    Args:
+        key: Of the part; empty for the whole config.
+        cfg: The part, in which the place of the error is looked for.
+    """
     try:
         yield
     except AllInOneError as error:
-        raise type(error)(f'{key}: {error}') from error
+        raise type(error)(f'{key}: {error}' if key else str(error)) from error
     except OSError as error:
         raise DataError(
-            f'{key}: {error.filename or error} cannot be read: '
+            f'{key and key + ": "}{error.filename or error} cannot be read: '
             f'{error.strerror or type(error).__name__}; check the path'
         ) from error
     except Exception as error:
-        words = ' '.join(str(error).split())
-        raise ConfigError(f'{key} cannot be built: {type(error).__name__}: {words}') from error
+        raise ConfigError(fault(key, cfg, error)) from error
 
 
 def scoped(cfg: dict) -> dict:
@@ -75,11 +81,11 @@ def build_loader(
     dataset_cfg = cfg.get('dataset')
     if not isinstance(dataset_cfg, dict):
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
-    with named(f'{key}.dataset'):
+    with named(f'{key}.dataset', dataset_cfg):
         dataset = _build_dataset(dataset_cfg)
         if check:
             check_dataset(dataset, num_classes, skip_corrupt)
-    cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt)
+    cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt, may_skip=train)
     cfg.setdefault(
         'sampler',
         dict(type='allinone.DrawSampler') if train else dict(type='DefaultSampler', shuffle=False),
@@ -89,7 +95,7 @@ def build_loader(
     patience = cfg.pop('timeout', PATIENCE)
     if not isinstance(patience, (int, float)) or patience < 0:
         raise ConfigError(f'{key}.timeout is {patience!r}; give seconds, or 0 for any time')
-    with named(key):
+    with named(key, {name: part for name, part in cfg.items() if name != 'dataset'}):
         loader = Runner.build_dataloader(cfg, seed=seed)
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     loader.patience = patience
@@ -104,15 +110,27 @@ def _build_dataset(cfg: dict) -> Dataset:
             dataset.full_init()
         size = len(dataset)
     except (UnicodeDecodeError, JSONDecodeError) as error:
-        raise DataError(f'the annotation file is damaged ({paths}): {error}') from error
-    except ValueError as error:
+        remedy = 'save it as UTF-8' if isinstance(error, UnicodeDecodeError) else 'make it again'
+        raise DataError(f'the annotation file is damaged ({paths}): {error}; {remedy}') from error
+    except Exception as error:
+        if isinstance(error, (AllInOneError, OSError)):
+            raise
         # So mmengine fails on packing a list of no samples.
         if 'need at least one array' not in str(error):
-            raise
+            if not _while_reading(error):
+                raise
+            words = ' '.join(f'{type(error).__name__}: {error}'.split())
+            raise DataError(f'the annotations are damaged ({paths}): {words}; mend them') from error
         size = 0
     if size == 0:
         raise DataError(f'the data set is empty; check its files and filter_cfg ({paths})')
     return dataset
+
+
+def _while_reading(error: Exception) -> bool:
+    """Whether the annotations are at fault, and not what the config says of the data set."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_name == 'load_data_list' for frame, _ in frames)
 
 
 class WorkerDied(Exception):

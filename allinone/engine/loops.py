@@ -271,7 +271,7 @@ class _EvalLoop(BaseLoop):
         for task, loader in self.dataloader.loaders.items():
             metrics = evaluator[task]
             metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
-            with named(f'{self.stage}_evaluator.{task}'):
+            with named(f'{self.stage}_evaluator.{task}', evaluator[task]):
                 self.evaluators[task] = EVALUATOR.build(
                     dict(type='Evaluator', metrics=[scoped(metric) for metric in metrics])
                 )
@@ -288,6 +288,21 @@ class _EvalLoop(BaseLoop):
             {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()},
         )
         self.evaluator = self.evaluators
+        if self.stage == 'val':
+            self._check_best()
+
+    def _check_best(self) -> None:
+        """``save_best`` would fail at the end of the first validation."""
+        figures = {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()}
+        key = 'default_hooks.checkpoint.save_best'
+        for hook in self.runner.hooks:
+            best = set(getattr(hook, 'save_best', None) or ()) - {'auto'}
+            if 'score' in best and not self.score:
+                raise ConfigError(
+                    f"{key} is 'score', but val_cfg has no score; give its members there, as "
+                    "{'TASK/metric': factor}, or name a TASK/metric"
+                )
+            check_figures(key, best - {'score'}, figures)
 
     def _call(self, name: str, **kwargs) -> None:
         before_or_after, _, rest = name.partition('_')

@@ -99,6 +99,23 @@ def move_later_checkpoints(work_dir: str, path: str) -> None:
         print_log(f'the checkpoints of {work_dir} after {path} are in {folder} now', 'current')
 
 
+def keep_earlier_run(work_dir: str) -> None:
+    """Move the checkpoints of an earlier run into a folder of their own: none is overwritten."""
+    found = [
+        path
+        for pattern in ('*.pth', '*.safetensors', '*.json', POINTER)
+        for path in glob(osp.join(escape(work_dir), pattern))
+        # Of JSON files only those beside a checkpoint: others are the user's.
+        if not path.endswith('.json') or osp.exists(path.removesuffix('.json') + '.safetensors')
+    ]
+    if not found:
+        return
+    folder = move_away(work_dir, found)
+    print_log(
+        f'the checkpoints that an earlier run left in {work_dir} are in {folder} now', 'current'
+    )
+
+
 def move_away(work_dir: str, paths: list[str]) -> str:
     """Move files into a sub-folder named after the newest of them; its path."""
     newest = max(map(osp.getmtime, paths))

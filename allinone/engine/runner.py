@@ -1,5 +1,6 @@
 """mmengine's runner over several tasks' data sets."""
 
+import os
 import os.path as osp
 import time
 from collections import OrderedDict
@@ -21,8 +22,9 @@ from .checkpoint_writer import CheckpointWriter
 from .config_check import check_config
 from .dataloaders import TaskLoaders, named
 from .durable import write_durably
+from .faults import misspelt
 from .record import changes, record_text, require_same_run, run_record
-from .resume import move_later_checkpoints, newest_checkpoint, read_resumable
+from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
 from .signals import StopSignals
 
 
@@ -68,9 +70,17 @@ class MultiDatasetRunner(Runner):
             if resumed and randomness.get('seed') is None:
                 # Order and augmentation follow from it, and loaders are built before loading.
                 cfg['randomness'] = dict(randomness, seed=resumed[1]['meta'].get('seed'))
+        try:
+            os.makedirs(cfg['work_dir'], exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f'work_dir is {cfg["work_dir"]!r}, which cannot be made: '
+                f'{error.strerror}; give another'
+            ) from error
         if cfg.get('train_cfg') and not resumed and not cfg.get('load_from'):
             _require_source(cfg['model'])
-        runner = super().from_cfg(cfg)
+        with named('', dict(cfg.items())):
+            runner = super().from_cfg(cfg)
         runner._resumed, runner._force_resume = resumed, force
         if resumed:
             runner._load_from = resumed[0]
@@ -92,16 +102,33 @@ class MultiDatasetRunner(Runner):
         super().setup_env(env_cfg)
 
     def build_optim_wrapper(self, optim_wrapper):
-        with named('optim_wrapper'):
+        with named('optim_wrapper', optim_wrapper):
             return super().build_optim_wrapper(optim_wrapper)
 
     def build_param_scheduler(self, scheduler):
-        with named('param_scheduler'):
+        with named('param_scheduler', scheduler):
             return super().build_param_scheduler(scheduler)
 
-    def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
-        with named('default_hooks or custom_hooks'):
-            super().register_hooks(default_hooks, custom_hooks)
+    def register_default_hooks(self, hooks=None) -> None:
+        with named('default_hooks', hooks):
+            super().register_default_hooks(hooks)
+
+    def register_custom_hooks(self, hooks) -> None:
+        with named('custom_hooks', hooks):
+            super().register_custom_hooks(hooks)
+
+    def call_hook(self, fn_name: str, **kwargs) -> None:
+        if fn_name != 'before_run':
+            return super().call_hook(fn_name, **kwargs)
+        try:
+            super().call_hook(fn_name, **kwargs)
+        except (KeyError, TypeError) as error:
+            # Some hooks build their parts only now.
+            hooks = {key: self.cfg.get(key) for key in ('default_hooks', 'custom_hooks')}
+            sentence = misspelt('', hooks, error)
+            if sentence is None:
+                raise
+            raise ConfigError(sentence) from error
 
     def test(self) -> dict:
         """As in mmengine; a checkpoint that lacks weights of the tested tasks is refused."""
@@ -144,6 +171,9 @@ class MultiDatasetRunner(Runner):
             if is_main_process():
                 move_later_checkpoints(self.work_dir, path)
         super().load_or_resume()
+        if not self._resumed and is_main_process():
+            # Not before this: a run that is refused moves nothing.
+            keep_earlier_run(self.work_dir)
         self._resumed = None  # Its memory is not needed any more.
         record['resumed_from'] = self._load_from if self._resume else None
         self.record = record

@@ -15,7 +15,8 @@ class DetectionMetric(CocoMetric):
     """COCO metrics that are 0, not absent, when nothing at all was detected.
 
     The stock metric then returns nothing, and ``save_best`` passes the epoch over. Classes
-    without any box in the annotations take no part in the mean, and are named in the log.
+    without any box in the annotations take no part in the mean, and are named in the log;
+    of annotations without any box all figures are 0, not COCO's -1.
 
     Args:
         **kwargs: As for ``mmdet.CocoMetric``.
@@ -31,7 +32,16 @@ class DetectionMetric(CocoMetric):
             }
         annotated = {ann['category_id'] for ann in self._coco_api.dataset['annotations']}
         absent = [self._coco_api.cats[i]['name'] for i in self.cat_ids if i not in annotated]
-        _say_absent(absent, 'box', 'the means are over the other classes')
+        if len(absent) == len(self.cat_ids):
+            # -1 in COCO's convention, which a combined score would take for a bad result.
+            metrics = {name: max(value, 0.0) for name, value in metrics.items()}
+        _say_absent(
+            absent,
+            'box',
+            'the means are over the other classes'
+            if len(absent) < len(self.cat_ids)
+            else 'all figures are 0',
+        )
         return metrics
 
 

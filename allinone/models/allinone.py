@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModel, ModuleDict
+from mmengine.model import BaseModel, ImgDataPreprocessor, ModuleDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
@@ -13,7 +13,8 @@ from allinone.balancers.layers import check_layers
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
 from allinone.engine.config_check import check_frozen
-from allinone.errors import ConfigError
+from allinone.engine.faults import accepted_keys, fault, unknown_key
+from allinone.errors import AllInOneError, ConfigError
 from allinone.options import check_count, check_flag, check_number
 from allinone.registry import BALANCERS, MODELS
 
@@ -80,8 +81,8 @@ class AllInOne(BaseModel):
         **misspelt,
     ):
         if misspelt:
-            known = [name for name in inspect.signature(AllInOne).parameters if name != 'misspelt']
-            raise ConfigError(f'model has no key {sorted(misspelt)}; its keys are {known}')
+            known = set(inspect.signature(AllInOne).parameters) - {'misspelt'}
+            raise ConfigError(unknown_key('model', min(misspelt), known))
         if not tasks:
             raise ConfigError('model.tasks is empty; name at least one task')
         if max_task_norm is not None:
@@ -90,6 +91,9 @@ class AllInOne(BaseModel):
         check_flag('model.drop_bad', drop_bad)
         frozen = check_frozen(frozen or (), list(tasks))
         normalisation = dict(data_preprocessor or {})
+        for name in normalisation.keys() - accepted_keys(ImgDataPreprocessor) - {'type'}:
+            known = accepted_keys(ImgDataPreprocessor)
+            raise ConfigError(unknown_key('model.data_preprocessor', name, known))
         super().__init__(
             dict(normalisation, type='mmengine.ImgDataPreprocessor')
             if normalisation
@@ -306,8 +310,10 @@ def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
     scope = scope or (cfg.type.split('.')[0] if '.' in cfg.get('type', '') else 'allinone')
     try:
         return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
+    except AllInOneError as error:
+        raise ConfigError(f'{key}: {error}') from error
     except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
-        raise ConfigError(f'{key} cannot be built: {error}') from error
+        raise ConfigError(fault(key, ConfigDict(cfg, _scope_=scope), error)) from error
 
 
 def _build_distillation(cfg: Mapping, tasks: nn.ModuleDict) -> Distillation:

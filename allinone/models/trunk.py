@@ -33,6 +33,10 @@ class SharedTrunk(nn.Module):
         super().__init__()
         if isinstance(features, int):
             raise ConfigError(f'features is {features}; give a tuple, as in ({features},)')
+        if features is not None and (
+            not isinstance(features, (tuple, list)) or not all(type(i) is int for i in features)
+        ):
+            raise ConfigError(f'features is {features!r}; give numbers of maps, as in (0, 2)')
         self.features = None if features is None else tuple(features)
         object.__setattr__(self, '_trunk', None)
         object.__setattr__(self, 'adapter', None)

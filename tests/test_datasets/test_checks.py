@@ -263,3 +263,25 @@ def test_an_unreadable_label_map_is_named_or_left_to_skip_corrupt(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     assert message(dataset).startswith(f'{path} is not a readable label map: ')
     check_dataset(dataset, 3, skip_corrupt=True)
+
+
+def test_boxes_that_take_no_part_are_counted(tmp_path, said):
+    dataset, path = coco(tmp_path), tmp_path / 'train.json'
+    content = json.loads(path.read_text())
+    for number, (x, y, image) in enumerate([(6, 1, 1), (-2, 0, 1), (-1, 0, 1), (0, 0, 9)], 100):
+        box = dict(id=number, image_id=image, category_id=1, bbox=[x, y, 2, 2], area=4, iscrowd=0)
+        content['annotations'].append(box)
+    content['annotations'][-2]['bbox'][2] = 0.5
+    content['annotations'][-3]['bbox'][0] = -1  # One of its two columns is inside.
+    path.write_text(json.dumps(content))
+    check_dataset(dataset, 3)
+    assert said == [
+        f'{path}: 1 of 7 boxes have an image_id that no picture has, and take no part',
+        f'{path}: 2 of 7 boxes are smaller than a pixel or outside of their picture, '
+        'and take no part',
+    ]
+
+
+def test_a_set_without_any_box_is_said(tmp_path, said):
+    check_dataset(coco(tmp_path, boxes=()), 3)
+    assert said == [f'{tmp_path}/train.json has no box at all']

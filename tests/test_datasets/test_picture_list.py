@@ -23,6 +23,9 @@ def read(tmp_path, text, encoding='utf-8'):
         ('a.jpg\t3\n', [('train/a.jpg', 3)]),
         ('my car.jpg  4 \n', [('train/my car.jpg', 4)]),
         ('sub/a.jpg 5\n', [('train/sub/a.jpg', 5)]),
+        ('stra\u00dfe \u65e5.jpg 6\n', [('train/stra\u00dfe \u65e5.jpg', 6)]),
+        # Line separators of Unicode, legal in file names
+        ('a\u2028b\x85c.jpg 7\n', [('train/a\u2028b\x85c.jpg', 7)]),
     ],
 )
 def test_lists_are_read(tmp_path, text, samples):

@@ -83,6 +83,15 @@ def test_a_box_of_iou_060_by_hand(coco):
     assert found['coco/bbox_mAP'] == pytest.approx(0.3)
 
 
+def test_detections_without_any_annotated_box_are_zero_too(tmp_path, coco):
+    path = tmp_path / 'ann.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | dict(annotations=[])))
+    coco = DetectionMetric(ann_file=str(path), metric='bbox')
+    coco.dataset_meta = dict(classes=('car', 'bus'))
+    found = detection(coco, [[10.0, 10.0, 50.0, 34.0]], [0.9], [0])
+    assert len(found) == 6 and set(found.values()) == {0.0}
+
+
 def test_no_detection_at_all_is_zero_not_absent(coco):
     found = detection(coco, [], [], [])
     assert found['coco/bbox_mAP'] == found['coco/bbox_mAP_50'] == 0.0

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from mmengine.logging import MMLogger
 
+from allinone.apis.outputs import require_writable
 from allinone.apis.run import load_config, write_json
 from allinone.errors import AllInOneError, ConfigError
 
@@ -17,6 +18,8 @@ from .step import measure_step, step_table
 def run_benchmark(args) -> int:
     """Print the figures and write them to ``--out``; the exit status."""
     try:
+        if args.out:
+            require_writable('--out', args.out)
         with quiet():
             found, table = _measure(args)
     except AllInOneError as error:

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, TOY_CONFIG, build_model, literal, tiny
 from mmengine.registry import DefaultScope
 from PIL import Image
@@ -177,8 +178,8 @@ def drop(key, of):
 def test_a_damaged_coco_file_is_named(cfg, toy, change, says):
     edit(toy / 'det/train.json', change)
     text = data_error(cfg, 'det')
-    assert f"the annotations are damaged (ann_file='{toy}/det/train.json'" in text
-    assert says in text and text.endswith('; mend them')
+    assert f"the data set cannot be read with ann_file='{toy}/det/train.json'" in text
+    assert says in text and text.endswith('; mend the annotations, or these keys')
 
 
 def test_a_box_that_is_no_number_is_named(cfg, toy):
@@ -512,6 +513,26 @@ SEG = dict(batch_size=1)
             put('default_hooks.checkpoint.intervall', 5),
             "default_hooks.checkpoint has no key 'intervall'; do you mean 'interval'?",
         ),
+        (
+            put('optim_wrapper.paramwise_cfg.norm_decay_mult', 'no'),
+            "optim_wrapper.paramwise_cfg.norm_decay_mult is 'no'; give a number of at least 0",
+        ),
+        (
+            put('optim_wrapper.paramwise_cfg.custom_keys', dict(backbone=dict(lr_mult='x'))),
+            "optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult is 'x'; give a number of",
+        ),
+        (
+            put('model.tasks.det.test_cfg.score_thrr', 0.1),
+            "model.tasks.det.test_cfg has no key 'score_thrr'; do you mean 'score_thr'?",
+        ),
+        (
+            put('model.tasks.det.test_cfg.nms.iou_treshold', 0.1),
+            "model.tasks.det.test_cfg.nms has no key 'iou_treshold'; do you mean 'iou_threshold'?",
+        ),
+        (
+            put('model.tasks.det.test_cfg.nms.type', 'nmms'),
+            "model.tasks.det.test_cfg.nms.type is 'nmms', which mmcv does not have; use 'nms' or",
+        ),
         (put('randomness.sed', 1), "randomness has no key 'sed'; do you mean 'seed'?"),
         (put('randomness.seed', 'abc'), "randomness.seed is 'abc'; give a whole number of at"),
         (put('env_cfg.cudnn_benchmrk', True), "env_cfg has no key 'cudnn_benchmrk'; do you mean"),
@@ -645,7 +666,7 @@ def test_a_refused_run_leaves_an_earlier_ones_checkpoints(cfg, toy, start, tmp_p
         ('train_cfg', "--cfg-options has 'train_cfg'; give KEY=VALUE"),
         (
             'param_scheduler.7.end=1',
-            '--cfg-options param_scheduler.7.end=1 does not fit {config}: Index 7 exceeds the length',
+            "--cfg-options has 'param_scheduler.7.end', which does not fit {config}: Index 7 exceeds",
         ),
     ],
 )
@@ -839,6 +860,50 @@ def test_class_weights_of_labels_outside_the_classes(toy, capsys):
     Image.fromarray(np.full((192, 256), 9, np.uint8)).save(path)
     assert print_class_weights(str(TOY_CONFIG), 'seg') == 2
     assert f'{path} has label 9' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('stage', ['train', 'val'])
+@pytest.mark.parametrize(
+    'change, says',
+    [
+        (
+            lambda steps: steps[:-1],
+            r"ends with \[.*'img', .*\], but models take 'inputs' and .*; end",
+        ),
+        (
+            lambda steps: [steps[0], dict(type='Resize', scale='big'), steps[-1]],
+            r'fails: task cls, sample \d+ \(.*/00001.png\): error: OpenCV.*; mend it',
+        ),
+    ],
+)
+def test_a_pipeline_that_cannot_work_is_found_at_the_start(cfg, stage, change, says):
+    dataset = cfg[f'{stage}_dataloader'].cls.dataset
+    dataset.pipeline = change(list(dataset.pipeline))
+    text = data_error(cfg, 'cls', stage, ConfigError)
+    assert re.search(rf'^{stage}_dataloader.cls.dataset.pipeline {says}', text)
+
+
+def test_looking_at_a_pipeline_changes_no_random_numbers(cfg):
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    load(cfg, 'cls')
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]
+
+
+def test_a_pipeline_that_is_no_list(cfg):
+    cfg.train_dataloader.cls.dataset.pipeline = None
+    assert data_error(cfg, 'cls', kind=ConfigError) == (
+        'train_dataloader.cls.dataset: pipeline is None; give a list of transforms'
+    )
+
+
+def test_a_metric_that_reads_other_annotations_is_said(cfg, toy, start):
+    only(cfg, 'det', validate=True)
+    cfg.val_evaluator.det.ann_file = str(toy / 'det/train.json')
+    cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
+    _, out, error = start()
+    says = f'val_evaluator.det compares with the boxes of {toy}/det/train.json, but val_dataloader'
+    assert f'{says}.det reads the pictures of {toy}/det/val.json' in out + error
 
 
 def test_a_score_of_a_task_without_evaluator_is_found_before_training(cfg, refused):

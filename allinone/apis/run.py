@@ -40,10 +40,16 @@ def load_config(
     _check_options(path, cfg, parsed)
     try:
         cfg.merge_from_dict(parsed)
-    except (KeyError, TypeError) as error:
-        raise ConfigError(
-            f'--cfg-options {" ".join(options or [])} does not fit {path}: {error.args[0]}'
-        ) from error
+    except (KeyError, TypeError):
+        # Together, for _delete_ and the keys beside it belong together; alone, to name the one.
+        for key, value in parsed.items():
+            try:
+                cfg.merge_from_dict({key: value})
+            except (KeyError, TypeError) as error:
+                raise ConfigError(
+                    f'--cfg-options has {key!r}, which does not fit {path}: {error.args[0]}'
+                ) from error
+        raise
     cfg.launcher = launcher
     cfg.work_dir = (
         work_dir

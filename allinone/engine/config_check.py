@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import DefaultScope
@@ -50,6 +51,12 @@ DEFAULT_HOOKS = (
     *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'),
     *('bad_steps', 'visualization'),
 )
+TEST_KEYS = (
+    *('nms_pre', 'min_bbox_size', 'score_thr', 'nms', 'max_per_img', 'mask_thr_binary'),
+    *('type', 'iou_threshold', 'class_agnostic', 'split_thr', 'max_num', 'min_score'),
+    *('mode', 'crop_size', 'stride', 'threshold'),
+)
+NMS = import_module('mmcv.ops.nms')  # mmcv.ops has a function of that name.
 CLIP = dict(norm=clip_grad_norm_, value=clip_grad_value_)
 MULTIPLIERS = {'lr_mult', 'decay_mult'}
 PARAMWISE = {
@@ -83,6 +90,9 @@ def check_config(cfg: Mapping) -> None:
     frozen = check_frozen(model.get('frozen') or (), list(tasks))
     for stage in STAGES:
         _check_stage(cfg, stage, list(tasks), frozen)
+    for name, task in tasks.items():
+        if isinstance(task, Mapping):
+            _check_test_cfg(f'model.tasks.{name}.test_cfg', task.get('test_cfg') or {})
     for key, known in PARTS.items():
         if isinstance(cfg.get(key), Mapping) and 'type' not in cfg[key]:
             _check_keys(key, cfg[key], known)
@@ -93,6 +103,22 @@ def check_config(cfg: Mapping) -> None:
         _check_hooks(cfg.get('default_hooks') or {})
         if isinstance(cfg.get('optim_wrapper'), Mapping):
             _check_optimizer(cfg['optim_wrapper'])
+
+
+def _check_test_cfg(key: str, cfg: Mapping) -> None:
+    """Heads read it key by key and take their defaults for what they do not find."""
+    for name, value in cfg.items():
+        near = difflib.get_close_matches(name, TEST_KEYS, 1, LIKENESS)
+        if near and near[0] != name:
+            raise ConfigError(f'{key} has no key {name!r}; do you mean {near[0]!r}?')
+        if isinstance(value, Mapping):
+            _check_test_cfg(f'{key}.{name}', value)
+    kind = cfg.get('type')
+    # mmcv looks the name up in its module, not before something is detected.
+    if key.endswith('.nms') and isinstance(kind, str) and not hasattr(NMS, kind):
+        raise ConfigError(
+            f"{key}.type is {kind!r}, which mmcv does not have; use 'nms' or 'soft_nms'"
+        )
 
 
 def _check_hooks(hooks: Mapping) -> None:
@@ -122,7 +148,12 @@ def _check_optimizer(cfg: Mapping) -> None:
     paramwise = cfg.get('paramwise_cfg') or {}
     _check_keys('optim_wrapper.paramwise_cfg', paramwise, PARAMWISE)
     for name, part in (paramwise.get('custom_keys') or {}).items():
-        _check_keys(f'optim_wrapper.paramwise_cfg.custom_keys.{name}', part, MULTIPLIERS)
+        key = f'optim_wrapper.paramwise_cfg.custom_keys.{name}'
+        _check_keys(key, part, MULTIPLIERS)
+        for multiplier in part:
+            check_number(f'{key}.{multiplier}', part[multiplier], 0)
+    for name in paramwise.keys() - {'bypass_duplicate', 'custom_keys'}:
+        check_number(f'optim_wrapper.paramwise_cfg.{name}', paramwise[name], 0)
     optimizer = cfg.get('optimizer')
     if not isinstance(optimizer, Mapping) or 'type' not in optimizer:
         raise ConfigError(f'optim_wrapper.optimizer is {optimizer!r}; give dict(type=..., lr=...)')

@@ -4,7 +4,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from json import JSONDecodeError
 from logging import WARNING
@@ -86,6 +86,8 @@ def build_loader(
         if check:
             check_dataset(dataset, num_classes, skip_corrupt)
     cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt, may_skip=train)
+    if check:
+        _check_pipeline(f'{key}.dataset.pipeline', cfg['dataset'])
     cfg.setdefault(
         'sampler',
         dict(type='allinone.DrawSampler') if train else dict(type='DefaultSampler', shuffle=False),
@@ -103,6 +105,8 @@ def build_loader(
 
 
 def _build_dataset(cfg: dict) -> Dataset:
+    if not isinstance(cfg.get('pipeline', []), (list, tuple)):
+        raise ConfigError(f'pipeline is {cfg["pipeline"]!r}; give a list of transforms')
     paths = ', '.join(f'{name}={cfg[name]!r}' for name in PATH_KEYS if cfg.get(name))
     try:
         dataset = MMENGINE_DATASETS.build(scoped(cfg))
@@ -120,11 +124,30 @@ def _build_dataset(cfg: dict) -> Dataset:
             if not _while_reading(error):
                 raise
             words = ' '.join(f'{type(error).__name__}: {error}'.split())
-            raise DataError(f'the annotations are damaged ({paths}): {words}; mend them') from error
+            raise DataError(
+                f'the data set cannot be read with {paths}: {words}; mend the annotations, or '
+                'these keys'
+            ) from error
         size = 0
     if size == 0:
         raise DataError(f'the data set is empty; check its files and filter_cfg ({paths})')
     return dataset
+
+
+def _check_pipeline(key: str, dataset: SeededDataset) -> None:
+    """Whether a sample comes out as models take it; else each loader fails at its first batch."""
+    # A broken picture is met again in training, where skip_corrupt has its say.
+    with suppress(DataError):
+        try:
+            sample = dataset[0]
+        except RuntimeError as error:
+            raise ConfigError(f'{key} fails: {" ".join(str(error).split())}; mend it') from error
+        if not isinstance(sample, Mapping) or 'inputs' not in sample:
+            found = sorted(sample) if isinstance(sample, Mapping) else type(sample).__name__
+            raise ConfigError(
+                f"{key} ends with {found}, but models take 'inputs' and 'data_samples'; end it "
+                'with PackInputs (mmpretrain), PackDetInputs (mmdet) or PackSegInputs (mmseg)'
+            )
 
 
 def _while_reading(error: Exception) -> bool:

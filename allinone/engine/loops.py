@@ -1,7 +1,8 @@
 """Training, validation and test over several tasks' data sets."""
 
+import os.path as osp
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from signal import Signals
 
 import torch
@@ -275,6 +276,7 @@ class _EvalLoop(BaseLoop):
                 self.evaluators[task] = EVALUATOR.build(
                     dict(type='Evaluator', metrics=[scoped(metric) for metric in metrics])
                 )
+            self._compare_annotations(task, metrics, loader.dataset)
             self.evaluators[task].dataset_meta = getattr(loader.dataset, 'metainfo', None)
         for member in self.score:
             if member.split('/')[0] not in evaluator:
@@ -290,6 +292,16 @@ class _EvalLoop(BaseLoop):
         self.evaluator = self.evaluators
         if self.stage == 'val':
             self._check_best()
+
+    def _compare_annotations(self, task: str, metrics: Sequence, dataset) -> None:
+        read = getattr(dataset, 'ann_file', None)
+        for metric in metrics:
+            compared = metric.get('ann_file') if isinstance(metric, Mapping) else None
+            if read and compared and osp.realpath(compared) != osp.realpath(read):
+                self.runner.logger.warning(
+                    f'{self.stage}_evaluator.{task} compares with the boxes of {compared}, but '
+                    f'{self.stage}_dataloader.{task} reads the pictures of {read}'
+                )
 
     def _check_best(self) -> None:
         """``save_best`` would fail at the end of the first validation."""

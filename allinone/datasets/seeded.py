@@ -54,6 +54,14 @@ def seed_of(*parts) -> int:
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), 'big')
 
 
+def seed_all(*parts) -> None:
+    """Seed ``random``, NumPy and torch on all devices from ``parts``."""
+    seed = seed_of(*parts)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def seeded(*parts):
     """Seed ``random``, NumPy and torch from ``parts`` inside, and restore their states after."""

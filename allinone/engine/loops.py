@@ -15,7 +15,7 @@ from mmengine.runner.amp import autocast
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 
-from allinone.datasets.seeded import seed_of
+from allinone.datasets.seeded import seed_all
 from allinone.errors import ConfigError
 from allinone.evaluation.names import check_figures, figure_names
 from allinone.evaluation.score import combined_score, short_names
@@ -221,8 +221,9 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self, data_batch: Mapping[str, dict], data_times: Mapping[str, float] | None = None
     ) -> None:
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
-        # Dropout and the like are a function of (seed, rank, step), so resuming needs no state.
-        torch.manual_seed(seed_of(self.runner.seed, get_rank(), 'step', self._iter))
+        # Dropout, mixup of a batch and the like are a function of (seed, rank, step), so resuming
+        # needs no state.
+        seed_all(self.runner.seed, get_rank(), 'step', self._iter)
         outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
         for task, batch in data_batch.items():
             outputs[f'{task}/batch_size'] = len(batch['inputs'])

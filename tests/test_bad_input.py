@@ -590,7 +590,7 @@ def test_the_program_refuses_keys_and_tasks_that_do_not_agree(cfg, refused, tmp_
         ),
         (
             put('train_cfg.schedule.weigths', 1),
-            "^train_cfg.schedule has no key 'weigths'; its keys are",
+            '^train_cfg.schedule.weigths is 1, but EveryTask has no such option; its options are',
         ),
         (
             put('val_evaluator.cls.type', 'mmpretrain.Acuracy'),

@@ -141,7 +141,7 @@ def test_made_once(data, capsys):
 
 def test_other_content_is_refused(data, tmp_path):
     before = digests(data)
-    with pytest.raises(FileExistsError, match=r'--out'):
+    with pytest.raises(FileExistsError, match='Choose another folder'):
         toy.make_toy_data(data, seed=1, pictures=8)
     assert digests(data) == before
     (tmp_path / 'note.txt').write_text('mine')

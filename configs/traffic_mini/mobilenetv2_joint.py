@@ -17,6 +17,8 @@ model = dict(
     tasks=dict(
         cls=dict(
             type='mmpretrain.ImageClassifier', features=(4,),
+            data_preprocessor=dict(
+                num_classes=43, batch_augments=dict(augments=dict(type='Mixup', alpha=0.2))),
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=43, in_channels=1280,
                       loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'))),
@@ -75,5 +77,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters,
          T_max=max_iters - 100, eta_min=0)]
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.75))))
 default_hooks = dict(checkpoint=dict(interval=700))

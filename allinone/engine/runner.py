@@ -23,6 +23,7 @@ from .config_check import check_config
 from .dataloaders import TaskLoaders, named
 from .durable import write_durably
 from .faults import misspelt
+from .host_memory import keep_freed_memory
 from .record import changes, record_text, require_same_run, run_record
 from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
 from .signals import StopSignals
@@ -99,6 +100,8 @@ class MultiDatasetRunner(Runner):
         if self.launcher == 'pytorch' and not is_cuda_available() and not is_distributed():
             # mmengine selects a GPU whatever the backend.
             torch.distributed.init_process_group('gloo')
+        if not is_cuda_available():
+            keep_freed_memory()
         super().setup_env(env_cfg)
 
     def build_optim_wrapper(self, optim_wrapper):

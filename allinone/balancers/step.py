@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -12,6 +11,8 @@ from .finite_guard import FiniteGuard
 from .gramian import gramian_of
 from .layers import columns_of
 from .penalty_gradients import PenaltyGradients
+from .processes import Alone
+from .running_statistics import RunningStatistics
 from .trunk_gradients import TrunkGradients
 
 
@@ -32,6 +33,11 @@ class BalancedStep:
     With gradient accumulation, losses are means over the micro-batches; but where no gradients are
     kept, a loss weighting weighs each micro-batch by its own loss.
 
+    Over several processes everything is of the means over them: losses, gradients before they are
+    compared or combined, and batch norm's running statistics. What a task left is sent when its
+    last backward pass is over (:meth:`end_task`), and travels while the next task computes.
+    Kept gradients are sent task by task, others once, when they have been added up.
+
     Args:
         balancer: The method.
         trunk: The shared trunk.
@@ -43,6 +49,7 @@ class BalancedStep:
             compared at every step.
         drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or
             infinite (see :class:`FiniteGuard`).
+        processes: The processes that make the step together.
     """
 
     def __init__(
@@ -53,12 +60,15 @@ class BalancedStep:
         max_task_norm: float | None = None,
         conflict_interval: int = 0,
         drop_bad: bool = True,
+        processes: Alone | None = None,
     ):
         self.balancer = balancer
         self.trunk = trunk
         self.tasks = tasks
         self.max_task_norm = max_task_norm
         self.conflict_interval = conflict_interval
+        self.processes = processes or Alone()
+        self._statistics = RunningStatistics([trunk, *tasks.values()])
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
@@ -69,7 +79,7 @@ class BalancedStep:
         self._penalty = None
         if balancer.regulariser is not None:
             columns_of(balancer.regulariser.penalty_layer, trunk)
-            self._penalty = PenaltyGradients(balancer.regulariser, trunk, tasks)
+            self._penalty = PenaltyGradients(balancer.regulariser, trunk, tasks, self.processes)
         self._waiting: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._dropped: dict[str, Tensor] = {}
         self._reset()
@@ -82,6 +92,9 @@ class BalancedStep:
         self._losses: dict[int, Tensor] = {}
         # Micro-batches of each task that were not left out
         self._counts: dict[int, Tensor] = {}
+        # Which trunk parameters some process has a kept gradient of
+        self._reached: Tensor | None = None
+        self._sent: set[str] = set()
 
     def before_forward(self, task: str) -> None:
         """Called before each forward pass of a task."""
@@ -123,6 +136,11 @@ class BalancedStep:
             self._guard.after_forward(loss)
         self._waiting[task] = loss, scale
 
+    def end_task(self, task: str, optim_wrapper) -> None:
+        """Called when a task went backward for the last time in a step, or in a micro-step."""
+        if self.processes.many and not self._waiting and optim_wrapper.should_sync():
+            self._send(task)
+
     def end_micro_step(self, optim_wrapper) -> dict[str, Tensor]:
         """Called when all tasks of a step, or of a micro-step of accumulation, went backward.
 
@@ -131,8 +149,41 @@ class BalancedStep:
         """
         if self._waiting:
             self._penalised_backward(optim_wrapper)
+        if self.processes.many and optim_wrapper.should_sync():
+            for task, index in self._order.items():
+                if index in self._losses and task not in self._sent:
+                    self._send(task)
+            self._send_common()
         dropped, self._dropped = self._dropped, {}
         return dropped
+
+    def _send(self, task: str) -> None:
+        """A task's loss, the gradients of its own parameters and, where kept, the trunk's."""
+        index = self._order[task]
+        self._sent.add(task)
+        self.processes.send(
+            sums=[self._losses[index], self._counts[index]],
+            params=_trainable(self.tasks[task]),
+            large=None if self._gradients is None else self._gradients.buffer[index],
+        )
+
+    def _send_common(self) -> None:
+        """What is of no task alone: the summed gradients of the trunk, and batch norm."""
+        means = [buffers[name] for buffers, name in self._statistics.moving()]
+        if self._penalty is not None:
+            means += self._penalty.all_grads()
+        if self._gradients is not None:
+            self._reached = self._gradients.buffer.new_tensor(self._gradients.reached)
+        self.processes.send(
+            sums=[] if self._reached is None else [self._reached],
+            means=means,
+            params=[] if self._apart else _trainable(self.trunk),
+        )
+
+    def _receive(self) -> None:
+        self.processes.receive()
+        if self._reached is not None and not all(self._gradients.reached):
+            self._gradients.reached = self._reached.bool().tolist()
 
     def _penalised_backward(self, optim_wrapper) -> None:
         waiting, self._waiting = self._waiting, {}
@@ -158,6 +209,7 @@ class BalancedStep:
             self._dropped[task] = self._backward(task, loss, optim_wrapper, scale, term)
             if self._gradients is not None and not self._apart:
                 self._gradients.buffer[index].masked_fill_(self._dropped[task], 0)
+            self.end_task(task, optim_wrapper)
 
     def _backward(
         self,
@@ -189,7 +241,7 @@ class BalancedStep:
         else:
             finite = torch.ones_like(finite)
         self._losses[index] = self._losses.get(index, 0) + detached
-        self._counts[index] = self._counts.get(index, 0) + finite
+        self._counts[index] = self._counts.get(index, 0) + finite.to(detached)
         if weighs and term is None and grads:
             torch._foreach_mul_(grads, self._factor(index, detached, finite))
         _add_back(aside)
@@ -198,8 +250,14 @@ class BalancedStep:
         return ~finite
 
     def _factor(self, index: int, loss: Tensor, finite: Tensor) -> Tensor:
-        known = _mean_over_processes(loss, finite.to(loss))
-        return self.balancer.factor(index, known)
+        """Of the loss over the processes that did not leave it out; NaN where all did.
+
+        A weight must be the same in all processes, or the mean of gradients is of none.
+        """
+        if self.balancer.factor_follows_loss:
+            total, count = self.processes.sum(torch.stack([loss, finite.to(loss)]))
+            loss = total / count
+        return self.balancer.factor(index, loss)
 
     def finish(self, scale: Tensor, may_skip: bool = False) -> dict[str, Tensor]:
         """Leave the combined gradients in ``.grad``, ready for the optimizer.
@@ -213,12 +271,11 @@ class BalancedStep:
             Scalars to log: ``'TASK/weight'`` of each task (0 where it was left out), where
             measured what :func:`compare` gives, and a regulariser's ``'penalty'``.
         """
+        self._receive()
         order = sorted(self._losses)
         names = [list(self._order)[index] for index in order]
         losses = torch.stack([self._losses[index] for index in order])
-        counts = torch.stack([self._counts[index].to(losses) for index in order])
-        if get_world_size() > 1:
-            losses, counts = self._sum_over_processes(losses, counts, names)
+        counts = torch.stack([self._counts[index] for index in order])
         # NaN where every batch was left out
         losses = losses / counts
         skipped = may_skip and self._learns and not self._finite(names)
@@ -313,31 +370,6 @@ class BalancedStep:
             grads.append(self._gradients.buffer)
         return bool(torch.isfinite(get_total_norm(grads)))
 
-    def _sum_over_processes(
-        self, losses: Tensor, counts: Tensor, names: list[str]
-    ) -> tuple[Tensor, Tensor]:
-        """Sums of losses and counts; gradients become their means. One all-reduce."""
-        modules = [self.tasks[name] for name in names]
-        if not self._apart:
-            modules.insert(0, self.trunk)
-        grads = [
-            param.grad
-            for module in modules
-            for param in module.parameters()
-            if param.grad is not None
-        ]
-        if self._gradients is not None:
-            grads.insert(0, self._gradients.buffer)
-        if self._penalty is not None:
-            grads += self._penalty.all_grads()
-        flat = torch.cat([losses, counts, *(grad.flatten() for grad in grads)])
-        all_reduce(flat, 'sum')
-        head = 2 * len(losses)
-        flat[head:] /= get_world_size()
-        parts = flat.split([head, *(grad.numel() for grad in grads)])
-        torch._foreach_copy_(grads, [part.view_as(grad) for part, grad in zip(parts[1:], grads)])
-        return parts[0].chunk(2)
-
     def _clip_tasks(self, rows: Tensor, names: list[str], scale: Tensor) -> None:
         for row, name in zip(rows, names):
             grads = [row, *self._head_grads(name)]
@@ -349,15 +381,8 @@ def _scaled(value: Tensor, scale: Tensor | None) -> Tensor:
     return value if scale is None else value * scale
 
 
-def _mean_over_processes(loss: Tensor, count: Tensor) -> Tensor:
-    """The loss over the processes that did not leave it out; NaN where all did.
-
-    A weight must be the same in all processes, or the mean of gradients is of none.
-    """
-    both = torch.stack([loss, count])
-    if get_world_size() > 1:
-        all_reduce(both, 'sum')
-    return both[0] / both[1]
+def _trainable(module: nn.Module) -> list[nn.Parameter]:
+    return [param for param in module.parameters() if param.requires_grad]
 
 
 def _put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:

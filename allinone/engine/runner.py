@@ -5,17 +5,19 @@ import os.path as osp
 import time
 from collections import OrderedDict
 from copy import copy
+from datetime import timedelta
 from functools import cached_property
 
 import mmengine
 import torch
-from mmengine.device import get_device, is_cuda_available
+from mmengine.device import is_cuda_available
 from mmengine.dist import is_distributed, is_main_process, master_only
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
-from allinone.registry import RUNNERS
+from allinone.options import check_type
+from allinone.registry import MODEL_WRAPPERS, RUNNERS
 
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
 from .checkpoint_writer import CheckpointWriter
@@ -98,7 +100,8 @@ class MultiDatasetRunner(Runner):
     def setup_env(self, env_cfg) -> None:
         if self.launcher == 'pytorch' and not is_cuda_available() and not is_distributed():
             # mmengine selects a GPU whatever the backend.
-            torch.distributed.init_process_group('gloo')
+            timeout = env_cfg.get('dist_cfg', {}).get('timeout', 1800)
+            torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
         super().setup_env(env_cfg)
 
     def build_optim_wrapper(self, optim_wrapper):
@@ -264,14 +267,20 @@ class MultiDatasetRunner(Runner):
         )
 
     def wrap_model(self, model_wrapper_cfg, model):
-        """Over several processes the model stays as it is.
+        """As in mmengine; over several processes the default is :class:`AllInOneDDP`.
 
-        :class:`BalancedStep` averages each task's gradients before the balancer sees them; a
-        reducer that fires in the backward passes would average their sum.
+        Raises:
+            ConfigError: If ``model_wrapper_cfg`` is of a stock wrapper, whose reducer averages the
+                sum of the tasks' gradients, or has an unknown option.
         """
-        if model_wrapper_cfg is None and self.distributed:
-            return model.to(get_device())
-        return super().wrap_model(model_wrapper_cfg, model)
+        if not self.distributed:
+            return super().wrap_model(None, model)
+        cfg = dict(type='AllInOneDDP') | dict(model_wrapper_cfg or {})
+        check_type('model_wrapper_cfg', cfg, MODEL_WRAPPERS)
+        if isinstance(cfg['type'], str):
+            cfg['type'] = MODEL_WRAPPERS.get(cfg['type'])
+        with named('model_wrapper_cfg', cfg):
+            return super().wrap_model(cfg, model)
 
     def resume(self, filename: str, **kwargs) -> None:
         """As in mmengine.

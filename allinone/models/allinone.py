@@ -10,6 +10,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
 from allinone.balancers.layers import check_layers
+from allinone.balancers.processes import Alone
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
 from allinone.engine.config_check import check_frozen
@@ -156,6 +157,11 @@ class AllInOne(BaseModel):
         freeze(self)
         return self
 
+    def step_with(self, processes: Alone) -> None:
+        """Make training steps together with other processes."""
+        self._step_options['processes'] = processes
+        self._step = None
+
     def init_weights(self) -> None:
         super().init_weights()
         if self._pretrained is not None:
@@ -191,6 +197,7 @@ class AllInOne(BaseModel):
                 loss, parts = self.parse_losses(self.task_losses(task, batch))
             scale = _loss_scale(optim_wrapper, loss) if scaled else None
             self._step.backward(task, loss, optim_wrapper, scale)
+            self._step.end_task(task, optim_wrapper)
             log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
         dropped = self._step.end_micro_step(optim_wrapper)
         log |= {f'{task}/dropped': flag for task, flag in dropped.items()}

@@ -71,8 +71,12 @@ class Replicas(Alone):
         message = _Message(list(sums), list(means), list(params), large)
         for tensor in (large, message.pack()):
             if tensor is not None:
-                message.works.append(dist.all_reduce(tensor, async_op=self.overlap))
+                message.works.append(self.reduce(tensor))
         self._messages.append(message)
+
+    def reduce(self, tensor: Tensor) -> dist.Work | None:
+        """Sum a tensor over the processes where it is; to be waited for unless None."""
+        return dist.all_reduce(tensor, async_op=self.overlap)
 
     def receive(self) -> None:
         messages, self._messages = self._messages, []

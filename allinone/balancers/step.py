@@ -1,6 +1,7 @@
 """From the tasks' losses to one update: weights, trunk gradients, clipping."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,10 @@ class BalancedStep:
         self.max_task_norm = max_task_norm
         self.conflict_interval = conflict_interval
         self.processes = processes or Alone()
-        self._statistics = RunningStatistics([trunk, *tasks.values()])
+        self._statistics = RunningStatistics([trunk])
+        self._own_statistics = {name: RunningStatistics([task]) for name, task in tasks.items()}
+        again = any(getattr(part, 'with_cp', False) for part in trunk.modules())
+        self._recomputing = self._statistics if again else nullcontext()
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
@@ -94,7 +98,7 @@ class BalancedStep:
         self._counts: dict[int, Tensor] = {}
         # Which trunk parameters some process has a kept gradient of
         self._reached: Tensor | None = None
-        self._sent: set[str] = set()
+        self._sent: list[str] = []
 
     def before_forward(self, task: str) -> None:
         """Called before each forward pass of a task."""
@@ -116,7 +120,14 @@ class BalancedStep:
                 self._gradients = TrunkGradients(params, len(self.tasks))
                 self._apart = needed or self._penalty is None
 
-    def backward(self, task: str, loss: Tensor, optim_wrapper, scale: Tensor | None = None) -> None:
+    def backward(
+        self,
+        task: str,
+        loss: Tensor,
+        optim_wrapper,
+        scale: Tensor | None = None,
+        parts: int = 1,
+    ) -> None:
         """Backward pass of one task, after which its graph is freed.
 
         With a regulariser it is made in :meth:`end_micro_step`, until which all graphs are kept.
@@ -126,11 +137,13 @@ class BalancedStep:
             loss: Its loss (scalar).
             optim_wrapper: mmengine's.
             scale: What the loss scaler of mixed precision multiplies the loss by; None: no scaler.
+            parts: In how many backward passes the task's share of the step is made.
         """
         if not self._begun:
             self._begin(optim_wrapper)
         if self._penalty is None:
-            self._dropped[task] = self._backward(task, loss, optim_wrapper, scale)
+            dropped = self._backward(task, loss, optim_wrapper, scale, parts=parts)
+            self._dropped[task] = self._dropped.get(task, False) | dropped
             return
         if self._guard is not None:
             self._guard.after_forward(loss)
@@ -160,7 +173,7 @@ class BalancedStep:
     def _send(self, task: str) -> None:
         """A task's loss, the gradients of its own parameters and, where kept, the trunk's."""
         index = self._order[task]
-        self._sent.add(task)
+        self._sent.append(task)
         self.processes.send(
             sums=[self._losses[index], self._counts[index]],
             params=_trainable(self.tasks[task]),
@@ -169,7 +182,10 @@ class BalancedStep:
 
     def _send_common(self) -> None:
         """What is of no task alone: the summed gradients of the trunk, and batch norm."""
-        means = [buffers[name] for buffers, name in self._statistics.moving()]
+        moving = self._statistics.moving()
+        for task in self._sent:
+            moving = moving + self._own_statistics[task].moving()
+        means = [buffers[name] for buffers, name in moving]
         if self._penalty is not None:
             means += self._penalty.all_grads()
         if self._gradients is not None:
@@ -218,6 +234,7 @@ class BalancedStep:
         optim_wrapper,
         scale: Tensor | None,
         term: Tensor | None = None,
+        parts: int = 1,
     ) -> Tensor:
         """Add a task's gradients to ``.grad``, or to its row; whether they were left out."""
         index = self._order[task]
@@ -225,13 +242,14 @@ class BalancedStep:
         finite = torch.isfinite(detached)
         weighs = self.balancer.weighs_losses and not self._apart
         aside = _put_aside(self._params[task])
-        objective = loss
+        objective = loss if parts == 1 else loss / parts
         if term is not None:
             # The gradients of the loss cannot be told from the penalty's afterwards.
             weight = self._factor(index, detached, finite) if weighs else 1
             objective = weight * loss + term
         count = optim_wrapper.inner_count
-        optim_wrapper.backward(optim_wrapper.scale_loss(objective))
+        with self._recomputing:
+            optim_wrapper.backward(optim_wrapper.scale_loss(objective))
         # mmengine counts backward passes; gradient accumulation here counts whole steps.
         optim_wrapper._inner_count = count
         grads = [param.grad for param in self._params[task] if param.grad is not None]

@@ -28,7 +28,6 @@ LOOPS = _child('LOOPS', 'allinone.engine')
 HOOKS = _child('HOOKS', 'allinone.engine', 'allinone.visualization')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'allinone.engine')
 MODELS = _child('MODELS', 'allinone.models')
-MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'allinone.models')
 DATASETS = _child('DATASETS', 'allinone.datasets')
 TRANSFORMS = _child('TRANSFORMS', 'allinone.datasets')
 METRICS = _child('METRICS', 'allinone.evaluation')
@@ -49,6 +48,13 @@ VISBACKENDS = _child('VISBACKENDS')
 VISUALIZERS = _child('VISUALIZERS')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
 
+MODEL_WRAPPERS = Registry(
+    mmengine_registry.MODEL_WRAPPERS.name,
+    parent=mmengine_registry.MODEL_WRAPPERS,
+    scope='allinone',
+    locations=['allinone.models'],
+    build_func=partial(build_part, key='model_wrapper_cfg'),
+)
 BALANCERS = Registry(
     'balancer',
     scope='allinone',

@@ -1,4 +1,4 @@
-"""Two processes against one: python tests/two_processes.py [FOLDER] [--only step run kill]
+"""Two processes against one: python tests/two_processes.py [FOLDER] [--only steps runs kills]
 
 The pairs are forked from this process, which imports the libraries once, and meet on loopback.
 Prints what was found as JSON; the tests of ``test_engine/test_processes.py`` look at it.
@@ -7,9 +7,11 @@ Prints what was found as JSON; the tests of ``test_engine/test_processes.py`` lo
 import argparse
 import contextlib
 import copy
+import functools
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -52,6 +54,9 @@ class TinyTrunk(nn.Module):
             )
             for before, after in itertools.pairwise(widths)
         )
+        # With variances of 1, frozen norms would let the activations die away.
+        for stage in self.stages:
+            stage[1].running_var.fill_(0.1)
 
     def forward(self, x):
         maps = list(itertools.accumulate(self.stages, lambda y, stage: stage(y), initial=x))
@@ -71,7 +76,7 @@ def config(work_dir, factor: int = 1, frozen: bool = True, **options):
     tasks.cls.features, tasks.cls.head.in_channels = (3,), 32
     tasks.det.neck.update(in_channels=[16, 32, 32], out_channels=16)
     tasks.det.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
-    tasks.seg.decode_head.update(in_channels=[8, 16, 32, 32], channels=16)
+    tasks.seg.decode_head.update(in_channels=[8, 16, 32, 32], channels=16, dropout_ratio=0)
     cfg.model.conflict_interval = 0
     for stage in ('train', 'val', 'test'):
         for task, loader in cfg[f'{stage}_dataloader'].items():
@@ -124,12 +129,7 @@ def model_of(cfg, balancer: str):
     from conftest import build_model
 
     cfg.model.balancer = dict(type=balancer, **EVERY[balancer])
-    model = build_model(cfg)
-    # Frozen statistics of 0 and 1 would let the activations die away.
-    for module in model.backbone.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_var.fill_(0.1)
-    return model
+    return build_model(cfg)
 
 
 def optimizer_of(model, accumulate: int = 1):
@@ -180,12 +180,14 @@ def same_in_both(model) -> bool:
     return bool(verdict)
 
 
-def train_both(rank, cfg, balancer, tasks_of, batches, accumulate=1):
+def train_both(rank, cfg, balancer, tasks_of, batches, accumulate=1, bn='shared'):
     """Alone with all pictures, and as one of two with half of them each; what came out."""
     from allinone.balancers import processes
     from allinone.models import AllInOneDDP
 
-    alone, model = model_of(cfg, balancer), model_of(cfg, balancer)
+    alone = model_of(cfg, balancer)
+    cfg.model.bn = bn
+    model = model_of(cfg, balancer)
     if rank:  # The wrapper begins with the weights of the first.
         model.tasks['cls'].head.fc.weight.data.fill_(7)
     wrapped = AllInOneDDP(model)
@@ -245,6 +247,7 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
     moving = copy.deepcopy(cfg)
     moving.model.backbone.frozen = False
     run('moving statistics FixedWeights', moving, 'FixedWeights', schedules['EveryTask'])
+    run('synced PCGrad', moving, 'PCGrad', schedules['EveryTask'], bn='sync')
     if rank == 0:
         out.write_text(json.dumps(found))
 
@@ -252,110 +255,158 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
 # The whole program
 
 
-def start(rank: int, mode: str, cfg, log: Path, resume=False, at=None) -> int:
-    """``tools/train.py`` or ``tools/test.py``, and what it prints in a file."""
-    from allinone.apis import run as program
+def program(rank: int, mode: str, cfg, log: Path, dies=None, **given) -> int:
+    """What ``tools/train.py`` or ``tools/test.py`` does; its output goes to ``log.RANK``.
+
+    Args:
+        rank: Of this process.
+        mode: ``'train'`` or ``'test'``.
+        cfg: The config.
+        log: Where to.
+        dies: ``(step, ranks)`` of SIGKILL.
+        **given: Arguments of the command line.
+    """
+    from allinone.apis import run
 
     with open(f'{log}.{rank}', 'w') as file:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
-    program.load_config = lambda *args, **kwargs: cfg
+    run.load_config = lambda *args, **kwargs: cfg
     cfg.launcher = 'pytorch' if 'RANK' in os.environ else 'none'
-    if at is not None:
-        kill_at(*at, rank=rank)
-    return program.run(
-        mode,
-        SimpleNamespace(
-            config='', cfg_options=None, work_dir=None, launcher=cfg.launcher, seed=None, amp=False,
-            resume=resume, force_resume=False, checkpoint=None, tasks=None, show_dir=None, out=None,
-        ),
-    )  # fmt: skip
+    if dies is not None and rank in dies[1]:
+        die_in(dies[0])
+    given = dict(resume=None, checkpoint=None, out=None) | given
+    left_out = dict.fromkeys(('config', 'cfg_options', 'work_dir', 'seed', 'tasks', 'show_dir'))
+    return run.run(mode, SimpleNamespace(launcher=cfg.launcher, amp=False, **left_out, **given))
 
 
-def kill_at(step: int, ranks, rank: int) -> None:
-    """Let SIGKILL come in the middle of a step."""
+def die_in(step: int) -> None:
+    """Let SIGKILL come in the middle of a step, between two tasks."""
     from allinone.models import AllInOne
 
     losses = AllInOne.task_losses
     calls = itertools.count()
 
     def dying(self, task, batch):
-        if next(calls) == 3 * step + 1 and rank in ranks:
-            Path(os.environ['KILLED']).write_text(str(time.time()))
+        if next(calls) == len(BATCH) * step + 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return losses(self, task, batch)
 
     AllInOne.task_losses = dying
 
 
-def one(job, *args) -> None:
+def one(job, *args, **given) -> int:
+    """``job`` in one process; its exit status."""
     pid = os.fork()
     if not pid:
         status = 1
         try:
-            status = job(0, *args) or 0
+            status = job(0, *args, **given) or 0
         except BaseException:
             traceback.print_exc()
+        sys.stdout.flush(), sys.stderr.flush()
         os._exit(status)
-    succeed([pid])
+    return wait([pid])[0]
 
 
-def run_config(folder: Path, name: str, factor: int = 1, **options):
-    cfg = config(folder / name, factor, **options)
+def run_config(folder: Path, name: str, factor: int = 1):
+    """Six steps, saved after each, validated at the end on 9 pictures a task."""
+    cfg = config(folder / name, factor)
     cfg.train_cfg.update(max_iters=6, val_interval=6)
-    cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1)
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
     cfg.param_scheduler = []
     cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
+    cfg.model.balancer = dict(type='PCGrad')
     cfg.model.tasks.det.test_cfg.score_thr = 0.0
     return cfg
 
 
-def weights(work_dir: Path, step: int = 6) -> torch.Tensor:
+def weights(work_dir: Path) -> torch.Tensor:
     from allinone.engine.checkpoint import read_checkpoint
 
-    state = read_checkpoint(work_dir / f'iter_{step}.pth')['state_dict']
+    state = read_checkpoint(work_dir / 'iter_6.pth')['state_dict']
     return torch.cat([value.double().flatten() for value in state.values()])
 
 
-def metrics_of(work_dir: Path) -> dict:
+def difference(one_dir: Path, other_dir: Path) -> float:
+    return float((weights(one_dir) - weights(other_dir)).nan_to_num(0.0).abs().max())
+
+
+def validated(work_dir: Path) -> dict:
     lines = [
         json.loads(line)
         for file in sorted(work_dir.glob('*/vis_data/scalars.json'))
         for line in file.read_text().splitlines()
     ]
-    found = [line for line in lines if 'score' in line][-1]
-    return {key: value for key, value in found.items() if '/' in key and 'time' not in key}
+    (found,) = [line for line in lines if 'score' in line]
+    return {key: value for key, value in found.items() if '/' in key or key == 'score'}
 
 
 def runs(folder: Path) -> dict:
-    """Two processes against one with twice the batch: trained, validated, resumed."""
-    succeed(pair(start, 'train', run_config(folder, 'pair'), folder / 'pair.log'))
-    one(start, 'train', run_config(folder, 'single', 2), folder / 'single.log')
-    # The single process validates the pair's weights, on 9 pictures a task.
-    cfg = run_config(folder, 'tested', 2)
-    cfg.train_cfg.max_iters = 6
-    (folder / 'tested').mkdir()
+    """Trained and validated by two processes, and by one with twice the batch."""
+    succeed(pair(program, 'train', run_config(folder, 'pair'), folder / 'pair.log'))
+    assert one(program, 'train', run_config(folder, 'single', 2), folder / 'single.log') == 0
+    checkpoint, out = folder / 'pair/iter_6.pth', folder / 'tested.json'
+    cfg = run_config(folder, 'tested')
+    given = dict(checkpoint=str(checkpoint), out=str(out))
+    assert one(program, 'test', cfg, folder / 'tested.log', **given) == 0
     return dict(
-        difference=float((weights(folder / 'pair') - weights(folder / 'single')).abs().max()),
+        difference=difference(folder / 'pair', folder / 'single'),
+        pair=validated(folder / 'pair'),
+        alone=json.loads(out.read_text()),
     )
+
+
+def complaint(log: Path) -> str:
+    return [line for line in log.read_text().splitlines() if line.startswith('error: ')][-1]
+
+
+def kills(folder: Path) -> dict:
+    """One process killed, then both; gone on with two processes, and with one."""
+    found = {}
+    work = folder / 'killed'
+    before = time.monotonic()
+    pids = pair(program, 'train', run_config(folder, 'killed'), folder / 'killed.log', (4, [1]))
+    wait(pids[1:])
+    killed = time.monotonic()
+    found['survivor'] = wait(pids[:1])[0]
+    found['seconds'] = time.monotonic() - killed
+    found['before'] = killed - before
+    found['says'] = complaint(folder / 'killed.log.0')
+    shutil.copytree(work, folder / 'killed_by_one')
+    cfg = run_config(folder, 'killed')
+    again = functools.partial(program, resume='auto', force_resume=False)
+    assert wait(pair(again, 'train', cfg, folder / 'again.log', (1, [0, 1]))) == [-9, -9]
+    for name in ('two', 'one', 'refused'):
+        shutil.copytree(work, folder / name)
+    succeed(pair(again, 'train', run_config(folder, 'two'), folder / 'two.log'))
+    found['two'] = difference(folder / 'pair', folder / 'two')
+    cfg = run_config(folder, 'one', 2)
+    assert one(again, 'train', cfg, folder / 'one.log') == 0
+    found['one'] = difference(folder / 'pair', folder / 'one')
+    cfg = run_config(folder, 'refused')
+    assert one(again, 'train', cfg, folder / 'refused.log') == 2
+    found['refused'] = complaint(folder / 'refused.log.0')
+    return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('folder', nargs='?', help='for the toy scenes and the runs')
-    parser.add_argument('--only', nargs='+', default=['steps'])
+    parser.add_argument('--only', nargs='+', default=['steps', 'runs', 'kills'])
     args = parser.parse_args()
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
     torch.set_num_threads(1)
-    sys.path.insert(0, str(Path(__file__).parent))
-    from allinone.apis.benchmarks.measure import training_batches
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
     from allinone.datasets.toy_scenes import make_toy_data
+    from allinone.engine.dataloaders import training_batches
     from allinone.registry import MODELS
 
     MODELS.register_module(module=TinyTrunk)
     with contextlib.ExitStack() as stack:
-        folder = Path(args.folder or stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(args.folder or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
         make_toy_data(folder / 'data/toy', seed=0, pictures=36)
         os.environ['ALLINONE_DATA'] = str(folder / 'data')
+        os.chdir(folder)  # Where mmengine puts results together
         found = {}
         if 'steps' in args.only:
             cfg = config(folder / 'steps')
@@ -364,6 +415,10 @@ def main() -> int:
             out = folder / 'steps.json'
             succeed(pair(steps, cfg, batches, out))
             found['steps'] = json.loads(out.read_text())
+        if 'runs' in args.only:
+            found['runs'] = runs(folder)
+        if 'kills' in args.only:
+            found['kills'] = kills(folder)
     print(json.dumps(found))
     return 0
 

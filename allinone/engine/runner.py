@@ -10,13 +10,13 @@ from functools import cached_property
 
 import mmengine
 import torch
-from mmengine.device import is_cuda_available
+from mmengine.device import get_device, is_cuda_available
 from mmengine.dist import is_distributed, is_main_process, master_only
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
-from allinone.options import check_type
+from allinone.options import check_choice
 from allinone.registry import MODEL_WRAPPERS, RUNNERS
 
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
@@ -25,6 +25,7 @@ from .config_check import check_config
 from .dataloaders import TaskLoaders, named
 from .durable import write_durably
 from .faults import misspelt
+from .peers import require_same_everywhere
 from .record import changes, record_text, require_same_run, run_record
 from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
 from .signals import StopSignals
@@ -168,6 +169,7 @@ class MultiDatasetRunner(Runner):
         if not self._training or self._testing or self._has_loaded:
             return super().load_or_resume()
         record = run_record(self)
+        require_same_everywhere(record, self._resumed[1]['meta']['iter'] if self._resumed else 0)
         if self._resumed:
             path, checkpoint = self._resumed
             self._compare(path, checkpoint['meta'].get('run'), record)
@@ -270,17 +272,19 @@ class MultiDatasetRunner(Runner):
         """As in mmengine; over several processes the default is :class:`AllInOneDDP`.
 
         Raises:
-            ConfigError: If ``model_wrapper_cfg`` is of a stock wrapper, whose reducer averages the
-                sum of the tasks' gradients, or has an unknown option.
+            ConfigError: If ``model_wrapper_cfg`` is of a stock wrapper, whose reducer would average
+                the sum of the tasks' gradients, or has an unknown option.
         """
         if not self.distributed:
             return super().wrap_model(None, model)
+        if self.cfg.get('sync_bn'):
+            raise ConfigError(
+                f"sync_bn is {self.cfg['sync_bn']!r}; for the trunk, model.bn='sync' does that"
+            )
         cfg = dict(type='AllInOneDDP') | dict(model_wrapper_cfg or {})
-        check_type('model_wrapper_cfg', cfg, MODEL_WRAPPERS)
-        if isinstance(cfg['type'], str):
-            cfg['type'] = MODEL_WRAPPERS.get(cfg['type'])
-        with named('model_wrapper_cfg', cfg):
-            return super().wrap_model(cfg, model)
+        MODEL_WRAPPERS.import_from_location()
+        check_choice('model_wrapper_cfg.type', cfg['type'], sorted(MODEL_WRAPPERS.module_dict))
+        return MODEL_WRAPPERS.build(cfg, default_args=dict(module=model.to(get_device())))
 
     def resume(self, filename: str, **kwargs) -> None:
         """As in mmengine.

@@ -6,6 +6,7 @@ __all__ = [
     'ConfigError',
     'DataError',
     'LoaderError',
+    'PeerError',
     'TrainingError',
 ]
 
@@ -32,3 +33,7 @@ class TrainingError(AllInOneError):
 
 class LoaderError(AllInOneError):
     """A loader gives no batch: it hangs, or its workers die."""
+
+
+class PeerError(AllInOneError):
+    """Another process of the run is gone."""

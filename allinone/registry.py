@@ -37,7 +37,6 @@ EVALUATOR = _child('EVALUATOR')
 FUNCTIONS = _child('FUNCTIONS')
 INFERENCERS = _child('INFERENCERS')
 LOG_PROCESSORS = _child('LOG_PROCESSORS')
-MODEL_WRAPPERS = _child('MODEL_WRAPPERS')
 OPTIMIZERS = _child('OPTIMIZERS')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS')
@@ -49,6 +48,13 @@ VISBACKENDS = _child('VISBACKENDS')
 VISUALIZERS = _child('VISUALIZERS')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
 
+MODEL_WRAPPERS = Registry(
+    mmengine_registry.MODEL_WRAPPERS.name,
+    parent=mmengine_registry.MODEL_WRAPPERS,
+    scope='allinone',
+    locations=['allinone.models'],
+    build_func=partial(build_part, key='model_wrapper_cfg'),
+)
 BALANCERS = Registry(
     'balancer',
     scope='allinone',

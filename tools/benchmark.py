@@ -1,4 +1,4 @@
-"""Side-by-side timings: python tools/benchmark.py {step,balancers,guards,peers}"""
+"""Side-by-side timings: python tools/benchmark.py {step,balancers,guards,peers,dist,bn}"""
 
 import argparse
 import sys
@@ -21,14 +21,22 @@ def parse_args():
     peers = kinds.add_parser(
         'peers', help="results and time of balancing methods against TorchJD's on a small model"
     )
-    for parser_of_config in (step, balancers, guards):
+    dist = kinds.add_parser(
+        'dist', help='a step of several processes, with and without overlapping, and what it sends'
+    )
+    bn = kinds.add_parser(
+        'bn', help='losses in training and evaluation mode after alternating the tasks'
+    )
+    for parser_of_config in (step, balancers, guards, dist, bn):
         parser_of_config.add_argument('config', help='config file')
         parser_of_config.add_argument(
             '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
         )
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
-    for kind in (step, balancers, guards, peers):
-        kind.add_argument('--rounds', type=int, default=20, help='measured rounds')
+    dist.add_argument('--processes', type=int, default=2, help='on this machine')
+    for kind in (step, balancers, guards, peers, dist, bn):
+        what = 'training steps of each kind' if kind is bn else 'measured rounds'
+        kind.add_argument('--rounds', type=int, default=20, help=what)
         kind.add_argument('--out', help='write the figures to this JSON file')
     return parser.parse_args()
 

@@ -11,6 +11,8 @@ from mmengine.device import is_cuda_available
 
 from allinone.engine.checkpoint import trusting_checkpoints
 from allinone.engine.config_check import KNOWN_KEYS
+from allinone.engine.peers import lost_peer
+from allinone.engine.resume import resume_command
 from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import RUNNERS
@@ -115,6 +117,12 @@ def run(mode: str, args) -> int:
     except Stopped as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.signum
+    except RuntimeError as error:
+        lost = lost_peer(error, resume_command())
+        if lost is None:
+            raise
+        print(f'error: {lost}', file=sys.stderr)
+        return 2
     return 0
 
 

@@ -182,9 +182,14 @@ class LossWeighting(Balancer):
     is kept. So a weight is split as ``w_k = factor(k, L_k) * common(L_1, ..., L_K)``: the factor
     scales the task's loss before its backward pass, the common part scales all gradients at the
     end of the step.
+
+    Attributes:
+        factor_follows_loss: Whether :meth:`factor` depends on the loss; then processes must agree
+            on the loss before each can scale its gradients.
     """
 
     weighs_losses = True
+    factor_follows_loss = True
 
     def factor(self, task: int, loss: Tensor) -> Tensor:
         """The part of task ``task``'s weight known from its own loss (scalars)."""

@@ -30,6 +30,8 @@ class DynamicWeightAverage(AdaptiveWeighting):
             set is seen once; outside one, 1.
     """
 
+    factor_follows_loss = False
+
     def __init__(self, temperature: float = 2.0, interval: int | None = None):
         super().__init__()
         self.temperature = check_number('model.balancer.temperature', temperature, 0, open_low=True)

@@ -30,6 +30,8 @@ class FixedWeights(LossWeighting):
             do not fit the tasks.
     """
 
+    factor_follows_loss = False
+
     def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None):
         super().__init__()
         if isinstance(weights, Mapping):

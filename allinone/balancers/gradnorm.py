@@ -35,6 +35,7 @@ class GradNorm(AdaptiveWeighting):
         layer: Name, or beginning of the names, of the trunk's parameters to measure; default: all.
     """
 
+    factor_follows_loss = False
     requires = 'gramian'
     smallest = 0.01
 

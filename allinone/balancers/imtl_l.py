@@ -28,6 +28,8 @@ class IMTLL(AdaptiveWeighting):
         lr: Learning rate of :math:`s`.
     """
 
+    factor_follows_loss = False
+
     def __init__(self, lr: float = 0.01):
         super().__init__()
         self.lr = check_number('model.balancer.lr', lr, 0, open_low=True)

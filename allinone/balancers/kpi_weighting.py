@@ -27,6 +27,8 @@ class KpiWeighting(AdaptiveWeighting):
             metrics of other kinds than accuracy, COCO and IoU: after the first validation).
     """
 
+    factor_follows_loss = False
+
     def __init__(self, metrics: Mapping[str, float] | None = None):
         super().__init__()
         if metrics is not None and not isinstance(metrics, Mapping):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .gradient_orthogonality import GradientOrthogonality
+from .processes import Alone
 from .running_statistics import RunningStatistics
 
 
@@ -16,12 +17,18 @@ class PenaltyGradients:
         regulariser: Gives the penalty of gradients ``[K, P]`` on the compared layer.
         trunk: The shared trunk.
         tasks: ``{name: sub-model}`` of all tasks.
+        processes: Those that make the step together; the penalty is of the gradients' means.
     """
 
     def __init__(
-        self, regulariser: GradientOrthogonality, trunk: nn.Module, tasks: Mapping[str, nn.Module]
+        self,
+        regulariser: GradientOrthogonality,
+        trunk: nn.Module,
+        tasks: Mapping[str, nn.Module],
+        processes: Alone,
     ):
         self.regulariser = regulariser
+        self.processes = processes
         self.params = [
             param
             for module in (trunk, *tasks.values())
@@ -69,7 +76,11 @@ class PenaltyGradients:
             return {}
         gradients = [self._gradient(loss, layer) for loss in losses.values()]
         rows = torch.stack([gradient.detach() for gradient in gradients])
-        rows = torch.where(torch.isfinite(rows).all(1, keepdim=True), rows, 0).requires_grad_()
+        rows = torch.where(torch.isfinite(rows).all(1, keepdim=True), rows, 0)
+        # The mean over processes of the gradients of <v_i, g_i> is that of v_i and the mean g_i.
+        self.processes.send(means=[rows])
+        self.processes.receive()
+        rows.requires_grad_()
         value = self.regulariser.penalty(rows)
         directions = torch.autograd.grad(value, rows)[0]
         value = optim_wrapper.scale_loss(value.detach())

@@ -26,6 +26,7 @@ class RandomWeights(AdaptiveWeighting):
         seed: Another seed gives other weights.
     """
 
+    factor_follows_loss = False
     counters = ('steps',)
 
     def __init__(self, seed: int = 0):

@@ -12,6 +12,9 @@ NAMES = ('running_mean', 'running_var')
 class RunningStatistics:
     """The statistics of all norms below some modules.
 
+    Within ``with``, forward passes do not move them: a backward pass that runs parts of the forward
+    pass again (``with_cp``) would count its pictures twice.
+
     Args:
         modules: Where to look for norms that track statistics.
     """
@@ -23,6 +26,15 @@ class RunningStatistics:
             for norm in module.modules()
             if isinstance(norm, _NormBase) and norm.track_running_stats
         ]
+
+    def __enter__(self) -> None:
+        self._momenta = [norm.momentum for norm in self._norms]
+        for norm in self._norms:
+            norm.momentum = 0.0
+
+    def __exit__(self, *error) -> None:
+        for norm, momentum in zip(self._norms, self._momenta):
+            norm.momentum = momentum
 
     def moving(self) -> list[tuple[dict[str, Tensor], str]]:
         """Of the norms in training, ``(buffers, name)`` of each statistic."""

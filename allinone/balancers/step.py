@@ -1,9 +1,9 @@
 """From the tasks' losses to one update: weights, trunk gradients, clipping."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -12,6 +12,8 @@ from .finite_guard import FiniteGuard
 from .gramian import gramian_of
 from .layers import columns_of
 from .penalty_gradients import PenaltyGradients
+from .processes import Alone
+from .running_statistics import RunningStatistics
 from .trunk_gradients import TrunkGradients
 
 
@@ -32,6 +34,11 @@ class BalancedStep:
     With gradient accumulation, losses are means over the micro-batches; but where no gradients are
     kept, a loss weighting weighs each micro-batch by its own loss.
 
+    Over several processes everything is of the means over them: losses, gradients before they are
+    compared or combined, and batch norm's running statistics. What a task left is sent when its
+    last backward pass is over (:meth:`end_task`), and travels while the next task computes.
+    Kept gradients are sent task by task, others once, when they have been added up.
+
     Args:
         balancer: The method.
         trunk: The shared trunk.
@@ -43,6 +50,7 @@ class BalancedStep:
             compared at every step.
         drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or
             infinite (see :class:`FiniteGuard`).
+        processes: The processes that make the step together.
     """
 
     def __init__(
@@ -53,12 +61,18 @@ class BalancedStep:
         max_task_norm: float | None = None,
         conflict_interval: int = 0,
         drop_bad: bool = True,
+        processes: Alone | None = None,
     ):
         self.balancer = balancer
         self.trunk = trunk
         self.tasks = tasks
         self.max_task_norm = max_task_norm
         self.conflict_interval = conflict_interval
+        self.processes = processes or Alone()
+        self._statistics = RunningStatistics([trunk])
+        self._own_statistics = {name: RunningStatistics([task]) for name, task in tasks.items()}
+        again = any(getattr(part, 'with_cp', False) for part in trunk.modules())
+        self._recomputing = self._statistics if again else nullcontext()
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
@@ -69,7 +83,7 @@ class BalancedStep:
         self._penalty = None
         if balancer.regulariser is not None:
             columns_of(balancer.regulariser.penalty_layer, trunk)
-            self._penalty = PenaltyGradients(balancer.regulariser, trunk, tasks)
+            self._penalty = PenaltyGradients(balancer.regulariser, trunk, tasks, self.processes)
         self._waiting: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._dropped: dict[str, Tensor] = {}
         self._reset()
@@ -82,6 +96,9 @@ class BalancedStep:
         self._losses: dict[int, Tensor] = {}
         # Micro-batches of each task that were not left out
         self._counts: dict[int, Tensor] = {}
+        # Which trunk parameters some process has a kept gradient of
+        self._reached: Tensor | None = None
+        self._sent: list[str] = []
 
     def before_forward(self, task: str) -> None:
         """Called before each forward pass of a task."""
@@ -103,7 +120,14 @@ class BalancedStep:
                 self._gradients = TrunkGradients(params, len(self.tasks))
                 self._apart = needed or self._penalty is None
 
-    def backward(self, task: str, loss: Tensor, optim_wrapper, scale: Tensor | None = None) -> None:
+    def backward(
+        self,
+        task: str,
+        loss: Tensor,
+        optim_wrapper,
+        scale: Tensor | None = None,
+        parts: int = 1,
+    ) -> None:
         """Backward pass of one task, after which its graph is freed.
 
         With a regulariser it is made in :meth:`end_micro_step`, until which all graphs are kept.
@@ -113,15 +137,22 @@ class BalancedStep:
             loss: Its loss (scalar).
             optim_wrapper: mmengine's.
             scale: What the loss scaler of mixed precision multiplies the loss by; None: no scaler.
+            parts: In how many backward passes the task's share of the step is made.
         """
         if not self._begun:
             self._begin(optim_wrapper)
         if self._penalty is None:
-            self._dropped[task] = self._backward(task, loss, optim_wrapper, scale)
+            dropped = self._backward(task, loss, optim_wrapper, scale, parts=parts)
+            self._dropped[task] = self._dropped.get(task, False) | dropped
             return
         if self._guard is not None:
             self._guard.after_forward(loss)
         self._waiting[task] = loss, scale
+
+    def end_task(self, task: str, optim_wrapper) -> None:
+        """Called when a task went backward for the last time in a step, or in a micro-step."""
+        if self.processes.many and not self._waiting and optim_wrapper.should_sync():
+            self._send(task)
 
     def end_micro_step(self, optim_wrapper) -> dict[str, Tensor]:
         """Called when all tasks of a step, or of a micro-step of accumulation, went backward.
@@ -131,8 +162,44 @@ class BalancedStep:
         """
         if self._waiting:
             self._penalised_backward(optim_wrapper)
+        if self.processes.many and optim_wrapper.should_sync():
+            for task, index in self._order.items():
+                if index in self._losses and task not in self._sent:
+                    self._send(task)
+            self._send_common()
         dropped, self._dropped = self._dropped, {}
         return dropped
+
+    def _send(self, task: str) -> None:
+        """A task's loss, the gradients of its own parameters and, where kept, the trunk's."""
+        index = self._order[task]
+        self._sent.append(task)
+        self.processes.send(
+            sums=[self._losses[index], self._counts[index]],
+            params=_trainable(self.tasks[task]),
+            large=None if self._gradients is None else self._gradients.buffer[index],
+        )
+
+    def _send_common(self) -> None:
+        """What is of no task alone: the summed gradients of the trunk, and batch norm."""
+        moving = self._statistics.moving()
+        for task in self._sent:
+            moving = moving + self._own_statistics[task].moving()
+        means = [buffers[name] for buffers, name in moving]
+        if self._penalty is not None:
+            means += self._penalty.all_grads()
+        if self._gradients is not None:
+            self._reached = self._gradients.buffer.new_tensor(self._gradients.reached)
+        self.processes.send(
+            sums=[] if self._reached is None else [self._reached],
+            means=means,
+            params=[] if self._apart else _trainable(self.trunk),
+        )
+
+    def _receive(self) -> None:
+        self.processes.receive()
+        if self._reached is not None and not all(self._gradients.reached):
+            self._gradients.reached = self._reached.bool().tolist()
 
     def _penalised_backward(self, optim_wrapper) -> None:
         waiting, self._waiting = self._waiting, {}
@@ -158,6 +225,7 @@ class BalancedStep:
             self._dropped[task] = self._backward(task, loss, optim_wrapper, scale, term)
             if self._gradients is not None and not self._apart:
                 self._gradients.buffer[index].masked_fill_(self._dropped[task], 0)
+            self.end_task(task, optim_wrapper)
 
     def _backward(
         self,
@@ -166,6 +234,7 @@ class BalancedStep:
         optim_wrapper,
         scale: Tensor | None,
         term: Tensor | None = None,
+        parts: int = 1,
     ) -> Tensor:
         """Add a task's gradients to ``.grad``, or to its row; whether they were left out."""
         index = self._order[task]
@@ -173,13 +242,14 @@ class BalancedStep:
         finite = torch.isfinite(detached)
         weighs = self.balancer.weighs_losses and not self._apart
         aside = _put_aside(self._params[task])
-        objective = loss
+        objective = loss if parts == 1 else loss / parts
         if term is not None:
             # The gradients of the loss cannot be told from the penalty's afterwards.
             weight = self._factor(index, detached, finite) if weighs else 1
             objective = weight * loss + term
         count = optim_wrapper.inner_count
-        optim_wrapper.backward(optim_wrapper.scale_loss(objective))
+        with self._recomputing:
+            optim_wrapper.backward(optim_wrapper.scale_loss(objective))
         # mmengine counts backward passes; gradient accumulation here counts whole steps.
         optim_wrapper._inner_count = count
         grads = [param.grad for param in self._params[task] if param.grad is not None]
@@ -189,7 +259,7 @@ class BalancedStep:
         else:
             finite = torch.ones_like(finite)
         self._losses[index] = self._losses.get(index, 0) + detached
-        self._counts[index] = self._counts.get(index, 0) + finite
+        self._counts[index] = self._counts.get(index, 0) + finite.to(detached)
         if weighs and term is None and grads:
             torch._foreach_mul_(grads, self._factor(index, detached, finite))
         _add_back(aside)
@@ -198,8 +268,14 @@ class BalancedStep:
         return ~finite
 
     def _factor(self, index: int, loss: Tensor, finite: Tensor) -> Tensor:
-        known = _mean_over_processes(loss, finite.to(loss))
-        return self.balancer.factor(index, known)
+        """Of the loss over the processes that did not leave it out; NaN where all did.
+
+        A weight must be the same in all processes, or the mean of gradients is of none.
+        """
+        if self.balancer.factor_follows_loss:
+            total, count = self.processes.sum(torch.stack([loss, finite.to(loss)]))
+            loss = total / count
+        return self.balancer.factor(index, loss)
 
     def finish(self, scale: Tensor, may_skip: bool = False) -> dict[str, Tensor]:
         """Leave the combined gradients in ``.grad``, ready for the optimizer.
@@ -213,12 +289,11 @@ class BalancedStep:
             Scalars to log: ``'TASK/weight'`` of each task (0 where it was left out), where
             measured what :func:`compare` gives, and a regulariser's ``'penalty'``.
         """
+        self._receive()
         order = sorted(self._losses)
         names = [list(self._order)[index] for index in order]
         losses = torch.stack([self._losses[index] for index in order])
-        counts = torch.stack([self._counts[index].to(losses) for index in order])
-        if get_world_size() > 1:
-            losses, counts = self._sum_over_processes(losses, counts, names)
+        counts = torch.stack([self._counts[index] for index in order])
         # NaN where every batch was left out
         losses = losses / counts
         skipped = may_skip and self._learns and not self._finite(names)
@@ -313,31 +388,6 @@ class BalancedStep:
             grads.append(self._gradients.buffer)
         return bool(torch.isfinite(get_total_norm(grads)))
 
-    def _sum_over_processes(
-        self, losses: Tensor, counts: Tensor, names: list[str]
-    ) -> tuple[Tensor, Tensor]:
-        """Sums of losses and counts; gradients become their means. One all-reduce."""
-        modules = [self.tasks[name] for name in names]
-        if not self._apart:
-            modules.insert(0, self.trunk)
-        grads = [
-            param.grad
-            for module in modules
-            for param in module.parameters()
-            if param.grad is not None
-        ]
-        if self._gradients is not None:
-            grads.insert(0, self._gradients.buffer)
-        if self._penalty is not None:
-            grads += self._penalty.all_grads()
-        flat = torch.cat([losses, counts, *(grad.flatten() for grad in grads)])
-        all_reduce(flat, 'sum')
-        head = 2 * len(losses)
-        flat[head:] /= get_world_size()
-        parts = flat.split([head, *(grad.numel() for grad in grads)])
-        torch._foreach_copy_(grads, [part.view_as(grad) for part, grad in zip(parts[1:], grads)])
-        return parts[0].chunk(2)
-
     def _clip_tasks(self, rows: Tensor, names: list[str], scale: Tensor) -> None:
         for row, name in zip(rows, names):
             grads = [row, *self._head_grads(name)]
@@ -349,15 +399,8 @@ def _scaled(value: Tensor, scale: Tensor | None) -> Tensor:
     return value if scale is None else value * scale
 
 
-def _mean_over_processes(loss: Tensor, count: Tensor) -> Tensor:
-    """The loss over the processes that did not leave it out; NaN where all did.
-
-    A weight must be the same in all processes, or the mean of gradients is of none.
-    """
-    both = torch.stack([loss, count])
-    if get_world_size() > 1:
-        all_reduce(both, 'sum')
-    return both[0] / both[1]
+def _trainable(module: nn.Module) -> list[nn.Parameter]:
+    return [param for param in module.parameters() if param.requires_grad]
 
 
 def _put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:

@@ -36,6 +36,8 @@ class Uncertainty(AdaptiveWeighting):
         ConfigError: If a name is unknown or ``lr`` is not above 0.
     """
 
+    factor_follows_loss = False
+
     def __init__(self, classification: Sequence[str | int] = (), lr: float = 0.01):
         super().__init__()
         self.classification = self._check(classification)

@@ -74,6 +74,11 @@ class Wrapper(Balancer):
         with self.naming_inner():
             self.inner.after_validation(metrics)
 
+    @property
+    def factor_follows_loss(self) -> bool:
+        """As in :class:`LossWeighting`, where the wrapped method is one."""
+        return self.inner.factor_follows_loss
+
     def factor(self, task: int, loss: Tensor) -> Tensor:
         """As in :class:`LossWeighting`, where the wrapped method is one."""
         return self.inner.factor(task, loss)

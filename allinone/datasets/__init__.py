@@ -1,3 +1,4 @@
+from .packs import PackBackend
 from .picture_list import PictureList
 
-__all__ = ['PictureList']
+__all__ = ['PackBackend', 'PictureList']

@@ -3,6 +3,7 @@ from .checkpoint_hook import CheckpointHook
 from .ema import EMAHook
 from .hooks import DeferredLogHook
 from .loops import MultiTaskTestLoop, MultiTaskTrainLoop, MultiTaskValLoop
+from .precise_bn import PreciseBNHook
 from .pretrained import SafePretrainedInit
 from .runner import MultiDatasetRunner
 from .samplers import DrawSampler
@@ -19,6 +20,7 @@ __all__ = [
     'MultiTaskTestLoop',
     'MultiTaskTrainLoop',
     'MultiTaskValLoop',
+    'PreciseBNHook',
     'RoundRobin',
     'SafePretrainedInit',
     'SizeProportional',

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook, LoggerHook
 from torch import Tensor
 
 from allinone.errors import TrainingError
+from allinone.models.samples import micro_batches
 from allinone.registry import HOOKS
 
 SHOWN = 8
@@ -133,7 +134,7 @@ class BadStepHook(Hook):
         return all_gather_object(own)
 
 
-def _names(batch: Mapping) -> list[str]:
-    samples = batch.get('data_samples') or []
+def _names(batch: Mapping | list) -> list[str]:
+    samples = [sample for part in micro_batches(batch) for sample in part.get('data_samples') or []]
     names = [str(getattr(sample, 'img_path', None) or '?') for sample in samples]
     return names[:SHOWN] + ([f'and {len(names) - SHOWN} more'] if len(names) > SHOWN else [])

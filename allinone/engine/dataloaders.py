@@ -3,7 +3,7 @@
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from json import JSONDecodeError
@@ -102,6 +102,34 @@ def build_loader(
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     loader.patience = patience
     return loader
+
+
+def training_batches(
+    cfg: Mapping, tasks: Iterable[str], seed: int = 0
+) -> Iterator[dict[str, dict]]:
+    """Endless ``{task: batch}`` of a config's training data, loaded in this process.
+
+    Args:
+        cfg: The joint config.
+        tasks: Of which tasks.
+        seed: Of order and augmentation.
+    """
+    loaders = {
+        task: iter(
+            build_loader(
+                f'train_dataloader.{task}',
+                task,
+                dict(cfg['train_dataloader'][task], num_workers=0, persistent_workers=False),
+                seed,
+                None,
+                True,
+                False,
+            )
+        )
+        for task in tasks
+    }
+    while True:
+        yield {task: next(loader) for task, loader in loaders.items()}
 
 
 def _build_dataset(cfg: dict) -> Dataset:

@@ -20,6 +20,8 @@ from allinone.errors import ConfigError
 from allinone.evaluation.names import check_figures, figure_names
 from allinone.evaluation.score import combined_score, short_names
 from allinone.models.classes import num_classes_of
+from allinone.models.samples import micro_batches
+from allinone.options import check_count
 from allinone.registry import LOOPS, TASK_SCHEDULES
 
 from .checkpoint_hook import CheckpointHook
@@ -61,7 +63,12 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         val_interval: Steps between validations.
         dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
         schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
+        accumulate: ``{task: n}``: a step of this task is of n batches, one after the other (so that
+            they need the memory of one). Default: 1 each.
         check_data: Compare annotations, pictures and label maps before the first step.
+
+    Raises:
+        ConfigError: If ``accumulate`` names no task, or a number is none.
     """
 
     # Whether dropout, mixup of a batch and the like are a function of (seed, rank, step), so that
@@ -77,8 +84,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         val_interval: int = 1000,
         dynamic_intervals=None,
         schedule: dict | None = None,
+        accumulate: Mapping[str, int] | None = None,
         check_data: bool = True,
     ):
+        self.accumulate = _check_accumulate(accumulate, dataloader)
         loaders = _build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
         super().__init__(runner, loaders, max_iters, val_begin, val_interval, dynamic_intervals)
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
@@ -184,6 +193,12 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
                 f'but model.balancer.type {type(balancer).__name__!r} compares the gradients of '
                 "several; use train_cfg.schedule=dict(type='EveryTask')"
             )
+        if balancer.regulariser is not None and set(self.accumulate.values()) - {1}:
+            raise ConfigError(
+                f'train_cfg.accumulate is {self.accumulate}, but model.balancer.type '
+                f'{type(balancer).__name__!r} keeps the graphs of a step; use '
+                'optim_wrapper.accumulative_counts'
+            )
         evaluated = (
             {}
             if self.runner.val_loop is None
@@ -192,7 +207,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
                 for task, evaluator in self.runner.val_loop.evaluators.items()
             }
         )
-        steps = max(len(loader) for loader in self.dataloader.loaders.values())
+        steps = max(
+            len(loader) // self.accumulate.get(task, 1)
+            for task, loader in self.dataloader.loaders.items()
+        )
         # A balancer sees optimizer steps.
         steps //= getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
         balancer.start(max(1, steps // get_world_size()), evaluated)
@@ -233,7 +251,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         data, times = {}, {}
         for task in tasks:
             start = time.perf_counter()
-            data[task] = self.dataloader.next(task)
+            parts = [self.dataloader.next(task) for _ in range(self.accumulate.get(task, 1))]
+            data[task] = parts[0] if len(parts) == 1 else parts
             times[task] = time.perf_counter() - start
         return data, times
 
@@ -245,13 +264,26 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             seed_all(self.runner.seed, get_rank(), 'step', self._iter)
         outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
         for task, batch in data_batch.items():
-            outputs[f'{task}/batch_size'] = len(batch['inputs'])
+            sizes = [len(part['inputs']) for part in micro_batches(batch)]
+            outputs[f'{task}/batch_size'] = sum(sizes)
             if data_times:
                 outputs[f'{task}/data_time'] = data_times[task]
         self.runner.call_hook(
             'after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=outputs
         )
         self._iter += 1
+
+
+def _check_accumulate(accumulate, tasks: Mapping) -> dict[str, int]:
+    if accumulate is not None and not isinstance(accumulate, Mapping):
+        raise ConfigError(f'train_cfg.accumulate is {accumulate!r}; give dict(TASK=n)')
+    for name, count in (accumulate or {}).items():
+        if name not in tasks:
+            raise ConfigError(
+                f'train_cfg.accumulate has {name!r}, but train_dataloader has only {list(tasks)}'
+            )
+        check_count(f'train_cfg.accumulate.{name}', count)
+    return dict(accumulate or {})
 
 
 class _BrokenOff(Exception):

@@ -37,6 +37,7 @@ HARMLESS = (
     'resume',
     'load_from',
     'launcher',
+    'model_wrapper_cfg*',
     'log_level',
     'log_processor*',
     'visualizer*',
@@ -70,6 +71,7 @@ HARMLESS = (
 # They are seen by methods that follow validation, and change nothing else.
 VALIDATION = ('val_*', 'train_cfg.val_*', 'train_cfg.dynamic_intervals*')
 LENGTH = ('train_cfg.max_iters',)
+BATCH_SIZE = 'train_dataloader.{task}.batch_size'
 
 
 def run_record(runner) -> dict:
@@ -211,15 +213,21 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
     """
     harmless = (*HARMLESS, *(() if follows_validation else VALIDATION))
     harmless = (*harmless, *(() if follows_length else LENGTH))
-    other, same = [], []
+    other, same, other_steps = [], [], []
+    if before['processes'] != now['processes']:
+        other_steps = list(_step_changes(before, now))
+        if not other_steps:
+            # The same pictures in each step; what differs is rounding, dropout and batch norm.
+            harmless = (*harmless, BATCH_SIZE.format(task='*'))
+            same.append(f'processes was {before["processes"]} and is {now["processes"]}')
     for key in sorted(before['config'].keys() | now['config'].keys()):
         old, new = (record['config'].get(key, 'not set') for record in (before, now))
         if old != new:
             clauses = same if any(fnmatchcase(key, name) for name in harmless) else other
             clauses.append(f'{key} was {_short(old)} and is {_short(new)}')
-    for key in ('seed', 'processes'):
-        if before[key] != now[key]:
-            other.append(f'{key} was {before[key]} and is {now[key]}')
+    if before['seed'] != now['seed']:
+        other.append(f'seed was {before["seed"]} and is {now["seed"]}')
+    other.extend(other_steps)
     for key in sorted(before['datasets'].keys() | now['datasets'].keys()):
         learned = key.startswith('train_') or follows_validation
         clauses = other if learned else same
@@ -234,6 +242,22 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
     if before['git'] != now['git']:
         same.append(f'the code was {before["git"]} and is {now["git"]}')
     return other, same
+
+
+def _step_changes(before: Mapping, now: Mapping) -> Iterator[str]:
+    """Where the number of pictures of a step, processes times batch size, is not what it was."""
+    tasks = [key.partition('.')[2] for key in now['datasets'] if key.startswith('train_')]
+    for task in tasks:
+        key = BATCH_SIZE.format(task=task)
+        old, new = (
+            record['processes'] * int(record['config'].get(key, 1)) for record in (before, now)
+        )
+        if old != new:
+            count, left = divmod(old, now['processes'])
+            yield (
+                f'a step had {old} pictures of {task} in {before["processes"]} processes and has '
+                f'{new} in {now["processes"]}' + ('' if left else f' ({key}={count} keeps them)')
+            )
 
 
 def _data_changes(key: str, old: Mapping | None, new: Mapping | None) -> Iterator[str]:

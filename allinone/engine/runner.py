@@ -5,6 +5,7 @@ import os.path as osp
 import time
 from collections import OrderedDict
 from copy import copy
+from datetime import timedelta
 from functools import cached_property
 
 import mmengine
@@ -15,7 +16,8 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
-from allinone.registry import RUNNERS
+from allinone.options import check_choice
+from allinone.registry import MODEL_WRAPPERS, RUNNERS
 
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
 from .checkpoint_writer import CheckpointWriter
@@ -24,6 +26,7 @@ from .dataloaders import TaskLoaders, named
 from .durable import write_durably
 from .faults import misspelt
 from .host_memory import keep_freed_memory
+from .peers import require_same_everywhere
 from .record import changes, record_text, require_same_run, run_record
 from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
 from .signals import StopSignals
@@ -99,7 +102,8 @@ class MultiDatasetRunner(Runner):
     def setup_env(self, env_cfg) -> None:
         if self.launcher == 'pytorch' and not is_cuda_available() and not is_distributed():
             # mmengine selects a GPU whatever the backend.
-            torch.distributed.init_process_group('gloo')
+            timeout = env_cfg.get('dist_cfg', {}).get('timeout', 1800)
+            torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
         if not is_cuda_available():
             keep_freed_memory()
         super().setup_env(env_cfg)
@@ -171,6 +175,7 @@ class MultiDatasetRunner(Runner):
         if not self._training or self._testing or self._has_loaded:
             return super().load_or_resume()
         record = run_record(self)
+        require_same_everywhere(record, self._resumed[1]['meta']['iter'] if self._resumed else 0)
         if self._resumed:
             path, checkpoint = self._resumed
             self._compare(path, checkpoint['meta'].get('run'), record)
@@ -270,14 +275,22 @@ class MultiDatasetRunner(Runner):
         )
 
     def wrap_model(self, model_wrapper_cfg, model):
-        """Over several processes the model stays as it is.
+        """As in mmengine; over several processes the default is :class:`AllInOneDDP`.
 
-        :class:`BalancedStep` averages each task's gradients before the balancer sees them; a
-        reducer that fires in the backward passes would average their sum.
+        Raises:
+            ConfigError: If ``model_wrapper_cfg`` is of a stock wrapper, whose reducer would average
+                the sum of the tasks' gradients, or has an unknown option.
         """
-        if model_wrapper_cfg is None and self.distributed:
-            return model.to(get_device())
-        return super().wrap_model(model_wrapper_cfg, model)
+        if not self.distributed:
+            return super().wrap_model(None, model)
+        if self.cfg.get('sync_bn'):
+            raise ConfigError(
+                f"sync_bn is {self.cfg['sync_bn']!r}; for the trunk, model.bn='sync' does that"
+            )
+        cfg = dict(type='AllInOneDDP') | dict(model_wrapper_cfg or {})
+        MODEL_WRAPPERS.import_from_location()
+        check_choice('model_wrapper_cfg.type', cfg['type'], sorted(MODEL_WRAPPERS.module_dict))
+        return MODEL_WRAPPERS.build(cfg, default_args=dict(module=model.to(get_device())))
 
     def resume(self, filename: str, **kwargs) -> None:
         """As in mmengine.

@@ -1,4 +1,5 @@
 from .allinone import AllInOne
+from .ddp import AllInOneDDP
 from .trunk import SharedTrunk
 
-__all__ = ['AllInOne', 'SharedTrunk']
+__all__ = ['AllInOne', 'AllInOneDDP', 'SharedTrunk']

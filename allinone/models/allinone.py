@@ -10,6 +10,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
 from allinone.balancers.layers import check_layers
+from allinone.balancers.processes import Alone
 from allinone.balancers.step import BalancedStep
 from allinone.engine.checkpoint import load_weights
 from allinone.engine.config_check import check_frozen
@@ -18,11 +19,12 @@ from allinone.errors import AllInOneError, ConfigError
 from allinone.options import check_count, check_flag, check_number
 from allinone.registry import BALANCERS, MODELS
 
+from . import batch_norm
 from .adapters import build_adapter
 from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
-from .samples import make_samples
+from .samples import make_samples, micro_batches
 from .trunk import SharedTrunk, trunk_pass
 
 TASK_SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'allinone')
@@ -58,6 +60,12 @@ class AllInOne(BaseModel):
             the tasks learn as well as from their labels.
         channels_last: Lay weights and pictures out channels-last, which is faster for
             convolutional trunks on most devices.
+        bn: What the trunk's batch norm does: ``'shared'``, one set of statistics, moved by every
+            task's batches; ``'frozen'``, statistics stay as they are; ``'per_task'`` or
+            ``dict(type='per_task', affine=True)``, statistics (scale and shift) of each task's own,
+            at the cost of a trunk pass a task; ``'sync'``, of the batch over all processes.
+        compile_trunk: Run the trunk through ``torch.compile``, once for all sizes of pictures; or
+            a dictionary of its options.
         init_cfg: As in mmengine.
 
     Raises:
@@ -77,6 +85,8 @@ class AllInOne(BaseModel):
         frozen: Sequence[str] = (),
         distill: Mapping | None = None,
         channels_last: bool = False,
+        bn: str | Mapping = 'shared',
+        compile_trunk: bool | Mapping = False,
         init_cfg: dict | None = None,
         **misspelt,
     ):
@@ -90,6 +100,7 @@ class AllInOne(BaseModel):
         check_count('model.conflict_interval', conflict_interval, 0)
         check_flag('model.drop_bad', drop_bad)
         frozen = check_frozen(frozen or (), list(tasks))
+        kind, affine = batch_norm.parse(bn)
         normalisation = dict(data_preprocessor or {})
         for name in normalisation.keys() - accepted_keys(ImgDataPreprocessor) - {'type'}:
             known = accepted_keys(ImgDataPreprocessor)
@@ -111,6 +122,8 @@ class AllInOne(BaseModel):
                 for name, cfg in tasks.items()
             }
         )
+        self.bn = kind
+        batch_norm.set_up(self, kind, affine)
         self.distillation = None if distill is None else _build_distillation(distill, self.tasks)
         self.balancer = BALANCERS.build(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
@@ -124,6 +137,8 @@ class AllInOne(BaseModel):
             max_task_norm=max_task_norm, conflict_interval=conflict_interval, drop_bad=drop_bad
         )
         self._step: BalancedStep | None = None
+        if compile_trunk is not False:
+            _compile(self, compile_trunk)
 
     def _build_task(self, name: str, cfg: ConfigDict, normalisation: dict) -> nn.Module:
         key = f'model.tasks.{name}'
@@ -154,7 +169,19 @@ class AllInOne(BaseModel):
         """As in torch, but for what is frozen."""
         super().train(mode)
         freeze(self)
+        if self.bn == 'frozen':
+            for norm in batch_norm.norms_of(self.backbone):
+                norm.eval()
         return self
+
+    def step_with(self, processes: Alone) -> None:
+        """Make training steps together with other processes."""
+        self._step_options['processes'] = processes
+        self._step = None
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        batch_norm.inherit(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -165,6 +192,7 @@ class AllInOne(BaseModel):
                 prefix=self._pretrained.get('prefix'),
                 key='model.backbone.init_cfg.checkpoint',
             )
+        batch_norm.start(self)
         if self.distillation is not None:
             self.distillation.start(self.tasks)
 
@@ -173,7 +201,7 @@ class AllInOne(BaseModel):
 
         Args:
             data: ``{task: batch}`` of the tasks that take part, each batch as its data set's
-                loader collates it.
+                loader collates it, or a list of such, whose gradients add up to those of the mean.
             optim_wrapper: mmengine's, also of mixed precision or accumulating gradients.
 
         Returns:
@@ -186,12 +214,17 @@ class AllInOne(BaseModel):
         log = {}
         scaled = hasattr(optim_wrapper, 'loss_scaler')
         for task, batch in data.items():
-            self._step.before_forward(task)
-            with optim_wrapper.optim_context(self):
-                loss, parts = self.parse_losses(self.task_losses(task, batch))
-            scale = _loss_scale(optim_wrapper, loss) if scaled else None
-            self._step.backward(task, loss, optim_wrapper, scale)
-            log |= {f'{task}/{name}': value.detach() for name, value in parts.items()}
+            batches = micro_batches(batch)
+            found = []
+            for part in batches:
+                self._step.before_forward(task)
+                with optim_wrapper.optim_context(self):
+                    loss, terms = self.parse_losses(self.task_losses(task, part))
+                scale = _loss_scale(optim_wrapper, loss) if scaled else None
+                self._step.backward(task, loss, optim_wrapper, scale, len(batches))
+                found.append({name: value.detach() for name, value in terms.items()})
+            self._step.end_task(task, optim_wrapper)
+            log |= {f'{task}/{name}': value for name, value in _mean(found).items()}
         dropped = self._step.end_micro_step(optim_wrapper)
         log |= {f'{task}/dropped': flag for task, flag in dropped.items()}
         optim_wrapper._inner_count += 1
@@ -318,6 +351,22 @@ def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
         raise ConfigError(fault(key, ConfigDict(cfg, _scope_=scope), error)) from error
 
 
+def _compile(model: AllInOne, options: bool | Mapping) -> None:
+    if options is not True and not isinstance(options, Mapping):
+        raise ConfigError(
+            f'model.compile_trunk is {options!r}; give True, or options of torch.compile as in '
+            "dict(mode='reduce-overhead')"
+        )
+    adapted = [name for name, view in zip(model.tasks, model.views()) if view.adapter is not None]
+    if adapted:
+        raise ConfigError(
+            f'model.compile_trunk is set, but the tasks {adapted} exchange weights of the trunk '
+            "(adapter, or bn='per_task'); leave one of them out"
+        )
+    # The module itself stays, and with it the names of its weights.
+    model.backbone.compile(**{'dynamic': True, **(options if options is not True else {})})
+
+
 def _build_distillation(cfg: Mapping, tasks: nn.ModuleDict) -> Distillation:
     if not isinstance(cfg, Mapping) or set(cfg) != {'teacher', 'losses'}:
         raise ConfigError(f'model.distill is {cfg!r}; give dict(teacher=..., losses=...)')
@@ -347,6 +396,12 @@ def task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> Conf
         merged.pad_size_divisor = normalisation['pad_size_divisor']
     merged.update(cfg or {})
     return merged
+
+
+def _mean(found: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    if len(found) == 1:
+        return found[0]
+    return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
 
 
 def _loss_scale(optim_wrapper, like: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Data samples for pictures that come without a data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from torch import Tensor, nn
@@ -52,3 +52,8 @@ def make_samples(
         info |= metainfo[index] if metainfo else {}
         samples.append(sample_type(metainfo=info))
     return samples
+
+
+def micro_batches(batch: Mapping | list[Mapping]) -> list[Mapping]:
+    """The batches that a task's share of a step is made of: one, or a list of them."""
+    return batch if isinstance(batch, list) else [batch]

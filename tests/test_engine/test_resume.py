@@ -234,11 +234,34 @@ def test_moved_data_and_harmless_keys_are_the_same_run(cfg, work):
 def test_what_follows_validation_or_length_makes_more_keys_matter():
     config = {'val_cfg.score': '1', 'train_cfg.max_iters': '4', 'work_dir': 'a'}
     before = dict(config=config, seed=0, processes=1, datasets={}, environment={}, git=None)
-    now = dict(before, config={key: 'other' for key in config}, processes=2)
+    now = dict(before, config={key: 'other' for key in config}, seed=2)
     other, same = changes(before, now, follows_validation=False, follows_length=False)
-    assert other == ['processes was 1 and is 2'] and len(same) == 3
+    assert other == ['seed was 0 and is 2'] and len(same) == 3
     other, same = changes(before, now, follows_validation=True, follows_length=True)
     assert len(other) == 3 and same == ['work_dir was a and is other']
+
+
+def test_other_processes_are_the_same_run_if_a_step_has_the_same_pictures():
+    size = dict(size=9, annotations={})
+
+    def record(processes, **batch_sizes):
+        return dict(
+            config={
+                f'train_dataloader.{task}.batch_size': str(n) for task, n in batch_sizes.items()
+            },
+            datasets={f'train_dataloader.{task}': size for task in batch_sizes},
+            **dict(processes=processes, seed=0, environment={}, git=None),
+        )
+
+    other, same = changes(record(2, a=4, b=1), record(1, a=8, b=2), False, False)
+    assert other == [] and 'processes was 2 and is 1' in same
+    other, same = changes(record(2, a=4, b=1), record(1, a=4, b=2), False, False)
+    assert other[-1] == (
+        'a step had 8 pictures of a in 2 processes and has 4 in 1 '
+        '(train_dataloader.a.batch_size=8 keeps them)'
+    )
+    other, same = changes(record(1, a=3), record(2, a=2), False, False)
+    assert other[-1] == 'a step had 3 pictures of a in 1 processes and has 4 in 2'
 
 
 def test_the_flat_config_has_the_runners_keys():

@@ -13,11 +13,12 @@ from mmengine.registry import DefaultScope
 
 from allinone.balancers.base import Balancer
 from allinone.balancers.wrapper import Wrapper
+from allinone.engine.dataloaders import training_batches
 from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
 from allinone.registry import BALANCERS, MODELS
 
-from .measure import device, median_interval, peak_memory, seconds, training_batches
+from .measure import device, median_interval, peak_memory, seconds
 
 BASE_CONFIGS = Path(__file__).parents[3] / 'configs/_base_/balancers'
 LOSS_LIMIT, GRADIENT_LIMIT, REGULARISER_LIMIT = 1.02, 1.05, 2.0

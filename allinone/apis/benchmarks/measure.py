@@ -3,37 +3,14 @@
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from mmengine.config import ConfigDict
 from scipy.stats import binom
-
-from allinone.engine.dataloaders import build_loader
 
 
 def device() -> torch.device:
     return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-
-
-def training_batches(cfg: ConfigDict, tasks: Iterable[str]) -> Iterator[dict[str, dict]]:
-    """Endless ``{task: batch}`` of a config's training data, loaded in this process."""
-    loaders = {
-        task: iter(
-            build_loader(
-                f'train_dataloader.{task}',
-                task,
-                dict(cfg.train_dataloader[task], num_workers=0),
-                0,
-                None,
-                True,
-                False,
-            )
-        )
-        for task in tasks
-    }
-    while True:
-        yield {task: next(loader) for task, loader in loaders.items()}
 
 
 def seconds(call: Callable[[], object]) -> float:

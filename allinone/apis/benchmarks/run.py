@@ -11,6 +11,8 @@ from allinone.apis.run import load_config, write_json
 from allinone.errors import AllInOneError, ConfigError
 
 from .balancers import balancers_table, measure_balancers
+from .batch_norm import batch_norm_table, measure_batch_norm
+from .dist import dist_table, measure_dist
 from .guards import guards_table, measure_guards
 from .peers import measure_peers, peers_table
 from .step import measure_step, step_table
@@ -43,6 +45,12 @@ def _measure(args):
         return measure_step(cfg, args.rounds), step_table
     if args.what == 'guards':
         return measure_guards(cfg, args.rounds), guards_table
+    if args.what == 'dist':
+        if args.processes < 2:
+            raise ConfigError(f'--processes is {args.processes}; give at least 2')
+        return measure_dist(cfg, args.processes, args.rounds), dist_table
+    if args.what == 'bn':
+        return measure_batch_norm(cfg, args.rounds), batch_norm_table
     return measure_balancers(cfg, args.rounds, args.methods), balancers_table
 
 

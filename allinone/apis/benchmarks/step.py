@@ -9,10 +9,11 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import DefaultScope
 
+from allinone.engine.dataloaders import training_batches
 from allinone.models.allinone import AllInOne
 from allinone.registry import MODELS
 
-from .measure import device, seconds, training_batches
+from .measure import device, seconds
 
 
 def stock_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:

@@ -1,0 +1,92 @@
+"""How far evaluation is from training after batches of one data set at a time."""
+
+import copy
+import itertools
+from collections.abc import Mapping
+
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+
+from allinone.engine.dataloaders import training_batches
+from allinone.engine.precise_bn import SEED, reestimate
+from allinone.registry import MODELS
+
+from .measure import device
+
+KINDS = ('shared', 'frozen', 'per_task')
+LOOKED_AT = 8  # batches of each task, to compare on and to estimate from
+
+
+def measure_batch_norm(cfg, steps: int) -> dict:
+    """Train with each kind of batch norm, and compare losses of the same training pictures.
+
+    Steps are of one task each in turn, which is the hazard; seed, order and augmentation are the
+    same for all.
+
+    Args:
+        cfg: A config of a joint model whose trunk has batch norm.
+        steps: Training steps of each kind.
+
+    Returns:
+        ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with the model in training
+        mode, as it was trained, and in evaluation mode; the kind ``'shared, estimated again'`` is
+        ``'shared'`` after :func:`reestimate`.
+    """
+    found = {}
+    with DefaultScope.overwrite_default_scope('allinone'):
+        for kind in KINDS:
+            model = _trained(cfg, kind, steps)
+            # Pictures of the training set, by draws that the training did not make
+            batches = training_batches(cfg, model.tasks, SEED)
+            batches = list(itertools.islice(batches, 2 * LOOKED_AT))
+            found[kind] = _losses(model, batches[:LOOKED_AT])
+            if kind == 'shared':
+                reestimate(model, copy.deepcopy(batches[LOOKED_AT:]))
+                found['shared, estimated again'] = _losses(model, batches[:LOOKED_AT])
+    return found
+
+
+def _trained(cfg, kind: str, steps: int):
+    torch.manual_seed(0)
+    cfg = copy.deepcopy(cfg)
+    cfg.model.update(bn=kind, conflict_interval=0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.to(device()).train()
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    alone = (
+        {task: batch} for step in training_batches(cfg, model.tasks) for task, batch in step.items()
+    )
+    for batch in itertools.islice(alone, steps):
+        model.train_step(batch, wrapper)
+    return model
+
+
+@torch.no_grad()
+def _losses(model, batches) -> dict[str, dict[str, float]]:
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    found = {task: {} for task in model.tasks}
+    for name, mode in dict(training=True, evaluation=False).items():
+        model.train(mode)
+        for task in found:
+            losses = [
+                model.parse_losses(model.task_losses(task, copy.deepcopy(batch[task])))[0]
+                for batch in batches
+            ]
+            found[task][name] = float(torch.stack(losses).mean())
+        model.load_state_dict(state)  # Training mode moves the statistics.
+    return found
+
+
+def batch_norm_table(found: Mapping) -> str:
+    """What :func:`measure_batch_norm` found, a line for each kind and task."""
+    lines = [f'{"model.bn":<26}{"task":<8}{"training":>10}{"evaluation":>12}{"ratio":>8}']
+    for kind, tasks in found.items():
+        for task, loss in tasks.items():
+            ratio = loss['evaluation'] / loss['training']
+            lines.append(
+                f'{kind:<26}{task:<8}{loss["training"]:>10.3f}{loss["evaluation"]:>12.3f}'
+                f'{ratio:>8.2f}'
+            )
+    return '\n'.join(lines)

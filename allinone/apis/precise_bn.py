@@ -1,0 +1,68 @@
+"""What ``tools/precise_bn.py`` does once its arguments are parsed."""
+
+import itertools
+import os
+import sys
+
+import torch
+
+from allinone.engine.checkpoint import load_state_dict, read_checkpoint, state_dict_of
+from allinone.engine.checkpoint_format import to_bytes
+from allinone.engine.config_check import check_config
+from allinone.engine.dataloaders import training_batches
+from allinone.engine.durable import write_durably
+from allinone.engine.precise_bn import reestimate
+from allinone.errors import AllInOneError, ConfigError
+
+from .extract import build_network
+from .outputs import require_writable
+from .run import load_config
+
+
+def run_precise_bn(args) -> int:
+    """Write the checkpoint with new statistics; the exit status."""
+    try:
+        if args.batches < 1:
+            raise ConfigError(f'--batches is {args.batches}; give a whole number of at least 1')
+        cfg = load_config(args.config, args.cfg_options)
+        check_config(cfg)
+        if os.path.exists(args.out):
+            raise ConfigError(f'--out {args.out} is there already; name another file')
+        require_writable('--out', args.out)
+        count = precise_bn(cfg, args.checkpoint, args.out, args.batches)
+    except (AllInOneError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    print(f'{args.out}: new statistics of {count} batch norms, from {args.batches} batches a task')
+    return 0
+
+
+def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
+    """Write a checkpoint with new statistics of batch norm, and all else as it was.
+
+    Args:
+        cfg: The joint config, whose training pictures are taken.
+        checkpoint: One of it; of one that has averaged weights (EMA), these keep their own.
+        out: The file to write.
+        batches: How many batches of each task.
+
+    Returns:
+        The number of batch norms.
+
+    Raises:
+        ConfigError: As :func:`reestimate`.
+        CheckpointError: If the checkpoint cannot be read.
+    """
+    loaded = read_checkpoint(checkpoint)
+    model = build_network(cfg)
+    load_state_dict(model, state_dict_of(loaded, checkpoint), checkpoint)
+    model.to('cuda' if torch.cuda.is_available() else 'cpu')
+    mixed = training_batches(cfg, list(model.tasks))
+    count = reestimate(model, itertools.islice(mixed, batches))
+    new = {name: value.cpu() for name, value in model.state_dict().items()}
+    state = state_dict_of(loaded, checkpoint)
+    kept = {name: new.get(name, value) for name, value in state.items()}
+    whole = dict(loaded, state_dict=kept) if 'state_dict' in loaded else dict(state_dict=kept)
+    for file, content in to_bytes(whole, out).items():
+        write_durably(file, content)
+    return count

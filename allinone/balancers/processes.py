@@ -1,0 +1,138 @@
+"""What the processes of a run tell one another in a training step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class Alone:
+    """One process: sums and means are what it has itself.
+
+    Attributes:
+        many: Whether there are others.
+    """
+
+    many = False
+
+    def send(
+        self,
+        sums: Sequence[Tensor] = (),
+        means: Sequence[Tensor] = (),
+        params: Sequence[nn.Parameter] = (),
+        large: Tensor | None = None,
+    ) -> None:
+        """Begin to make tensors the sums, or the means, of what all processes sent.
+
+        They must not be used before :meth:`receive`. All processes send the same shapes in the same
+        order.
+
+        Args:
+            sums: To be added up.
+            means: To be averaged.
+            params: Whose ``.grad`` is to be averaged. A gradient that is None here counts as zeros,
+                and stays None where it is None in all processes.
+            large: To be averaged where it is, without a copy; contiguous.
+        """
+
+    def receive(self) -> None:
+        """Wait for all that was sent."""
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over the processes, at once."""
+        return tensor
+
+
+class Replicas(Alone):
+    """Processes that hold the whole model each, and see different pictures.
+
+    What is sent travels while the next task computes. All of one call but ``large`` is one flat
+    message.
+
+    Args:
+        overlap: False: wait for each message at once, to measure what is gained.
+    """
+
+    many = True
+
+    def __init__(self, overlap: bool = True):
+        self.overlap = overlap
+        self._messages: list[_Message] = []
+
+    def send(
+        self,
+        sums: Sequence[Tensor] = (),
+        means: Sequence[Tensor] = (),
+        params: Sequence[nn.Parameter] = (),
+        large: Tensor | None = None,
+    ) -> None:
+        message = _Message(list(sums), list(means), list(params), large)
+        for tensor in (large, message.pack()):
+            if tensor is not None:
+                message.works.append(self.reduce(tensor))
+        self._messages.append(message)
+
+    def reduce(self, tensor: Tensor) -> dist.Work | None:
+        """Sum a tensor over the processes where it is; to be waited for unless None."""
+        return dist.all_reduce(tensor, async_op=self.overlap)
+
+    def receive(self) -> None:
+        messages, self._messages = self._messages, []
+        for message in messages:
+            for work in message.works:
+                if work is not None:
+                    work.wait()
+            message.unpack(dist.get_world_size())
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+
+@dataclass
+class _Message:
+    """Laid out as: sums, for each parameter whether it has a gradient, means, gradients."""
+
+    sums: list[Tensor]
+    means: list[Tensor]
+    params: list[nn.Parameter]
+    large: Tensor | None
+    works: list = field(default_factory=list)
+    flat: Tensor | None = None
+
+    def pack(self) -> Tensor | None:
+        grads = [
+            torch.zeros_like(param) if param.grad is None else param.grad for param in self.params
+        ]
+        parts = [*self.sums, *self.means, *grads]
+        if not parts:
+            return None
+        present = torch.tensor([float(param.grad is not None) for param in self.params])
+        parts.insert(len(self.sums), present.to(parts[0].device, non_blocking=True))
+        self.flat = torch.cat([part.flatten() for part in parts])
+        return self.flat
+
+    def unpack(self, processes: int) -> None:
+        if self.large is not None:
+            self.large /= processes
+        if self.flat is None:
+            return
+        tensors = [*self.means, *self.params]
+        summed = [part.numel() for part in self.sums]
+        first = sum(summed) + len(self.params)
+        self.flat[first:] /= processes
+        parts = self.flat.split([*summed, len(self.params), *(part.numel() for part in tensors)])
+        sums, present, averaged = parts[: len(summed)], parts[len(summed)], parts[len(summed) + 1 :]
+        # The host asks the device only where a gradient is missing here.
+        if any(param.grad is None for param in self.params):
+            for param, there in zip(self.params, present.tolist()):
+                if there and param.grad is None:
+                    param.grad = torch.zeros_like(param)
+        own = [*self.sums, *self.means, *(param.grad for param in self.params)]
+        pairs = [(mine, part) for mine, part in zip(own, (*sums, *averaged)) if mine is not None]
+        torch._foreach_copy_(
+            [mine for mine, _ in pairs], [part.view(mine.shape) for mine, part in pairs]
+        )

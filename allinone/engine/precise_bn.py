@@ -1,0 +1,174 @@
+"""Batch norm's running statistics estimated again, over a mix of the tasks' pictures."""
+
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from allinone.errors import ConfigError
+from allinone.models.batch_norm import norms_of
+from allinone.models.trunk import run_trunk
+from allinone.options import check_count
+from allinone.registry import HOOKS
+
+from .dataloaders import training_batches
+
+SEED = 1 << 20  # Other draws of the augmentation than those of the training
+
+
+@torch.no_grad()
+def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
+    """Replace the trunk's statistics, and those of heads, which its new maps change.
+
+    Training moves the trunk's statistics with batches of one data set at a time, so they belong to
+    the last of them. Here each mixed batch normalises the pictures of all tasks together: its mean
+    is that of the tasks' means, its variance that of the mixture of equal shares, at every layer,
+    whatever sizes the tasks' pictures have. Means and second moments are then averaged over the
+    batches, as in `Rethinking "Batch" in BatchNorm <https://arxiv.org/abs/2105.07576>`_ (3.1), and
+    over processes.
+
+    Args:
+        model: A joint model without adapters; its mode is left as it was.
+        batches: Mixed batches ``{task: batch}``, gone through twice.
+
+    Returns:
+        The number of norms with new statistics.
+
+    Raises:
+        ConfigError: If the trunk has no batch norm, or a task a trunk of its own.
+    """
+    norms = norms_of(model.backbone)
+    if not norms:
+        raise ConfigError('model.backbone has no batch norm, so there is nothing to estimate again')
+    own = [name for name, task in model.tasks.items() if task.backbone.adapter is not None]
+    if own:
+        raise ConfigError(
+            f'the tasks {own} see the trunk with values of their own (adapter, or bn='
+            "'per_task'), and have no statistics in common"
+        )
+    batches = list(batches)
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        _reestimate_trunk(model, norms, batches)
+        heads = _reestimate_heads(model, batches)
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    return len(norms) + heads
+
+
+def _reestimate_trunk(model: nn.Module, norms: list[_BatchNorm], batches) -> None:
+    totals = {norm: torch.zeros(2, norm.num_features, dtype=torch.float64) for norm in norms}
+    for batch in batches:
+        pictures = [
+            model.tasks[task].data_preprocessor(data, True)['inputs']
+            for task, data in batch.items()
+        ]
+        _run_together(model.backbone, pictures, norms, totals)
+    for norm, total in totals.items():
+        mean, square = _over_processes(total) / len(batches)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(square - mean**2)
+
+
+def _run_together(
+    trunk: nn.Module,
+    pictures: list[Tensor],
+    norms: list[_BatchNorm],
+    totals: Mapping[nn.Module, Tensor],
+) -> None:
+    """The trunk on each task's pictures in a thread of its own, which meet at every norm."""
+    meet = threading.Barrier(len(pictures))
+    thread = threading.local()
+    brought: list[Tensor | None] = [None] * len(pictures)
+
+    def normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
+        exact = x.double()
+        others = [i for i in range(x.dim()) if i != 1]
+        brought[thread.number] = torch.stack([exact.mean(others), exact.square().mean(others)])
+        meet.wait()
+        mean, square = pooled = torch.stack(brought).mean(0)
+        if thread.number == 0:
+            totals[norm].add_(pooled.cpu())
+        meet.wait()  # Before the next norm is brought more
+        return batch_norm(
+            x, mean.to(x), (square - mean**2).to(x), norm.weight, norm.bias, False, 0.0, norm.eps
+        )
+
+    def run(number: int) -> None:
+        thread.number = number
+        try:
+            with torch.no_grad():  # A setting of each thread
+                run_trunk(trunk, pictures[number])
+        except BaseException:
+            meet.abort()
+            raise
+
+    for norm in norms:
+        norm.forward = partial(normalise, norm)
+    try:
+        with ThreadPoolExecutor(len(pictures)) as pool:
+            runs = [pool.submit(run, number) for number in range(len(pictures))]
+    finally:
+        for norm in norms:
+            del norm.forward
+    errors = [error for error in (run.exception() for run in runs) if error is not None]
+    # First what made the others stop waiting.
+    for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
+        raise error
+
+
+def _reestimate_heads(model: nn.Module, batches) -> int:
+    norms = [norm for task in model.tasks.values() for norm in norms_of(task)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # The mean over all batches
+        norm.train()
+    for batch in batches if norms else ():
+        for task, data in batch.items():
+            model.task_losses(task, data)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+        for statistic in (norm.running_mean, norm.running_var):
+            statistic.copy_(_over_processes(statistic))
+    return len(norms)
+
+
+def _over_processes(total: Tensor) -> Tensor:
+    if get_world_size() > 1:
+        total = total.clone()
+        all_reduce(total, 'mean')
+    return total
+
+
+@HOOKS.register_module()
+class PreciseBNHook(Hook):
+    """Estimates batch norm's statistics again after the last step, before it is saved.
+
+    Args:
+        batches: How many batches of each task.
+    """
+
+    def __init__(self, batches: int = 50):
+        self.batches = check_count('custom_hooks.batches', batches)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter + 1 != runner.max_iters:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        mixed = training_batches(runner.cfg, runner.train_dataloader.loaders, runner.seed + SEED)
+        count = reestimate(model, itertools.islice(mixed, self.batches))
+        runner.logger.info(
+            f'statistics of {count} batch norms estimated again from {self.batches} batches a task'
+        )

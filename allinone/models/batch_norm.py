@@ -1,0 +1,133 @@
+"""What the trunk's batch norm does where the batches of a step are of one data set each."""
+
+from collections.abc import Mapping
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from allinone.errors import ConfigError
+from allinone.options import check_choice, check_flag
+
+from .adapters import TrunkAdapter
+from .sync_bn import synchronise
+
+KINDS = ('shared', 'frozen', 'per_task', 'sync')
+
+
+def norms_of(trunk: nn.Module) -> list[_BatchNorm]:
+    """The trunk's batch norms that have running statistics."""
+    return [
+        module
+        for module in trunk.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats
+    ]
+
+
+def parse(bn: str | Mapping) -> tuple[str, bool]:
+    """``model.bn`` as its kind, and whether scale and shift are a task's own, too.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    options = dict(bn) if isinstance(bn, Mapping) else dict(type=bn)
+    kind = check_choice('model.bn', options.pop('type', None), KINDS)
+    affine = check_flag('model.bn.affine', options.pop('affine', False))
+    if options or (affine and kind != 'per_task'):
+        raise ConfigError(f"model.bn is {bn!r}; 'per_task' alone has an option, and that is affine")
+    return kind, affine
+
+
+def set_up(model: nn.Module, kind: str, affine: bool) -> None:
+    """Give the trunk of a joint model batch norm of this kind.
+
+    Raises:
+        ConfigError: If the trunk has none, or a task has an adapter beside statistics of its own.
+    """
+    if kind == 'shared':
+        return
+    if not norms_of(model.backbone):
+        raise ConfigError(f"model.bn is {kind!r}, but the trunk has no batch norm; use 'shared'")
+    if kind == 'sync':
+        synchronise(model.backbone)
+    if kind != 'per_task':
+        return
+    for name, task in model.tasks.items():
+        if getattr(task, 'adapter', None) is not None:
+            raise ConfigError(
+                f"model.tasks.{name}.adapter is set, and model.bn is 'per_task', which is one; "
+                'choose'
+            )
+        task.adapter = TaskNorm(model.backbone, affine)
+        task.backbone.bind(model.backbone, task.adapter)
+    print_log(
+        f"model.bn is 'per_task': predicting all tasks takes {len(model.tasks)} passes of the "
+        'trunk, one a task',
+        'current',
+    )
+
+
+class TaskNorm(TrunkAdapter):
+    """A task's own batch norm statistics over the shared convolutions.
+
+    They begin as the trunk's, in a new model and where a checkpoint has none of the task's own.
+
+    Args:
+        trunk: The shared trunk.
+        affine: Scale and shift are the task's own, too.
+    """
+
+    def __init__(self, trunk: nn.Module, affine: bool = False):
+        self.affine = affine
+        super().__init__(trunk)
+
+    def fits(self, module: nn.Module) -> bool:
+        return isinstance(module, _BatchNorm) and module.track_running_stats
+
+    def change_of(self, module: nn.Module) -> nn.Module:
+        return _TaskStatistics(module, self.affine)
+
+    def start(self, trunk: nn.Module) -> None:
+        """Begin with what the trunk has now."""
+        for key, change in self.changes.items():
+            change.load_state_dict(trunk.get_submodule(_layer(key)).state_dict(), strict=False)
+
+
+def _layer(key: str) -> str:
+    return key.replace('-', '.')
+
+
+class _TaskStatistics(_BatchNorm):
+    """Buffers of a batch norm, to take the place of another's.
+
+    A batch norm by type, so that whatever looks after running statistics finds it.
+    """
+
+    def __init__(self, norm: _BatchNorm, affine: bool):
+        has_affine = affine and norm.affine
+        super().__init__(norm.num_features, norm.eps, norm.momentum, has_affine)
+        self.load_state_dict(norm.state_dict(), strict=False)
+
+    def forward(self, layer: nn.Module) -> dict[str, Tensor]:
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+
+
+def inherit(model: nn.Module, state_dict: dict[str, Tensor], prefix: str) -> None:
+    """Put the trunk's statistics where a state dict has none of a task's own."""
+    for task, part in model.tasks.items():
+        adapter = getattr(part, 'adapter', None)
+        for key, change in adapter.changes.items() if isinstance(adapter, TaskNorm) else ():
+            for name in change.state_dict():
+                own = f'{prefix}tasks.{task}.adapter.changes.{key}.{name}'
+                shared = f'{prefix}backbone.{_layer(key)}.{name}'
+                if shared in state_dict:
+                    state_dict.setdefault(own, state_dict[shared])
+
+
+@torch.no_grad()
+def start(model: nn.Module) -> None:
+    """Let statistics of tasks begin with those of a pretrained trunk."""
+    for task in model.tasks.values():
+        if isinstance(getattr(task, 'adapter', None), TaskNorm):
+            task.adapter.start(model.backbone)

@@ -1,0 +1,128 @@
+"""Statistics estimated again, against the batch of all pictures together."""
+
+import pytest
+import torch
+from conftest import classification, run_tool
+from torch import nn
+
+from allinone.engine.checkpoint import read_checkpoint
+from allinone.engine.precise_bn import reestimate
+from allinone.errors import ConfigError
+from allinone.registry import RUNNERS
+
+
+class Task(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+        self.backbone = nn.Identity()
+        self.backbone.adapter = None
+
+    def data_preprocessor(self, batch, training):
+        return batch
+
+
+class Joint(nn.Module):
+    """A trunk of two norms, and heads with one."""
+
+    def __init__(self, *tasks):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = nn.Sequential(
+            nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4)
+        )
+        self.tasks = nn.ModuleDict({task: Task() for task in tasks})
+
+    def task_losses(self, task, batch):
+        return self.tasks[task].norm(self.backbone(batch['inputs']))
+
+
+def pictures(seed, size):
+    generator = torch.Generator().manual_seed(seed)
+    return dict(inputs=torch.randn(4, 3, size, size, generator=generator) * (1 + seed) + seed)
+
+
+def normalised_together(model, inputs):
+    """Mean and variance at each norm of the trunk, of the concatenated pictures."""
+    found = []
+    x = torch.cat(inputs)
+    for layer in model.backbone:
+        if isinstance(layer, nn.BatchNorm2d):
+            found.append((x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)))
+            mean, var = (value[:, None, None] for value in found[-1])
+            x = (x - mean) / (var + layer.eps).sqrt()
+        else:
+            x = layer(x)
+    return found
+
+
+@torch.no_grad()
+def test_mixed_batches_are_normalised_together():
+    model = Joint('a', 'b').train()
+    batches = [dict(a=pictures(n, 20), b=pictures(n + 5, 20)) for n in range(2)]
+    assert reestimate(model, iter(batches)) == 4
+    assert model.training and 'forward' not in vars(model.backbone[1])
+    first, second = (
+        normalised_together(model, [part['inputs'] for part in batch.values()]) for batch in batches
+    )
+    norms = (model.backbone[1], model.backbone[4])
+    for norm, (mean, var), (other_mean, other_var) in zip(norms, first, second):
+        expected = (mean + other_mean) / 2
+        torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-4)
+        moment = (var + mean**2 + other_var + other_mean**2) / 2
+        expected = moment - ((mean + other_mean) / 2) ** 2
+        torch.testing.assert_close(norm.running_var, expected, rtol=1e-4, atol=1e-4)
+    # The heads' are of the maps that evaluation gives.
+    model.eval()
+    maps = torch.cat([model.backbone(batch['a']['inputs']) for batch in batches])
+    found = model.tasks['a'].norm.running_mean
+    torch.testing.assert_close(found, maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_each_task_has_the_same_share_whatever_its_size():
+    model = Joint('a', 'b')
+    small, large = pictures(0, 8), pictures(3, 20)
+    reestimate(model, [dict(a=small, b=large)])
+    means = [model.backbone[0](batch['inputs']).mean((0, 2, 3)) for batch in (small, large)]
+    torch.testing.assert_close(model.backbone[1].running_mean, (means[0] + means[1]) / 2)
+
+
+def test_a_picture_that_does_not_fit_ends_all_tasks():
+    model = Joint('a', 'b', 'c')
+    wrong = dict(inputs=torch.zeros(1, 4, 20, 20))
+    with pytest.raises(RuntimeError, match='channels'):
+        reestimate(model, [dict(a=pictures(0, 20), b=wrong, c=pictures(1, 20))])
+    assert 'forward' not in vars(model.backbone[1])
+
+
+def test_without_batch_norm():
+    model = Joint('a')
+    model.backbone = nn.Sequential(nn.Conv2d(3, 4, 3))
+    with pytest.raises(ConfigError, match='model.backbone has no batch norm'):
+        reestimate(model, [])
+
+
+def test_hook_and_tool(toy_root, tmp_path, capsys):
+    """After the last step, before it is saved; and of a checkpoint, whose rest stays as it was."""
+    cfg = classification(tmp_path / 'work')
+    cfg.model.backbone.norm_cfg = dict(type='BN')
+    cfg.train_cfg.max_iters = 2
+    cfg.custom_hooks = [dict(type='PreciseBNHook', batches=2)]
+    RUNNERS.build(cfg).train()
+    states = [read_checkpoint(tmp_path / f'work/iter_{n}.pth')['state_dict'] for n in (1, 2)]
+    # So far from the first values comes no running mean in two steps.
+    key = 'backbone.conv1.bn.running_var'
+    assert (states[0][key] > 0.8).all() and not (states[1][key] > 0.8).all()
+    (tmp_path / 'config.py').write_text(''.join(f'{k} = {v!r}\n' for k, v in cfg.to_dict().items()))
+    given = (tmp_path / 'config.py', tmp_path / 'work/iter_1.pth', '--out', tmp_path / 'new.pth')
+    assert run_tool('precise_bn', *given, '--batches', 2) == 0
+    assert 'new statistics of' in capsys.readouterr().out
+    new = read_checkpoint(tmp_path / 'new.pth')
+    for name, value in new['state_dict'].items():
+        statistic = 'running' in name or name.endswith('tracked')
+        assert statistic or torch.equal(value, states[0][name]), name
+    assert not torch.equal(new['state_dict'][key], states[0][key])
+    assert new['meta']['iter'] == 1 and 'optimizer' in new
+    assert run_tool('precise_bn', *given) == 2
+    assert 'is there already' in capsys.readouterr().err

@@ -1,0 +1,125 @@
+"""Batch norm of the trunk: whose statistics move, and what a task sees of them."""
+
+import pytest
+import torch
+from conftest import build_model
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from allinone.apis.extract import stock_state
+from allinone.engine.checkpoint import load_state_dict
+from allinone.engine.dataloaders import training_batches
+from allinone.errors import ConfigError
+from allinone.models.batch_norm import norms_of
+
+
+@pytest.fixture
+def cfg(toy_cfg):
+    toy_cfg.model.backbone.norm_cfg = dict(type='BN')
+    toy_cfg.model.tasks.pop('seg')
+    toy_cfg.model.conflict_interval = 0
+    return toy_cfg
+
+
+@pytest.fixture
+def batches(cfg):
+    return next(training_batches(cfg, cfg.model.tasks))
+
+
+def statistics(model, part):
+    return {
+        name: value.clone()
+        for name, value in model.state_dict().items()
+        if name.startswith(part) and 'running' in name
+    }
+
+
+def moved(before, model, part):
+    after = statistics(model, part)
+    assert after
+    return any(not torch.equal(before[name], value) for name, value in after.items())
+
+
+def step(model, batches, *tasks):
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
+    before = statistics(model, '')
+    model.train().train_step({task: batches[task] for task in tasks}, optimizer)
+    return before
+
+
+@pytest.mark.parametrize('kind, moves', [('shared', True), ('frozen', False)])
+def test_shared_statistics_move_and_frozen_do_not(cfg, batches, kind, moves):
+    cfg.model.bn = kind
+    model = build_model(cfg)
+    scale = norms_of(model.backbone)[0].weight.clone()
+    assert moved(step(model, batches, 'cls'), model, 'backbone.') == moves
+    assert not torch.equal(norms_of(model.backbone)[0].weight, scale)
+
+
+@pytest.mark.parametrize('affine', [False, True])
+def test_statistics_of_a_tasks_own(cfg, batches, affine):
+    cfg.model.bn = dict(type='per_task', affine=affine)
+    model = build_model(cfg)
+    before = step(model, batches, 'cls')
+    assert moved(before, model, 'tasks.cls.adapter.')
+    assert not moved(before, model, 'tasks.det.adapter.')
+    assert not moved(before, model, 'backbone.')
+    names = [name for name, _ in model.tasks['cls'].adapter.named_parameters()]
+    assert len(names) == 2 * affine * len(norms_of(model.backbone))
+    # A plain trunk with the task's statistics answers the same, bit for bit.
+    passes = []
+    model.backbone.register_forward_hook(lambda *_: passes.append(1))
+    picture = torch.rand(3, 64, 64) * 255
+    found = model.eval().predict([picture])
+    assert len(passes) == 2
+    cfg.model.bn = 'shared'
+    plain = build_model(cfg).eval()
+    state = model.state_dict()
+    single = nn.ModuleDict(dict(cls=model.tasks['cls']))
+    own = stock_state(_Joint(model.backbone, single), state)
+    trunk = {name: value for name, value in own.items() if name.startswith('backbone.')}
+    plain.load_state_dict(state | trunk, strict=False)
+    assert torch.equal(plain.predict([picture])['cls'][0].pred_score, found['cls'][0].pred_score)
+
+
+class _Joint(nn.Module):
+    def __init__(self, backbone, tasks):
+        super().__init__()
+        self.backbone, self.tasks = backbone, tasks
+
+
+def test_own_statistics_begin_as_the_shared_ones_of_a_checkpoint(cfg, batches, tmp_path):
+    shared = build_model(cfg)
+    step(shared, batches, 'det')
+    cfg.model.bn = 'per_task'
+    model = build_model(cfg)
+    load_state_dict(model, shared.state_dict(), 'shared.pth')
+    for change, norm in zip(model.tasks['cls'].adapter.changes.values(), norms_of(shared.backbone)):
+        assert torch.equal(change.running_mean, norm.running_mean)
+    # And a checkpoint of such a model brings each task's own.
+    step(model, batches, 'cls')
+    again = build_model(cfg)
+    load_state_dict(again, model.state_dict(), 'per_task.pth')
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_what_cannot_be(cfg):
+    cfg.model.bn = 'local'
+    with pytest.raises(ConfigError, match=r"model.bn is 'local'; the choices are \['shared'"):
+        build_model(cfg)
+    cfg.model.bn = dict(type='frozen', affine=True)
+    with pytest.raises(ConfigError, match="'per_task' alone has an option"):
+        build_model(cfg)
+    cfg.model.bn = 'per_task'
+    cfg.model.tasks.cls.adapter = dict(type='FiLMAdapter')
+    with pytest.raises(ConfigError, match='model.tasks.cls.adapter is set, and model.bn'):
+        build_model(cfg)
+    cfg.model.tasks.cls.pop('adapter')
+    cfg.model.compile_trunk = True
+    with pytest.raises(ConfigError, match='model.compile_trunk is set, but the tasks'):
+        build_model(cfg)
+    cfg.model.compile_trunk = False
+    cfg.model.backbone.norm_cfg = dict(type='GN', num_groups=4)
+    with pytest.raises(ConfigError, match='the trunk has no batch norm'):
+        build_model(cfg)

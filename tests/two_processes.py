@@ -1,0 +1,427 @@
+"""Two processes against one: python tests/two_processes.py [FOLDER] [--only steps runs kills]
+
+The pairs are forked from this process, which imports the libraries once, and meet on loopback.
+Prints what was found as JSON; the tests of ``test_engine/test_processes.py`` look at it.
+"""
+
+import argparse
+import contextlib
+import copy
+import functools
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+STEPS = 20
+BATCH = dict(cls=4, det=2, seg=2)  # of one process
+EVERY = {
+    'FixedWeights': {},
+    'Uncertainty': dict(lr=0.1),
+    'FAMO': {},
+    'GradNorm': {},
+    'PCGrad': {},
+    'MGDA': {},
+    'GradDrop': {},
+    'GradientOrthogonality': dict(balancer=dict(type='FixedWeights')),
+}
+ONE_TASK = ('FixedWeights', 'Uncertainty', 'FAMO')
+GRADIENTS = ('GradNorm', 'PCGrad', 'MGDA', 'GradDrop')  # Those that keep each task's
+
+
+class TinyTrunk(nn.Module):
+    """Maps of 8, 16, 32 and 32 channels at strides 4 to 32."""
+
+    def __init__(self, frozen: bool = True):
+        super().__init__()
+        self.frozen = frozen
+        widths = (3, 8, 8, 16, 32, 32)
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+            )
+            for before, after in itertools.pairwise(widths)
+        )
+        # With variances of 1, frozen norms would let the activations die away.
+        for stage in self.stages:
+            stage[1].running_var.fill_(0.1)
+
+    def forward(self, x):
+        maps = list(itertools.accumulate(self.stages, lambda y, stage: stage(y), initial=x))
+        return tuple(maps[2:])
+
+    def train(self, mode: bool = True):
+        return super().train(mode and not self.frozen)
+
+
+def config(work_dir, factor: int = 1, frozen: bool = True, **options):
+    """The toy config with a tiny trunk, small pictures and ``factor`` times the batch."""
+    from conftest import tiny
+
+    cfg = tiny(work_dir, experiment_name=f'{Path(work_dir).name}_{os.getpid()}')
+    cfg.model.backbone = dict(type='allinone.TinyTrunk', frozen=frozen)
+    tasks = cfg.model.tasks
+    tasks.cls.features, tasks.cls.head.in_channels = (3,), 32
+    tasks.det.neck.update(in_channels=[16, 32, 32], out_channels=16)
+    tasks.det.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
+    tasks.seg.decode_head.update(in_channels=[8, 16, 32, 32], channels=16, dropout_ratio=0)
+    cfg.model.conflict_interval = 0
+    for stage in ('train', 'val', 'test'):
+        for task, loader in cfg[f'{stage}_dataloader'].items():
+            loader.batch_size = BATCH[task] * factor
+            if stage == 'train' and task != 'cls':
+                loader.dataset.pipeline.insert(
+                    2, dict(type='Resize', scale=(128, 96), keep_ratio=True)
+                )
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def pair(job, *args) -> list[int]:
+    """``job(rank, *args)`` in two processes; their process ids."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    pids = []
+    for rank in range(2):
+        pid = os.fork()
+        if not pid:
+            os.environ.update(
+                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', LOCAL_WORLD_SIZE='2',
+                MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), GLOO_SOCKET_IFNAME='lo',
+            )  # fmt: skip
+            status = 1
+            try:
+                status = job(rank, *args) or 0
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(status)
+        pids.append(pid)
+    return pids
+
+
+def wait(pids) -> list[int]:
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+
+def succeed(pids) -> None:
+    if any(statuses := wait(pids)):
+        raise SystemExit(f'the pair ended with {statuses}')
+
+
+# One step after the other, without a runner
+
+
+def model_of(cfg, balancer: str):
+    from conftest import build_model
+
+    cfg.model.balancer = dict(type=balancer, **EVERY[balancer])
+    return build_model(cfg)
+
+
+def optimizer_of(model, accumulate: int = 1):
+    from mmengine.optim import OptimWrapper
+
+    sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-3)
+    wrapper = OptimWrapper(sgd, accumulative_counts=accumulate)
+    wrapper.initialize_count_status(model, 0, STEPS)
+    return wrapper
+
+
+def half(batch: dict, rank: int) -> dict:
+    return {key: value[rank::2] for key, value in batch.items()}
+
+
+class Counted:
+    """Stands in for ``torch.distributed`` in the module that sends, and counts."""
+
+    def __init__(self):
+        self.messages: list[int] = []
+        self.get_world_size = dist.get_world_size
+
+    def all_reduce(self, tensor, **kwargs):
+        self.messages.append(tensor.numel() * tensor.element_size())
+        return dist.all_reduce(tensor, **kwargs)
+
+
+def expected_bytes(model, balancer: str, tasks) -> int:
+    """Trunk x tasks for methods that keep gradients, else trunk x 1, and heads once."""
+    trunk = [param.numel() for param in model.backbone.parameters()]
+    heads = [param.numel() for task in tasks for param in model.tasks[task].parameters()]
+    times = len(tasks) if balancer in GRADIENTS else 1
+    # Beside them a flag a parameter, and of each task its loss and whether it took part
+    return 4 * (times * sum(trunk) + sum(heads) + len(trunk) + len(heads) + 2 * len(tasks))
+
+
+def flat(model):
+    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return torch.cat([value.detach().double().flatten() for value in state.values()])
+
+
+def same_in_both(model) -> bool:
+    own = flat(model)
+    first = own.clone()
+    dist.broadcast(first, 0)
+    verdict = torch.tensor(torch.equal(own.nan_to_num(-7.0), first.nan_to_num(-7.0)))
+    dist.all_reduce(verdict, dist.ReduceOp.MIN)
+    return bool(verdict)
+
+
+def train_both(rank, cfg, balancer, tasks_of, batches, accumulate=1, bn='shared'):
+    """Alone with all pictures, and as one of two with half of them each; what came out."""
+    from allinone.balancers import processes
+    from allinone.models import AllInOneDDP
+
+    alone = model_of(cfg, balancer)
+    cfg.model.bn = bn
+    model = model_of(cfg, balancer)
+    if rank:  # The wrapper begins with the weights of the first.
+        model.tasks['cls'].head.fc.weight.data.fill_(7)
+    wrapped = AllInOneDDP(model)
+    optimizers = optimizer_of(alone, accumulate), optimizer_of(model, accumulate)
+    start, counted, found = flat(alone), Counted(), {}
+    untouched = True
+    for network in (alone, wrapped):
+        network.train()
+    for step, batch in enumerate(batches):
+        tasks = tasks_of(step)
+        whole = copy.deepcopy({task: batch[task] for task in tasks})
+        part = {task: half(value, rank) for task, value in copy.deepcopy(whole).items()}
+        alone.train_step(whole, optimizers[0])
+        idle = {t: flat(head) for t, head in model.tasks.items() if t not in tasks}
+        counted.messages.clear()
+        processes.dist = counted
+        wrapped.train_step(part, optimizers[1])
+        processes.dist = dist
+        if accumulate == 1:
+            untouched &= all(torch.equal(flat(model.tasks[t]), value) for t, value in idle.items())
+        if step in (0, accumulate - 1):
+            found[f'messages{step}'] = list(counted.messages)
+    return dict(
+        found,
+        difference=float((flat(alone) - flat(model)).nan_to_num(0.0).abs().max()),
+        moved=float((flat(alone) - start).nan_to_num(0.0).abs().max()),
+        equal=same_in_both(model),
+        untouched=untouched,
+        bytes=sum(found[f'messages{accumulate - 1}']),
+        expected=expected_bytes(model, balancer, tasks_of(0)),
+    )
+
+
+def steps(rank: int, cfg, batches, out: Path) -> None:
+    dist.init_process_group('gloo')
+    tasks = list(BATCH)
+    found = {}
+
+    def run(name, cfg, balancer, tasks_of, **options):
+        with contextlib.redirect_stdout(None):
+            found[name] = train_both(rank, cfg, balancer, tasks_of, batches, **options)
+
+    from allinone.registry import TASK_SCHEDULES
+
+    schedules = {
+        name: TASK_SCHEDULES.build(
+            dict(type=name), default_args=dict(sizes=dict.fromkeys(tasks, 9), seed=0)
+        )
+        for name in ('EveryTask', 'RoundRobin')
+    }
+    for balancer in EVERY:
+        run(f'EveryTask {balancer}', cfg, balancer, schedules['EveryTask'])
+    for balancer in ONE_TASK:
+        run(f'RoundRobin {balancer}', cfg, balancer, schedules['RoundRobin'])
+    for balancer in ('Uncertainty', 'PCGrad'):
+        run(f'accumulating {balancer}', cfg, balancer, schedules['EveryTask'], accumulate=5)
+    moving = copy.deepcopy(cfg)
+    moving.model.backbone.frozen = False
+    run('moving statistics FixedWeights', moving, 'FixedWeights', schedules['EveryTask'])
+    run('synced PCGrad', moving, 'PCGrad', schedules['EveryTask'], bn='sync')
+    if rank == 0:
+        out.write_text(json.dumps(found))
+
+
+# The whole program
+
+
+def program(rank: int, mode: str, cfg, log: Path, dies=None, **given) -> int:
+    """What ``tools/train.py`` or ``tools/test.py`` does; its output goes to ``log.RANK``.
+
+    Args:
+        rank: Of this process.
+        mode: ``'train'`` or ``'test'``.
+        cfg: The config.
+        log: Where to.
+        dies: ``(step, ranks)`` of SIGKILL.
+        **given: Arguments of the command line.
+    """
+    from allinone.apis import run
+
+    with open(f'{log}.{rank}', 'w') as file:
+        os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+    run.load_config = lambda *args, **kwargs: cfg
+    cfg.launcher = 'pytorch' if 'RANK' in os.environ else 'none'
+    if dies is not None and rank in dies[1]:
+        die_in(dies[0])
+    given = dict(resume=None, checkpoint=None, out=None) | given
+    left_out = dict.fromkeys(('config', 'cfg_options', 'work_dir', 'seed', 'tasks', 'show_dir'))
+    return run.run(mode, SimpleNamespace(launcher=cfg.launcher, amp=False, **left_out, **given))
+
+
+def die_in(step: int) -> None:
+    """Let SIGKILL come in the middle of a step, between two tasks."""
+    from allinone.models import AllInOne
+
+    losses = AllInOne.task_losses
+    calls = itertools.count()
+
+    def dying(self, task, batch):
+        if next(calls) == len(BATCH) * step + 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return losses(self, task, batch)
+
+    AllInOne.task_losses = dying
+
+
+def one(job, *args, **given) -> int:
+    """``job`` in one process; its exit status."""
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            status = job(0, *args, **given) or 0
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(status)
+    return wait([pid])[0]
+
+
+def run_config(folder: Path, name: str, factor: int = 1):
+    """Six steps, saved after each, validated at the end on 9 pictures a task."""
+    cfg = config(folder / name, factor)
+    cfg.train_cfg.update(max_iters=6, val_interval=6)
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
+    cfg.param_scheduler = []
+    cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
+    cfg.model.balancer = dict(type='PCGrad')
+    cfg.model.tasks.det.test_cfg.score_thr = 0.0
+    return cfg
+
+
+def weights(work_dir: Path) -> torch.Tensor:
+    from allinone.engine.checkpoint import read_checkpoint
+
+    state = read_checkpoint(work_dir / 'iter_6.pth')['state_dict']
+    return torch.cat([value.double().flatten() for value in state.values()])
+
+
+def difference(one_dir: Path, other_dir: Path) -> float:
+    return float((weights(one_dir) - weights(other_dir)).nan_to_num(0.0).abs().max())
+
+
+def validated(work_dir: Path) -> dict:
+    lines = [
+        json.loads(line)
+        for file in sorted(work_dir.glob('*/vis_data/scalars.json'))
+        for line in file.read_text().splitlines()
+    ]
+    (found,) = [line for line in lines if 'score' in line]
+    return {key: value for key, value in found.items() if '/' in key or key == 'score'}
+
+
+def runs(folder: Path) -> dict:
+    """Trained and validated by two processes, and by one with twice the batch."""
+    succeed(pair(program, 'train', run_config(folder, 'pair'), folder / 'pair.log'))
+    assert one(program, 'train', run_config(folder, 'single', 2), folder / 'single.log') == 0
+    checkpoint, out = folder / 'pair/iter_6.pth', folder / 'tested.json'
+    cfg = run_config(folder, 'tested')
+    given = dict(checkpoint=str(checkpoint), out=str(out))
+    assert one(program, 'test', cfg, folder / 'tested.log', **given) == 0
+    return dict(
+        difference=difference(folder / 'pair', folder / 'single'),
+        pair=validated(folder / 'pair'),
+        alone=json.loads(out.read_text()),
+    )
+
+
+def complaint(log: Path) -> str:
+    return [line for line in log.read_text().splitlines() if line.startswith('error: ')][-1]
+
+
+def kills(folder: Path) -> dict:
+    """One process killed, then both; gone on with two processes, and with one."""
+    found = {}
+    work = folder / 'killed'
+    before = time.monotonic()
+    pids = pair(program, 'train', run_config(folder, 'killed'), folder / 'killed.log', (4, [1]))
+    wait(pids[1:])
+    killed = time.monotonic()
+    found['survivor'] = wait(pids[:1])[0]
+    found['seconds'] = time.monotonic() - killed
+    found['before'] = killed - before
+    found['says'] = complaint(folder / 'killed.log.0')
+    shutil.copytree(work, folder / 'killed_by_one')
+    cfg = run_config(folder, 'killed')
+    again = functools.partial(program, resume='auto', force_resume=False)
+    assert wait(pair(again, 'train', cfg, folder / 'again.log', (1, [0, 1]))) == [-9, -9]
+    for name in ('two', 'one', 'refused'):
+        shutil.copytree(work, folder / name)
+    succeed(pair(again, 'train', run_config(folder, 'two'), folder / 'two.log'))
+    found['two'] = difference(folder / 'pair', folder / 'two')
+    cfg = run_config(folder, 'one', 2)
+    assert one(again, 'train', cfg, folder / 'one.log') == 0
+    found['one'] = difference(folder / 'pair', folder / 'one')
+    cfg = run_config(folder, 'refused')
+    assert one(again, 'train', cfg, folder / 'refused.log') == 2
+    found['refused'] = complaint(folder / 'refused.log.0')
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('folder', nargs='?', help='for the toy scenes and the runs')
+    parser.add_argument('--only', nargs='+', default=['steps', 'runs', 'kills'])
+    args = parser.parse_args()
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    from allinone.datasets.toy_scenes import make_toy_data
+    from allinone.engine.dataloaders import training_batches
+    from allinone.registry import MODELS
+
+    MODELS.register_module(module=TinyTrunk)
+    with contextlib.ExitStack() as stack:
+        folder = Path(args.folder or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
+        make_toy_data(folder / 'data/toy', seed=0, pictures=36)
+        os.environ['ALLINONE_DATA'] = str(folder / 'data')
+        os.chdir(folder)  # Where mmengine puts results together
+        found = {}
+        if 'steps' in args.only:
+            cfg = config(folder / 'steps')
+            batches = training_batches(config(folder / 'steps', 2), BATCH)
+            batches = list(itertools.islice(batches, STEPS))
+            out = folder / 'steps.json'
+            succeed(pair(steps, cfg, batches, out))
+            found['steps'] = json.loads(out.read_text())
+        if 'runs' in args.only:
+            found['runs'] = runs(folder)
+        if 'kills' in args.only:
+            found['kills'] = kills(folder)
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Side-by-side timings: python tools/benchmark.py {step,balancers,peers}"""
+"""Side-by-side timings: python tools/benchmark.py {step,balancers,peers,infer}"""
 
 import argparse
 import sys
@@ -18,13 +18,22 @@ def parse_args():
     peers = kinds.add_parser(
         'peers', help="results and time of balancing methods against TorchJD's on a small model"
     )
-    for parser_of_config in (step, balancers):
+    infer = kinds.add_parser(
+        'infer',
+        help='prediction in one pass against stock models of the tasks and against trunk once plus '
+        'heads; tools/infer.py against the bare model',
+    )
+    for parser_of_config in (step, balancers, infer):
         parser_of_config.add_argument('config', help='config file')
         parser_of_config.add_argument(
             '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
         )
+    infer.add_argument('checkpoint', help='checkpoint file')
+    infer.add_argument(
+        'pictures', nargs='*', help='files or folders (default: test pictures of the config)'
+    )
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
-    for kind in (step, balancers, peers):
+    for kind in (step, balancers, peers, infer):
         kind.add_argument('--rounds', type=int, default=20, help='measured rounds')
         kind.add_argument('--out', help='write the figures to this JSON file')
     return parser.parse_args()

@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from allinone.engine.checkpoint import read_checkpoint, require_weights, state_dict_of
 from allinone.engine.config_check import check_config
 from allinone.errors import AllInOneError, ConfigError
 from allinone.models.stock import stock_model_config
-from allinone.registry import MODELS
 
-from .inferencer import dataset_metainfo
+from .model_source import build_network
 from .outputs import require_writable
+from .records import dataset_metainfo
 from .run import load_config
 
 STOCK_TYPES = {
@@ -117,13 +116,6 @@ def stock_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
 
 def _parameters(part: nn.Module) -> int:
     return sum(parameter.numel() for parameter in part.parameters())
-
-
-def build_network(cfg: Config) -> nn.Module:
-    """The joint model of a config, without what it learns from a teacher by."""
-    model = ConfigDict({key: value for key, value in cfg.model.items() if key != 'distill'})
-    with DefaultScope.overwrite_default_scope('allinone'):
-        return MODELS.build(model)
 
 
 def _is_network(name: str) -> bool:

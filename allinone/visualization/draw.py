@@ -26,7 +26,8 @@ def draw_tasks(
 
     Args:
         image: uint8 RGB ``(H, W, 3)``, the picture in its original size.
-        predictions: ``{task: data sample}`` of mmpretrain, mmdet or mmseg in pixels of ``image``.
+        predictions: ``{task: data sample}`` of mmpretrain, mmdet or mmseg in pixels of ``image``;
+            boxes without scores are drawn without them.
         metainfo: ``{task: {'classes': names, 'palette': RGB colours}}``; what is not given is
             shown as numbers and in fixed distinct colours.
         score_thr: Leave out boxes below this score.
@@ -150,8 +151,11 @@ def _blend_instances(
     if 'masks' not in instances:
         return image
     image = image.copy()
-    kept = to_numpy(instances.scores) >= score_thr
-    for mask, label in zip(to_numpy(instances.masks)[kept], to_numpy(instances.labels)[kept]):
+    masks, labels = to_numpy(instances.masks), to_numpy(instances.labels)
+    if 'scores' in instances:
+        kept = to_numpy(instances.scores) >= score_thr
+        masks, labels = masks[kept], labels[kept]
+    for mask, label in zip(masks, labels):
         inside = _resized(mask, image.shape[:2]) > 0
         colour = np.array(table.colour(int(label)))
         image[inside] = (OPACITY * colour + (1 - OPACITY) * image[inside]).astype(np.uint8)
@@ -163,18 +167,31 @@ def _boxes(
 ) -> list[tuple[float, Box, str, tuple]]:
     """``(score, x1 y1 x2 y2 in the drawing, caption, colour)`` of the boxes to draw."""
     corners = to_numpy(instances.bboxes).reshape(-1, 4) * np.tile(scale, 2)
+    labels = to_numpy(instances.labels).astype(int).tolist()
+    known = 'scores' in instances
+    scores = to_numpy(instances.scores).tolist() if known else [1.0] * len(labels)
+    classified = instances.classified if 'classified' in instances else [{}] * len(labels)
     return [
         (
-            float(score),
+            score,
             tuple(box.tolist()),
-            f'{shorten(table.name(int(label)))} {score:.2f}',
-            table.colour(int(label)),
+            ' '.join(
+                [
+                    shorten(table.name(label)),
+                    *([f'{score:.2f}'] if known else []),
+                    *(_caption(record) for record in further.values()),
+                ]
+            ),
+            table.colour(label),
         )
-        for box, score, label in zip(
-            corners, to_numpy(instances.scores), to_numpy(instances.labels)
-        )
+        for box, score, label, further in zip(corners, scores, labels, classified)
         if score >= score_thr and np.isfinite(box).all()
     ]
+
+
+def _caption(record: Mapping) -> str:
+    """What a classification task says of a box."""
+    return f'· {shorten(str(record["name"]))} ({record["score"]:.2f})'
 
 
 def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:

@@ -9,7 +9,8 @@ import torch
 from conftest import TOY_CONFIG, run_tool
 from pycocotools import mask as coco_mask
 
-from allinone.apis.inferencer import AllInOneInferencer, dataset_metainfo, encode_mask
+from allinone.apis.inferencer import AllInOneInferencer
+from allinone.apis.records import dataset_metainfo, encode_mask
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.errors import CheckpointError, ConfigError, DataError
 from allinone.visualization.pictures import read_picture

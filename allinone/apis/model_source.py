@@ -32,8 +32,8 @@ SCOPES = ('mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'allinone')
 TYPE = re.compile(rf'(?:({"|".join(SCOPES)})\.)?([A-Za-z_]\w*)')
 # All that predicting needs of a config; what else is in it is not looked at.
 NEEDED = ('model', 'inference', 'default_scope')
-# mmcv evaluates the name of a non-maximum suppression.
-SUPPRESSIONS = ('nms', 'soft_nms')
+# Functions and layers of mmcv that no registry has, by the key that names them
+UNREGISTERED = dict(nms=('nms', 'soft_nms'), roi_layer=('RoIAlign', 'RoIPool'))
 NUMBERS = dict(inf=float('inf'), nan=float('nan'))
 
 
@@ -169,8 +169,12 @@ def literal_config(text: str) -> dict:
 
 def _literal(node: ast.expr):
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        if not node.args and all(keyword.arg for keyword in node.keywords):
-            return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+        # Keys that are no names: dict({'cls/top1': 1}, seg=2)
+        parts = [_literal(part) for part in node.args if isinstance(part, ast.Dict)]
+        if len(parts) == len(node.args) <= 1 and all(keyword.arg for keyword in node.keywords):
+            return dict(
+                *parts, **{keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+            )
     elif isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
         return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values)}
     elif isinstance(node, (ast.List, ast.Tuple, ast.Set)):
@@ -214,8 +218,10 @@ def _is_registered(kind: str, key: str) -> bool:
     if found is None:
         return False
     scope, name = found.groups()
-    if key.endswith('.nms'):
-        return kind in SUPPRESSIONS
+    last = key.rpartition('.')[2]
+    if last in UNREGISTERED:
+        # mmcv evaluates the name of a non-maximum suppression.
+        return kind in UNREGISTERED[last]
     for root in REGISTRIES:
         for registry in (root, *root.children.values()):
             if name in registry.module_dict:

@@ -46,16 +46,11 @@ class Video:
 
     def __init__(self, source: str):
         self.source, self.read = source, 0
-        # Damage is told in a sentence, not by ffmpeg's log.
-        os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-        if is_camera(source):
-            self._capture = cv2.VideoCapture(int(source))
-        elif not osp.isfile(source):
+        if not is_camera(source) and not osp.isfile(source):
             raise DataError(f'{source}: no such video')
-        elif not osp.getsize(source):
+        if not is_camera(source) and not osp.getsize(source):
             raise DataError(f'{source} is an empty file')
-        else:
-            self._capture = cv2.VideoCapture(source)
+        self._capture = _open(source)
         if not self._capture.isOpened():
             raise DataError(
                 f'camera {source} cannot be opened'
@@ -93,6 +88,16 @@ class Video:
             f'{self.source} is damaged: {self.read} of {self.count} frames can be read; '
             'these are in the results'
         )
+
+
+def _open(source: str) -> cv2.VideoCapture:
+    # Damage is told in a sentence, not by the logs of OpenCV and ffmpeg.
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(int(source) if is_camera(source) else source)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 class VideoWriter:

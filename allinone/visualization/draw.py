@@ -224,11 +224,13 @@ def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box:
     ]
     corners += [(x1, y1 - step * high) for step in (2, 3)]
     corners += [(x1, y2 + rim + step * high) for step in (1, 2)]
-    spots = []
-    for x, y in corners:
-        x = min(max(x, 0), max(width - wide, 0))
-        y = min(max(y, 0), max(height - high, 0))
-        spots.append((x, y, x + wide, y + high))
+    inside = [
+        (min(max(x, 0), max(width - wide, 0)), min(max(y, 0), max(height - high, 0)))
+        for x, y in corners
+    ]
+    # Pushed back into the picture, a caption may hide what its box shows.
+    order = sorted(range(len(corners)), key=lambda i: inside[i][1] != corners[i][1])
+    spots = [(x, y, x + wide, y + high) for x, y in (inside[i] for i in order)]
     return next(
         (spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0]
     )

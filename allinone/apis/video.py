@@ -18,6 +18,7 @@ SUFFIXES = (
 )
 CODEC = 'mp4v'  # the one that every build of OpenCV encodes
 USUAL_RATE = 25.0
+SILENT = 0
 
 
 def is_video(path: str) -> bool:
@@ -93,11 +94,11 @@ class Video:
 def _open(source: str) -> cv2.VideoCapture:
     # Damage is told in a sentence, not by the logs of OpenCV and ffmpeg.
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    level = cv2.setLogLevel(SILENT)
     try:
         return cv2.VideoCapture(int(source) if is_camera(source) else source)
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        cv2.setLogLevel(level)
 
 
 class VideoWriter:

@@ -76,11 +76,12 @@ class InferRun:
         self.results = None
         if not self.tasks:
             return
-        self.entries = [
+        entries = (
             entry
             for given in inputs
             for entry in ([given] if is_camera(given) else flat(given, self.report))
-        ]
+        )
+        self.entries = list(dict.fromkeys(entries))
         self.names = output_names(self.entries)
         self.inferencer = AllInOneInferencer(source, None, args.device, self.tasks)
         # Before a file is made
@@ -164,7 +165,7 @@ class InferRun:
         Frames that an interrupted run has written lines of are drawn again, but not predicted.
         """
         video, name = Video(source), self.names[source]
-        frames, earlier = video.frames(), []
+        frames, earlier, written = video.frames(), [], 0
         unfinished = self.results.record(f'{name}.unfinished.jsonl')
         if self.args.resume:
             earlier, size = read_lines(unfinished)
@@ -187,14 +188,15 @@ class InferRun:
             # A camera has no end but this.
             suppress(KeyboardInterrupt) if is_camera(source) else nullcontext(),
         ):
-            for number, (_, record, drawing) in enumerate(tracked):
+            for _, record, drawing in tracked:
                 writer.write(drawing)
-                if number >= len(earlier):
-                    line = dict(frame=number, time=round(number / video.rate, 6), **record)
+                if written >= len(earlier):
+                    line = dict(frame=written, time=round(written / video.rate, 6), **record)
                     lines.write(f'{json.dumps(line)}\n'.encode())
-        if video.read:
+                written += 1
+        if written:
             os.replace(unfinished, self.results.record(f'{name}.jsonl'))
-            self.results.append(dict(input=source, name=name, frames=video.read, rate=video.rate))
+            self.results.append(dict(input=source, name=name, frames=written, rate=video.rate))
             self.done += 1
         else:
             os.remove(unfinished)
@@ -215,7 +217,6 @@ def _settings(source: ModelSource, tasks: list[str], args) -> dict:
     """What results depend on."""
     cfg = {key: _plain(source.cfg.get(key)) for key in ('model', 'inference')}
     return dict(
-        weights=source.path,
         weights_sha256=file_hash(source.path),
         config_sha256=hashlib.sha256(repr(cfg).encode()).hexdigest(),
         tasks=tasks,

@@ -104,6 +104,8 @@ def _boxes(instances, table: ClassTable) -> list[dict]:
 
 
 def _masks(mask: np.ndarray, table: ClassTable) -> list[dict]:
+    # Run lengths go down the columns.
+    mask = np.asfortranarray(mask)
     return [
         dict(
             label=int(label),

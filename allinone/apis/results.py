@@ -12,6 +12,7 @@ from .run import write_json
 
 MARK, LINES = 'infer.json', 'predictions.jsonl'
 DRAWN, RECORDS = 'vis', 'predictions'
+OWN = 'weights_sha256'
 
 
 class Results:
@@ -82,7 +83,7 @@ class Results:
             raise ConfigError(
                 f'{self._at(MARK)} is not of this tool ({error}); give another --out-dir'
             ) from error
-        if not isinstance(found, dict) or 'weights' not in found:
+        if not isinstance(found, dict) or OWN not in found:
             raise ConfigError(f'{self._at(MARK)} is not of this tool; give another --out-dir')
         return found
 

@@ -109,12 +109,14 @@ def _resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def _blend(image: np.ndarray, mask: np.ndarray, table: ClassTable) -> np.ndarray:
     """Colour the labels of ``mask`` ``(H, W)``; those that are no class (255) stay as they are."""
     labels = _present(mask, table)
-    colours = np.zeros((int(mask.max(initial=0)) + 1, 3), np.uint8)
+    largest = max(labels, default=-1)
+    # What is below the first label or above the last goes to the ends, which are not drawn.
+    index = np.clip(mask, -1, largest + 1) + 1
+    drawn, colours = np.zeros(largest + 3, np.uint8), np.zeros((largest + 3, 3), np.uint8)
     for label in labels:
-        colours[label] = table.colour(label)
-    drawn = np.isin(mask, labels)
-    blended = cv2.addWeighted(colours[np.where(drawn, mask, 0)], OPACITY, image, 1 - OPACITY, 0)
-    return np.where(drawn[..., None], blended, image)
+        drawn[label + 1], colours[label + 1] = 1, table.colour(label)
+    blended = cv2.addWeighted(colours.take(index, 0), OPACITY, image, 1 - OPACITY, 0)
+    return cv2.copyTo(blended, drawn.take(index), image.copy())
 
 
 def _present(mask: np.ndarray, table: ClassTable) -> list[int]:

@@ -7,7 +7,7 @@ import pytest
 from allinone.apis.results import Results, read_lines
 from allinone.errors import ConfigError
 
-SETTINGS = dict(weights='a.pth', tasks=['cls'], score_thr=0.3)
+SETTINGS = dict(weights_sha256='a', tasks=['cls'], score_thr=0.3)
 
 
 def test_lines_are_found_again(tmp_path):

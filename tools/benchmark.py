@@ -1,4 +1,4 @@
-"""Side-by-side timings: python tools/benchmark.py {step,balancers,guards,peers,dist,bn}"""
+"""Side-by-side timings: python tools/benchmark.py {step,balancers,guards,peers,infer,dist,bn}"""
 
 import argparse
 import sys
@@ -27,14 +27,23 @@ def parse_args():
     bn = kinds.add_parser(
         'bn', help='losses in training and evaluation mode after alternating the tasks'
     )
-    for parser_of_config in (step, balancers, guards, dist, bn):
+    infer = kinds.add_parser(
+        'infer',
+        help='prediction in one pass against stock models of the tasks and against trunk once plus '
+        'heads; tools/infer.py against the bare model',
+    )
+    for parser_of_config in (step, balancers, guards, infer, dist, bn):
         parser_of_config.add_argument('config', help='config file')
         parser_of_config.add_argument(
             '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
         )
+    infer.add_argument('checkpoint', help='checkpoint file')
+    infer.add_argument(
+        'pictures', nargs='*', help='files or folders (default: test pictures of the config)'
+    )
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
     dist.add_argument('--processes', type=int, default=2, help='on this machine')
-    for kind in (step, balancers, guards, peers, dist, bn):
+    for kind in (step, balancers, guards, peers, infer, dist, bn):
         what = 'training steps of each kind' if kind is bn else 'measured rounds'
         kind.add_argument('--rounds', type=int, default=20, help=what)
         kind.add_argument('--out', help='write the figures to this JSON file')

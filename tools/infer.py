@@ -1,4 +1,4 @@
-"""All tasks on pictures: python tools/infer.py CONFIG CKPT PICTURE_OR_FOLDER... --out-dir D."""
+"""All tasks on pictures and videos: python tools/infer.py [CONFIG] CKPT INPUT... --out-dir D."""
 
 import argparse
 import sys
@@ -13,16 +13,30 @@ def at_least_one(value: str) -> int:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Run all tasks of a joint model on pictures, and draw what they find.',
-        epilog='Exit status: 0; 1 if an input was skipped; 2 if config or checkpoint is at fault.',
-    )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        'inputs', nargs='+', metavar='PICTURE_OR_FOLDER', help='picture files, or folders of them'
+        usage='%(prog)s [CONFIG] CKPT INPUT [INPUT ...] --out-dir D [options]',
+        description='Run all tasks of a joint model on pictures and videos, and draw the results.',
+        epilog='Exit status: 0; 1 if an input was skipped; 2 if config, checkpoint or output is at '
+        'fault; 130 if interrupted.',
     )
     parser.add_argument(
-        '--out-dir', required=True, help='folder for vis/NAME.jpg and predictions/NAME.json'
+        'model',
+        metavar='[CONFIG] CKPT',
+        help='config file and checkpoint; or a checkpoint alone, with the config that it carries; '
+        'a work dir stands for its best checkpoint, else its newest',
+    )
+    parser.add_argument(
+        'inputs',
+        nargs='+',
+        metavar='INPUT',
+        help="picture, folder of pictures, pattern ('street/*.jpg'), video, or number of a camera",
+    )
+    parser.add_argument(
+        '--out-dir',
+        required=True,
+        help='folder for vis/NAME.jpg and .mp4, predictions/NAME.json, predictions.jsonl',
+    )
+    parser.add_argument(
+        '--resume', action='store_true', help='go on with what an interrupted run left in --out-dir'
     )
     parser.add_argument(
         '--trust-checkpoint',
@@ -30,12 +44,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='load a checkpoint of any content, which can run code',
     )
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
+    parser.add_argument(
+        '--on-boxes', metavar='TASK', help='a classification task that says what each box is'
+    )
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if there is one)')
     parser.add_argument(
         '--batch-size',
         type=at_least_one,
-        default=1,
-        help='pictures of one size in a pass (default: %(default)s)',
+        default=8,
+        help='most pictures of one size in a pass (default: %(default)s)',
     )
     parser.add_argument(
         '--score-thr',
@@ -54,7 +71,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     # The libraries take seconds to import; --help does not wait for them.
-    from allinone.apis.inferencer import infer
+    from allinone.apis.infer import infer
 
     return infer(args)
 

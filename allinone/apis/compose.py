@@ -21,9 +21,9 @@ from allinone.engine.config_check import check_config
 from allinone.engine.durable import write_durably
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
 
-from .extract import build_network
-from .inferencer import dataset_metainfo
+from .model_source import build_network
 from .outputs import require_writable
+from .records import dataset_metainfo
 from .run import load_config
 
 TRUNK = 'backbone.'

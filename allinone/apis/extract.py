@@ -8,7 +8,6 @@ from functools import partial
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from allinone.engine.checkpoint import (
@@ -21,10 +20,10 @@ from allinone.engine.config_check import check_config
 from allinone.engine.durable import write_durably
 from allinone.errors import AllInOneError, ConfigError
 from allinone.models.stock import stock_model_config
-from allinone.registry import MODELS
 
-from .inferencer import dataset_metainfo
+from .model_source import build_network
 from .outputs import require_writable
+from .records import dataset_metainfo
 from .run import load_config
 
 STOCK_TYPES = {
@@ -124,13 +123,6 @@ def stock_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
 
 def _parameters(part: nn.Module) -> int:
     return sum(parameter.numel() for parameter in part.parameters())
-
-
-def build_network(cfg: Config) -> nn.Module:
-    """The joint model of a config, without what it learns from a teacher by."""
-    model = ConfigDict({key: value for key, value in cfg.model.items() if key != 'distill'})
-    with DefaultScope.overwrite_default_scope('allinone'):
-        return MODELS.build(model)
 
 
 def _is_network(name: str) -> bool:

@@ -2,30 +2,22 @@
 
 import os
 import os.path as osp
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 
 import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import DefaultScope
-from pycocotools import mask as coco_mask
 
-from allinone.engine.checkpoint import (
-    load_state_dict,
-    read_checkpoint,
-    require_weights,
-    state_dict_of,
-    trusting_checkpoints,
-)
-from allinone.engine.config_check import check_config
+from allinone.engine.checkpoint import load_state_dict, require_weights, state_dict_of
 from allinone.engine.dataloaders import named
-from allinone.errors import AllInOneError, ConfigError, DataError
-from allinone.registry import MODELS
-from allinone.visualization.draw import draw_tasks, to_numpy, top_classes
-from allinone.visualization.palette import ClassTable
+from allinone.errors import ConfigError, DataError
+from allinone.models.samples import library_of
+from allinone.options import check_choice, check_count
+from allinone.visualization.draw import draw_tasks
 from allinone.visualization.pictures import (
     find_pictures,
     output_names,
@@ -33,84 +25,94 @@ from allinone.visualization.pictures import (
     write_picture,
 )
 
-from .run import load_config, write_json
+from .box_classifier import BoxClassifier
+from .model_source import ModelSource, build_network, find_model
+from .records import dataset_metainfo, to_record
+from .run import write_json
+from .streaming import Picture, batches_of_a_size, read_ahead
 
-TOP = 5
+MAX_PIXELS = 40_000_000
+MASKS = ('rle', 'array')
 
-Picture = str | os.PathLike | np.ndarray
+Input = str | os.PathLike | np.ndarray
+Found = tuple[int, dict | None, np.ndarray | None]
 
 
 class AllInOneInferencer:
     """A trained joint model, ready for pictures.
 
-    >>> inferencer = AllInOneInferencer('config.py', 'iter_1200.pth')
+    >>> inferencer = AllInOneInferencer('best_score_iter_1200.pth')
     >>> record, = inferencer('street.jpg', out_dir='results')
     >>> record['cls']['name'], record['det'][0]['bbox'], record['seg'][0]['name']
 
     Args:
-        model: A config, or the path of one. Its optional key ``inference = dict(scale=(W, H))``
-            is the size that pictures are brought to, keeping their ratio; without it they are
-            taken as they are.
-        weights: A checkpoint of the joint model, read without executing code from it.
+        model: A checkpoint, whose own config is taken (as data: nothing of it is executed); a work
+            dir, which stands for its best checkpoint, else its newest complete one; or a config.
+            The config's optional key ``inference = dict(scale=(W, H))`` is the size that pictures
+            are brought to, keeping their ratio; without it they are taken as they are.
+        weights: A checkpoint or work dir; needed with a config. Checkpoints are read without
+            executing code from them.
         device: As in torch. Default: CUDA where there is one.
         tasks: Run only these. Default: all.
 
     Raises:
         ConfigError: If the config cannot be used, a task is unknown, or the device is not there.
-        CheckpointError: If the checkpoint cannot be read, or lacks weights of trunk or tasks.
+        CheckpointError: If the checkpoint cannot be read, lacks weights of trunk or tasks, or holds
+            no config where one is needed.
     """
 
     def __init__(
         self,
-        model: str | os.PathLike | Config,
-        weights: str | os.PathLike,
+        model: str | os.PathLike | Config | ModelSource,
+        weights: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
         tasks: Sequence[str] | None = None,
     ):
-        cfg = model if isinstance(model, Config) else load_config(os.fspath(model))
-        check_config(cfg)
-        self.scale = _scale_of(cfg)
+        source = model if isinstance(model, ModelSource) else find_model(model, weights)
+        self.cfg, self.weights = source.cfg, source.path
+        self.scale = _scale_of(self.cfg)
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        with DefaultScope.overwrite_default_scope('allinone'), named('model'):
-            self.model = MODELS.build(cfg.model)
-        self.tasks = self.model.task_names(tasks)
-        checkpoint = read_checkpoint(weights)
-        state = state_dict_of(checkpoint, weights)
-        load_state_dict(self.model, state, weights, key='weights')
-        require_weights(self.model, state, self.tasks, weights)
+        with named('model'):
+            self.model = build_network(self.cfg)
+        self.tasks = self.model.task_names(_listed(tasks))
+        state = state_dict_of(source.checkpoint, source.path)
+        load_state_dict(self.model, state, source.path, key='weights')
+        require_weights(self.model, state, self.tasks, source.path)
         try:
             self.model.to(device).eval()
         except (RuntimeError, AssertionError) as error:
             raise ConfigError(f'device {device} cannot be used: {error}') from error
         self.device = torch.device(device)
-        told = (checkpoint.get('meta') or {}).get('dataset_meta')
+        told = (source.checkpoint.get('meta') or {}).get('dataset_meta')
         told = told if isinstance(told, Mapping) else {}
         self.metainfo = {
-            task: told.get(task) or dataset_metainfo(cfg, task) for task in self.model.tasks
+            task: told.get(task) or dataset_metainfo(self.cfg, task) for task in self.model.tasks
         }
 
     def __call__(
         self,
-        inputs: Picture | Sequence[Picture],
-        batch_size: int = 1,
+        inputs: Input | Iterable[Input],
+        batch_size: int = 8,
         tasks: Sequence[str] | None = None,
         out_dir: str | os.PathLike | None = None,
         return_vis: bool = False,
         score_thr: float = 0.3,
+        on_boxes: str | None = None,
+        masks: str = 'rle',
         on_error: Callable[[DataError], None] | None = None,
     ):
         """Predict all tasks on every picture.
 
-        Pictures of one size that follow each other make a batch; others are never padded to one,
-        so what is predicted does not depend on the neighbours.
-
         Args:
-            inputs: A picture file, a folder, an array ``(H, W, 3)`` (uint8, BGR), or a list.
-            batch_size: Most pictures in a pass.
+            inputs: A picture file, a folder, a pattern (``'street/*.jpg'``), an array
+                ``(H, W, 3)`` (uint8, BGR), or a list or generator of them.
+            batch_size: Most pictures in a pass; see :func:`batches_of_a_size`.
             tasks: Run only these. Default: those of the constructor.
             out_dir: Write ``vis/NAME.jpg`` and ``predictions/NAME.json`` for each picture.
             return_vis: Also return the drawn pictures.
             score_thr: Leave out boxes below this score in drawings. Records keep all of them.
+            on_boxes: A classification task that says of each detected box what it is.
+            masks: ``'rle'``, or ``'array'`` for label maps ``(H, W)``, which are not written.
             on_error: Called when an input cannot be read, which is then None among the records.
                 Default: raise.
 
@@ -120,176 +122,203 @@ class AllInOneInferencer:
             picture's own pixels:
 
             * classification: ``{'label', 'name', 'score', 'top5': [{'label', 'name', 'score'}]}``;
-            * detection: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``, and ``'mask'``
-              (COCO RLE) of instance segmentation;
+            * detection: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``, ``'mask'``
+              (COCO RLE) of instance segmentation, and with ``on_boxes='cls'`` the box's
+              classification, ``'cls'``;
             * segmentation: ``[{'label', 'name', 'area', 'segmentation'}]`` of each class present,
-              the area in pixels, the mask as COCO RLE.
+              the area in pixels, the mask as COCO RLE; or an array of labels.
 
         Raises:
-            ConfigError: If a task is unknown.
-            DataError: If a file is missing, truncated or no picture, a folder holds none, or an
-                array is not a BGR picture.
+            ConfigError: If a task is unknown or an option cannot be.
+            DataError: If a file is missing, truncated or no picture, a folder holds none, an array
+                is not a BGR picture, or the model fails on one (such as for lack of memory).
         """
-        entries = list(_flat(inputs, on_error or _raise))
-        records: list[dict | None] = [None] * len(entries)
-        drawings: list[np.ndarray | None] = [None] * len(entries)
-        for index, record, drawing in self.stream(
-            entries, batch_size, tasks, out_dir, return_vis, score_thr, on_error
-        ):
-            records[index], drawings[index] = record, drawing
-        return (records, drawings) if return_vis else records
+        entries = flat(inputs, on_error or _raise)
+        if not _is_lazy(inputs):
+            entries = list(entries)
+        found = list(
+            self.stream(
+                entries,
+                batch_size,
+                tasks,
+                out_dir,
+                return_vis,
+                score_thr,
+                on_boxes,
+                masks,
+                on_error,
+            )
+        )
+        records = [record for _, record, _ in found]
+        return (records, [drawing for _, _, drawing in found]) if return_vis else records
 
     def stream(
         self,
-        entries: Sequence[str | np.ndarray],
-        batch_size: int = 1,
+        entries: Iterable[str | np.ndarray],
+        batch_size: int = 8,
         tasks: Sequence[str] | None = None,
         out_dir: str | os.PathLike | None = None,
         return_vis: bool = False,
         score_thr: float = 0.3,
+        on_boxes: str | None = None,
+        masks: str = 'rle',
         on_error: Callable[[DataError], None] | None = None,
-    ) -> Iterator[tuple[int, dict, np.ndarray | None]]:
+        on_note: Callable[[str], None] = lambda sentence: None,
+        names: Mapping[str, str] | None = None,
+    ) -> Iterator[Found]:
         """As calling, but picture by picture, so that any number of them fits into memory.
+
+        While the model computes, one thread decodes the pictures to come, and another draws and
+        writes those before.
 
         Args:
             entries: Picture files and arrays.
+            on_note: Told, in a sentence, of what in a file is not looked at.
+            names: Of results by file. Default: of a list its unique stems, of anything else the
+                number of the entry.
 
         Yields:
-            Index, record, and the drawing or None.
+            Index, record, and the drawing or None, in the order of the entries; of what cannot be
+            read index, None and None.
         """
+        check_count('batch_size', batch_size)
+        check_choice('masks', masks, MASKS)
+        if out_dir and masks == 'array':
+            raise ConfigError("masks is 'array', which out_dir cannot hold; leave one of them out")
         tasks = self._chosen(tasks)
-        names = [
-            entry if isinstance(entry, str) else f'{index:06d}.array'
-            for index, entry in enumerate(entries)
-        ]
-        unique = output_names(names)
-        for batch in self._batches(entries, batch_size, on_error or _raise):
-            for (index, image), samples in zip(
-                batch, self.predict([image for _, image in batch], tasks)
-            ):
-                record = {
-                    task: to_record(sample, self.metainfo[task]) for task, sample in samples.items()
-                }
-                drawing = None
-                if out_dir or return_vis:
-                    drawing = draw_tasks(image[..., ::-1], samples, self.metainfo, score_thr)
-                if out_dir:
-                    name = unique[names[index]]
-                    write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
-                    write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record)
-                yield index, record, drawing
+        boxes = self.box_classifier(on_boxes, tasks)
+        on_error = on_error or _raise
+        name_of = _naming(entries, names)
+
+        def finish(picture: Picture, samples: dict):
+            record = {
+                task: to_record(sample, self.metainfo[task], masks)
+                for task, sample in samples.items()
+            }
+            drawing = None
+            if out_dir or return_vis:
+                drawing = draw_tasks(picture.image[..., ::-1], samples, self.metainfo, score_thr)
+            if out_dir:
+                name = name_of(picture)
+                write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
+                write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record)
+            return record, drawing if return_vis else None
+
+        waiting: dict[int, Future] = {}
+        upcoming = 0
+        read = partial(self._read, on_note=on_note)
+        with (
+            closing(read_ahead(entries, read, max(2, batch_size))) as pictures,
+            ThreadPoolExecutor(1, 'finish') as pool,
+        ):
+            for batch in batches_of_a_size(pictures, batch_size):
+                for picture, result in self._predicted(batch, tasks, boxes):
+                    if isinstance(result, DataError):
+                        on_error(result)
+                        waiting[picture.index] = _nothing()
+                    else:
+                        waiting[picture.index] = pool.submit(finish, picture, result)
+                while upcoming in waiting and (
+                    len(waiting) > 2 * batch_size or waiting[upcoming].done()
+                ):
+                    yield upcoming, *waiting.pop(upcoming).result()
+                    upcoming += 1
+            while upcoming in waiting:
+                yield upcoming, *waiting.pop(upcoming).result()
+                upcoming += 1
 
     def predict(self, images: Sequence[np.ndarray], tasks: Sequence[str]) -> list[dict]:
         """Data samples ``{task: sample}`` of each BGR picture ``(H, W, 3)``; one trunk pass."""
-        inputs, metainfo = [], []
-        for image in images:
-            resized = self._resize(image)
-            (height, width), (new_height, new_width) = image.shape[:2], resized.shape[:2]
-            metainfo.append(
-                dict(
-                    ori_shape=(height, width), scale_factor=(new_width / width, new_height / height)
-                )
+        return self._predict(images, [self._resize(image) for image in images], tasks)
+
+    def _predict(
+        self, images: Sequence[np.ndarray], resized: Sequence[np.ndarray], tasks: Sequence[str]
+    ) -> list[dict]:
+        metainfo = [
+            dict(
+                ori_shape=image.shape[:2],
+                scale_factor=(small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]),
             )
-            inputs.append(torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))))
+            for image, small in zip(images, resized)
+        ]
+        inputs = [torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))) for x in resized]
         predictions = self.model.predict(inputs, tasks, metainfo)
         return [{task: predictions[task][i] for task in tasks} for i in range(len(images))]
 
+    def _predicted(
+        self, batch: list[Picture], tasks: list[str], boxes: BoxClassifier | None
+    ) -> Iterator[tuple[Picture, dict | DataError]]:
+        """Each picture with its samples, or with the error that the model fails with on it."""
+        if batch[0].error is not None:
+            yield batch[0], batch[0].error
+            return
+        images = [picture.image for picture in batch]
+        try:
+            found = self._predict(images, [picture.resized for picture in batch], tasks)
+            if boxes is not None:
+                for task in tasks:
+                    samples = [samples[task] for samples in found]
+                    if 'pred_instances' in samples[0]:
+                        boxes.classify(images, samples)
+        except (RuntimeError, MemoryError) as error:
+            if len(batch) > 1:
+                for picture in batch:
+                    yield from self._predicted([picture], tasks, boxes)
+                return
+            height, width = images[0].shape[:2]
+            words = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+            sentence = (
+                f'{batch[0].name} ({width} x {height} pixels): the model fails on it: {words}'
+            )
+            failure = DataError(sentence)
+            failure.__cause__ = error
+            found = [failure]
+        yield from zip(batch, found)
+
     def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
-        tasks = self.model.task_names(self.tasks if tasks is None else tasks)
+        tasks = self.model.task_names(self.tasks if tasks is None else _listed(tasks))
+        self._require_loaded(tasks)
+        return tasks
+
+    def _require_loaded(self, tasks: Sequence[str]) -> None:
         unloaded = [task for task in tasks if task not in self.tasks]
         if unloaded:
             raise ConfigError(
                 f'tasks {unloaded} are not among those that the inferencer was '
                 f'made for: {self.tasks}'
             )
-        return tasks
+
+    def box_classifier(self, task: str | None, tasks: Sequence[str]) -> BoxClassifier | None:
+        """What says of the boxes that ``tasks`` find what they are; None for no ``task``.
+
+        Raises:
+            ConfigError: If ``task`` cannot, or none of ``tasks`` finds boxes.
+        """
+        if task is None:
+            return None
+        check_choice('on_boxes', task, list(self.model.tasks))
+        self._require_loaded([task])
+        if not any(self._detects(name) for name in tasks):
+            raise ConfigError(f'on_boxes is {task!r}, but none of the tasks {tasks} detects')
+        return BoxClassifier(self.model, self.cfg, task, self.metainfo[task])
+
+    def _detects(self, task: str) -> bool:
+        return library_of(self.model.tasks[task]) == 'mmdet'
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
         # As the Resize transform of the test pipelines does with keep_ratio=True
         return image if self.scale is None else mmcv.imrescale(image, self.scale)
 
-    def _batches(self, inputs: list, size: int, on_error: Callable) -> Iterator[list[tuple]]:
-        """``[(index, BGR picture)]`` of pictures of one size, at most ``size`` in one."""
-        batch: list[tuple[int, np.ndarray]] = []
-        for index, entry in enumerate(inputs):
-            try:
-                image = read_picture(entry) if isinstance(entry, str) else _checked(entry, index)
-            except DataError as error:
-                on_error(error)
-                continue
-            if batch and (len(batch) >= size or image.shape != batch[0][1].shape):
-                yield batch
-                batch = []
-            batch.append((index, image))
-        if batch:
-            yield batch
-
-
-def to_record(sample, metainfo: Mapping | None = None) -> dict | list:
-    """A data sample of one of the libraries as plain numbers, strings and lists.
-
-    What is recorded follows from what the sample holds; see :class:`AllInOneInferencer`.
-    """
-    table = ClassTable(metainfo)
-    if 'pred_instances' in sample:
-        return _boxes(sample.pred_instances, table)
-    if 'pred_sem_seg' in sample:
-        return _masks(to_numpy(sample.pred_sem_seg.data)[0], table)
-    top = [
-        dict(label=label, name=table.name(label), score=score)
-        for label, score in top_classes(sample, TOP)
-    ]
-    return dict(top[0] if top else dict(label=None, name=None, score=None), top5=top)
-
-
-def encode_mask(mask: np.ndarray) -> dict:
-    """COCO RLE ``{'size': [H, W], 'counts': str}`` of a bool mask ``(H, W)``."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return dict(size=[int(side) for side in rle['size']], counts=rle['counts'].decode())
-
-
-def _boxes(instances, table: ClassTable) -> list[dict]:
-    labels = to_numpy(instances.labels).astype(int).tolist()
-    records = [
-        dict(bbox=box, label=label, name=table.name(label), score=score)
-        for box, label, score in zip(
-            to_numpy(instances.bboxes).tolist(), labels, to_numpy(instances.scores).tolist()
-        )
-    ]
-    if 'masks' in instances:
-        for record, mask in zip(records, to_numpy(instances.masks)):
-            record['mask'] = encode_mask(mask)
-    return records
-
-
-def _masks(mask: np.ndarray, table: ClassTable) -> list[dict]:
-    return [
-        dict(
-            label=int(label),
-            name=table.name(int(label)),
-            area=int(area),
-            segmentation=encode_mask(mask == label),
-        )
-        for label, area in zip(*np.unique(mask, return_counts=True))
-    ]
-
-
-def dataset_metainfo(cfg: Config, task: str) -> dict:
-    """Classes and palette of a task's data set as the config and the data set's type tell them."""
-    for stage in ('test', 'val', 'train'):
-        loader = (cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
-        dataset = loader.get('dataset')
-        while isinstance(dataset, Mapping) and isinstance(dataset.get('dataset'), Mapping):
-            dataset = dataset['dataset']  # RepeatDataset and its like
-        if not isinstance(dataset, Mapping):
-            continue
-        with named(f'{stage}_dataloader.{task}.dataset'):
-            kind = dataset.get('type')
-            kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind
-            told = dict(dataset.get('metainfo') or {})
-            # Reads classes that are given as a file, too
-            return kind._load_metainfo(told) if hasattr(kind, '_load_metainfo') else told
-    return {}
+    def _read(self, index: int, entry, on_note: Callable[[str], None]) -> Picture:
+        name = entry if isinstance(entry, str) else f'input {index}'
+        try:
+            if isinstance(entry, str):
+                image = read_picture(entry, MAX_PIXELS, on_note)
+            else:
+                image = _checked(entry, index)
+            return Picture(index, name, image, self._resize(image))
+        except DataError as error:
+            return Picture(index, name, error=error)
 
 
 def _scale_of(cfg: Config) -> tuple[int, int] | None:
@@ -311,9 +340,19 @@ def _scale_of(cfg: Config) -> tuple[int, int] | None:
     return tuple(scale)
 
 
-def _flat(inputs, on_error: Callable) -> Iterator[str | np.ndarray]:
-    """Folders replaced by their pictures, paths by strings."""
-    for entry in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
+def _listed(tasks: Sequence[str] | str | None) -> list[str] | None:
+    return [tasks] if isinstance(tasks, str) else tasks
+
+
+def _is_lazy(inputs) -> bool:
+    return not isinstance(inputs, (str, os.PathLike, np.ndarray, list, tuple))
+
+
+def flat(inputs, on_error: Callable[[DataError], None]) -> Iterator[str | np.ndarray]:
+    """Folders and patterns replaced by their pictures, paths by strings."""
+    if isinstance(inputs, (str, os.PathLike, np.ndarray)) or not isinstance(inputs, Iterable):
+        inputs = [inputs]
+    for entry in inputs:
         if isinstance(entry, (str, os.PathLike)):
             try:
                 yield from find_pictures(entry)
@@ -321,6 +360,20 @@ def _flat(inputs, on_error: Callable) -> Iterator[str | np.ndarray]:
                 on_error(error)
         else:
             yield entry
+
+
+def _naming(entries: Iterable, names: Mapping[str, str] | None) -> Callable[[Picture], str]:
+    """What results are called."""
+    if names is not None:
+        return lambda picture: names[picture.name]
+    if not isinstance(entries, (list, tuple)):
+        return lambda picture: f'{picture.index:06d}'
+    numbered = [
+        entry if isinstance(entry, str) else f'{index:06d}.array'
+        for index, entry in enumerate(entries)
+    ]
+    unique = output_names(numbered)
+    return lambda picture: unique[numbered[picture.index]]
 
 
 def _checked(image, index: int) -> np.ndarray:
@@ -340,45 +393,11 @@ def _checked(image, index: int) -> np.ndarray:
     return image
 
 
+def _nothing() -> Future:
+    future: Future = Future()
+    future.set_result((None, None))
+    return future
+
+
 def _raise(error: DataError) -> None:
     raise error
-
-
-def infer(args) -> int:
-    """What ``tools/infer.py`` does; the exit status: 0, 1 if an input was skipped, 2 for errors."""
-    problems = []
-
-    def report(error) -> None:
-        problems.append(error)
-        print(f'error: {error}', file=sys.stderr)
-
-    try:
-        cfg = load_config(args.config, args.cfg_options)
-        check_config(cfg)
-        tasks = list(args.tasks or cfg.model.tasks)
-        for task in [task for task in tasks if task not in cfg.model.tasks]:
-            report(f'--tasks has {task!r}, skipped; {args.config} has {list(cfg.model.tasks)}')
-            tasks.remove(task)
-        if not tasks:
-            return 1
-        with trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
-            inferencer = AllInOneInferencer(cfg, args.checkpoint, args.device, tasks)
-        entries = list(_flat(args.inputs, report))
-        done = sum(
-            1
-            for _ in inferencer.stream(
-                entries,
-                args.batch_size,
-                out_dir=args.out_dir,
-                score_thr=args.score_thr,
-                on_error=report,
-            )
-        )
-    except (AllInOneError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    print(
-        f'{done} of {len(entries)} pictures in {args.out_dir}: '
-        'drawings in vis, records in predictions'
-    )
-    return 1 if problems else 0

@@ -33,12 +33,33 @@ def load_config(
     """
     if not osp.isfile(path):
         raise ConfigError(f'{path}: no such config file')
-    parsed = parse_options(options)
     try:
         cfg = Config.fromfile(path)
     except Exception as error:
         words = ' '.join(str(error).split())
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
+    cfg = complete_config(cfg, path, options)
+    cfg.launcher = launcher
+    cfg.work_dir = (
+        work_dir
+        or cfg.get('work_dir')
+        or osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
+    )
+    return cfg
+
+
+def complete_config(cfg: Config, path: str, options: list[str] | None = None) -> Config:
+    """Apply ``KEY=VALUE`` options, and set what a config may leave out.
+
+    Args:
+        cfg: Changed in place.
+        path: The file that it is from, for messages.
+        options: As in :func:`parse_options`.
+
+    Raises:
+        ConfigError: If an option changes nothing, or does not fit.
+    """
+    parsed = parse_options(options)
     _check_options(path, cfg, parsed)
     try:
         cfg.merge_from_dict(parsed)
@@ -52,12 +73,6 @@ def load_config(
                     f'--cfg-options has {key!r}, which does not fit {path}: {error.args[0]}'
                 ) from error
         raise
-    cfg.launcher = launcher
-    cfg.work_dir = (
-        work_dir
-        or cfg.get('work_dir')
-        or osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
-    )
     cfg.setdefault('runner_type', 'MultiDatasetRunner')
     cfg.setdefault('default_scope', 'allinone')
     return cfg

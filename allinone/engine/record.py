@@ -109,7 +109,7 @@ def run_record(runner) -> dict:
 
 def _teachers(model) -> dict[str, str]:
     distillation = getattr(getattr(model, 'module', model), 'distillation', None)
-    return {path: _file_hash(path) for path in distillation.files()} if distillation else {}
+    return {path: file_hash(path) for path in distillation.files()} if distillation else {}
 
 
 def flat_config(cfg) -> dict[str, str]:
@@ -147,7 +147,7 @@ def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
         return
     path = getattr(dataset, 'ann_file', None)
     if isinstance(path, str) and path and is_local(path) and osp.isfile(path):
-        yield path, _file_hash(path)
+        yield path, file_hash(path)
     if not hasattr(dataset, 'get_data_info'):
         return
     if not len(dataset) or not dataset.get_data_info(0).get('seg_map_path'):
@@ -156,12 +156,13 @@ def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
     maps = [path for path in maps if path and is_local(path)]
     if maps:
         with ThreadPoolExecutor() as pool:  # Hashing leaves the interpreter lock.
-            found = zip(map(osp.basename, maps), pool.map(_file_hash, maps))
+            found = zip(map(osp.basename, maps), pool.map(file_hash, maps))
             digest = hashlib.sha256(repr(list(found)).encode())
         yield osp.dirname(maps[0]), digest.hexdigest()
 
 
-def _file_hash(path: str) -> str:
+def file_hash(path: str) -> str:
+    """SHA-256 of a file's content."""
     digest = hashlib.sha256()
     try:
         with open(path, 'rb') as file:

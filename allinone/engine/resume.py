@@ -29,7 +29,7 @@ def newest_checkpoint(work_dir: str) -> tuple[str, dict] | None:
         CheckpointError: If there are checkpoints, but none is complete.
     """
     reasons = []
-    for path in _candidates(work_dir):
+    for path in step_checkpoints(work_dir):
         try:
             checkpoint = read_resumable(path)
         except CheckpointError as error:
@@ -64,7 +64,7 @@ def read_resumable(path: str) -> dict:
     return checkpoint
 
 
-def _candidates(work_dir: str) -> list[str]:
+def step_checkpoints(work_dir: str) -> list[str]:
     """The checkpoints of steps, the latest step first; where a name has no number, by time."""
     found = {
         path
@@ -92,7 +92,7 @@ def move_later_checkpoints(work_dir: str, path: str) -> None:
 
     Else the next ``--resume`` would find those, of a run that was left, to be the newest.
     """
-    later = [other for other in _candidates(work_dir) if _step(other) > _step(path) >= 0]
+    later = [other for other in step_checkpoints(work_dir) if _step(other) > _step(path) >= 0]
     later = [other for other in later if osp.dirname(osp.abspath(other)) == osp.abspath(work_dir)]
     if later:
         folder = move_away(work_dir, later)

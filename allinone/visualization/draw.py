@@ -26,7 +26,8 @@ def draw_tasks(
 
     Args:
         image: uint8 RGB ``(H, W, 3)``, the picture in its original size.
-        predictions: ``{task: data sample}`` of mmpretrain, mmdet or mmseg in pixels of ``image``.
+        predictions: ``{task: data sample}`` of mmpretrain, mmdet or mmseg in pixels of ``image``;
+            boxes without scores are drawn without them.
         metainfo: ``{task: {'classes': names, 'palette': RGB colours}}``; what is not given is
             shown as numbers and in fixed distinct colours.
         score_thr: Leave out boxes below this score.
@@ -108,12 +109,14 @@ def _resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def _blend(image: np.ndarray, mask: np.ndarray, table: ClassTable) -> np.ndarray:
     """Colour the labels of ``mask`` ``(H, W)``; those that are no class (255) stay as they are."""
     labels = _present(mask, table)
-    colours = np.zeros((int(mask.max(initial=0)) + 1, 3), np.uint8)
+    largest = max(labels, default=-1)
+    # What is below the first label or above the last goes to the ends, which are not drawn.
+    index = np.clip(mask, -1, largest + 1) + 1
+    drawn, colours = np.zeros(largest + 3, np.uint8), np.zeros((largest + 3, 3), np.uint8)
     for label in labels:
-        colours[label] = table.colour(label)
-    drawn = np.isin(mask, labels)
-    blended = cv2.addWeighted(colours[np.where(drawn, mask, 0)], OPACITY, image, 1 - OPACITY, 0)
-    return np.where(drawn[..., None], blended, image)
+        drawn[label + 1], colours[label + 1] = 1, table.colour(label)
+    blended = cv2.addWeighted(colours.take(index, 0), OPACITY, image, 1 - OPACITY, 0)
+    return cv2.copyTo(blended, drawn.take(index), image.copy())
 
 
 def _present(mask: np.ndarray, table: ClassTable) -> list[int]:
@@ -150,8 +153,11 @@ def _blend_instances(
     if 'masks' not in instances:
         return image
     image = image.copy()
-    kept = to_numpy(instances.scores) >= score_thr
-    for mask, label in zip(to_numpy(instances.masks)[kept], to_numpy(instances.labels)[kept]):
+    masks, labels = to_numpy(instances.masks), to_numpy(instances.labels)
+    if 'scores' in instances:
+        kept = to_numpy(instances.scores) >= score_thr
+        masks, labels = masks[kept], labels[kept]
+    for mask, label in zip(masks, labels):
         inside = _resized(mask, image.shape[:2]) > 0
         colour = np.array(table.colour(int(label)))
         image[inside] = (OPACITY * colour + (1 - OPACITY) * image[inside]).astype(np.uint8)
@@ -163,18 +169,31 @@ def _boxes(
 ) -> list[tuple[float, Box, str, tuple]]:
     """``(score, x1 y1 x2 y2 in the drawing, caption, colour)`` of the boxes to draw."""
     corners = to_numpy(instances.bboxes).reshape(-1, 4) * np.tile(scale, 2)
+    labels = to_numpy(instances.labels).astype(int).tolist()
+    known = 'scores' in instances
+    scores = to_numpy(instances.scores).tolist() if known else [1.0] * len(labels)
+    classified = instances.classified if 'classified' in instances else [{}] * len(labels)
     return [
         (
-            float(score),
+            score,
             tuple(box.tolist()),
-            f'{shorten(table.name(int(label)))} {score:.2f}',
-            table.colour(int(label)),
+            ' '.join(
+                [
+                    shorten(table.name(label)),
+                    *([f'{score:.2f}'] if known else []),
+                    *(_caption(record) for record in further.values()),
+                ]
+            ),
+            table.colour(label),
         )
-        for box, score, label in zip(
-            corners, to_numpy(instances.scores), to_numpy(instances.labels)
-        )
+        for box, score, label, further in zip(corners, scores, labels, classified)
         if score >= score_thr and np.isfinite(box).all()
     ]
+
+
+def _caption(record: Mapping) -> str:
+    """What a classification task says of a box."""
+    return f'· {shorten(str(record["name"]))} ({record["score"]:.2f})'
 
 
 def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:
@@ -207,11 +226,13 @@ def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box:
     ]
     corners += [(x1, y1 - step * high) for step in (2, 3)]
     corners += [(x1, y2 + rim + step * high) for step in (1, 2)]
-    spots = []
-    for x, y in corners:
-        x = min(max(x, 0), max(width - wide, 0))
-        y = min(max(y, 0), max(height - high, 0))
-        spots.append((x, y, x + wide, y + high))
+    inside = [
+        (min(max(x, 0), max(width - wide, 0)), min(max(y, 0), max(height - high, 0)))
+        for x, y in corners
+    ]
+    # Pushed back into the picture, a caption may hide what its box shows.
+    order = sorted(range(len(corners)), key=lambda i: inside[i][1] != corners[i][1])
+    spots = [(x, y, x + wide, y + high) for x, y in (inside[i] for i in order)]
     return next(
         (spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0]
     )

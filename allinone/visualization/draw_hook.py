@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import cv2
 from mmengine.hooks import Hook
@@ -11,13 +12,26 @@ from allinone.registry import HOOKS
 
 from .draw import draw_tasks
 from .pictures import output_names, read_picture, write_picture
+from .sheet import side_by_side
+from .truth import truth_of
+
+TITLES = ('truth', 'prediction')
+
+
+class _Pictures(NamedTuple):
+    """Of a data set: names for results, and indices, by path."""
+
+    names: dict[str, str]
+    indices: dict[str, int]
 
 
 @HOOKS.register_module()
 class DrawHook(Hook):
     """Draws each tested picture into ``out_dir/TASK/NAME.png``, NAME being its stem.
 
-    Pictures of one task that share a stem also get a hash of their path in the name.
+    The annotations are on the left and the prediction is on the right; of pictures without
+    annotations there is the prediction only. Pictures of one task that share a stem also get a hash
+    of their path in the name.
 
     Args:
         out_dir: Where to.
@@ -31,13 +45,13 @@ class DrawHook(Hook):
         self.out_dir = out_dir
         self.score_thr = score_thr
         self.during_val = during_val
-        self._names: dict[str, dict[str, str]] = {}
+        self._pictures: dict[str, _Pictures] = {}
 
     def before_test(self, runner) -> None:
-        self._names = {}
+        self._pictures = {}
 
     def before_val(self, runner) -> None:
-        self._names = {}
+        self._pictures = {}
 
     def after_test_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
@@ -53,9 +67,8 @@ class DrawHook(Hook):
     def _draw(self, loop, outputs: Mapping[str, list]) -> None:
         for task, samples in outputs.items():
             dataset = loop.dataloader.loaders[task].dataset
-            if task not in self._names:
-                self._names[task] = _names_of(dataset)
-            metainfo = {task: getattr(dataset, 'metainfo', None)}
+            if task not in self._pictures:
+                self._pictures[task] = _pictures_of(dataset)
             for sample in samples:
                 path = sample.metainfo.get('img_path')
                 if path is None:
@@ -64,18 +77,28 @@ class DrawHook(Hook):
                         "picture; add 'img_path' to meta_keys of the last "
                         'transform of its pipeline'
                     )
-                name = self._names[task].get(path) or output_names([path])[path]
-                image = cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
+                names, indices = self._pictures[task]
+                info = dataset.get_data_info(indices[path]) if path in indices else None
                 write_picture(
-                    osp.join(self.out_dir, task, f'{name}.png'),
-                    draw_tasks(image, {task: sample}, metainfo, self.score_thr),
+                    osp.join(
+                        self.out_dir, task, f'{names.get(path) or output_names([path])[path]}.png'
+                    ),
+                    self._drawing(task, path, sample, truth_of(sample, info), dataset),
                 )
 
+    def _drawing(self, task: str, path: str, sample, truth, dataset):
+        image = cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
+        metainfo = {task: getattr(dataset, 'metainfo', None)}
+        sides = [truth, sample] if truth.keys() else [sample]
+        drawings = [draw_tasks(image, {task: side}, metainfo, self.score_thr) for side in sides]
+        return side_by_side(list(zip(TITLES[-len(sides) :], drawings)))
 
-def _names_of(dataset) -> dict[str, str]:
-    """Names for all pictures of a data set, known at once so that two never get the same one."""
+
+def _pictures_of(dataset) -> _Pictures:
+    """Names for all pictures, known at once so that two never get the same one."""
     try:
         paths = [dataset.get_data_info(index).get('img_path') for index in range(len(dataset))]
     except AttributeError:  # not a data set of mmengine's kind
-        return {}
-    return output_names([path for path in paths if path])
+        return _Pictures({}, {})
+    indices = {path: index for index, path in enumerate(paths) if path}
+    return _Pictures(output_names(list(indices)), indices)

@@ -42,7 +42,11 @@ class Pen:
         return self.text_height + self.pad
 
     def chip_width(self, text: str) -> int:
-        return round(self.font.getlength(text)) + 2 * self.pad
+        return self.width(text) + 2 * self.pad
+
+    def width(self, text: str) -> int:
+        """Pixels that a text takes."""
+        return _width(self.font.size, text)
 
     def frame(self, box: Box, colour: Colour) -> None:
         """Rectangle x1, y1, x2, y2 whose dark rim sets it off from a mask of its own colour."""
@@ -66,6 +70,12 @@ class Pen:
 
 def shorten(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + '…'
+
+
+@lru_cache(4096)
+def _width(size: int, text: str) -> int:
+    # Most texts come again in the next picture.
+    return round(_font(size).getlength(text))
 
 
 @lru_cache

@@ -48,9 +48,9 @@ def _lay_out(pen: Pen, rows: Sequence[Row], width: int) -> tuple[list, int]:
     for title, entries in rows:
         line += 1
         spots.append((margin, line, title, None, MUTED))
-        indent = x = margin + round(pen.font.getlength(title)) + gap
+        indent = x = margin + pen.width(title) + gap
         for text, colour in entries:
-            size = round(pen.font.getlength(text))
+            size = pen.width(text)
             size += _swatch(pen) + pen.pad if colour is not None else 0
             if x + size > width - margin and x > indent:
                 line, x = line + 1, indent

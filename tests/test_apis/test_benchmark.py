@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, TOY_CONFIG
+from mmpretrain.structures import DataSample
 from torch import nn
 
 from allinone.apis.benchmarks import guards
@@ -17,11 +18,12 @@ from allinone.apis.benchmarks.balancers import (
     method_configs,
 )
 from allinone.apis.benchmarks.guards import SAVED, Guards, guards_table, measure_guards
+from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
 from allinone.apis.benchmarks.measure import median_interval, peak_memory
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
 from allinone.apis.benchmarks.run import run_benchmark
 from allinone.apis.benchmarks.step import measure_step
-from allinone.errors import ConfigError
+from allinone.errors import ConfigError, DataError
 from allinone.registry import BALANCERS
 
 CPU = torch.device('cpu')
@@ -207,4 +209,33 @@ def test_the_tool_knows_its_kinds():
         [sys.executable, str(ROOT / 'tools/benchmark.py'), '--help'], capture_output=True, text=True
     )
     assert shown.returncode == 0
-    assert all(kind in shown.stdout for kind in ('step', 'balancers', 'guards', 'peers'))
+    assert all(kind in shown.stdout for kind in ('step', 'balancers', 'guards', 'peers', 'infer'))
+
+
+def test_infer(trained, toy_root):
+    args = (str(TOY_CONFIG), str(trained[2] / 'iter_4.pth'))
+    folder = str(toy_root / 'toy/seg/images/train')
+    found = measure_infer(*args, [folder], 1)
+    assert found['pictures'] == 16 and found['size'] == [192, 256]
+    assert list(found['batches']) == ['1', '8']
+    for row in found['batches'].values():
+        assert list(row['heads_s']) == list(row['stock_s']) == ['cls', 'det', 'seg']
+        limit = row['trunk_s'] + sum(row['heads_s'].values())
+        assert row['of_limit'] == pytest.approx(row['joint_s'] / limit)
+        assert row['of_stock'] == pytest.approx(row['joint_s'] / sum(row['stock_s'].values()))
+        assert all(all(same.values()) for same in row['equal'].values())
+    tool = found['tool']
+    assert tool['ratio'] == pytest.approx(tool['tool'] / tool['model'])
+    table = infer_table(found)
+    assert 'stock model, bit for bit: yes' in table and '| 8 | ' in table
+    with pytest.raises(DataError, match='give at least 8'):
+        measure_infer(*args, sorted(map(str, (toy_root / 'toy/seg/images/train').iterdir()))[:3], 1)
+
+
+def test_predictions_that_differ_in_one_bit():
+    sample = DataSample().set_pred_score(torch.tensor([0.25, 0.75])).set_pred_label(1)
+    other = sample.clone()
+    assert same_predictions([sample], [other])
+    other.pred_score[0] = torch.nextafter(other.pred_score[0], torch.tensor(1.0))
+    assert not same_predictions([sample], [other])
+    assert not same_predictions([sample], [sample, sample])

@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import TOY_CONFIG, run_tool
 from pycocotools import mask as coco_mask
 
-from allinone.apis.inferencer import AllInOneInferencer, dataset_metainfo, encode_mask
+from allinone.apis.inferencer import AllInOneInferencer
+from allinone.apis.records import dataset_metainfo, encode_mask, from_record
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.errors import CheckpointError, ConfigError, DataError
+from allinone.visualization.draw import draw_tasks
 from allinone.visualization.pictures import read_picture
 
 TASKS = ['cls', 'det', 'seg']
@@ -188,53 +189,124 @@ def test_classes_come_from_the_config_if_the_checkpoint_has_none(trained, infer)
         )
 
 
-@pytest.fixture
-def tool(trained):
-    checkpoint = trained[2] / 'iter_4.pth'
-    return lambda *args, checkpoint=checkpoint: run_tool(
-        'infer', TOY_CONFIG, checkpoint, *args, '--device', 'cpu'
+def test_a_checkpoint_or_a_work_dir_is_enough(trained, infer, pictures):
+    from allinone.apis import AllInOneInferencer as exported
+
+    expected = AllInOneInferencer(trained[1], trained[2] / 'iter_4.pth', 'cpu')(pictures[0])
+    assert exported(trained[2] / 'iter_4.pth', device='cpu')(pictures[0]) == expected
+    # Its best one: both metrics are of the same step.
+    assert exported(trained[2], device='cpu')(pictures[0]) == expected
+
+
+def test_generators_patterns_and_order(infer, pictures):
+    inferencer = infer()
+    images = [read_picture(path) for path in pictures]
+    images[1], images[2] = images[1][:100].copy(), images[2][:, :80].copy()
+    expected = [inferencer(image)[0] for image in images]
+    found = inferencer((image for image in images), batch_size=2)
+    assert [entry['seg'][0]['segmentation']['size'] for entry in found] == [
+        list(image.shape[:2]) for image in images
+    ]
+    for one, other in zip(found, expected):
+        assert one['cls']['score'] == pytest.approx(other['cls']['score'], abs=1e-5)
+    pattern = str(Path(pictures[0]).parent / '*.jpg')
+    assert len(inferencer(pattern, tasks='cls')) == len(list(Path(pattern).parent.glob('*.jpg')))
+    assert list(inferencer((path for path in pictures[:1]), tasks='cls')[0]) == ['cls']
+
+
+def test_sizes_that_alternate_make_full_batches(infer, pictures):
+    inferencer, sizes = infer(), []
+    inferencer.model.backbone.register_forward_hook(
+        lambda _, inputs, __: sizes.append(len(inputs[0]))
+    )
+    image = read_picture(pictures[0])
+    inferencer([image, image[:100].copy()] * 4, batch_size=4)
+    assert sizes == [4, 4]
+
+
+def test_label_maps_instead_of_rle(infer, pictures):
+    inferencer = infer()
+    (record,) = inferencer(pictures[0], tasks=['seg'], masks='array')
+    (encoded,) = inferencer(pictures[0], tasks=['seg'])
+    assert record['seg'].shape == (192, 256)
+    for entry in encoded['seg']:
+        assert (
+            (coco_mask.decode(entry['segmentation']) == 1) == (record['seg'] == entry['label'])
+        ).all()
+    with pytest.raises(ConfigError, match='masks'):
+        inferencer(pictures[0], masks='png')
+    with pytest.raises(ConfigError, match='out_dir cannot hold'):
+        inferencer(pictures[0], masks='array', out_dir='x')
+
+
+def test_broken_inputs_are_none_in_their_places(infer, pictures, tmp_path):
+    (tmp_path / 'a.jpg').write_text('text')
+    errors = []
+    found = infer()([pictures[0], tmp_path / 'a.jpg', pictures[1]], on_error=errors.append)
+    assert [record is None for record in found] == [False, True, False]
+    assert len(errors) == 1 and 'a.jpg' in str(errors[0])
+    with pytest.raises(DataError, match='a.jpg'):
+        infer()([pictures[0], tmp_path / 'a.jpg'])
+
+
+def test_what_the_model_fails_on_does_not_take_others_along(infer, pictures):
+    inferencer, image = infer(), read_picture(pictures[0])
+
+    def fail(_, inputs):
+        if (inputs[0][:, :, 0, 0] == inputs[0].amax((2, 3))).all(1).any():
+            raise RuntimeError('out of memory')
+
+    expected = inferencer(image)[0]
+    inferencer.model.backbone.register_forward_pre_hook(fail)
+    bad, errors = np.full_like(image, 7), []
+    found = inferencer([image, bad, image], on_error=errors.append)
+    assert found[0] == found[2] == expected and found[1] is None
+    assert str(errors[0]) == (
+        'input 1 (256 x 192 pixels): the model fails on it: RuntimeError: out of memory'
     )
 
 
-def test_tool_writes_a_drawing_and_a_record(tool, pictures, tmp_path):
-    assert tool(*pictures[:2], '--out-dir', tmp_path / 'out', '--tasks', 'cls', 'seg') == 0
-    for path in pictures[:2]:
-        stem = Path(path).stem
-        assert read_picture(tmp_path / f'out/vis/{stem}.jpg').shape[1] == 640
-        record = json.loads((tmp_path / f'out/predictions/{stem}.json').read_text())
-        assert list(record) == ['cls', 'seg']
-    assert len(list((tmp_path / 'out').rglob('*.*'))) == 4
-
-
-def test_tool_goes_on_after_broken_inputs(tool, pictures, tmp_path, capsys):
-    folder, empty = tmp_path / 'in', tmp_path / 'empty'
-    folder.mkdir()
-    empty.mkdir()
-    (folder / 'a.jpg').write_text('text')
-    shutil.copy(pictures[0], folder / 'b.png')
-    data = Path(pictures[1]).read_bytes()
-    (folder / Path(pictures[1]).name).write_bytes(data[: len(data) // 2])
-    status = tool(
-        folder,
-        empty,
-        tmp_path / 'gone.png',
-        '--out-dir',
-        tmp_path / 'out',
-        '--tasks',
-        'cls',
-        'lane',
+def test_boxes_are_classified_as_their_crops_are(infer, pictures):
+    steps = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(64, 48))]
+    pipeline = [*steps, dict(type='PackInputs')]
+    inferencer, image = (
+        infer(**{'test_dataloader.cls.dataset.pipeline': pipeline}),
+        read_picture(pictures[0]),
     )
-    assert status == 1
-    assert [path.name for path in (tmp_path / 'out/predictions').iterdir()] == ['b.json']
-    errors = capsys.readouterr().err
-    for name in ("'lane'", 'a.jpg', Path(pictures[1]).name, 'empty', 'gone.png'):
-        assert sum(name in line for line in errors.splitlines() if 'error: ' in line) >= 1, name
-    assert 'Traceback' not in errors
+    passes = []
+    inferencer.model.backbone.register_forward_hook(lambda _, inputs, __: passes.append(inputs))
+    options = dict(tasks=['det', 'seg'], return_vis=True, score_thr=0)
+    (record,), (drawing,) = inferencer(image, on_boxes='cls', **options)
+    assert len(passes) == 2 and len(passes[1][0]) == len(record['det']) > 1
+    assert all(box['cls'].keys() >= {'label', 'score', 'top5'} for box in record['det'])
+    x1, y1, x2, y2 = record['det'][0]['bbox']
+    crop = image[max(int(y1), 0) : int(np.ceil(y2)), max(int(x1), 0) : int(np.ceil(x2))]
+    crop = cv2.resize(crop, (64, 48), interpolation=cv2.INTER_LINEAR)
+    inputs = torch.from_numpy(crop.transpose(2, 0, 1).copy())
+    with torch.no_grad():
+        (sample,) = inferencer.model.tasks.cls.test_step(dict(inputs=[inputs], data_samples=None))
+    found = record['det'][0]['cls']
+    assert found['label'] == int(sample.pred_label)
+    assert found['score'] == pytest.approx(float(sample.pred_score.max()), abs=1e-4)
+    _, (plain,) = inferencer(image, **options)
+    assert (drawing != plain).any()
 
 
-def test_tool_says_what_is_wrong_with_a_checkpoint(tool, pictures, tmp_path, capsys):
-    bad = tmp_path / 'bad.pth'
-    bad.write_text('no checkpoint')
-    assert tool(pictures[0], '--out-dir', tmp_path / 'out', checkpoint=str(bad)) == 2
-    assert 'bad.pth' in capsys.readouterr().err
-    assert not (tmp_path / 'out').exists()
+def test_boxes_cannot_be_classified_by_what_does_not_classify(infer, pictures):
+    with pytest.raises(ConfigError, match="on_boxes is 'seg', which does not classify"):
+        infer()(pictures[0], on_boxes='seg')
+    with pytest.raises(ConfigError, match="on_boxes is 'lane'; the choices are"):
+        infer()(pictures[0], on_boxes='lane')
+    with pytest.raises(ConfigError, match="none of the tasks .*'seg'.* detects"):
+        infer()(pictures[0], tasks=['seg'], on_boxes='cls')
+    with pytest.raises(ConfigError, match='no test or val data set'):
+        infer(test_dataloader=None, val_dataloader=None)(pictures[0], on_boxes='cls')
+
+
+def test_a_record_is_drawn_as_its_samples_are(infer, pictures):
+    inferencer = infer()
+    image = read_picture(pictures[0])
+    (record,), (drawing,) = inferencer(image, on_boxes='cls', return_vis=True, score_thr=0.01)
+    record = json.loads(json.dumps(record))
+    again = draw_tasks(image[..., ::-1], from_record(record), inferencer.metainfo, 0.01)
+    assert (again == drawing).all()

@@ -8,6 +8,7 @@ from mmpretrain.structures import DataSample
 from allinone.errors import ConfigError
 from allinone.registry import HOOKS, RUNNERS
 from allinone.visualization.pictures import read_picture, write_picture
+from allinone.visualization.truth import truth_of
 
 
 def test_every_tested_picture_is_drawn(trained, toy_cfg, toy_root, tmp_path):
@@ -20,7 +21,43 @@ def test_every_tested_picture_is_drawn(trained, toy_cfg, toy_root, tmp_path):
         drawn = sorted((tmp_path / 'drawn' / task).glob('*'))
         assert len(drawn) == len(loader.dataset)
         assert {path.suffix for path in drawn} == {'.png'}
-        assert min(read_picture(drawn[0]).shape[:2]) >= 480
+        height, width = read_picture(drawn[0]).shape[:2]
+        # Annotations beside the prediction
+        assert height >= 480 and width > 2 * 600
+
+
+def test_annotations_are_in_the_pixels_of_the_file(trained, toy_cfg, tmp_path, monkeypatch):
+    """Also where the pipeline reads them before it resizes the picture."""
+    toy_cfg.load_from = str(trained[2] / 'iter_4.pth')
+    toy_cfg.test_cfg.score = {}
+    for key in ('test_dataloader', 'test_evaluator'):
+        toy_cfg[key] = dict(det=toy_cfg[key].det)
+    pipeline = toy_cfg.test_dataloader.det.dataset.pipeline
+    (loading,) = [step for step in pipeline if step.type == 'LoadAnnotations']
+    rest = [step for step in pipeline if step.type not in ('LoadAnnotations', 'LoadImageFromFile')]
+    pipeline[:] = [
+        pipeline[0],
+        loading,
+        dict(type='Resize', scale=(128, 128), keep_ratio=True),
+        *[step for step in rest if step.type != 'Resize'],
+    ]
+    truths = []
+
+    def keep(sample, info=None):
+        truths.append((truth_of(sample, info), sample.img_path))
+        return truths[-1][0]
+
+    monkeypatch.setattr('allinone.visualization.draw_hook.truth_of', keep)
+    toy_cfg.custom_hooks = [dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'))]
+    runner = RUNNERS.build(toy_cfg)
+    runner.test()
+    dataset = runner.test_loop.dataloader.loaders['det'].dataset
+    assert len(truths) == len(dataset)
+    for index, (truth, path) in enumerate(truths):
+        info = dataset.get_data_info(index)
+        assert info['img_path'] == path
+        boxes = [entry['bbox'] for entry in info['instances']]
+        assert truth.pred_instances.bboxes.tolist() == boxes
 
 
 class TwoFolders:

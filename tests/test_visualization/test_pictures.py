@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from mmengine.registry import TRANSFORMS, DefaultScope
 from PIL import Image
 
 from allinone.errors import DataError
@@ -27,6 +28,39 @@ def test_exif_rotation_is_honoured(tmp_path, picture):
     exif[0x0112] = 6  # a quarter turn
     Image.fromarray(picture).save(tmp_path / 'a.jpg', exif=exif)
     assert read_picture(tmp_path / 'a.jpg').shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize('scope', ['mmpretrain', 'mmdet', 'mmseg'])
+def test_exif_rotation_is_honoured_in_training(tmp_path, picture, scope):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / 'a.jpg', exif=exif)
+    with DefaultScope.overwrite_default_scope(scope):
+        load = TRANSFORMS.build(dict(type='LoadImageFromFile'))
+    found = load(dict(img_path=str(tmp_path / 'a.jpg')))
+    assert (found['img'] == read_picture(tmp_path / 'a.jpg')).all()
+    assert found['ori_shape'] == (60, 40)
+
+
+def test_what_is_too_large_is_not_decoded(tmp_path, picture, monkeypatch):
+    write_picture(tmp_path / 'a.png', picture)
+    assert read_picture(tmp_path / 'a.png', 40 * 60).shape == (40, 60, 3)
+    monkeypatch.setattr('mmcv.imread', None)
+    with pytest.raises(
+        DataError, match='a.png is too large: 60 x 40 pixels; scale it to at most 2,399'
+    ):
+        read_picture(tmp_path / 'a.png', 40 * 60 - 1)
+
+
+def test_files_of_a_pattern(tmp_path):
+    for name in ('a.jpg', 'b.jpg', 'c.png', '[1].jpg'):
+        (tmp_path / name).write_bytes(b'x')
+    (tmp_path / 'd.jpg').mkdir()
+    assert find_pictures(tmp_path / '?.jpg') == [str(tmp_path / 'a.jpg'), str(tmp_path / 'b.jpg')]
+    # A file that is there is no pattern.
+    assert find_pictures(tmp_path / '[1].jpg') == [str(tmp_path / '[1].jpg')]
+    with pytest.raises(DataError, match='x.* matches no file'):
+        find_pictures(tmp_path / 'x*')
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from .balancers import balancers_table, measure_balancers
 from .batch_norm import batch_norm_table, measure_batch_norm
 from .dist import dist_table, measure_dist
 from .guards import guards_table, measure_guards
+from .infer import infer_table, measure_infer
 from .peers import measure_peers, peers_table
 from .step import measure_step, step_table
 
@@ -38,6 +39,11 @@ def _measure(args):
     """The figures, and what writes them as a table."""
     if args.rounds < 1:
         raise ConfigError(f'--rounds is {args.rounds}; give a whole number of at least 1')
+    if args.what == 'infer':
+        found = measure_infer(
+            args.config, args.checkpoint, args.pictures, args.rounds, args.cfg_options
+        )
+        return found, infer_table
     if args.what == 'peers':
         return measure_peers(args.rounds), peers_table
     cfg = load_config(args.config, args.cfg_options)

@@ -1,0 +1,110 @@
+"""Pictures on their way to the model: decoded ahead of it, and put into batches of one size."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from allinone.errors import DataError
+
+WINDOW = 4  # batches
+WINDOW_BYTES = 2**28
+PASS_PIXELS = 2**24
+
+_END = object()
+
+
+class Picture(NamedTuple):
+    """An input that was read, or why it was not.
+
+    Attributes:
+        index: Its place among the inputs.
+        name: For messages.
+        image: BGR uint8 ``(H, W, 3)``.
+        resized: What the model gets of it.
+        error: Where there is no picture.
+    """
+
+    index: int
+    name: str
+    image: np.ndarray | None = None
+    resized: np.ndarray | None = None
+    error: DataError | None = None
+
+
+def read_ahead(
+    entries: Iterable, read: Callable[[int, object], Picture], ahead: int
+) -> Iterator[Picture]:
+    """``read(index, entry)`` of each entry in order, up to ``ahead`` of them in advance.
+
+    One thread draws the entries and reads them, so a generator may decode, too.
+    """
+    numbered = iter(enumerate(entries))
+
+    def step():
+        entry = next(numbered, _END)
+        return _END if entry is _END else read(*entry)
+
+    with ThreadPoolExecutor(1, 'read') as pool:
+        steps = deque(pool.submit(step) for _ in range(ahead))
+        try:
+            while (picture := steps.popleft().result()) is not _END:
+                steps.append(pool.submit(step))
+                yield picture
+        finally:
+            for future in steps:
+                future.cancel()
+
+
+def batches_of_a_size(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[Picture]]:
+    """Batches of pictures that are equal in size as the model gets them.
+
+    Padding to a common size would change what convolutions see at the border and what is pooled
+    over the picture, so predictions would depend on the neighbours. Instead, up to 4 batches of
+    pictures are looked ahead for others of the size of the first, so sizes that alternate make full
+    batches. The first that waits is always in the next batch, so that those that follow it are soon
+    free to be given out in order.
+
+    A batch has at most ``batch_size`` pictures, and if more than one, at most 2^24 pixels. What
+    waits is limited to 256 MiB. One that could not be read is a batch of its own.
+    """
+    waiting: list[Picture] = []
+    source, newest = iter(pictures), -1
+    while True:
+        while not waiting or not _enough(waiting, newest, batch_size):
+            picture = next(source, None)
+            if picture is None:
+                break
+            newest = picture.index
+            if picture.error is None:
+                waiting.append(picture)
+            else:
+                yield [picture]
+        if not waiting:
+            return
+        batch = _alike(waiting, batch_size)
+        chosen = {picture.index for picture in batch}
+        waiting = [picture for picture in waiting if picture.index not in chosen]
+        yield batch
+
+
+def _alike(waiting: list[Picture], batch_size: int) -> list[Picture]:
+    """Those of the size of the first, as many as make a batch."""
+    shape = waiting[0].resized.shape
+    alike = [picture for picture in waiting if picture.resized.shape == shape]
+    return alike[: _most(waiting, batch_size)]
+
+
+def _most(waiting: list[Picture], batch_size: int) -> int:
+    height, width = waiting[0].resized.shape[:2]
+    return max(1, min(batch_size, PASS_PIXELS // (height * width)))
+
+
+def _enough(waiting: list[Picture], newest: int, batch_size: int) -> bool:
+    return (
+        len(_alike(waiting, batch_size)) == _most(waiting, batch_size)
+        or newest - waiting[0].index + 1 >= WINDOW * batch_size
+        or sum(picture.image.nbytes for picture in waiting) >= WINDOW_BYTES
+    )

@@ -1,0 +1,76 @@
+"""What training sees, drawn."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import TOY_CONFIG, run_tool
+
+from allinone.apis import browse as module
+from allinone.apis.browse import _picture, browse
+from allinone.models.allinone import AllInOne
+from allinone.registry import RUNNERS
+from allinone.visualization.pictures import read_picture
+
+
+def test_the_pictures_are_those_of_the_first_steps(toy_cfg, monkeypatch):
+    """Compared with what the model is given by a run."""
+    seen = []
+    losses = AllInOne.task_losses
+
+    def spy(self, task, batch):
+        preprocess = self.tasks[task].data_preprocessor
+        forward = preprocess.forward
+
+        def record(data, training):
+            found = forward(data, training)
+            if task == 'det':
+                seen.extend(found['inputs'].clone())
+            return found
+
+        monkeypatch.setattr(preprocess, 'forward', record)
+        return losses(self, task, batch)
+
+    monkeypatch.setattr(AllInOne, 'task_losses', spy)
+    toy_cfg.train_cfg.update(max_iters=2, val_interval=10)
+    drawn = []
+
+    def keep(inputs, preprocessor):
+        drawn.append(inputs.clone())
+        return _picture(inputs, preprocessor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, '_picture', keep)
+        found = [entry for _, entry in zip(range(4), browse(toy_cfg, 'det'))]
+    RUNNERS.build(toy_cfg).train()
+    assert len(found) == len(drawn) == 4
+    for one, other in zip(drawn, seen):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize('task', ['cls', 'det', 'seg'])
+def test_normalisation_is_undone(toy_cfg, task):
+    """Where nothing is augmented, the picture is that of the file."""
+    path, drawing = next(browse(toy_cfg, task, 'val'))
+    picture = read_picture(path)[..., ::-1]
+    taken = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, '_picture', lambda *a: taken.append(_picture(*a)) or taken[-1])
+        next(browse(toy_cfg, task, 'val'))
+    if taken[0].shape == picture.shape:
+        assert np.abs(taken[0].astype(int) - picture).max() <= 1
+    else:
+        assert np.abs(taken[0].mean((0, 1)) - picture.mean((0, 1))).max() < 3
+    assert min(drawing.shape[:2]) >= 480
+
+
+def test_tool(toy_root, tmp_path, capsys):
+    args = [TOY_CONFIG, '--out-dir', tmp_path / 'out', '--count', 3]
+    assert run_tool('browse_dataset', *args) == 0
+    for task in ('cls', 'det', 'seg'):
+        assert len(list((tmp_path / 'out' / task).glob('*.jpg'))) == 3
+        assert read_picture(tmp_path / f'out/{task}.jpg').shape[1] > 1000
+    assert run_tool('browse_dataset', *args, '--tasks', 'lane') == 2
+    assert run_tool('browse_dataset', *args, '--stage', 'trial') == 2
+    err = capsys.readouterr().err
+    assert "--tasks has ['lane']; train_dataloader of" in err
+    assert "--stage is 'trial'; the choices are" in err

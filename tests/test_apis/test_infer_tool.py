@@ -1,0 +1,347 @@
+"""tools/infer.py: what it writes, goes on from, skips and refuses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, TOY_CONFIG, run_tool
+from PIL import Image
+
+from allinone.apis.inferencer import AllInOneInferencer
+from allinone.apis.results import read_lines
+from allinone.apis.video import Video
+from allinone.errors import DataError
+from allinone.visualization.pictures import read_picture
+
+
+@pytest.fixture(scope='module')
+def pictures(toy_root):
+    return [str(path) for path in sorted((toy_root / 'toy/seg/images/val').iterdir())[:4]]
+
+
+@pytest.fixture
+def tool(trained):
+    checkpoint = trained[2] / 'iter_4.pth'
+    return lambda *args, checkpoint=checkpoint: run_tool(
+        'infer', TOY_CONFIG, checkpoint, *args, '--device', 'cpu'
+    )
+
+
+def test_tool_writes_a_drawing_and_a_record(tool, pictures, tmp_path):
+    assert tool(*pictures[:2], '--out-dir', tmp_path / 'out', '--tasks', 'cls', 'seg') == 0
+    for path in pictures[:2]:
+        stem = Path(path).stem
+        assert read_picture(tmp_path / f'out/vis/{stem}.jpg').shape[1] == 640
+        record = json.loads((tmp_path / f'out/predictions/{stem}.json').read_text())
+        assert list(record) == ['cls', 'seg']
+    lines = [json.loads(line) for line in (tmp_path / 'out/predictions.jsonl').open()]
+    assert [line.pop('input') for line in lines] == pictures[:2]
+    assert [line.pop('name') for line in lines] == [Path(path).stem for path in pictures[:2]]
+    assert lines[1] == record
+    assert len(list((tmp_path / 'out').rglob('*.*'))) == 6
+
+
+def test_tool_goes_on_after_broken_inputs(tool, pictures, tmp_path, capsys):
+    folder, empty = tmp_path / 'in', tmp_path / 'empty'
+    folder.mkdir()
+    empty.mkdir()
+    (folder / 'a.jpg').write_text('text')
+    shutil.copy(pictures[0], folder / 'b.png')
+    data = Path(pictures[1]).read_bytes()
+    (folder / Path(pictures[1]).name).write_bytes(data[: len(data) // 2])
+    status = tool(
+        folder,
+        empty,
+        tmp_path / 'gone.png',
+        '--out-dir',
+        tmp_path / 'out',
+        '--tasks',
+        'cls',
+        'lane',
+    )
+    assert status == 1
+    assert [path.name for path in (tmp_path / 'out/predictions').iterdir()] == ['b.json']
+    errors = capsys.readouterr().err
+    for name in ("'lane'", 'a.jpg', Path(pictures[1]).name, 'empty', 'gone.png'):
+        assert sum(name in line for line in errors.splitlines() if 'error: ' in line) >= 1, name
+    assert 'Traceback' not in errors
+
+
+def test_tool_says_what_is_wrong_with_a_checkpoint(tool, pictures, tmp_path, capsys):
+    bad = tmp_path / 'bad.pth'
+    bad.write_text('no checkpoint')
+    assert tool(pictures[0], '--out-dir', tmp_path / 'out', checkpoint=str(bad)) == 2
+    assert 'bad.pth' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def lines_of(out):
+    return read_lines(out / 'predictions.jsonl')[0]
+
+
+def test_a_checkpoint_alone_is_enough(trained, pictures, tmp_path):
+    out = tmp_path / 'out'
+    args = (*pictures[:1], '--out-dir', out, '--device', 'cpu', '--tasks', 'cls')
+    assert run_tool('infer', trained[2] / 'iter_4.pth', *args) == 0
+    assert [line['input'] for line in lines_of(out)] == pictures[:1]
+    # Its own folder may be written again.
+    assert run_tool('infer', trained[2], *args) == 0
+    assert len(lines_of(out)) == 1
+
+
+def test_no_inputs(trained, tmp_path, capsys):
+    assert run_tool('infer', TOY_CONFIG, trained[2] / 'iter_4.pth', '--out-dir', tmp_path) == 2
+    assert 'no inputs are given after' in capsys.readouterr().err
+
+
+def test_resuming_predicts_only_what_is_not_done(tool, pictures, tmp_path, monkeypatch, capsys):
+    whole, out = tmp_path / 'whole', tmp_path / 'out'
+    assert tool(*pictures, '--out-dir', whole) == 0
+    assert tool(*pictures[:2], '--out-dir', out) == 0
+    with (out / 'predictions.jsonl').open('ab') as file:
+        file.write(b'{"input": "cut sh')
+    seen, predict = [], AllInOneInferencer._predict
+    monkeypatch.setattr(
+        AllInOneInferencer,
+        '_predict',
+        lambda self, images, *args: (seen.append(len(images)), predict(self, images, *args))[1],
+    )
+    assert tool(*pictures, '--out-dir', out, '--resume') == 0
+    assert sum(seen) == 2
+    assert [line['input'] for line in lines_of(out)] == pictures
+    for one, other in zip(lines_of(out), lines_of(whole)):
+        assert one['cls']['label'] == other['cls']['label']
+    assert sorted(path.name for path in (out / 'vis').iterdir()) == sorted(
+        path.name for path in (whole / 'vis').iterdir()
+    )
+    assert '2 of 4 inputs are done' in capsys.readouterr().err
+    assert tool(*pictures, '--out-dir', out, '--resume', '--score-thr', '0.5') == 2
+    assert 'made with score_thr 0.3, which is 0.5 now' in capsys.readouterr().err
+
+
+def test_other_peoples_files_are_not_overwritten(tool, pictures, tmp_path, capsys):
+    (tmp_path / 'vis').mkdir()
+    (tmp_path / 'vis/mine.jpg').write_text('mine')
+    assert tool(pictures[0], '--out-dir', tmp_path) == 2
+    assert "has ['vis'], but no infer.json" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob('*')] == ['vis', 'mine.jpg']
+
+
+def textured(height, width, shift=0):
+    y, x = np.mgrid[:height, :width]
+    return np.stack([(x + shift) * 3 % 256, y * 5 % 256, (x + y) % 256], -1).astype(np.uint8)
+
+
+def make_video(path, frames, rate=12.5, size=(96, 64), codec='mp4v'):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, size)
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(textured(size[1], size[0], number))
+    writer.release()
+    return path
+
+
+def test_a_video_is_written_back_at_its_rate(tool, tmp_path):
+    make_video(tmp_path / 'drive.mp4', 7)
+    out = tmp_path / 'out'
+    assert tool(tmp_path / 'drive.mp4', '--out-dir', out, '--batch-size', '3') == 0
+    drawn = Video(str(out / 'vis/drive.mp4'))
+    frames = list(drawn.frames())
+    assert len(frames) == 7 and drawn.rate == 12.5 and drawn.damage() is None
+    assert frames[0].shape[1] >= 480
+    records, _ = read_lines(out / 'predictions/drive.jsonl')
+    assert [record['frame'] for record in records] == list(range(7))
+    assert records[5]['time'] == pytest.approx(5 / 12.5)
+    assert records[0]['seg'][0]['segmentation']['size'] == [64, 96]
+    assert lines_of(out) == [
+        dict(input=str(tmp_path / 'drive.mp4'), name='drive', frames=7, rate=12.5)
+    ]
+    assert len([path for path in out.rglob('*') if path.is_file()]) == 4
+
+
+def test_an_interrupted_video_goes_on_where_it_stopped(tool, tmp_path, monkeypatch):
+    make_video(tmp_path / 'drive.mp4', 6)
+    whole, out = tmp_path / 'whole', tmp_path / 'out'
+    args = (tmp_path / 'drive.mp4', '--batch-size', '1', '--out-dir')
+    assert tool(*args, whole) == 0
+    seen, predict = [], AllInOneInferencer._predict
+
+    def interrupted(self, images, *others):
+        seen.append(len(images))
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return predict(self, images, *others)
+
+    monkeypatch.setattr(AllInOneInferencer, '_predict', interrupted)
+    assert tool(*args, out) == 130
+    kept = read_lines(out / 'predictions/drive.unfinished.jsonl')[0]
+    assert not lines_of(out) and not list((out / 'vis').glob('*')) and len(kept) <= 3
+    seen[:] = [0] * 10
+    assert tool(*args, out, '--resume') == 0
+    assert len(seen) - 10 == 6 - len(kept)
+    found, expected = ((path / 'predictions/drive.jsonl').read_text() for path in (out, whole))
+    assert found == expected
+    assert not list(out.rglob('*unfinished*'))
+    one, other = (list(Video(str(path / 'vis/drive.mp4')).frames()) for path in (out, whole))
+    assert all((a == b).all() for a, b in zip(one, other)) and len(one) == len(other) == 6
+
+
+def test_a_video_with_a_broken_tail(tool, tmp_path, capfd):
+    path = make_video(tmp_path / 'drive.avi', 20, codec='MJPG')
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    assert tool(path, '--out-dir', tmp_path / 'out', '--tasks', 'cls') == 1
+    err = capfd.readouterr().err
+    records, _ = read_lines(tmp_path / 'out/predictions/drive.jsonl')
+    assert 5 < len(records) < 18
+    assert f'drive.avi is damaged: {len(records)} of 20 frames can be read' in ' '.join(err.split())
+    assert 'Traceback' not in err and 'mjpeg' not in err
+    assert len(list(Video(str(tmp_path / 'out/vis/drive.mp4')).frames())) == len(records)
+
+
+@pytest.mark.parametrize(
+    'name, content, sentence',
+    [
+        ('cut.mp4', None, 'cannot be opened as a video'),
+        ('text.mp4', b'no video', 'cannot be opened as a video'),
+        ('empty.mp4', b'', 'is an empty file'),
+        ('gone.mp4', 'gone', 'no such'),
+    ],
+)
+def test_what_is_no_video(tmp_path, name, content, sentence):
+    path = tmp_path / name
+    if content is None:
+        make_video(path, 5)
+        content = path.read_bytes()[:-200]
+    if content != 'gone':
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=f'{name}.*{sentence}'):
+        Video(str(path))
+
+
+def test_a_camera_that_is_not_there(tool, tmp_path, capsys):
+    assert tool('97', '--out-dir', tmp_path / 'out') == 1
+    assert 'camera 97 cannot be opened' in capsys.readouterr().err
+
+
+def bad_inputs(folder, picture):
+    """Files that cannot be read, and files that can but not in full, with what is said of them."""
+    data = Path(picture).read_bytes()
+    image = textured(40, 60)
+    Image.fromarray(image).save(folder / 'truncated.jpg')
+    jpeg = (folder / 'truncated.jpg').read_bytes()
+    (folder / 'truncated.jpg').write_bytes(jpeg[: len(jpeg) // 2])
+    (folder / 'text.jpg').write_text('text')
+    (folder / 'empty.png').write_bytes(b'')
+    (folder / 'folder.jpg').mkdir()
+    (folder / 'nothing').mkdir()
+    # The header is enough for this one.
+    width = Image.new('1', (20000, 20000))
+    width.save(folder / 'huge.png')
+    (folder / 'good.png').write_bytes(data)
+    cv2.imwrite(str(folder / 'deep.png'), image.astype(np.uint16) * 257)
+    Image.fromarray(image).convert('CMYK').save(folder / 'cmyk.jpg', quality=95)
+    Image.fromarray(np.dstack([image, image[..., :1]])).save(folder / 'alpha.png')
+    frames = [Image.fromarray(textured(40, 60, shift)).convert('P') for shift in (0, 9)]
+    frames[0].save(folder / 'moving.gif', save_all=True, append_images=frames[1:])
+    Image.fromarray(image[:1, :1]).save(folder / 'dot.png')
+    errors = {
+        'truncated.jpg': 'is truncated',
+        'text.jpg': 'is not a readable picture',
+        'empty.png': 'is an empty file',
+        'folder.jpg': 'folder without pictures',
+        'nothing': 'is a folder without pictures',
+        'huge.png': 'is too large',
+        'gone.jpg': 'no such picture or folder',
+        '*.tif': 'matches no file',
+    }
+    notes = {
+        'deep.png': 'has 16 bits a channel',
+        'cmyk.jpg': 'is CMYK',
+        'alpha.png': 'has transparency',
+        'moving.gif': 'has 2 frames; only the first',
+    }
+    return errors, notes, ['good.png', 'dot.png']
+
+
+def test_bad_inputs_each_get_a_sentence(tool, pictures, tmp_path, capfd):
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    errors, notes, silent = bad_inputs(folder, pictures[0])
+    inputs = [folder / name for name in (*errors, *notes, *silent)]
+    assert tool(*inputs, '--out-dir', tmp_path / 'out') == 1
+    err = capfd.readouterr().err
+    said = err.splitlines()
+    for kind, sentences in (('error', errors), ('note', notes)):
+        for name, sentence in sentences.items():
+            found = [line for line in said if line.startswith(f'{kind}: {folder / name}')]
+            assert len(found) == 1 and sentence in found[0], (name, found)
+    assert 'Traceback' not in err and 'Warning' not in err
+    done = {Path(line['input']).name for line in lines_of(tmp_path / 'out')}
+    assert done == {*notes, *silent}
+    assert len(list((tmp_path / 'out/vis').iterdir())) == len(done)
+
+
+def test_pixels_of_unusual_pictures(tmp_path, pictures):
+    bad_inputs(tmp_path, pictures[0])
+    image = textured(40, 60)[..., ::-1]
+    assert (read_picture(tmp_path / 'alpha.png') == image).all()
+    # OpenCV writes and reads BGR.
+    assert (read_picture(tmp_path / 'deep.png') == image[..., ::-1]).all()
+    for name in ('cmyk.jpg', 'moving.gif'):
+        assert np.abs(read_picture(tmp_path / name).astype(int) - image).mean() < 20, name
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root reads everything')
+def test_an_unreadable_file(tool, pictures, tmp_path, capsys):
+    shutil.copy(pictures[0], tmp_path / 'locked.png')
+    (tmp_path / 'locked.png').chmod(0)
+    assert tool(tmp_path / 'locked.png', '--out-dir', tmp_path / 'out') == 1
+    assert 'locked.png cannot be read: Permission denied' in capsys.readouterr().err
+
+
+def test_an_output_folder_that_cannot_be_written(tool, pictures, tmp_path, capsys):
+    (tmp_path / 'file').write_text('x')
+    for place in ('/proc/self/out', tmp_path / 'file' / 'out'):
+        assert tool(pictures[0], '--out-dir', place) == 2
+        assert 'nothing can be written in' in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_config(trained, pictures, tmp_path, capsys):
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = ['{TOY_CONFIG}']\nmodel = dict(backbone=dict(widen_factor=1.0))\n")
+    child.write_text(
+        f"_base_ = ['{TOY_CONFIG}']\nmodel = dict(tasks=dict(cls=dict(head=dict(num_classes=9))))\n"
+    )
+    args = (pictures[0], '--out-dir', tmp_path / 'out', '--device', 'cpu')
+    assert run_tool('infer', child, trained[2] / 'iter_4.pth', *args) == 2
+    assert 'does not fit the config' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_interrupt_ends_in_a_sentence(trained, toy_root, tmp_path):
+    """The program itself, asked to stop while it works."""
+    out = tmp_path / 'out'
+    command = [sys.executable, 'tools/infer.py', str(trained[2] / 'iter_4.pth')]
+    many = tmp_path / 'many'
+    many.mkdir()
+    for number in range(200):
+        shutil.copy(sorted((toy_root / 'toy/seg/images/val').iterdir())[0], many / f'{number}.jpg')
+    args = [str(many), '--out-dir', str(out), '--device', 'cpu', '--batch-size', '1']
+    process = subprocess.Popen([*command, *args], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    lines = out / 'predictions.jsonl'
+    while process.poll() is None and not (lines.exists() and lines.stat().st_size):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert 'the same command with --resume goes on' in err and 'Traceback' not in err
+    assert 0 < len(lines_of(out))

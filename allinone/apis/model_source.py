@@ -9,18 +9,18 @@ import ast
 import os
 import os.path as osp
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from glob import escape, glob
+from importlib import import_module
 from typing import NamedTuple
 
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, Registry
 from torch import nn
 
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.engine.config_check import check_config
-from allinone.engine.faults import REGISTRIES
 from allinone.engine.resume import SUFFIXES, step_checkpoints
 from allinone.errors import CheckpointError, ConfigError
 from allinone.registry import MODELS
@@ -222,14 +222,21 @@ def _is_registered(kind: str, key: str) -> bool:
     if last in UNREGISTERED:
         # mmcv evaluates the name of a non-maximum suppression.
         return kind in UNREGISTERED[last]
-    for root in REGISTRIES:
-        for registry in (root, *root.children.values()):
-            if name in registry.module_dict:
-                return True
-    for root in REGISTRIES:
-        for registry in (root, *root.children.values()):
-            if scope in (None, registry.scope):
-                registry.import_from_location()
-            if name in registry.module_dict:
-                return True
-    return False
+    # What is imported already, first: importing takes seconds.
+    return any(
+        name in registry.module_dict
+        for load in (False, True)
+        for registry in _registries(scope, load)
+    )
+
+
+def _registries(scope: str | None, load: bool) -> Iterator[Registry]:
+    """Registries of a library, or of all, with what they import if ``load``."""
+    for library in SCOPES if scope is None else (scope,):
+        # mmcv's parts are in mmengine's.
+        module = import_module('mmengine.registry' if library == 'mmcv' else f'{library}.registry')
+        for registry in vars(module).values():
+            if isinstance(registry, Registry):
+                if load:
+                    registry.import_from_location()
+                yield registry

@@ -19,6 +19,8 @@ SUFFIXES = (
 CODEC = 'mp4v'  # the one that every build of OpenCV encodes
 USUAL_RATE = 25.0
 SILENT = 0
+# Damage is told in a sentence, not by ffmpeg's log, whose level is asked for once.
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 
 def is_video(path: str) -> bool:
@@ -92,8 +94,6 @@ class Video:
 
 
 def _open(source: str) -> cv2.VideoCapture:
-    # Damage is told in a sentence, not by the logs of OpenCV and ffmpeg.
-    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     level = cv2.setLogLevel(SILENT)
     try:
         return cv2.VideoCapture(int(source) if is_camera(source) else source)

@@ -236,6 +236,6 @@ def test_predictions_that_differ_in_one_bit():
     sample = DataSample().set_pred_score(torch.tensor([0.25, 0.75])).set_pred_label(1)
     other = sample.clone()
     assert same_predictions([sample], [other])
-    other.pred_score[0] = torch.nextafter(other.pred_score[0], torch.tensor(1.0))
+    other.set_pred_score(torch.nextafter(sample.pred_score, torch.ones(2)))
     assert not same_predictions([sample], [other])
     assert not same_predictions([sample], [sample, sample])

@@ -220,7 +220,7 @@ def test_what_is_no_video(tmp_path, name, content, sentence):
     path = tmp_path / name
     if content is None:
         make_video(path, 5)
-        content = path.read_bytes()[:-200]
+        content = path.read_bytes()[: path.stat().st_size // 2]
     if content != 'gone':
         path.write_bytes(content)
     with pytest.raises(DataError, match=f'{name}.*{sentence}'):

@@ -300,7 +300,10 @@ def test_boxes_cannot_be_classified_by_what_does_not_classify(infer, pictures):
     with pytest.raises(ConfigError, match="none of the tasks .*'seg'.* detects"):
         infer()(pictures[0], tasks=['seg'], on_boxes='cls')
     with pytest.raises(ConfigError, match='no test or val data set'):
-        infer(test_dataloader=None, val_dataloader=None)(pictures[0], on_boxes='cls')
+        inferencer = infer()
+        for key in ('test_dataloader', 'val_dataloader'):
+            inferencer.cfg.pop(key)
+        inferencer(pictures[0], on_boxes='cls')
 
 
 def test_a_record_is_drawn_as_its_samples_are(infer, pictures):

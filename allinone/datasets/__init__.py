@@ -1,3 +1,5 @@
+from .branches import Branches
+from .coco_file import CocoFile
 from .picture_list import PictureList
 
-__all__ = ['PictureList']
+__all__ = ['Branches', 'CocoFile', 'PictureList']

@@ -1,4 +1,5 @@
 from .allinone import AllInOne
+from .necks import SimpleFeaturePyramid
 from .trunk import SharedTrunk
 
-__all__ = ['AllInOne', 'SharedTrunk']
+__all__ = ['AllInOne', 'SharedTrunk', 'SimpleFeaturePyramid']

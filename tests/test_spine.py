@@ -259,7 +259,7 @@ def test_a_score_member_that_no_metric_gives_is_refused_at_start(toy_cfg):
         RUNNERS.build(toy_cfg).train()
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'infer', 'make_toy_data'])
+@pytest.mark.parametrize('tool', ['train', 'test', 'infer', 'submit', 'make_toy_data'])
 def test_help_answers_at_once(tool):
     start = time.perf_counter()
     done = subprocess.run(

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 
-def parse_args():
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Compute the metrics of a checkpoint.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -25,7 +25,7 @@ def parse_args():
         help='what started the processes of a distributed run',
     )
     parser.add_argument('--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def main(args) -> int:

@@ -165,7 +165,24 @@ def _is_first_process() -> bool:
 
 
 def test(cfg: Config, args) -> dict[str, float]:
-    cfg.load_from = args.checkpoint
+    if args.show_dir:
+        cfg.setdefault('custom_hooks', [])
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=args.show_dir)]
+    return build_test_runner(cfg, args.checkpoint, args.tasks).test()
+
+
+def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = None):
+    """A runner that can only test.
+
+    Args:
+        cfg: A config; changed.
+        checkpoint: What to test.
+        tasks: Test only these.
+
+    Raises:
+        ConfigError: If the config has no such task, or cannot be used.
+    """
+    cfg.load_from = checkpoint
     cfg.resume = False
     for key in (
         'train_dataloader',
@@ -178,12 +195,9 @@ def test(cfg: Config, args) -> dict[str, float]:
         'auto_scale_lr',
     ):
         cfg.pop(key, None)
-    if args.tasks:
-        _keep_tasks(cfg, args.tasks)
-    if args.show_dir:
-        cfg.setdefault('custom_hooks', [])
-        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=args.show_dir)]
-    return _runner(cfg).test()
+    if tasks:
+        _keep_tasks(cfg, tasks)
+    return _runner(cfg)
 
 
 def _runner(cfg: Config):

@@ -1,4 +1,6 @@
+from .branches import Branches
+from .coco_file import CocoFile
 from .packs import PackBackend
 from .picture_list import PictureList
 
-__all__ = ['PackBackend', 'PictureList']
+__all__ = ['Branches', 'CocoFile', 'PackBackend', 'PictureList']

@@ -110,6 +110,8 @@ class SeededDataset(Dataset):
         self.seed = seed
         self.skip_corrupt = skip_corrupt
         self.may_skip = may_skip
+        if hasattr(dataset, 'skip_corrupt'):
+            dataset.skip_corrupt = skip_corrupt  # Of the pictures that it mixes into others
         # Shared memory: workers count together, and the loader sees what each of them reads.
         self.corrupt = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
         self._reading = torch.full((MAX_WORKERS,), -1).share_memory_()
@@ -198,7 +200,7 @@ class SeededDataset(Dataset):
         except Exception as error:
             for path in paths:
                 check_decodes(path)
-            if isinstance(error, OSError):
+            if isinstance(error, (OSError, DataError)):
                 raise
             raise RuntimeError(
                 f'task {self.task}, sample {index} ({", ".join(paths)}): '

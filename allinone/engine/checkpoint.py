@@ -141,11 +141,9 @@ def load_state_dict(
             if name.startswith(prefix.rstrip('.') + '.')
         }
     own = module.state_dict()
-    shapes = {
-        name: f'{tuple(state[name].shape)} instead of {tuple(own[name].shape)}'
-        for name in state.keys() & own.keys()
-        if getattr(state[name], 'shape', None) != getattr(own[name], 'shape', None)
-    }
+    if _other_shapes(state, own):
+        state = _resized(module, state)
+    shapes = _other_shapes(state, own)
     fitting = {name: value for name, value in state.items() if name in own and name not in shapes}
     if not fitting:
         raise CheckpointError(
@@ -166,6 +164,23 @@ def load_state_dict(
         ),
         'current',
     )
+
+
+def _other_shapes(state: Mapping, own: Mapping) -> dict[str, str]:
+    return {
+        name: f'{tuple(getattr(state[name], "shape", ()))} instead of {tuple(own[name].shape)}'
+        for name in state.keys() & own.keys()
+        if getattr(state[name], 'shape', None) != own[name].shape
+    }
+
+
+def _resized(module: nn.Module, state: Mapping) -> dict:
+    """A state dict as modules themselves prepare it, such as embeddings of other picture sizes."""
+    state = dict(state)
+    for name, part in module.named_modules():
+        for hook in part._load_state_dict_pre_hooks.values():
+            hook(state, name and f'{name}.', {}, False, [], [], [])
+    return state
 
 
 def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path) -> None:

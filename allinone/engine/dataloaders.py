@@ -1,5 +1,6 @@
 """The loaders of all tasks behind the one that mmengine's runner and hooks expect."""
 
+import inspect
 import signal
 import threading
 import traceback
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
 from torch.utils.data import DataLoader, Dataset
 
 from allinone.datasets.checks import check_dataset
@@ -82,7 +84,7 @@ def build_loader(
     if not isinstance(dataset_cfg, dict):
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
     with named(f'{key}.dataset', dataset_cfg):
-        dataset = _build_dataset(dataset_cfg)
+        dataset = _build_dataset(_numbered(dataset_cfg, num_classes))
         if check:
             check_dataset(dataset, num_classes, skip_corrupt)
     cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt, may_skip=train)
@@ -160,6 +162,24 @@ def _build_dataset(cfg: dict) -> Dataset:
     if size == 0:
         raise DataError(f'the data set is empty; check its files and filter_cfg ({paths})')
     return dataset
+
+
+def _numbered(cfg: dict, num_classes: int | None) -> dict:
+    """The config with the classes' numbers as names, for label maps whose classes have none.
+
+    mmseg evaluates nothing without names.
+    """
+    kind = cfg.get('type')
+    kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind
+    told = dict(cfg.get('metainfo') or {})
+    if (
+        num_classes is None
+        or told.get('classes')
+        or not (inspect.isclass(kind) and issubclass(kind, BaseSegDataset))
+        or kind.METAINFO.get('classes')
+    ):
+        return cfg
+    return dict(cfg, metainfo=dict(told, classes=tuple(map(str, range(num_classes)))))
 
 
 def _check_pipeline(key: str, dataset: SeededDataset) -> None:

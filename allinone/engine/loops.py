@@ -398,8 +398,9 @@ class _EvalLoop(BaseLoop):
         step = getattr(self.runner.model, f'{self.stage}_step')
         with autocast(enabled=self.fp16):
             outputs = step(batch)
-        for task, samples in outputs.items():
-            self.evaluators[task].process(data_samples=samples, data_batch=batch[task])
+        for task, evaluator in self.evaluators.items():
+            if task in outputs:
+                evaluator.process(data_samples=outputs[task], data_batch=batch[task])
         self._call('after_iter', batch_idx=index, data_batch=batch, outputs=outputs)
 
 
@@ -413,3 +414,16 @@ class MultiTaskValLoop(_EvalLoop):
 class MultiTaskTestLoop(_EvalLoop):
     __doc__ = _EvalLoop.__doc__
     stage = 'test'
+
+
+@LOOPS.register_module()
+class PredictLoop(MultiTaskTestLoop):
+    """Each task's data set through the model, for hooks to take what is predicted.
+
+    Nothing is evaluated, so the data sets need no annotations.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.evaluators = self.evaluator = {}
+        self.score = {}

@@ -7,6 +7,7 @@ from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
 from allinone.datasets.seeded import Draw, seed_of
+from allinone.errors import ConfigError
 from allinone.registry import DATA_SAMPLERS
 
 
@@ -52,3 +53,53 @@ class DrawSampler(Sampler):
 
     def __len__(self) -> int:
         return self.size
+
+
+@DATA_SAMPLERS.register_module()
+class ClassAwareSampler(DrawSampler):
+    """A :class:`DrawSampler` that draws every class equally often.
+
+    An epoch of N draws goes through the classes, in a new random order each time round, and takes
+    a picture of each, after the others of that class had their turn (`1512.05830
+    <https://arxiv.org/abs/1512.05830>`_, section 4). As in mmdet's sampler of this name, a
+    picture with several classes counts for each of them.
+
+    Args:
+        dataset: Tells the classes of each picture (``get_cat_ids``), as those of mmpretrain and
+            mmdet do.
+        **kwargs: As in :class:`DrawSampler`.
+
+    Raises:
+        ConfigError: If the data set does not tell classes.
+    """
+
+    def __init__(self, dataset: Sized, **kwargs):
+        super().__init__(dataset, **kwargs)
+        if not hasattr(dataset, 'get_cat_ids'):
+            raise ConfigError(
+                "sampler.type is 'ClassAwareSampler', but the data set does not tell the classes "
+                "of its pictures; use 'DrawSampler'"
+            )
+        self.pictures: dict[int, list[int]] = {}
+        for index in range(self.size):
+            for label in sorted(set(map(int, dataset.get_cat_ids(index)))):
+                self.pictures.setdefault(label, []).append(index)
+        if not self.pictures:
+            raise ConfigError(
+                "sampler.type is 'ClassAwareSampler', but no picture of the data set has a class; "
+                "use 'DrawSampler'"
+            )
+
+    def permutation(self, epoch: int) -> list[int]:
+        generator = torch.Generator().manual_seed(seed_of(self.seed, self.task, 'order', epoch))
+        classes = _shuffled_for_ever(sorted(self.pictures), generator)
+        pictures = {
+            label: _shuffled_for_ever(found, generator) for label, found in self.pictures.items()
+        }
+        return [next(pictures[next(classes)]) for _ in range(self.size)]
+
+
+def _shuffled_for_ever(values: list[int], generator: torch.Generator) -> Iterator[int]:
+    while True:
+        for index in torch.randperm(len(values), generator=generator).tolist():
+            yield values[index]

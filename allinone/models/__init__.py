@@ -1,5 +1,6 @@
 from .allinone import AllInOne
 from .ddp import AllInOneDDP
+from .necks import SimpleFeaturePyramid
 from .trunk import SharedTrunk
 
-__all__ = ['AllInOne', 'AllInOneDDP', 'SharedTrunk']
+__all__ = ['AllInOne', 'AllInOneDDP', 'SharedTrunk', 'SimpleFeaturePyramid']

@@ -26,6 +26,7 @@ from .frozen import check_balancer, freeze
 from .probe import check_tasks
 from .samples import make_samples, micro_batches
 from .trunk import SharedTrunk, trunk_pass
+from .tta import build_merger, has_views
 
 TASK_SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'allinone')
 
@@ -44,7 +45,8 @@ class AllInOne(BaseModel):
             which no key fits is an error.
         tasks: ``{name: model config}``. The name is the user's own. Beside the stock keys,
             ``features`` selects the trunk's maps that the task sees, in order (default: all), and
-            ``adapter`` is the config of a :class:`TrunkAdapter`.
+            ``adapter`` is the config of a :class:`TrunkAdapter`, and ``tta`` that of the library's
+            model which merges the views of test-time augmentation (:mod:`.tta`).
         balancer: Config of a method of ``BALANCERS``. Default: ``FixedWeights``, all 1.
         data_preprocessor: Normalisation ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor``
             of the pictures, for one-pass prediction and as the default of each task's own.
@@ -124,6 +126,7 @@ class AllInOne(BaseModel):
         )
         self.bn = kind
         batch_norm.set_up(self, kind, affine)
+        self._tta = {name: cfg.get('tta') for name, cfg in tasks.items()}
         self.distillation = None if distill is None else _build_distillation(distill, self.tasks)
         self.balancer = BALANCERS.build(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
@@ -148,6 +151,7 @@ class AllInOne(BaseModel):
             )
         cfg.backbone = dict(type='allinone.SharedTrunk', features=cfg.pop('features', None))
         adapter = cfg.pop('adapter', None)
+        cfg.pop('tta', None)
         scope = cfg.get('type', '').split('.')[0]
         if scope not in TASK_SCOPES:
             raise ConfigError(
@@ -255,7 +259,13 @@ class AllInOne(BaseModel):
         return {task: self.tasks[task].val_step(batch) for task, batch in data.items()}
 
     def test_step(self, data: Mapping[str, dict]) -> dict[str, list]:
-        return {task: self.tasks[task].test_step(batch) for task, batch in data.items()}
+        """As :meth:`val_step`; several views of a picture are merged to one prediction."""
+        return {
+            task: build_merger(self.tasks[task], self._tta[task]).test_step(batch)
+            if has_views(batch)
+            else self.tasks[task].test_step(batch)
+            for task, batch in data.items()
+        }
 
     @torch.no_grad()
     def predict(

@@ -29,6 +29,7 @@ def stock_model_config(model: ConfigDict, task: str) -> ConfigDict:
     scope = stock.type.split('.')[0]
     features = stock.pop('features', None)
     stock.pop('adapter', None)  # It goes into the trunk's weights.
+    stock.pop('tta', None)
     stock.backbone = copy.deepcopy(model.backbone)
     if (stock.backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
         # The weights come from the joint checkpoint.

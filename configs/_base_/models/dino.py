@@ -1,0 +1,31 @@
+# The task det: DINO with 900 queries and 4 scales as mmdet's dino-4scale_r50, but for the neck,
+# which is the recipe's.
+model = dict(tasks=dict(det=dict(
+    type='mmdet.DINO', num_queries=900, with_box_refine=True, as_two_stage=True,
+    num_feature_levels=4,
+    encoder=dict(
+        num_layers=6,
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=256, num_levels=4, dropout=0.0),
+            ffn_cfg=dict(embed_dims=256, feedforward_channels=2048, ffn_drop=0.0))),
+    decoder=dict(
+        num_layers=6, return_intermediate=True, post_norm_cfg=None,
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=256, num_heads=8, dropout=0.0),
+            cross_attn_cfg=dict(embed_dims=256, num_levels=4, dropout=0.0),
+            ffn_cfg=dict(embed_dims=256, feedforward_channels=2048, ffn_drop=0.0))),
+    positional_encoding=dict(num_feats=128, normalize=True, offset=0.0, temperature=20),
+    bbox_head=dict(
+        type='DINOHead', num_classes=45, sync_cls_avg_factor=True,
+        loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
+        loss_bbox=dict(type='L1Loss', loss_weight=5.0),
+        loss_iou=dict(type='GIoULoss', loss_weight=2.0)),
+    dn_cfg=dict(label_noise_scale=0.5, box_noise_scale=1.0,
+                group_cfg=dict(dynamic=True, num_groups=None, num_dn_queries=100)),
+    train_cfg=dict(assigner=dict(
+        type='HungarianAssigner',
+        match_costs=[
+            dict(type='FocalLossCost', weight=2.0),
+            dict(type='BBoxL1Cost', weight=5.0, box_format='xywh'),
+            dict(type='IoUCost', iou_mode='giou', weight=2.0)])),
+    test_cfg=dict(max_per_img=100))))

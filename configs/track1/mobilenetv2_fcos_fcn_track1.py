@@ -1,0 +1,58 @@
+# Track 1 on one small GPU: MobileNetV2, FCOS, FCN.
+_base_ = ['../_base_/track1.py', '../_base_/models/mobilenetv2.py',
+          '../_base_/schedules/adamw_cosine.py']
+
+max_iters = 40000
+
+model = dict(
+    backbone=dict(
+        # ImageNet statistics: batches of one task at a time would each pull them their own way.
+        norm_eval=True,
+        init_cfg=dict(
+            type='Pretrained', prefix='backbone',
+            checkpoint='{{$ALLINONE_WEIGHTS:weights}}/mobilenet_v2_imagenet.pth')),
+    channels_last=True,
+    tasks=dict(
+        cls=dict(
+            type='mmpretrain.ImageClassifier', features=(4,),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=196, in_channels=1280,
+                      loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'))),
+        det=dict(
+            type='mmdet.FCOS', features=(1, 2, 3),
+            neck=dict(type='FPN', in_channels=[32, 96, 320], out_channels=128, num_outs=5,
+                      start_level=0, add_extra_convs='on_output', relu_before_extra_convs=True),
+            bbox_head=dict(
+                type='FCOSHead', num_classes=45, in_channels=128, feat_channels=128,
+                stacked_convs=3, strides=[8, 16, 32, 64, 128],
+                norm_cfg=dict(type='GN', num_groups=16, requires_grad=True),
+                center_sampling=True, norm_on_bbox=True, centerness_on_reg=True,
+                loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25,
+                              loss_weight=1.0),
+                loss_bbox=dict(type='GIoULoss', loss_weight=1.0),
+                loss_centerness=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0)),
+            test_cfg=dict(nms_pre=1000, min_bbox_size=0, score_thr=0.05,
+                          nms=dict(type='nms', iou_threshold=0.6), max_per_img=100)),
+        seg=dict(
+            type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
+            data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255,
+                                   test_cfg=dict(size_divisor=32)),
+            decode_head=dict(
+                type='FCNHead', in_channels=[24, 32, 96, 320], in_index=[0, 1, 2, 3],
+                input_transform='resize_concat', channels=128, num_convs=2, kernel_size=3,
+                concat_input=False, dropout_ratio=0.1, num_classes=19,
+                norm_cfg=dict(type='GN', num_groups=16, requires_grad=True), align_corners=False,
+                loss_decode=dict(type='CrossEntropyLoss', loss_weight=1.0)),
+            train_cfg=dict(), test_cfg=dict(mode='whole'))))
+
+train_dataloader = dict(cls=dict(batch_size=64), det=dict(batch_size=8), seg=dict(batch_size=8))
+train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=4000,
+                 schedule=dict(type='EveryTask'))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=500, end=max_iters,
+         T_max=max_iters - 500, eta_min=0)]
+custom_hooks = [dict(type='EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=2e-4,
+                     update_buffers=True, priority=49)]
+default_hooks = dict(checkpoint=dict(interval=4000))

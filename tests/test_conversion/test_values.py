@@ -183,3 +183,21 @@ def test_gtsrb(converted):
 def test_camvid(converted):
     out, _ = converted('camvid')
     assert stripes(out / 'label/train/0001TP_006690.png') == [0, 10, 255]
+
+
+def test_kitti(converted):
+    out, report = converted('kitti')
+    assert boxes(out, 'train') == [
+        ('000003.png', 'Car', [10.5, 20, 29.75, 30], 0),
+        ('000003.png', 'Cyclist', [60, 8, 35, 55], 0),
+    ]
+    assert boxes(out, 'val') == [('000002.png', 'Misc', [1, 2, 29, 38], 0)]
+    assert report['problems']['box of another class']['examples'] == ['DontCare']
+
+
+def test_compcars(converted):
+    out, _ = converted('compcars')
+    # Classes in the order of the models' numbers, 1 and 3
+    assert (out / 'classes.txt').read_text() == 'Audi A4\nBenz C Class\n'
+    assert (out / 'train.txt').read_text() == '2/3/2014/0a.jpg 1\n1/1/2013/0b.jpg 0\n'
+    assert (out / 'val.txt').read_text() == '2/3/2012/0a.jpg 1\n'

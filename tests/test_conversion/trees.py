@@ -276,6 +276,44 @@ def camvid(root: Path) -> None:
         label_map(root / f'{split}annot/0001TP_006690.png', stripes)
 
 
+def compcars(root: Path) -> None:
+    def cells(*texts):
+        array = np.empty((len(texts), 1), object)
+        array[:, 0] = texts
+        return array
+
+    (root / 'misc').mkdir(parents=True)
+    models = {'make_names': cells('Audi', 'Benz'), 'model_names': cells('A4', '', 'C Class ')}
+    savemat(root / 'misc/make_model_name.mat', models)
+    paths = dict(train=['2/3/2014/0a.jpg', '1/1/2013/0b.jpg'], test=['2/3/2012/0a.jpg'])
+    (root / 'train_test_split/classification').mkdir(parents=True)
+    for split, some in paths.items():
+        (root / f'train_test_split/classification/{split}.txt').write_text('\n'.join(some) + '\n')
+        for number, path in enumerate(some):
+            picture(root / 'image' / path, 10 * len(some) + number)
+
+
+def kitti(root: Path) -> None:
+    rest = '1.57 1.65 3.35 4.43 1.55 -4.12 1.52'
+    lines = {
+        '000003': [
+            f'Car 0.00 0 1.55 10.50 20.00 40.25 50.00 {rest}',
+            f'Cyclist 0.00 3 -1.65 60.00 8.00 95.00 63.00 {rest}',
+            'DontCare -1 -1 -10 50.00 1.00 58.00 9.00 -1 -1 -1 -1000 -1000 -1000 -10',
+        ],
+        '000001': [],
+        '000002': [f'Misc 0.00 0 -1.82 1.00 2.00 30.00 40.00 {rest}'],
+    }
+    for split, names in dict(train=['000003', '000001'], val=['000002']).items():
+        (root / 'ImageSets').mkdir(parents=True, exist_ok=True)
+        (root / f'ImageSets/{split}.txt').write_text('\n'.join(names) + '\n')
+    (root / 'training/label_2').mkdir(parents=True)
+    for name, some in lines.items():
+        picture(root / f'training/image_2/{name}.png', int(name))
+        text = ''.join(f'{line}\n' for line in some)
+        (root / f'training/label_2/{name}.txt').write_text(text)
+
+
 DET_20, DET_2018 = 'bdd100k_det_20_labels_trainval.zip', 'bdd100k_labels_release.zip'
 IMAGES_100K, IMAGES_10K = 'bdd100k_images_100k.zip', 'bdd100k_images_10k.zip'
 CASES = dict(
@@ -351,6 +389,18 @@ CASES = dict(
         dict(train=3, val=2),
         *('GT-final_test.csv', 'GTSRB_Final_Test_GT.zip'),
         *('GTSRB/Final_Training/Images/00014/00000_00000.ppm', 'GTSRB_Final_Training_Images.zip'),
+    ),
+    compcars=Case(
+        compcars,
+        dict(train=2, val=1),
+        *('misc/make_model_name.mat', 'data.zip (with all its volumes)'),
+        *('image/1/1/2013/0b.jpg', 'data.zip (with all its volumes)'),
+    ),
+    kitti=Case(
+        kitti,
+        dict(train=2, val=1),
+        *('training/label_2/000003.txt', 'data_object_label_2.zip'),
+        *('training/image_2/000001.png', 'data_object_image_2.zip'),
     ),
     camvid=Case(
         camvid,

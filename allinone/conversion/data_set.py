@@ -27,7 +27,8 @@ class Sample:
     """A picture and what is known of it. Paths are relative to the source, with ``/``.
 
     ``name`` and ``label_name`` are the file names in the converted set, by default the picture's
-    own, and its stem with ``.png``. ``notes`` are pairs of a kind of ``report.KINDS`` and what it
+    own, and its stem with ``.png``. In a format that reads no label maps, ``label_map`` is another
+    file of labels, which is linked. ``notes`` are pairs of a kind of ``report.KINDS`` and what it
     was met in.
     """
 

@@ -13,7 +13,7 @@ from .files import place, replacing
 from .label_maps import Colours, Values
 from .report import Report
 
-__all__ = ['CocoAsIs', 'CocoBoxes', 'LabelMaps', 'PictureList']
+__all__ = ['CocoAsIs', 'CocoBoxes', 'LabelMaps', 'PictureList', 'VocXml']
 
 
 class PictureList:
@@ -144,6 +144,31 @@ class _BoxCounter:
                 self.report.note(problem, f'{sample.name} {[*box[:4]]}', done='kept')
             self.boxes += 1
             self.labels[box.label] += 1
+
+
+class VocXml:
+    """``SPLIT/JPEGImages`` and ``SPLIT/Annotations`` linked, and ``SPLIT.txt`` with their names."""
+
+    def folders(self, split: str) -> tuple[str, ...]:
+        return (f'{split}/JPEGImages', f'{split}/Annotations')
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (f'{split}.txt',)
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        with replacing(os.path.join(out, f'{split}.txt')) as file:
+            yield _NameWriter(report, file)
+
+
+class _NameWriter(_BoxCounter):
+    def __init__(self, report: Report, file):
+        super().__init__(report)
+        self.file = file
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
+        super().add(sample, size, pixels)
+        self.file.write(sample.name.rsplit('.', 1)[0] + '\n')
 
 
 def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:

@@ -34,8 +34,8 @@ class Examiner:
 
     Args:
         source: Folder that the samples' paths are relative to.
-        folders: Where pictures and, of label maps, labels go.
-        coding: How to read label maps; None: there are none.
+        folders: Where pictures and, if there are any, files of labels go.
+        coding: How to read label maps; None: files of labels are something else, or none.
         link: As for ``files.place``.
         known: What ``Journal.known`` has: files that did not change are not read again.
     """
@@ -72,7 +72,8 @@ class Examiner:
         try:
             if size is None:
                 size = self._size(sample.picture)
-            if sample.label_map and (pixels is None or not self._has_label_map(sample)):
+            read = self.coding and sample.label_map
+            if read and (pixels is None or not self._has_label_map(sample)):
                 labels, pixels = self._read_label_map(sample, size)
         except _Fault as fault:
             return Examined(stamp, fault=fault.args)
@@ -123,7 +124,7 @@ class Examiner:
         if not sample.label_map:
             return
         target = self._label_target(sample)
-        if self.coding.as_is:
+        if self.coding is None or self.coding.as_is:
             place(os.path.join(self.source, sample.label_map), target, self.link)
         elif labels is not None:
             with replacing(target, 'wb', flush=False) as file:

@@ -195,7 +195,8 @@ def test_the_base_file_reads_it(tree, monkeypatch):
     for stage in ('train', 'val'):
         loader = cfg[f'{stage}_dataloader']
         loader.update(num_workers=0, batch_size=1)
-        loader = build_loader(stage, 'task', loader, 0, cfg.num_classes, stage == 'train', True)
+        classes = tree.case.classes or cfg.num_classes
+        loader = build_loader(stage, 'task', loader, 0, classes, stage == 'train', True)
         batch = next(iter(loader))
         assert len(batch['inputs']) == len(batch['data_samples']) == 1
         if stage == 'val':

@@ -201,3 +201,18 @@ def test_compcars(converted):
     assert (out / 'classes.txt').read_text() == 'Audi A4\nBenz C Class\n'
     assert (out / 'train.txt').read_text() == '2/3/2014/0a.jpg 1\n1/1/2013/0b.jpg 0\n'
     assert (out / 'val.txt').read_text() == '2/3/2012/0a.jpg 1\n'
+
+
+def test_voc_keeps_its_files(converted):
+    out, report = converted('voc')
+    assert (out / 'train.txt').read_text() == '000005\n2008_000008\n'
+    assert (out / 'val.txt').read_text() == '000001\n'
+    assert '<name>horse</name>' in (out / 'train/Annotations/2008_000008.xml').read_text()
+    train = report['splits']['train']
+    assert train['boxes'] == 3 and train['classes']['horse'] == 1 and len(train['classes']) == 20
+    # Pixels are counted from 1: the dog's last column would be the 97th of 96.
+    assert report['problems']['box reaches out of its picture'] == {
+        'count': 1,
+        'done': 'kept',
+        'examples': ['000001.jpg [47.0, 23.0, 50.0, 41.0]'],
+    }

@@ -16,7 +16,8 @@ class Case:
     """A data set's tiny download: ``make(root)`` fills it.
 
     ``annotations`` is a file to cut short (None: there is none), ``picture`` one to delete or
-    damage; their archives follow. ``counts`` are pictures by split.
+    damage; their archives follow. ``counts`` are pictures by split; ``classes`` is their number
+    where it depends on the download.
     """
 
     make: Callable[[Path], None]
@@ -27,6 +28,7 @@ class Case:
     picture_archive: str
     options: dict[str, str] = field(default_factory=dict)
     name: str = ''
+    classes: int | None = None
 
     def data_set(self, source: Path):
         """What the converter's module says, with the tiny numbers for the published ones."""
@@ -293,6 +295,31 @@ def compcars(root: Path) -> None:
             picture(root / 'image' / path, 10 * len(some) + number)
 
 
+def voc(root: Path) -> None:
+    def thing(name, xmin, ymin, xmax, ymax, difficult=0):
+        return (
+            f'<object><name>{name}</name><pose>Left</pose><truncated>0</truncated><difficult>'
+            f'{difficult}</difficult><bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}'
+            f'</xmax><ymax>{ymax}</ymax></bndbox></object>'
+        )
+
+    pictures = {
+        ('VOC2007', 'trainval', '000005'): thing('chair', 11, 21, 40, 60)
+        + thing('car', 1, 1, 9, 9),
+        ('VOC2012', 'trainval', '2008_000008'): thing('horse', 50, 5, 96, 64, 1),
+        ('VOC2007', 'test', '000001'): thing('dog', 48, 24, 97, 64),
+    }
+    for number, ((year, split, name), things) in enumerate(pictures.items()):
+        picture(root / year / f'JPEGImages/{name}.jpg', number)
+        for folder in ('Annotations', 'ImageSets/Main'):
+            (root / year / folder).mkdir(parents=True, exist_ok=True)
+        (root / year / f'Annotations/{name}.xml').write_text(
+            f'<annotation><folder>{year}</folder><filename>{name}.jpg</filename><size><width>96'
+            f'</width><height>64</height><depth>3</depth></size>{things}</annotation>'
+        )
+        (root / year / f'ImageSets/Main/{split}.txt').write_text(f'{name}\n')
+
+
 def kitti(root: Path) -> None:
     rest = '1.57 1.65 3.35 4.43 1.55 -4.12 1.52'
     lines = {
@@ -395,6 +422,13 @@ CASES = dict(
         dict(train=2, val=1),
         *('misc/make_model_name.mat', 'data.zip (with all its volumes)'),
         *('image/1/1/2013/0b.jpg', 'data.zip (with all its volumes)'),
+        classes=2,
+    ),
+    voc=Case(
+        voc,
+        dict(train=2, val=1),
+        *('VOC2012/Annotations/2008_000008.xml', 'VOCtrainval_11-May-2012.tar'),
+        *('VOC2012/JPEGImages/2008_000008.jpg', 'VOCtrainval_11-May-2012.tar'),
     ),
     kitti=Case(
         kitti,

@@ -3,13 +3,15 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
-from trees import CASES, picture
+from trees import CASES, label_map, picture
 
 from allinone.conversion import convert, json_stream
 from allinone.conversion.data_set import Box, Sample
@@ -18,6 +20,7 @@ from allinone.conversion.files import place, replacing
 from allinone.conversion.formats import clip
 from allinone.conversion.journal import Journal
 from allinone.conversion.label_maps import IGNORED, Colours, Values
+from allinone.conversion.sets import bdd100k_det
 from allinone.errors import DataError
 
 
@@ -241,6 +244,60 @@ def test_another_conversion_is_left_alone(small, tmp_path):
         convert(CASES['stanford_cars'].data_set(other), other, out)
     with pytest.raises(DataError, match="holds tt100k, not tt100k {'kind': 'x'}; choose"):
         convert(replace(data_set, options={'kind': 'x'}), source, out)
+
+
+MASK = 'labels/sem_seg/masks/train/00000001-train.png'
+
+
+@pytest.mark.parametrize(
+    'change, kind, words',
+    [
+        (
+            lambda path: label_map(path, [0], size=(96, 63)),
+            'size differs',
+            'of another size than their label maps (images/10k/train/00000001-train.jpg: '
+            '[96, 64] and [96, 63]; in bdd100k_images_10k.zip)',
+        ),
+        (
+            lambda path: label_map(path, [0, 40]),
+            'unknown label',
+            f'no class ({MASK}: it has the value 40, which stands for no class; in '
+            'bdd100k_sem_seg_labels_trainval.zip)',
+        ),
+        (
+            lambda path: label_map(path, [(0, 0, 40)]),
+            'unknown label',
+            f'no class ({MASK}: it has the mode RGB, not one channel of 8 bits',
+        ),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:60]),
+            'unreadable',
+            f'damaged or cut short ({MASK}: ',
+        ),
+    ],
+)
+def test_label_maps_that_do_not_fit_are_refused(tmp_path, change, kind, words):
+    source, case = tmp_path / 'download', CASES['bdd100k_seg']
+    case.make(source)
+    change(source / MASK)
+    with pytest.raises(DataError) as error:
+        convert(case.data_set(source), source, tmp_path / 'out')
+    assert words in str(error.value)
+    report = convert(case.data_set(source), source, tmp_path / 'out', partial=True)
+    assert report['splits']['train']['pictures'] == 1
+    assert report['problems'][kind]['count'] == 1
+
+
+def test_the_labels_of_another_release_are_told(tmp_path):
+    CASES['bdd100k_det_2018'].make(tmp_path)
+    with pytest.raises(DataError, match='labels of 2018, not those of 2020; .* --release 2018'):
+        bdd100k_det.data_set(tmp_path)
+
+
+def test_converters_wait_for_no_library_of_models():
+    code = 'import sys, allinone.conversion.sets.stanford_cars as _; print(*sys.modules)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert not {'torch', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain'} & set(done.stdout.split())
 
 
 def test_the_source_is_no_place_to_convert_to(small):

@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-LINKS = ('hard', 'symbolic', 'copy')
+LINKS = ('hard', 'symbolic', 'copy')  # Those of allinone.conversion, which --help does not wait for
 
 
 def parse_args(
@@ -18,7 +18,9 @@ def parse_args(
     parser.add_argument('source', help='folder that the archives were unpacked in; not changed')
     parser.add_argument('out', help='folder to make or to go on with')
     for name, choices in options.items():
-        parser.add_argument(f'--{name}', choices=choices, default=choices[0])
+        parser.add_argument(
+            f'--{name}', choices=choices, default=choices[0], help='default: %(default)s'
+        )
     parser.add_argument(
         '--link',
         choices=LINKS,

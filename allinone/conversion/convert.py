@@ -225,20 +225,15 @@ class _Conversion:
 
     def _check_counts(self) -> None:
         short = [
-            (split, self.report.splits[split.name]['pictures'])
+            f'{split.annotations} has only {found:,} of {split.published or 1:,} pictures for '
+            f'{split.name} ({self.data_set.archive_of(split.annotations)})'
             for split in self.data_set.splits
-            if self.report.splits[split.name]['pictures'] < (split.published or 1)
+            if (found := self.report.splits[split.name]['pictures']) < (split.published or 1)
         ]
         if short:
-            split = short[0][0]
-            found = ' and '.join(
-                f'{count:,} of {split.published or 1:,} pictures for {split.name}'
-                for split, count in short
-            )
             raise DataError(
-                f'{self.source} names only {found}; unpack '
-                f'{self.data_set.archive_of(split.annotations)} again, or convert what is there '
-                'with --partial'
+                f'{self.source}: {" and ".join(short)}; unpack what is named again, or convert '
+                'what is there with --partial'
             )
 
 

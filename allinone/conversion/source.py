@@ -110,6 +110,8 @@ def _elsewhere(source: Path, data_set: DataSet) -> str:
     """Where the parts are instead: archives often have a folder around them."""
     near = [*sorted(source.glob('*/')), *sorted(source.glob('*/*/')), *source.resolve().parents[:2]]
     for folder in near:
+        if (folder / REPORT).exists():
+            continue
         if any((folder / part.path).exists() for part in data_set.parts):
             return f'give {folder}, which has them'
     return ''

@@ -220,8 +220,9 @@ def test_fewer_annotations_than_published_are_refused(small):
     with pytest.raises(DataError) as error:
         convert(data_set, source, out)
     assert str(error.value) == (
-        f'{source} names only 3 of 4 pictures for train and 1 of 4 pictures for val; unpack '
-        'data.zip again, or convert what is there with --partial'
+        f'{source}: annotations.json has only 3 of 4 pictures for train (data.zip) and '
+        'annotations.json has only 1 of 4 pictures for val (data.zip); unpack what is named again, '
+        'or convert what is there with --partial'
     )
     report = convert(data_set, source, out, partial=True)
     assert report['splits']['val']['published'] == 4

@@ -28,9 +28,9 @@ def data_set(source: Path) -> DataSet:
         title='ADE20K (ADEChallengeData2016)',
         home='http://sceneparsing.csail.mit.edu/',
         parts=(
+            *(Part(f'images/{split}', ARCHIVE, suffix='.jpg') for split in PUBLISHED),
             *(
-                Part(f'{folder}/{split}', ARCHIVE, files, suffix)
-                for folder, suffix in (('images', '.jpg'), ('annotations', '.png'))
+                Part(f'annotations/{split}', ARCHIVE, files, '.png')
                 for split, files in PUBLISHED.items()
             ),
             Part(NAMES, ARCHIVE),

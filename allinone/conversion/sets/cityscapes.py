@@ -31,8 +31,8 @@ def data_set(source: Path) -> DataSet:
         home='https://www.cityscapes-dataset.com/downloads/',
         parts=(
             *(
-                Part(f'leftImg8bit/{split}', PICTURES, files, '_leftImg8bit.png')
-                for split, files in PUBLISHED.items()
+                Part(f'leftImg8bit/{split}', PICTURES, suffix='_leftImg8bit.png')
+                for split in PUBLISHED
             ),
             *(
                 Part(f'gtFine/{split}', LABELS, files, '_gtFine_labelIds.png')

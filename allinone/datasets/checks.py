@@ -15,12 +15,10 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from allinone.errors import DataError
-
-from .seeded import is_local
+from allinone.picture_files import is_local, shown_size
 
 IGNORED = 255
 SHOWN = 3
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # Exif: the picture is shown turned by a quarter
 
 
 def check_dataset(dataset: Dataset, num_classes: int | None, skip_corrupt: bool = False) -> None:
@@ -227,7 +225,7 @@ def _check_label_map(info: dict, num_classes: int | None, ignored: int, skip_cor
             'remove it and its picture'
         ) from error
     try:
-        size = _shown_size(picture_path)
+        size = shown_size(picture_path)
     except Exception:
         return  # Met again, with its name and the rule of skip_corrupt, when it is loaded.
     if labels.shape[:2] != size[::-1]:
@@ -253,11 +251,3 @@ def _check_label_map(info: dict, num_classes: int | None, ignored: int, skip_cor
             f'num_classes={num_classes}; labels are 0 to {num_classes - 1}, and '
             f'{ignored} for ignored'
         )
-
-
-def _shown_size(path: str) -> tuple[int, int]:
-    """Width and height of a picture as OpenCV loads it, upright by its Exif tag."""
-    with Image.open(path) as picture:
-        # Asked of a PNG, Pillow would decode it all.
-        turned = picture.format == 'JPEG' and picture.getexif().get(ORIENTATION) in TURNED
-        return picture.size[::-1] if turned else picture.size

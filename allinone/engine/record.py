@@ -17,8 +17,8 @@ import torch
 from mmengine.dist import get_world_size
 from torch.utils.data import Dataset
 
-from allinone.datasets.seeded import is_local
 from allinone.errors import ConfigError
+from allinone.picture_files import is_local
 
 from .config_check import KNOWN_KEYS
 

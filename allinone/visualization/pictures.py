@@ -12,8 +12,8 @@ import mmcv
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from allinone.datasets.seeded import check_complete, check_decodes
 from allinone.errors import DataError
+from allinone.picture_files import check_complete, check_decodes
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
 JPEG_OPTIONS = (

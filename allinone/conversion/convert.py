@@ -1,0 +1,243 @@
+"""The one way all data sets are converted: check, walk, link, count, report."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from allinone.errors import DataError
+
+from .data_set import DataSet, Sample, Split
+from .duplicates import duplicates
+from .files import LINKS, SUFFIX, replacing
+from .journal import JOURNAL, Journal
+from .pictures import Examined, Examiner
+from .report import Report
+from .source import REPORT, check_source, fingerprint, read_classes, read_samples
+
+__all__ = ['convert']
+
+VERSION = 1
+THREADS = 8
+BATCH = 256
+
+
+def convert(
+    data_set: DataSet,
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    link: str = 'hard',
+    partial: bool = False,
+    progress: bool = False,
+) -> dict:
+    """Convert a downloaded data set; goes on where an earlier call was interrupted.
+
+    Pictures are linked one by one as they are checked, annotations are written to temporary files
+    that get their names at the end, and the report comes last: with it, ``out`` is complete, and a
+    further call finds nothing to do.
+
+    Args:
+        data_set: What to convert, and to which format.
+        source: The folder that its archives were unpacked in; nothing in it is changed.
+        out: The folder to fill.
+        link: One of ``files.LINKS``.
+        partial: Convert what is there of an incomplete copy.
+        progress: Show bars.
+
+    Returns:
+        What is in ``out/conversion.json``: counts of each split, problems with examples.
+
+    Raises:
+        DataError: Naming files and archives, if the source is not whole (and ``partial`` not
+            given), or ``out`` holds something else.
+    """
+    if link not in LINKS:
+        raise DataError(f'pictures are linked in one of the ways {LINKS}, not {link!r}')
+    source, out = Path(source).absolute(), Path(out).absolute()
+    if out.resolve().is_relative_to(source.resolve()):
+        raise DataError(f'{out} lies in {source}, where nothing is changed; choose another folder')
+    check_source(source, data_set, partial)
+    identity = dict(
+        data_set=data_set.name,
+        options=dict(data_set.options),
+        version=VERSION,
+        source=str(source),
+        link=link,
+        partial=partial,
+        parts=fingerprint(source, data_set),
+    )
+    finished = _earlier(out, data_set, identity)
+    if finished:
+        return finished
+    out.mkdir(parents=True, exist_ok=True)
+    journal = Journal(out, identity)
+    done = False
+    try:
+        report = _Conversion(data_set, source, out, link, partial, progress, journal).run()
+        content = identity | dict(
+            splits=report.splits, problems=report.problems, outputs=_outputs(out, data_set)
+        )
+        with replacing(out / REPORT) as file:
+            json.dump(content, file, indent=2, ensure_ascii=False)
+        done = True
+    finally:
+        journal.close(done)
+    return content
+
+
+def _earlier(out: Path, data_set: DataSet, identity: dict) -> dict | None:
+    """The report of this very conversion, if ``out`` is complete."""
+    if not out.exists() or out.is_dir() and not any(out.iterdir()):
+        return None
+    found = None
+    for file, lines in ((REPORT, None), (JOURNAL, 1)):
+        try:
+            with open(out / file, encoding='utf-8') as text:
+                found = found or json.loads(text.readline() if lines else text.read())
+        except (OSError, ValueError):
+            continue
+    asked = [identity['data_set'], identity['options']]
+    if not isinstance(found, dict) or [found.get('data_set'), found.get('options')] != asked:
+        what = 'something else'
+        if isinstance(found, dict) and found.get('data_set'):
+            what = f'{found["data_set"]} {found.get("options") or ""}'.strip()
+        raise DataError(
+            f'{out} holds {what}, not {data_set.name} {identity["options"] or ""}'.strip()
+            + '; choose another folder'
+        )
+    same = all(found.get(key) == value for key, value in identity.items())
+    return found if same and found.get('outputs') == _outputs(out, data_set) else None
+
+
+def _outputs(out: Path, data_set: DataSet) -> dict[str, int]:
+    """Number of files in each folder, bytes of each file."""
+    found = {}
+    for split in data_set.splits:
+        for folder in data_set.format.folders(split.name):
+            found[folder] = len(_files(out / folder))
+        for name in data_set.format.files(split.name):
+            path = out / name
+            found[name] = path.stat().st_size if path.exists() else -1
+    return found
+
+
+def _files(folder: Path) -> set[str]:
+    """Names of the files in a folder, relative to it."""
+    return {
+        os.path.relpath(os.path.join(place, name), folder) if place != str(folder) else name
+        for place, _, names in os.walk(folder)
+        for name in names
+        if not name.endswith(SUFFIX)
+    }
+
+
+class _Conversion:
+    def __init__(self, data_set, source, out, link, partial, progress, journal):
+        self.data_set: DataSet = data_set
+        self.source, self.out = source, out
+        self.link, self.partial, self.progress = link, partial, progress
+        self.journal: Journal = journal
+        self.format = data_set.format
+        self.report = Report(read_classes(source, data_set))
+        self.bytes: dict[str, dict[str, int]] = {}
+
+    def run(self) -> Report:
+        with ThreadPoolExecutor(THREADS) as pool, ExitStack() as files:
+            for split in self.data_set.splits:
+                writer = files.enter_context(
+                    self.format.writer(str(self.out), split.name, self.report, self.link)
+                )
+                self._split(split, writer, pool)
+            if not self.partial:
+                self.report.refuse(str(self.source))
+                self._check_counts()
+            for group in duplicates(str(self.source), self.bytes, pool):
+                self.report.note(
+                    'same content in two splits', ' = '.join(picture for _, picture in group)
+                )
+        return self.report
+
+    def _split(self, split: Split, writer, pool: ThreadPoolExecutor) -> None:
+        folders = tuple(str(self.out / folder) for folder in self.format.folders(split.name))
+        for folder in folders:
+            os.makedirs(folder, exist_ok=True)
+        examine = Examiner(
+            str(self.source),
+            folders,
+            getattr(self.format, 'coding', None),
+            self.link,
+            self.journal.known,
+        )
+        names, kept = set(), (set(), set())
+        sizes = self.bytes[split.name] = {}
+        samples = read_samples(self.source, self.data_set, split)
+        with tqdm(
+            total=split.published,
+            desc=f'{self.data_set.name} {split.name}',
+            unit=' pictures',
+            disable=not self.progress,
+        ) as bar:
+            for batch in _batches(samples, BATCH):
+                batch = [sample for sample in batch if self._is_sound(sample, names)]
+                for sample, found in zip(batch, pool.map(examine, batch)):
+                    for kind, what in sample.notes:
+                        self.report.note(kind, what, self.data_set.archive_of(sample.picture))
+                    if found.fault:
+                        self._fault(*found.fault)
+                        continue
+                    self._keep(sample, found, writer)
+                    kept[0].add(sample.name)
+                    kept[1].add(sample.label_name)
+                    sizes[sample.picture] = found.stamp[0]
+                self.journal.flush()
+                bar.update(len(batch))
+        self._note_left_over(folders, kept)
+        self.report.count(split.name, split.published, len(sizes), writer.boxes, writer.labels)
+
+    def _is_sound(self, sample: Sample, names: set[str]) -> bool:
+        """Whether the annotations are right as far as can be told without the files."""
+        if sample.name in names:
+            self._fault('named twice', sample.picture, '')
+            return False
+        names.add(sample.name)
+        if sample.label is not None and not 0 <= sample.label < len(self.report.classes):
+            self._fault('unknown label', sample.picture, f'class {sample.label}')
+            return False
+        return True
+
+    def _fault(self, kind: str, file: str, why: str) -> None:
+        self.report.note(kind, f'{file}: {why}' if why else file, self.data_set.archive_of(file))
+
+    def _keep(self, sample: Sample, found: Examined, writer) -> None:
+        writer.add(sample, found.size, found.pixels)
+        self.journal.add(sample.picture, found.stamp, list(found.size), found.pixels)
+
+    def _note_left_over(self, folders: tuple[str, ...], kept: tuple[set[str], ...]) -> None:
+        """Files of an earlier conversion that this one does not have."""
+        for folder, names in zip(folders, kept):
+            for name in sorted(_files(Path(folder)) - names):
+                self.report.note('left over', os.path.relpath(f'{folder}/{name}', self.out))
+
+    def _check_counts(self) -> None:
+        short = [
+            f'{split.annotations} has only {found:,} of {split.published or 1:,} pictures for '
+            f'{split.name} ({self.data_set.archive_of(split.annotations)})'
+            for split in self.data_set.splits
+            if (found := self.report.splits[split.name]['pictures']) < (split.published or 1)
+        ]
+        if short:
+            raise DataError(
+                f'{self.source}: {" and ".join(short)}; unpack what is named again, or convert '
+                'what is there with --partial'
+            )
+
+
+def _batches(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
+    samples = iter(samples)
+    while batch := list(islice(samples, size)):
+        yield batch

@@ -1,0 +1,47 @@
+"""Pictures of the same content in two splits."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+
+__all__ = ['duplicates']
+
+CHUNK = 1 << 20
+
+
+def duplicates(
+    source: str, splits: Mapping[str, Mapping[str, int]], pool: Executor
+) -> Iterator[list[tuple[str, str]]]:
+    """Groups of pictures of one content that are in two splits or more, as ``(split, picture)``.
+
+    Args:
+        source: Folder that the pictures are relative to.
+        splits: Bytes of each picture by split. Only pictures of a size that another split has too
+            are read.
+        pool: Threads to read with.
+    """
+    sizes = [set(pictures.values()) for pictures in splits.values()]
+    shared = {size for n, some in enumerate(sizes) for other in sizes[:n] for size in some & other}
+    candidates = [
+        (split, picture)
+        for split, pictures in splits.items()
+        for picture, size in pictures.items()
+        if size in shared
+    ]
+    groups = defaultdict(list)
+    digests = pool.map(lambda found: _digest(os.path.join(source, found[1])), candidates)
+    for found, digest in zip(candidates, digests):
+        groups[digest].append(found)
+    for group in groups.values():
+        if len({split for split, _ in group}) > 1:
+            yield group
+
+
+def _digest(path: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, 'rb') as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.digest()

@@ -1,0 +1,224 @@
+"""The forms of a converted set: picture list, COCO boxes, label maps."""
+
+import json
+import math
+import os
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .data_set import Box, Sample
+from .files import place, replacing
+from .label_maps import Colours, Values
+from .report import Report
+
+__all__ = ['CocoAsIs', 'CocoBoxes', 'LabelMaps', 'PictureList', 'VocXml']
+
+
+class PictureList:
+    """``SPLIT.txt`` with lines ``NAME LABEL`` beside ``SPLIT/``, as ``allinone.PictureList`` reads.
+
+    ``classes.txt`` names the classes, one a line.
+    """
+
+    def folders(self, split: str) -> tuple[str, ...]:
+        return (split,)
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (f'{split}.txt', 'classes.txt')
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        with replacing(os.path.join(out, f'{split}.txt')) as file:
+            yield _ListWriter(file)
+        with replacing(os.path.join(out, 'classes.txt')) as names:
+            names.write('\n'.join(report.classes) + '\n')
+
+
+class _ListWriter:
+    boxes = None
+
+    def __init__(self, file):
+        self.file = file
+        self.labels = Counter()
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
+        self.file.write(f'{sample.name} {sample.label}\n')
+        self.labels[sample.label] += 1
+
+
+class CocoBoxes:
+    """``SPLIT.json`` in COCO's format beside ``SPLIT/``; categories are numbered from 1."""
+
+    def folders(self, split: str) -> tuple[str, ...]:
+        return (split,)
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (f'{split}.json',)
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        with replacing(os.path.join(out, f'{split}.json')) as file:
+            writer = _CocoWriter(file, report)
+            yield writer
+            writer.close()
+
+
+class _CocoWriter:
+    """Boxes go to the file as they come; of the pictures one line each is kept to the end."""
+
+    def __init__(self, file, report: Report):
+        self.file, self.report = file, report
+        self.labels = Counter()
+        self.pictures: list[str] = []
+        self.boxes = 0
+        categories = [dict(id=number, name=name) for number, name in enumerate(report.classes, 1)]
+        file.write(f'{{"categories": {json.dumps(categories)},\n"annotations": [')
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
+        number = len(self.pictures) + 1
+        width, height = size
+        self.pictures.append(
+            f'{{"id": {number}, "file_name": {json.dumps(sample.name)}, '
+            f'"width": {width}, "height": {height}}}'
+        )
+        for box in sample.boxes:
+            kept, problem = clip(box, width, height)
+            if problem:
+                self.report.note(problem, f'{sample.name} {[*box[:4]]}')
+            if not kept:
+                continue
+            x, y, w, h = kept
+            self.file.write(
+                f'{"," if self.boxes else ""}\n{{"id": {self.boxes + 1}, "image_id": {number}, '
+                f'"category_id": {box.label + 1}, "bbox": [{x!r}, {y!r}, {w!r}, {h!r}], '
+                f'"area": {round(w * h, 3)!r}, "iscrowd": {int(box.crowd)}}}'
+            )
+            self.boxes += 1
+            self.labels[box.label] += 1
+
+    def close(self) -> None:
+        self.file.write('],\n"images": [\n')
+        self.file.write(',\n'.join(self.pictures))
+        self.file.write(']}\n')
+
+
+@dataclass(frozen=True)
+class CocoAsIs:
+    """A set in COCO's format already: pictures and annotations are linked, and only checked.
+
+    Args:
+        source: The download, which has the names below too.
+        pictures: Folder of a split's pictures.
+        annotations: Its annotation file.
+    """
+
+    source: Path
+    pictures: str
+    annotations: str
+
+    def folders(self, split: str) -> tuple[str, ...]:
+        return (self.pictures.format(split=split),)
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (self.annotations.format(split=split),)
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        yield _BoxCounter(report)
+        name = self.annotations.format(split=split)
+        place(os.path.join(self.source, name), os.path.join(out, name), link)
+
+
+class _BoxCounter:
+    def __init__(self, report: Report):
+        self.report = report
+        self.labels = Counter()
+        self.boxes = 0
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
+        for box in sample.boxes:
+            _, problem = clip(box, *size)
+            if problem:
+                self.report.note(problem, f'{sample.name} {[*box[:4]]}', done='kept')
+            self.boxes += 1
+            self.labels[box.label] += 1
+
+
+class VocXml:
+    """``SPLIT/JPEGImages`` and ``SPLIT/Annotations`` linked, and ``SPLIT.txt`` with their names."""
+
+    def folders(self, split: str) -> tuple[str, ...]:
+        return (f'{split}/JPEGImages', f'{split}/Annotations')
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (f'{split}.txt',)
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        with replacing(os.path.join(out, f'{split}.txt')) as file:
+            yield _NameWriter(report, file)
+
+
+class _NameWriter(_BoxCounter):
+    def __init__(self, report: Report, file):
+        super().__init__(report)
+        self.file = file
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
+        super().add(sample, size, pixels)
+        self.file.write(sample.name.rsplit('.', 1)[0] + '\n')
+
+
+def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:
+    """What of a box lies in its picture, ``(x, y, width, height)``, and what was met.
+
+    Boxes outside of the picture, or of less than a pixel in it, are None.
+    """
+    x, y, w, h = box[:4]
+    if not (math.isfinite(x) and math.isfinite(y) and w > 0 and h > 0 and w + h < math.inf):
+        return None, 'box smaller than a pixel'
+    left, top = max(x, 0), max(y, 0)
+    right, bottom = min(x + w, width), min(y + h, height)
+    if right <= left or bottom <= top:
+        return None, 'box outside its picture'
+    if right - left < 1 or bottom - top < 1:
+        return None, 'box smaller than a pixel'
+    # Not for what rounding of x + w adds
+    out = left > x or top > y or x + w > width + 1e-3 or y + h > height + 1e-3
+    kept = tuple(round(value, 3) for value in (left, top, right - left, bottom - top))
+    return kept, 'box reaches out of its picture' if out else None
+
+
+@dataclass(frozen=True)
+class LabelMaps:
+    """Pictures and label maps of the same stem in two folders, by default those of Track 1.
+
+    Label maps that hold class numbers already are linked as the pictures are; others are written
+    as PNG with a channel of class numbers, 255 for ignored.
+    """
+
+    coding: Values | Colours
+    pictures: str = 'images/{split}'
+    labels: str = 'label/{split}'
+
+    def folders(self, split: str) -> tuple[str, ...]:
+        return (self.pictures.format(split=split), self.labels.format(split=split))
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return ()
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        yield _PixelCounter()
+
+
+class _PixelCounter:
+    boxes = None
+
+    def __init__(self):
+        self.labels = Counter()
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels: dict[int, int]) -> None:
+        self.labels.update(pixels)

@@ -1,0 +1,77 @@
+"""Label maps: which class a pixel's value or colour stands for."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from allinone.errors import DataError
+
+__all__ = ['IGNORED', 'Colours', 'Values']
+
+IGNORED = 255
+
+
+class Values:
+    """Label maps with one channel of numbers.
+
+    Args:
+        classes: Number of classes.
+        table: Class of each value that may occur, 255 for ignored; None: values are the classes,
+            so that the label maps need not be written anew.
+        shift: With no table: what is added to a class to give its value, as 1 where 0 is ignored.
+    """
+
+    def __init__(self, classes: int, table: Mapping[int, int] | None = None, shift: int = 0):
+        self.as_is = table is None
+        if table is None:
+            table = {number + shift: number for number in range(classes)} | {IGNORED: IGNORED}
+            table |= {number: IGNORED for number in range(shift)}
+        self.known = np.zeros(256, bool)
+        self.table = np.full(256, IGNORED, np.uint8)
+        for value, label in table.items():
+            self.known[value], self.table[value] = True, label
+
+    def read(self, picture: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
+        """The classes of an opened label map, uint8 ``[H, W]``, and the pixels of each.
+
+        Raises:
+            DataError: For a label map of several channels or with a value that has no class.
+        """
+        values = np.asarray(picture)
+        if values.ndim != 2 or values.dtype != np.uint8:
+            raise DataError(f'it has the mode {picture.mode}, not one channel of 8 bits')
+        pixels = np.bincount(values.ravel(), minlength=256)
+        unknown = np.flatnonzero((pixels > 0) & ~self.known)
+        if len(unknown):
+            raise DataError(f'it has the value {unknown[0]}, which stands for no class')
+        counts = np.bincount(self.table, pixels, 256).astype(np.int64)
+        return self.table[values], {int(label): int(counts[label]) for label in counts.nonzero()[0]}
+
+
+class Colours:
+    """Label maps in colours.
+
+    Args:
+        classes: Class of each colour ``(red, green, blue)`` that may occur, 255 for ignored.
+    """
+
+    as_is = False
+
+    def __init__(self, classes: Mapping[Sequence[int], int]):
+        codes = {red << 16 | green << 8 | blue: n for (red, green, blue), n in classes.items()}
+        self.codes = np.array(sorted(codes))
+        self.labels = np.array([codes[code] for code in sorted(codes)], np.uint8)
+
+    def read(self, picture: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
+        """As :meth:`Values.read`."""
+        values = np.asarray(picture.convert('RGB')).astype(np.int64)
+        values = values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
+        places = np.searchsorted(self.codes, values).clip(max=len(self.codes) - 1)
+        wrong = values[self.codes[places] != values]
+        if len(wrong):
+            colour = tuple(int(wrong[0] >> shift & 255) for shift in (16, 8, 0))
+            raise DataError(f'it has the colour {colour}, which stands for no class')
+        labels = self.labels[places]
+        numbers, counts = np.unique(labels, return_counts=True)
+        return labels, dict(zip(numbers.tolist(), counts.tolist()))

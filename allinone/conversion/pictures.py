@@ -1,0 +1,139 @@
+"""Check a sample's files and put them into the converted set; done by several threads."""
+
+import os
+from typing import NamedTuple
+
+from PIL import Image
+
+from allinone.errors import DataError
+from allinone.picture_files import check_complete, check_decodes, shown_size
+
+from .data_set import Sample
+from .files import place, replacing
+from .label_maps import Colours, Values
+
+__all__ = ['Examined', 'Examiner']
+
+MARKED = ('.jpg', '.jpeg', '.png')  # Formats with an end marker; others are decoded.
+
+
+class Examined(NamedTuple):
+    """What was found: size ``(width, height)``, pixels by class, or a fault ``(kind, file, why)``.
+
+    ``stamp`` has bytes and time of the files, to be compared by a later conversion.
+    """
+
+    stamp: list[int]
+    size: list[int] = ()
+    pixels: dict[int, int] | None = None
+    fault: tuple[str, str, str] | None = None
+
+
+class Examiner:
+    """Checks samples and places their files.
+
+    Args:
+        source: Folder that the samples' paths are relative to.
+        folders: Where pictures and, if there are any, files of labels go.
+        coding: How to read label maps; None: files of labels are something else, or none.
+        link: As for ``files.place``.
+        known: What ``Journal.known`` has: files that did not change are not read again.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        folders: tuple[str, ...],
+        coding: Values | Colours | None,
+        link: str,
+        known: dict[str, list],
+    ):
+        self.source = source
+        self.folders = folders
+        self.coding = coding
+        self.link = link
+        self.known = known
+
+    def __call__(self, sample: Sample) -> Examined:
+        paths = [sample.picture] + ([sample.label_map] if sample.label_map else [])
+        stamp = []
+        for path in paths:
+            try:
+                status = os.stat(os.path.join(self.source, path))
+            except FileNotFoundError:
+                return Examined([], fault=('missing', path, ''))
+            stamp += [status.st_size, status.st_mtime_ns]
+        size, pixels = None, None
+        known = self.known.get(sample.picture)
+        if known and known[0] == stamp:
+            size = known[1]
+            pixels = known[2] and {int(label): count for label, count in known[2].items()}
+        labels = None
+        try:
+            if size is None:
+                size = self._size(sample.picture)
+            read = self.coding and sample.label_map
+            if read and (pixels is None or not self._has_label_map(sample)):
+                labels, pixels = self._read_label_map(sample, size)
+        except _Fault as fault:
+            return Examined(stamp, fault=fault.args)
+        self._place(sample, labels)
+        return Examined(stamp, size, pixels)
+
+    def _size(self, picture: str) -> list[int]:
+        path = os.path.join(self.source, picture)
+        try:
+            check_complete(path)
+            if not path.lower().endswith(MARKED):
+                check_decodes(path)
+            return list(shown_size(path))
+        except Exception as error:
+            raise _Fault('unreadable', picture, _why(error, path)) from error
+
+    def _label_target(self, sample: Sample) -> str:
+        return os.path.join(self.folders[1], sample.label_name)
+
+    def _has_label_map(self, sample: Sample) -> bool:
+        if self.coding.as_is:
+            return True
+        try:
+            return os.path.getsize(self._label_target(sample)) > 0
+        except FileNotFoundError:
+            return False
+
+    def _read_label_map(self, sample: Sample, size: list[int]):
+        path = os.path.join(self.source, sample.label_map)
+        try:
+            with Image.open(path) as picture:
+                picture.load()
+        except Exception as error:
+            raise _Fault('unreadable', sample.label_map, _why(error, path)) from error
+        if list(picture.size) != list(size):
+            raise _Fault('size differs', sample.picture, f'{size} and {list(picture.size)}')
+        try:
+            return self.coding.read(picture)
+        except DataError as error:
+            raise _Fault('unknown label', sample.label_map, str(error)) from error
+
+    def _place(self, sample: Sample, labels) -> None:
+        place(
+            os.path.join(self.source, sample.picture),
+            os.path.join(self.folders[0], sample.name),
+            self.link,
+        )
+        if not sample.label_map:
+            return
+        target = self._label_target(sample)
+        if self.coding is None or self.coding.as_is:
+            place(os.path.join(self.source, sample.label_map), target, self.link)
+        elif labels is not None:
+            with replacing(target, 'wb', flush=False) as file:
+                Image.fromarray(labels).save(file, 'PNG')
+
+
+class _Fault(Exception):
+    """Kind, file and reason."""
+
+
+def _why(error: Exception, path: str) -> str:
+    return str(error).replace(f'{path} ', '').replace(repr(path), 'it')

@@ -1,0 +1,108 @@
+"""What a conversion found, in numbers and examples."""
+
+from collections import Counter
+
+from allinone.errors import DataError
+
+__all__ = ['KINDS', 'Report', 'sentence']
+
+EXAMPLES = 20
+SHOWN = 3
+# Kind: what is done about it; None: refused, unless an incomplete copy is converted.
+KINDS = {
+    'missing': None,
+    'unreadable': None,
+    'size differs': None,
+    'unknown label': None,
+    'named twice': None,
+    'box outside its picture': 'left out',
+    'box smaller than a pixel': 'left out',
+    'box reaches out of its picture': 'clipped',
+    'box of another class': 'left out',
+    'no label map': 'left out',
+    'same content in two splits': 'kept',
+    'left over': 'kept',
+}
+REFUSED = {
+    'missing': 'missing',
+    'unreadable': 'damaged or cut short',
+    'size differs': 'of another size than their label maps',
+    'unknown label': 'labelled with what is no class',
+    'named twice': 'named twice',
+}
+
+
+class Report:
+    """Counts by split and class, and problems by kind, each with its first examples.
+
+    Args:
+        classes: Names of the classes, in the order of their numbers.
+    """
+
+    def __init__(self, classes: tuple[str, ...]):
+        self.classes = classes
+        self.splits: dict[str, dict] = {}
+        self.problems: dict[str, dict] = {}
+        self.archives: dict[str, Counter] = {}
+
+    def note(self, kind: str, what: str, archive: str = '', done: str = '') -> None:
+        """Count a problem of one of ``KINDS``; ``done`` where it is not what is done usually."""
+        done = done or KINDS[kind] or 'left out'
+        problem = self.problems.setdefault(kind, dict(count=0, done=done, examples=[]))
+        problem['count'] += 1
+        if len(problem['examples']) < EXAMPLES:
+            problem['examples'].append(what)
+        self.archives.setdefault(kind, Counter())[archive] += 1
+
+    def count(self, split: str, published: int | None, pictures: int, boxes, labels) -> None:
+        """Write down a split: ``labels`` has pictures, boxes or pixels by number of the class.
+
+        ``boxes`` is None where there are none by nature.
+        """
+        counts = dict(pictures=pictures, published=published)
+        if boxes is not None:
+            counts['boxes'] = boxes
+        counts['classes'] = {
+            name: int(labels.get(number, 0)) for number, name in enumerate(self.classes)
+        }
+        self.splits[split] = counts
+
+    def refuse(self, source: str) -> None:
+        """Raise :class:`DataError` if anything was met that the set cannot be used with."""
+        faults = [
+            f'{problem["count"]} files are {REFUSED[kind]} '
+            f'({_some(problem["examples"], problem["count"])}'
+            f'{_archives(self.archives[kind])})'
+            for kind, problem in self.problems.items()
+            if KINDS[kind] is None
+        ]
+        if faults:
+            raise DataError(
+                f'{source}: {"; ".join(faults)}; unpack what is named again, or leave such files '
+                'out with --partial'
+            )
+
+
+def sentence(content: dict) -> str:
+    """The counts and problems of a report's file in words."""
+    counts = '; '.join(
+        f'{split}: {counts["pictures"]:,} pictures'
+        + (f', {counts["boxes"]:,} boxes' if 'boxes' in counts else '')
+        for split, counts in content['splits'].items()
+    )
+    problems = ''.join(
+        f'\n  {problem["count"]:,} x {kind}, {problem["done"]}: '
+        f'{_some(problem["examples"], problem["count"])}'
+        for kind, problem in content['problems'].items()
+    )
+    return counts + problems
+
+
+def _some(examples: list[str], count: int) -> str:
+    rest = count - len(examples[:SHOWN])
+    return ', '.join(examples[:SHOWN]) + (f' and {rest:,} more' if rest > 0 else '')
+
+
+def _archives(archives: Counter) -> str:
+    names = [name for name in archives if name]
+    return f'; in {" and ".join(names)}' if names else ''

@@ -1,0 +1,60 @@
+"""ADE20K scene parsing, 150 classes (Zhou et al., CVPR 2017): linked as it is, and checked.
+
+``annotations/{training,validation}/NAME.png`` has one channel: 0 is ignored, 1 to 150 are the
+classes, which ``objectInfo150.txt`` names, a table with tabs (the scene parsing benchmark's
+description; ``mmseg.ADE20KDataset`` takes 1 off with ``reduce_zero_label``).
+"""
+
+import csv
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ..data_set import DataSet, Part, Sample, Split
+from ..formats import LabelMaps
+from ..label_maps import Values
+
+__all__ = ['data_set']
+
+ARCHIVE = 'ADEChallengeData2016.zip'
+NAMES = 'objectInfo150.txt'
+PUBLISHED = dict(training=20_210, validation=2_000)
+
+
+def data_set(source: Path) -> DataSet:
+    """What the folder ``ADEChallengeData2016`` holds."""
+    return DataSet(
+        name='ade20k',
+        title='ADE20K (ADEChallengeData2016)',
+        home='http://sceneparsing.csail.mit.edu/',
+        parts=(
+            *(Part(f'images/{split}', ARCHIVE, suffix='.jpg') for split in PUBLISHED),
+            *(
+                Part(f'annotations/{split}', ARCHIVE, files, '.png')
+                for split, files in PUBLISHED.items()
+            ),
+            Part(NAMES, ARCHIVE),
+        ),
+        splits=tuple(
+            Split(split, partial(samples, split), f'annotations/{split}', files)
+            for split, files in PUBLISHED.items()
+        ),
+        classes=class_names,
+        names=NAMES,
+        format=LabelMaps(Values(150, shift=1), labels='annotations/{split}'),
+    )
+
+
+def class_names(source: Path) -> tuple[str, ...]:
+    with open(source / NAMES, encoding='utf-8', newline='') as file:
+        names = tuple(row['Name'].strip() for row in csv.DictReader(file, delimiter='\t'))
+    if len(names) != 150:
+        raise ValueError(f'it has {len(names)} of 150 classes')
+    return names
+
+
+def samples(split: str, source: Path) -> Iterator[Sample]:
+    for path in sorted((source / 'annotations' / split).glob('*.png')):
+        yield Sample(
+            f'images/{split}/{path.stem}.jpg', label_map=f'annotations/{split}/{path.name}'
+        )

@@ -1,0 +1,63 @@
+"""BDD100K (Yu et al., CVPR 2020): what its parts have in common.
+
+Archives and folders are those of the documentation (bdd100k/bdd100k, ``doc/source/download.rst``),
+unpacked in one place and named from the ``bdd100k`` that each of them holds.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ..data_set import DataSet, Part, Sample, Split
+from ..formats import LabelMaps
+from ..label_maps import Values
+
+__all__ = ['HOME', 'PICTURES_100K', 'segmentation']
+
+HOME = 'https://bdd-data.berkeley.edu/'
+PICTURES_100K = ('images/100k', 'bdd100k_images_100k.zip', {'train': 70_000, 'val': 10_000})
+PICTURES_10K = ('images/10k', 'bdd100k_images_10k.zip', {'train': 7_000, 'val': 1_000})
+
+
+def segmentation(
+    name: str,
+    title: str,
+    pictures: tuple[str, str, dict[str, int]],
+    labels: str,
+    archive: str,
+    classes: tuple[str, ...],
+    coding: Values,
+    options: dict[str, str] | None = None,
+) -> DataSet:
+    """A set of pictures ``images/*/SPLIT/NAME.jpg`` with label maps ``LABELS/SPLIT/NAME.png``."""
+    folder, picture_archive, published = pictures
+    return DataSet(
+        name=name,
+        title=title,
+        home=HOME,
+        parts=(
+            *(Part(f'{folder}/{split}', picture_archive, suffix='.jpg') for split in published),
+            *(
+                Part(f'{labels}/{split}', archive, files, suffix='.png')
+                for split, files in published.items()
+            ),
+        ),
+        splits=tuple(
+            Split(
+                split,
+                partial(pairs, f'{folder}/{split}', f'{labels}/{split}'),
+                f'{labels}/{split}',
+                count,
+            )
+            for split, count in published.items()
+        ),
+        classes=classes,
+        format=LabelMaps(coding),
+        options=options or {},
+    )
+
+
+def pairs(pictures: str, labels: str, source: Path) -> Iterator[Sample]:
+    """A sample for each label map, in the order of the names."""
+    for path in sorted((source / labels).glob('*.png')):
+        yield Sample(f'{pictures}/{path.stem}.jpg', label_map=f'{labels}/{path.name}')

@@ -1,0 +1,121 @@
+"""BDD100K detection, 10 classes, in the revised labels of 2020 or those of 2018.
+
+The labels are in Scalabel's format: a list of frames, or an object with the list ``frames``; each
+frame has ``name`` and ``labels``, of which those with ``box2d`` (``x1``, ``y1``, ``x2``, ``y2``)
+are boxes, the others lanes and areas (``doc/source/format.rst``). The first release of 2018 has a
+file a picture instead, with ``frames[0].objects`` and a name without ``.jpg``. The order of the
+classes, the old names and what is a crowd are those of ``bdd100k/configs/det.toml``. A box of 2020
+is ``x2 - x1 + 1`` wide (``scalabel.label.transforms.box2d_to_bbox``), one of 2018 ``x2 - x1``
+(``bdd2coco.py`` of that time).
+"""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from allinone.errors import DataError
+
+from ..data_set import Box, DataSet, Part, Sample, Split
+from ..formats import CocoBoxes
+from ..json_stream import stream
+from .bdd100k import HOME, PICTURES_100K
+
+__all__ = ['CLASSES', 'data_set']
+
+CLASSES = (
+    *('pedestrian', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'),
+    *('traffic light', 'traffic sign'),
+)
+FORMER_NAMES = dict(
+    bike='bicycle', caravan='car', motor='motorcycle', person='pedestrian', van='car'
+)
+CROWDS = {'other person': 'pedestrian', 'other vehicle': 'car', 'trailer': 'truck'}
+LABELS = {name: (number, False) for number, name in enumerate(CLASSES)}
+LABELS |= {old: LABELS[name] for old, name in FORMER_NAMES.items()}
+LABELS |= {crowd: (LABELS[name][0], True) for crowd, name in CROWDS.items()}
+# 137 of the 70,000 pictures for training have no entry.
+PUBLISHED = {'train': 69_863, 'val': 10_000}
+RELEASES = {
+    '2020': ('labels/det_20/det_{split}.json', 'bdd100k_det_20_labels_trainval.zip'),
+    '2018': ('labels/bdd100k_labels_images_{split}.json', 'bdd100k_labels_release.zip'),
+}
+A_FILE_A_PICTURE = 'labels/100k/{split}', 'bdd100k_labels.zip'
+
+
+def data_set(source: Path, release: str = '2020') -> DataSet:
+    """What the folder with ``images/100k`` and ``labels`` holds of a release, 2020 or 2018."""
+    labels, archive = RELEASES[release]
+    if release == '2018' and not (source / labels.format(split='train')).exists():
+        if (source / A_FILE_A_PICTURE[0].format(split='train')).exists():
+            labels, archive = A_FILE_A_PICTURE
+    elif release == '2020' and not (source / labels.format(split='train')).exists():
+        former = (RELEASES['2018'][0], A_FILE_A_PICTURE[0])
+        if any((source / other.format(split='train')).exists() for other in former):
+            raise DataError(
+                f'{source} has the labels of 2018, not those of 2020; unpack {archive} there, or '
+                'give --release 2018'
+            )
+    folder, picture_archive, _ = PICTURES_100K
+    return DataSet(
+        name='bdd100k_det',
+        title=f'BDD100K detection ({release})',
+        home=HOME,
+        parts=(
+            *(Part(f'{folder}/{split}', picture_archive, suffix='.jpg') for split in PUBLISHED),
+            *(Part(labels.format(split=split), archive, suffix='.json') for split in PUBLISHED),
+        ),
+        splits=tuple(
+            Split(
+                split,
+                partial(
+                    samples,
+                    labels.format(split=split),
+                    f'{folder}/{split}',
+                    1 if release == '2020' else 0,
+                ),
+                labels.format(split=split),
+                published,
+            )
+            for split, published in PUBLISHED.items()
+        ),
+        classes=CLASSES,
+        format=CocoBoxes(),
+        options=dict(release=release),
+    )
+
+
+def samples(labels: str, pictures: str, last_pixel: int, source: Path) -> Iterator[Sample]:
+    """Args: where labels and pictures are, what is added to ``x2 - x1``, the download's folder."""
+    for name, objects in _frames(source / labels):
+        sample = Sample(f'{pictures}/{name}')
+        sample.boxes, sample.notes = [], []
+        for found in objects:
+            corners = found.get('box2d')
+            if not corners:
+                continue
+            category = found['category']
+            if category not in LABELS:
+                sample.notes.append(('unknown label', f'{name}: {category}'))
+                continue
+            x, y = corners['x1'], corners['y1']
+            width, height = corners['x2'] - x + last_pixel, corners['y2'] - y + last_pixel
+            label, crowd = LABELS[category]
+            crowd = crowd or bool((found.get('attributes') or {}).get('crowd'))
+            sample.boxes.append(Box(x, y, width, height, label, crowd))
+        yield sample
+
+
+def _frames(labels: Path) -> Iterator[tuple[str, list[dict]]]:
+    """Name of the picture and its objects."""
+    if labels.is_dir():
+        for path in sorted(labels.glob('*.json')):
+            try:
+                content = json.loads(path.read_bytes())
+            except ValueError as error:
+                raise ValueError(f'{path.name}: {error}') from error
+            yield f'{content["name"]}.jpg', content['frames'][0]['objects']
+        return
+    for key, frame in stream(labels):
+        if key in (None, 'frames'):
+            yield frame['name'], frame.get('labels') or []

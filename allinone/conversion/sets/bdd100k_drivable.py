@@ -1,0 +1,28 @@
+"""BDD100K drivable area: 0 direct, 1 alternative, 2 background.
+
+Masks ``labels/drivable/masks/SPLIT/NAME.png`` have one channel with the class of each pixel
+(``doc/source/format.rst``); they are linked as they are.
+"""
+
+from pathlib import Path
+
+from ..data_set import DataSet
+from ..label_maps import Values
+from .bdd100k import PICTURES_100K, segmentation
+
+__all__ = ['CLASSES', 'data_set']
+
+CLASSES = ('direct', 'alternative', 'background')
+
+
+def data_set(source: Path) -> DataSet:
+    """What the folder with ``images/100k`` and ``labels/drivable`` holds."""
+    return segmentation(
+        name='bdd100k_drivable',
+        title='BDD100K drivable area',
+        pictures=PICTURES_100K,
+        labels='labels/drivable/masks',
+        archive='bdd100k_drivable_labels_trainval.zip',
+        classes=CLASSES,
+        coding=Values(len(CLASSES)),
+    )

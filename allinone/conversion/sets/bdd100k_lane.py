@@ -1,0 +1,53 @@
+"""BDD100K lane markings as label maps: their category, direction or style.
+
+A mask ``labels/lane/masks/SPLIT/NAME.png`` has all three in the bits of its one byte, from the
+highest: two unused, direction, style, background, and three of category (``bdd100k/eval/lane.py``);
+the classes are those of ``doc/source/format.rst``, in which background is the last.
+"""
+
+from pathlib import Path
+
+from ..data_set import DataSet
+from ..label_maps import Values
+from .bdd100k import PICTURES_100K, segmentation
+
+__all__ = ['CLASSES', 'data_set']
+
+BACKGROUND = 0b1000
+# What is asked: lowest bit, number of bits
+BITS = dict(category=(0, 3), direction=(5, 1), style=(4, 1))
+CLASSES = dict(
+    category=(
+        *('crosswalk', 'double other', 'double white', 'double yellow', 'road curb'),
+        *('single other', 'single white', 'single yellow', 'background'),
+    ),
+    direction=('parallel', 'vertical', 'background'),
+    style=('solid', 'dashed', 'background'),
+)
+
+
+def data_set(source: Path, labels: str = 'category') -> DataSet:
+    """What the folder with ``images/100k`` and ``labels/lane`` holds.
+
+    ``labels`` is what to tell apart: ``category`` (9 classes), ``direction`` or ``style`` (3).
+    """
+    return segmentation(
+        name='bdd100k_lane',
+        title='BDD100K lane markings',
+        pictures=PICTURES_100K,
+        labels='labels/lane/masks',
+        archive='bdd100k_lane_labels_trainval.zip',
+        classes=CLASSES[labels],
+        coding=Values(len(CLASSES[labels]), table(labels)),
+        options=dict(labels=labels),
+    )
+
+
+def table(labels: str) -> dict[int, int]:
+    """Class of each value of a mask's byte."""
+    lowest, bits = BITS[labels]
+    background = len(CLASSES[labels]) - 1
+    return {
+        byte: background if byte & BACKGROUND else byte >> lowest & (1 << bits) - 1
+        for byte in range(256)
+    }

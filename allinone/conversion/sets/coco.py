@@ -1,0 +1,72 @@
+"""COCO 2017 detection (Lin et al., ECCV 2014), 80 classes: linked as it is, and checked.
+
+``annotations/instances_SPLIT2017.json`` has ``images`` (``id``, ``file_name``), ``annotations``
+(``image_id``, ``bbox`` as ``[x, y, width, height]``, ``category_id``, ``iscrowd``) and
+``categories``, whose ids have gaps (https://cocodataset.org/#format-data). It is read element by
+element: at once, the one for training takes gigabytes.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ..data_set import Box, DataSet, Part, Sample, Split
+from ..formats import CocoAsIs
+from ..json_stream import stream
+
+__all__ = ['data_set']
+
+ANNOTATIONS = 'annotations/instances_{split}2017.json'
+PUBLISHED = dict(train=118_287, val=5_000)
+
+
+def data_set(source: Path) -> DataSet:
+    """What the folder with ``train2017``, ``val2017`` and ``annotations`` holds."""
+    archive = 'annotations_trainval2017.zip'
+    return DataSet(
+        name='coco',
+        title='COCO 2017',
+        home='https://cocodataset.org/#download',
+        parts=(
+            *(Part(f'{split}2017', f'{split}2017.zip', suffix='.jpg') for split in PUBLISHED),
+            *(Part(ANNOTATIONS.format(split=split), archive) for split in PUBLISHED),
+        ),
+        splits=tuple(
+            Split(split, partial(samples, split), ANNOTATIONS.format(split=split), published)
+            for split, published in PUBLISHED.items()
+        ),
+        classes=class_names,
+        names=ANNOTATIONS.format(split='val'),
+        format=CocoAsIs(source, '{split}2017', ANNOTATIONS),
+    )
+
+
+def class_names(source: Path) -> tuple[str, ...]:
+    content = json.loads((source / ANNOTATIONS.format(split='val')).read_bytes())
+    return tuple(category['name'] for category in content['categories'])
+
+
+def samples(split: str, source: Path) -> Iterator[Sample]:
+    names, boxes, categories = {}, defaultdict(list), []
+    for key, found in stream(source / ANNOTATIONS.format(split=split)):
+        if key == 'images':
+            names[found['id']] = found['file_name']
+        elif key == 'annotations':
+            box = (*found['bbox'], found['category_id'], bool(found.get('iscrowd')))
+            boxes[found['image_id']].append(box)
+        elif key == 'categories':
+            categories.append(found['id'])
+    labels = {category: number for number, category in enumerate(categories)}
+    for number, name in names.items():
+        sample = Sample(f'{split}2017/{name}')
+        sample.boxes, sample.notes = [], []
+        for *corners, category, crowd in boxes.pop(number, ()):
+            if category in labels:
+                sample.boxes.append(Box(*corners, labels[category], crowd))
+            else:
+                sample.notes.append(('unknown label', f'{name}: category {category}'))
+        yield sample
+    if boxes:
+        raise ValueError(f'it has boxes of {len(boxes)} pictures that it does not list')

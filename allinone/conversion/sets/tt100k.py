@@ -1,0 +1,70 @@
+"""Tsinghua-Tencent 100K (Zhu et al., CVPR 2016): traffic signs in 2048 x 2048 street views.
+
+``annotations.json`` (release 2016) or ``annotations_all.json`` (2021) is an object with ``types``
+and ``imgs``, which has for each id ``path`` (``train/10056.jpg``) and ``objects`` with ``category``
+and ``bbox`` (``xmin``, ``ymin``, ``xmax``, ``ymax``); ``train/ids.txt`` and ``test/ids.txt`` list
+the splits' ids (the set's tutorial and its ``anno_func.py``, whose ``type45`` are the classes here:
+those with 100 signs or more in the release of 2016, which the paper evaluates, and Track 1).
+"""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ..data_set import Box, DataSet, Part, Sample, Split
+from ..formats import CocoBoxes
+
+__all__ = ['CLASSES', 'data_set']
+
+CLASSES = tuple(
+    'i2 i4 i5 il100 il60 il80 io ip p10 p11 p12 p19 p23 p26 p27 p3 p5 p6 pg ph4 ph4.5 ph5 pl100 '
+    'pl120 pl20 pl30 pl40 pl5 pl50 pl60 pl70 pl80 pm20 pm30 pm55 pn pne po pr40 w13 w32 w55 w57 '
+    'w59 wo'.split()
+)
+# Release: annotations, archive, pictures of train and test
+RELEASES = {
+    2016: ('annotations.json', 'data.zip', 6105, 3071),
+    2021: ('annotations_all.json', 'tt100k_2021.zip', None, None),
+}
+
+
+def data_set(source: Path) -> DataSet:
+    """What the folder with ``train``, ``test`` and the annotations holds, of either release."""
+    release = 2021 if (source / 'annotations_all.json').exists() else 2016
+    annotations, archive, train, val = RELEASES[release]
+    return DataSet(
+        name='tt100k',
+        title=f'TT100K ({release})',
+        home='https://cg.cs.tsinghua.edu.cn/traffic-sign/',
+        parts=(
+            Part(annotations, archive),
+            *(Part(f'{folder}/ids.txt', archive) for folder in ('train', 'test')),
+            *(Part(folder, archive, suffix='.jpg') for folder in ('train', 'test')),
+        ),
+        splits=(
+            Split('train', partial(samples, annotations, 'train'), annotations, train),
+            Split('val', partial(samples, annotations, 'test'), annotations, val),
+        ),
+        classes=CLASSES,
+        format=CocoBoxes(),
+    )
+
+
+def samples(annotations: str, folder: str, source: Path) -> Iterator[Sample]:
+    numbers = {name: number for number, name in enumerate(CLASSES)}
+    pictures = json.loads((source / annotations).read_bytes())['imgs']
+    for key in (source / folder / 'ids.txt').read_text(encoding='utf-8').split():
+        sample = Sample(pictures[key]['path'])
+        sample.boxes, sample.notes = [], []
+        for sign in pictures[key]['objects']:
+            if sign['category'] in numbers:
+                sample.boxes.append(_box(sign['bbox'], numbers[sign['category']]))
+            else:
+                sample.notes.append(('box of another class', sign['category']))
+        yield sample
+
+
+def _box(corners: dict, label: int) -> Box:
+    left, top = corners['xmin'], corners['ymin']
+    return Box(left, top, corners['xmax'] - left, corners['ymax'] - top, label)

@@ -1,0 +1,125 @@
+"""Is a folder what was downloaded? If not, what is missing, and which archive holds it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from allinone.errors import DataError
+
+from .data_set import DataSet, Part, Split
+
+__all__ = ['REPORT', 'check_source', 'fingerprint', 'read_classes', 'read_samples']
+
+REPORT = 'conversion.json'
+
+
+def check_source(source: Path, data_set: DataSet, partial: bool = False) -> None:
+    """Refuse a folder that lacks a part of the download.
+
+    Raises:
+        DataError: Naming the parts that are missing, or hold fewer files than were published
+            (unless ``partial``), and their archives.
+    """
+    title = data_set.title
+    if not source.is_dir():
+        raise DataError(
+            f'{source} is not a folder; give the one that {title} ({data_set.home}) was unpacked in'
+        )
+    if (source / REPORT).is_file():
+        raise DataError(
+            f'{source} is converted already ({REPORT} is in it); give the folder that the archives '
+            f'of {title} were unpacked in'
+        )
+    missing = [part for part in data_set.parts if not (source / part.path).exists()]
+    if len(missing) == len(data_set.parts):
+        raise DataError(
+            f'{source} is no folder of {title}: it has none of {_names(missing)}; '
+            + (_elsewhere(source, data_set) or f'unpack {_archives(missing)} there')
+        )
+    if missing:
+        raise DataError(
+            f'{source} lacks {_names(missing)} of {title}; unpack {_archives(missing)} there'
+        )
+    short = []
+    for part in data_set.parts:
+        if part.files is not None and not partial:
+            found = count_files(source / part.path, part.suffix)
+            if found < part.files:
+                short.append((part, f'{part.path} has {found:,} of its {part.files:,} files'))
+    if short:
+        raise DataError(
+            f'{source}: {" and ".join(text for _, text in short)}; unpack '
+            f'{_archives([part for part, _ in short])} again, or convert what is there with '
+            '--partial'
+        )
+
+
+def fingerprint(source: Path, data_set: DataSet) -> dict[str, list[int]]:
+    """What tells that a download changed: a file's bytes and time, a folder's number of files."""
+    marks = {}
+    for part in data_set.parts:
+        path = source / part.path
+        if path.is_dir():
+            marks[part.path] = [count_files(path, part.suffix)]
+        else:
+            status = path.stat()
+            marks[part.path] = [status.st_size, status.st_mtime_ns]
+    return marks
+
+
+def read_samples(source: Path, data_set: DataSet, split: Split) -> Iterator:
+    """The samples of a split.
+
+    Raises:
+        DataError: Naming file and archive, where the annotations cannot be read.
+    """
+    with _reading(source, data_set, split.annotations):
+        yield from split.samples(source)
+
+
+def read_classes(source: Path, data_set: DataSet) -> tuple[str, ...]:
+    """Names of the classes; raises as :func:`read_samples`."""
+    if not callable(data_set.classes):
+        return data_set.classes
+    with _reading(source, data_set, data_set.names):
+        return data_set.classes(source)
+
+
+@contextmanager
+def _reading(source: Path, data_set: DataSet, part: str):
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # Each format's library has its own for a damaged file.
+        raise DataError(
+            f'{source / part} cannot be read, it is damaged or cut short ({type(error).__name__}: '
+            f'{error}); unpack {data_set.archive_of(part)} again'
+        ) from error
+
+
+def count_files(folder: Path, suffix: str = '') -> int:
+    """Files with a suffix in a folder and the folders in it."""
+    return sum(
+        name.endswith(suffix) for _, _, names in os.walk(folder, followlinks=True) for name in names
+    )
+
+
+def _elsewhere(source: Path, data_set: DataSet) -> str:
+    """Where the parts are instead: archives often have a folder around them."""
+    near = [*sorted(source.glob('*/')), *sorted(source.glob('*/*/')), *source.resolve().parents[:2]]
+    for folder in near:
+        if (folder / REPORT).exists():
+            continue
+        if any((folder / part.path).exists() for part in data_set.parts):
+            return f'give {folder}, which has them'
+    return ''
+
+
+def _names(parts: list[Part]) -> str:
+    return ', '.join(part.path for part in parts)
+
+
+def _archives(parts: list[Part]) -> str:
+    return ' and '.join(dict.fromkeys(part.archive for part in parts))

@@ -1,0 +1,76 @@
+"""What a picture's file says without decoding it; imports no torch."""
+
+import os
+
+from PIL import Image
+
+from allinone.errors import DataError
+
+JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
+PNG_START, PNG_END = b'\x89PNG', b'IEND'
+JPEG_SCAN = 0xDA
+TAIL_BYTES = 12
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # Exif: the picture is shown turned by a quarter
+
+
+def is_local(path: str) -> bool:
+    return '://' not in path and not path.startswith('s3:')
+
+
+def check_complete(path: str) -> None:
+    """Refuse a local JPEG or PNG file whose end is missing.
+
+    OpenCV decodes a truncated JPEG to a picture with a grey remainder and says nothing. Cameras
+    append data of their own, so where the file does not end with the end marker, it is looked for
+    in all that follows the header (of a JPEG: whose thumbnail has an end marker too).
+
+    Raises:
+        DataError: If the file is missing, empty, or has no end marker.
+    """
+    if not is_local(path):
+        return
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(4)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            tail = file.read()
+            for start, end in ((JPEG_START, JPEG_END), (PNG_START, PNG_END)):
+                if head.startswith(start) and end not in tail:
+                    file.seek(0)
+                    if end not in _after_header(file.read()):
+                        raise DataError(f'{path} is truncated ({size} bytes)')
+    except OSError as error:
+        raise DataError(f'{path} cannot be read: {error.strerror or error}') from error
+    if not head:
+        raise DataError(f'{path} is an empty file')
+
+
+def _after_header(data: bytes) -> bytes:
+    """What follows a JPEG's header segments; all of any other file."""
+    if not data.startswith(JPEG_START):
+        return data
+    position = len(JPEG_START)
+    # A segment: 0xff, its kind, two bytes of length that count themselves.
+    while data[position + 1 : position + 2] not in (b'', bytes([JPEG_SCAN])):
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+    return data[position:]
+
+
+def check_decodes(path: str) -> None:
+    """Raise :class:`DataError` if a local file cannot be decoded as a picture."""
+    if not is_local(path):
+        return
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except Exception as error:
+        raise DataError(f'{path} is not a readable picture: {error}') from error
+
+
+def shown_size(path: str) -> tuple[int, int]:
+    """Width and height of a picture as OpenCV loads it, upright by its Exif tag."""
+    with Image.open(path) as picture:
+        # Asked of a PNG, Pillow would decode it all.
+        turned = picture.format == 'JPEG' and picture.getexif().get(ORIENTATION) in TURNED
+        return picture.size[::-1] if turned else picture.size

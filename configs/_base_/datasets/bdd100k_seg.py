@@ -1,0 +1,34 @@
+# BDD100K semantic segmentation, 1280 x 720, 19 classes, 255 ignored
+# (tools/dataset_converters/bdd100k_seg.py)
+_root = '{{$ALLINONE_DATA:data}}/bdd100k_seg/'
+_dataset = dict(type='mmseg.BDD100KDataset')
+bdd100k_seg = dict(
+    num_classes=19,
+    train_dataloader=dict(
+        batch_size=4, num_workers=4,
+        dataset=dict(
+            **_dataset, data_prefix=dict(img_path=_root + 'images/train',
+                                         seg_map_path=_root + 'label/train'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='RandomResize', scale=(1280, 720), ratio_range=(0.5, 2.0),
+                     keep_ratio=True),
+                dict(type='RandomCrop', crop_size=(512, 1024), cat_max_ratio=0.75),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PhotoMetricDistortion'),
+                dict(type='PackSegInputs')])),
+    val_dataloader=dict(
+        batch_size=4, num_workers=4,
+        dataset=dict(
+            **_dataset, test_mode=True,
+            data_prefix=dict(img_path=_root + 'images/val',
+                             seg_map_path=_root + 'label/val'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=(1280, 720), keep_ratio=True),
+                dict(type='LoadAnnotations'),
+                dict(type='PackSegInputs')])),
+    val_evaluator=dict(type='allinone.SegmentationMetric', _scope_='mmseg',
+                       iou_metrics=['mIoU']))
+del _root, _dataset  # only the data set itself is inherited

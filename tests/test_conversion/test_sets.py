@@ -1,0 +1,222 @@
+"""Each converter on a tiny download in its true format, whole and in all the ways it is not."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
+import pytest
+from conftest import ROOT
+from trees import CASES
+
+from allinone.conversion import convert
+from allinone.conversion.journal import Journal
+from allinone.conversion.pictures import Examiner
+from allinone.errors import DataError
+
+convert_module = sys.modules[convert.__module__]
+
+
+def digests(root):
+    """Digest of each file below a folder, by relative path, but of what says where it lies."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob('*'))
+        if path.is_file() and path.name != 'conversion.json'
+    }
+
+
+class Tree:
+    """A case's download and its conversion; both are shared, so copied before they are changed."""
+
+    def __init__(self, key, root):
+        self.key, self.case = key, CASES[key]
+        self.source, self.out = root / 'download', root / self.case.name
+        self.case.make(self.source)
+        self.before = digests(self.source)
+        self.report = convert(self.case.data_set(self.source), self.source, self.out)
+
+    def copy(self, root):
+        """A copy of the download, and a name for its conversion."""
+        shutil.copytree(self.source, root / 'download')
+        return root / 'download', root / 'out'
+
+    def refused(self, source, out, **options):
+        with pytest.raises(DataError) as error:
+            convert(self.described, source, out, **options)
+        return str(error.value)
+
+    @property
+    def described(self):
+        return self.case.data_set(self.source)
+
+
+@pytest.fixture(scope='module', params=CASES)
+def tree(request, tmp_path_factory):
+    return Tree(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_all_is_converted_and_the_source_is_as_it_was(tree):
+    assert digests(tree.source) == tree.before
+    assert {name: split['pictures'] for name, split in tree.report['splits'].items()} == (
+        tree.case.counts
+    )
+    assert json.loads((tree.out / 'conversion.json').read_text()) == tree.report
+    linked = {path.stat().st_ino for path in tree.out.rglob('*')}
+    assert (tree.source / tree.case.picture).stat().st_ino in linked
+
+
+def test_a_second_run_does_nothing(tree):
+    def states():
+        paths = [tree.out, *tree.out.rglob('*')]
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
+
+    before = states()
+    assert convert(tree.described, tree.source, tree.out) == tree.report
+    assert states() == before
+
+
+def test_a_missing_part_and_its_archive_are_named(tree, tmp_path):
+    source, out = tree.copy(tmp_path)
+    for part in tree.described.parts:
+        (source / part.path).rename(tmp_path / 'aside')
+        message = tree.refused(source, out)
+        assert message.startswith(f'{source} lacks {part.path}')
+        assert f'unpack {part.archive} there' in message
+        (tmp_path / 'aside').rename(source / part.path)
+    assert not out.exists()
+
+
+def test_another_folder_is_refused(tree, tmp_path):
+    (tmp_path / 'holiday').mkdir()
+    message = tree.refused(tmp_path / 'holiday', tmp_path / 'out')
+    part = tree.described.parts[0]
+    assert f'is no folder of {tree.described.title}: it has none of' in message
+    assert part.path in message and part.archive in message
+    around = tree.refused(tree.source.parent, tmp_path / 'out')
+    assert around.endswith(f'give {tree.source}, which has them')
+    assert 'is not a folder' in tree.refused(tmp_path / 'nowhere', tmp_path / 'out')
+
+
+def test_a_converted_folder_is_no_source(tree, tmp_path):
+    assert 'is converted already' in tree.refused(tree.out, tmp_path / 'out')
+
+
+def test_annotations_that_are_cut_short_are_named(tree, tmp_path):
+    if not tree.case.annotations:
+        pytest.skip('its label maps are its annotations')
+    source, out = tree.copy(tmp_path)
+    file = source / tree.case.annotations
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 7 // 8])
+    message = tree.refused(source, out)
+    assert file.name in message and 'damaged or cut short' in message
+    assert f'unpack {tree.case.annotations_archive}' in message and message.endswith('again')
+    assert not list(out.rglob('*.tmp')) and not (out / 'conversion.json').exists()
+
+
+def test_pictures_missing_and_cut_short_are_named(tree, tmp_path):
+    source, out = tree.copy(tmp_path)
+    file = source / tree.case.picture
+    whole = file.read_bytes()
+    file.unlink()
+    message = tree.refused(source, out)
+    assert f'1 files are missing ({tree.case.picture}; in {tree.case.picture_archive})' in message
+    file.write_bytes(whole[: len(whole) // 2])
+    message = tree.refused(source, out)
+    assert f'damaged or cut short ({tree.case.picture}: ' in message
+    assert f'in {tree.case.picture_archive})' in message
+    left = convert(tree.described, source, out, partial=True)
+    assert left['problems']['unreadable']['count'] == 1
+    assert sum(split['pictures'] for split in left['splits'].values()) == (
+        sum(tree.case.counts.values()) - 1
+    )
+    # Put right, the next run takes it in.
+    file.write_bytes(whole)
+    convert(tree.described, source, out)
+    assert digests(out) == digests(tree.out)
+
+
+def test_what_was_deleted_of_the_conversion_is_made_again(tree, tmp_path):
+    source, out = tree.copy(tmp_path)
+    convert(tree.described, source, out)
+    for name in sorted(digests(out))[::2]:
+        (out / name).unlink()
+    convert(tree.described, source, out)
+    assert digests(out) == digests(tree.out)
+
+
+def test_an_interrupted_conversion_goes_on(tree, tmp_path, monkeypatch):
+    source, out = tree.copy(tmp_path)
+    monkeypatch.setattr(convert_module, 'BATCH', 1)
+    flush = Journal.flush
+
+    def interrupted(journal):
+        flush(journal)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Journal, 'flush', interrupted)
+        convert(tree.described, source, out)
+    assert not (out / 'conversion.json').exists() and not list(out.rglob('*.tmp'))
+    with open(out / '.conversion.jsonl', 'a') as journal:
+        journal.write('["cut sho')
+    looked_at, size = [], Examiner._size
+    monkeypatch.setattr(
+        Examiner, '_size', lambda self, picture: looked_at.append(picture) or size(self, picture)
+    )
+    convert(tree.described, source, out)
+    assert len(looked_at) == sum(tree.case.counts.values()) - 1
+    assert digests(out) == digests(tree.out)
+
+
+@pytest.mark.parametrize('link', ['symbolic', 'copy'])
+def test_other_ways_to_link(tree, tmp_path, link):
+    report = convert(tree.described, tree.source, tmp_path / 'out', link=link)
+    assert report['splits'] == tree.report['splits']
+    assert digests(tmp_path / 'out') == digests(tree.out)
+    status = (tree.source / tree.case.picture).stat()
+    inodes = {path.stat().st_ino for path in (tmp_path / 'out').rglob('*')}
+    assert (status.st_ino in inodes) == (link == 'symbolic')
+
+
+def test_the_base_file_reads_it(tree, monkeypatch):
+    if tree.key != tree.case.name:
+        pytest.skip('another download of the same set')
+    from mmengine.config import Config
+
+    from allinone.engine.dataloaders import build_loader
+
+    monkeypatch.setenv('ALLINONE_DATA', str(tree.out.parent))
+    cfg = Config.fromfile(ROOT / f'configs/_base_/datasets/{tree.case.name}.py')
+    assert list(cfg.keys()) == [tree.case.name]
+    cfg = cfg[tree.case.name]
+    for stage in ('train', 'val'):
+        loader = cfg[f'{stage}_dataloader']
+        loader.update(num_workers=0, batch_size=1)
+        classes = tree.case.classes or cfg.num_classes
+        loader = build_loader(stage, 'task', loader, 0, classes, stage == 'train', True)
+        batch = next(iter(loader))
+        assert len(batch['inputs']) == len(batch['data_samples']) == 1
+        if stage == 'val':
+            assert len(loader.dataset) == [*tree.case.counts.values()][1]
+
+
+def test_the_command(tree, tmp_path, capsys, monkeypatch):
+    folder = ROOT / 'tools/dataset_converters'
+    monkeypatch.syspath_prepend(str(folder))
+    spec = spec_from_file_location('command_line', folder / 'command_line.py')
+    command = module_from_spec(spec)
+    spec.loader.exec_module(command)
+    options = {name: (value,) for name, value in tree.case.options.items()}
+    argv = [str(tree.source), str(tmp_path / 'out'), '--quiet']
+    assert command.run(tree.case.name, '', argv, **options) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f'{tree.case.name}: {tree.source}') and '--partial' in said.err
+    assert command.run(tree.case.name, '', [*argv, '--partial'], **options) == 0
+    split, count = next(iter(tree.case.counts.items()))
+    assert f'{split}: {count:,} pictures' in capsys.readouterr().out
+    script = (folder / f'{tree.case.name}.py').read_text()
+    assert f"run('{tree.case.name}', __doc__" in script
+    assert os.path.exists(ROOT / script.split('; ')[1].split('."""')[0])

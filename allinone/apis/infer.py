@@ -82,6 +82,8 @@ class InferRun:
             for entry in ([given] if is_camera(given) else flat(given, self.report))
         )
         self.entries = list(dict.fromkeys(entries))
+        if not self.entries:
+            return
         self.names = output_names(self.entries)
         self.inferencer = AllInOneInferencer(source, None, args.device, self.tasks)
         # Before a file is made

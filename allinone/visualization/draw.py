@@ -202,16 +202,20 @@ def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:
     boxes = sorted(boxes, key=lambda entry: entry[0])
     for _, box, _, colour in boxes:
         pen.frame(box, colour)
-    spots: list[Box] = []
+    spots: list[Box | None] = []
     for _, box, text, _ in reversed(boxes):
-        spots.append(_free_spot(pen, box, text, spots))
+        spots.append(_free_spot(pen, box, text, [spot for spot in spots if spot]))
     for (_, _, text, colour), spot in zip(boxes, reversed(spots)):
-        pen.chip(spot[0], spot[1], text, colour)
+        if spot is not None:
+            pen.chip(spot[0], spot[1], text, colour)
     return pen.image
 
 
-def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box:
-    """Where the caption hides no other one: above the box, below, inside, beside, further off."""
+def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box | None:
+    """Where the caption hides no other one: above the box, below, inside, beside, further off.
+
+    None if there is no such place; the caption is left out then.
+    """
     x1, y1, x2, y2 = box
     wide, high = pen.chip_width(text), pen.chip_height
     width, height = pen.picture.size
@@ -233,9 +237,7 @@ def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box:
     # Pushed back into the picture, a caption may hide what its box shows.
     order = sorted(range(len(corners)), key=lambda i: inside[i][1] != corners[i][1])
     spots = [(x, y, x + wide, y + high) for x, y in (inside[i] for i in order)]
-    return next(
-        (spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0]
-    )
+    return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), None)
 
 
 def _overlap(a: Box, b: Box) -> bool:

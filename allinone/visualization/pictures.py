@@ -3,6 +3,7 @@
 import hashlib
 import os
 import os.path as osp
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from glob import glob, has_magic
@@ -93,9 +94,11 @@ def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> 
             deep = any('16' in str(tile[3]) for tile in picture.tile)
     except Image.DecompressionBombError as error:
         if max_pixels < float('inf'):
-            words = str(error).split(',')[0]
+            # Pillow has a limit of its own, and its error alone knows the size.
+            pixels = int(re.search(r'\d+', str(error))[0])
             raise DataError(
-                f'{path} is too large: {words}; scale it to at most {max_pixels:,.0f} pixels'
+                f'{path} is too large: {pixels:,} pixels; scale it to at most '
+                f'{max_pixels:,.0f} pixels'
             ) from error
         return
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):

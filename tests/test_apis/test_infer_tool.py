@@ -259,7 +259,7 @@ def bad_inputs(folder, picture):
         'empty.png': 'is an empty file',
         'folder.jpg': 'folder without pictures',
         'nothing': 'is a folder without pictures',
-        'huge.png': 'is too large',
+        'huge.png': 'is too large: 400,000,000 pixels',
         'gone.jpg': 'no such picture or folder',
         '*.tif': 'matches no file',
     }

@@ -140,6 +140,13 @@ def test_captions_do_not_hide_each_other(image):
         spot = _free_spot(pen, (300, 200, 380, 300), 'vehicle 0.50', taken)
         assert not any(_overlap(spot, other) for other in taken)
         taken.append(spot)
+    everywhere = [(0, 0, *pen.picture.size)]
+    assert _free_spot(pen, (300, 200, 380, 300), 'vehicle 0.50', everywhere) is None
+
+
+def test_a_caption_at_the_rim_does_not_hide_what_its_box_shows(image):
+    pen, box = Pen(image), (100, 2, 180, 60)
+    assert not _overlap(_free_spot(pen, box, 'vehicle 0.50', []), box)
 
 
 def test_top_classes_begin_with_what_is_predicted():

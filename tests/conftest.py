@@ -1,6 +1,9 @@
 """Shared by all tests: tiny toy data, and one model trained on it for the whole session."""
 
+import multiprocessing
 import os
+import resource
+from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -98,6 +101,49 @@ def run_tool(name, *argv):
     tool = module_from_spec(spec)
     spec.loader.exec_module(tool)
     return tool.main(tool.parse_args(list(map(str, argv))))
+
+
+@contextmanager
+def files_of_at_most(size):
+    """What a longer file meets is the error of a full disk, but for the words."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def joined(call, folder, count=2):
+    """So many forked processes joined over gloo, each in ``call(rank)``.
+
+    Yields the processes, and what waits (two minutes) for the answers of all.
+    """
+    context = multiprocessing.get_context('fork')
+    answers = context.Queue()
+
+    def work(rank):
+        ranks = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=count, LOCAL_WORLD_SIZE=count)
+        os.environ.update({name: str(value) for name, value in ranks.items()})
+        os.environ['GLOO_SOCKET_IFNAME'] = 'lo'
+        torch.distributed.init_process_group(
+            'gloo', f'file://{folder}/store', rank=rank, world_size=count
+        )
+        answers.put((rank, call(rank)))
+
+    processes = [context.Process(target=work, args=(rank,)) for rank in range(count)]
+    for process in processes:
+        process.start()
+    try:
+        yield (
+            processes,
+            lambda: [found for _, found in sorted(answers.get(timeout=120) for _ in processes)],
+        )
+    finally:
+        for process in processes:
+            process.join(10)
+            process.kill()
 
 
 def build_model(cfg):

@@ -1,50 +1,88 @@
-"""Checkpoints as bytes: PyTorch's zip, or safetensors with the rest as JSON in its header."""
+"""Checkpoints as files: PyTorch's zip, or safetensors with the rest as JSON in its header."""
 
-import io
 import json
 import math
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from allinone.errors import CheckpointError
 
 FORMATS = ('pth', 'safetensors')
 WEIGHTS = 'state_dict'
+# As safetensors calls them
+DTYPES = {
+    torch.float64: 'F64',
+    torch.float32: 'F32',
+    torch.float16: 'F16',
+    torch.bfloat16: 'BF16',
+    torch.int64: 'I64',
+    torch.int32: 'I32',
+    torch.int16: 'I16',
+    torch.int8: 'I8',
+    torch.uint64: 'U64',
+    torch.uint32: 'U32',
+    torch.uint16: 'U16',
+    torch.uint8: 'U8',
+    torch.bool: 'BOOL',
+}
 
 
 def is_safetensors(path: str | os.PathLike) -> bool:
     return os.fspath(path).endswith('.safetensors')
 
 
-def to_bytes(checkpoint: Mapping, path: str) -> dict[str, memoryview | bytes]:
-    """The files of a checkpoint, ``{path: content}``, in the format of the path's suffix.
+def files_of(checkpoint: Mapping, path: str) -> dict[str, Callable[[BinaryIO], object]]:
+    """The files of a checkpoint, ``{path: what writes it}``, in the format of the path's suffix.
 
     The first is the checkpoint, complete in itself. The JSON beside a safetensors file repeats
-    what is not a tensor, for people and other programs.
+    what is not a tensor, for people and other programs. Large tensors go to the file one by one,
+    and neither checksums nor writing hold the interpreter lock: a training goes on meanwhile.
 
     Raises:
         CheckpointError: If the checkpoint holds what the format cannot.
     """
-    if is_safetensors(path):
-        tensors: dict[str, Tensor] = {}
-        text = json.dumps(_encode(checkpoint, (), tensors), allow_nan=False)
-        metadata = dict(format='pt', checkpoint=text, crc32=str(zlib.crc32(text.encode())))
-        return {
-            path: safetensors_bytes(_unshared(tensors), metadata),
-            json_beside(path): f'{text}\n'.encode(),
-        }
-    buffer = io.BytesIO()
-    torch.save(checkpoint, buffer)
-    return {path: buffer.getbuffer()}
+    if not is_safetensors(path):
+        return {path: partial(torch.save, checkpoint)}
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(_encode(checkpoint, (), tensors), allow_nan=False)
+    metadata = dict(format='pt', checkpoint=text, crc32=str(zlib.crc32(text.encode())))
+    return {
+        path: partial(_write_safetensors, tensors, metadata),
+        json_beside(path): lambda file: file.write(f'{text}\n'.encode()),
+    }
+
+
+def _write_safetensors(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], file: BinaryIO
+) -> None:
+    """https://github.com/huggingface/safetensors#format
+
+    The library's own writer first puts the whole file together, and holds the interpreter lock.
+    """
+    # The widest elements first, so that each tensor lies at a multiple of its elements' size.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header, end = dict(__metadata__=metadata), 0
+    for name in names:
+        tensor = tensors[name]
+        begin, end = end, end + tensor.nbytes
+        header[name] = dict(
+            dtype=DTYPES[tensor.dtype], shape=list(tensor.shape), data_offsets=[begin, end]
+        )
+    text = json.dumps(header).encode()
+    text += b' ' * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, 'little') + text)
+    for name in names:
+        file.write(_bytes_of(tensors[name]))
 
 
 def json_beside(path: str) -> str:
@@ -52,7 +90,7 @@ def json_beside(path: str) -> str:
 
 
 def read_safetensors(path: str, map_location='cpu') -> dict:
-    """A checkpoint as :func:`to_bytes` made it, or any other file's tensors as a state dict.
+    """A checkpoint as :func:`files_of` made it, or any other file's tensors as a state dict.
 
     Raises:
         CheckpointError: If the file is damaged.
@@ -86,18 +124,12 @@ def check_zip(path: str) -> None:
         raise CheckpointError(f'{path} is damaged: its part {damaged!r} fails its checksum')
 
 
+def _bytes_of(tensor: Tensor) -> np.ndarray:
+    return tensor.reshape(-1).view(torch.uint8).numpy()
+
+
 def _checksum(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy())
-
-
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors takes no two tensors of one storage."""
-    seen, apart = set(), {}
-    for name, tensor in tensors.items():
-        storage = tensor.untyped_storage().data_ptr()
-        apart[name] = tensor.clone() if storage in seen else tensor
-        seen.add(storage)
-    return apart
+    return zlib.crc32(_bytes_of(tensor))
 
 
 def _encode(value, path: tuple[str, ...], tensors: dict[str, Tensor]):
@@ -106,6 +138,11 @@ def _encode(value, path: tuple[str, ...], tensors: dict[str, Tensor]):
         name = '.'.join(path[1:]) if path[0] == WEIGHTS else '/'.join(path)
         while name in tensors:
             name += '/'
+        if value.dtype not in DTYPES:
+            raise CheckpointError(
+                f'{"/".join(path)} is of type {value.dtype}, which a safetensors checkpoint cannot '
+                'hold; use save_format="pth"'
+            )
         tensors[name] = value.detach().cpu().contiguous()
         return {'$tensor': name, 'crc32': _checksum(tensors[name])}
     if isinstance(value, np.ndarray):

@@ -1,6 +1,7 @@
 """mmengine's ``CheckpointHook``, which removes nothing before its successor is on the disk."""
 
 import hashlib
+import io
 import os
 import os.path as osp
 from collections import deque
@@ -14,7 +15,7 @@ from allinone.errors import CheckpointError, ConfigError
 from allinone.registry import HOOKS
 
 from .checkpoint import read_checkpoint
-from .checkpoint_format import FORMATS, json_beside, to_bytes
+from .checkpoint_format import FORMATS, files_of, json_beside
 from .checkpoint_writer import SaveError
 from .durable import SUFFIX, write_durably
 
@@ -196,9 +197,10 @@ class CheckpointHook(StockCheckpointHook):
         checkpoint = read_checkpoint(ckpt_path)
         kept = {key: value for key, value in checkpoint.items() if key in self.published_keys}
         stem, suffix = osp.splitext(ckpt_path)
-        (content, *_) = to_bytes(kept, ckpt_path).values()
-        final_path = f'{stem}-{hashlib.sha256(content).hexdigest()[:8]}{suffix}'
-        for file, content in to_bytes(kept, final_path).items():
+        (write, *_) = files_of(kept, ckpt_path).values()
+        write(content := io.BytesIO())
+        final_path = f'{stem}-{hashlib.sha256(content.getbuffer()).hexdigest()[:8]}{suffix}'
+        for file, content in files_of(kept, final_path).items():
             write_durably(file, content)
         runner.logger.info(f'The checkpoint ({ckpt_path}) is published to {final_path}.')
 

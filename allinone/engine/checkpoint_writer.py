@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from mmengine.logging import print_log
 
-from allinone.errors import CheckpointError
+from allinone.errors import AllInOneError, CheckpointError
 
-from .checkpoint_format import to_bytes
-from .durable import why_not_written, write_durably
+from .checkpoint_format import files_of
+from .durable import write_durably
 
 
 class SaveError(CheckpointError):
@@ -50,6 +50,11 @@ class CheckpointWriter:
         self._thread: threading.Thread | None = None
         self._error: tuple[str, Exception] | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether the thread is writing."""
+        return self._thread is not None and self._thread.is_alive()
+
     def write(self, checkpoint: Mapping, path: str) -> None:
         """Save; with ``background``, return once the thread has begun.
 
@@ -79,11 +84,8 @@ class CheckpointWriter:
 
     def _write(self, checkpoint: Mapping, path: str) -> None:
         try:
-            for file, content in to_bytes(checkpoint, path).items():
-                try:
-                    write_durably(file, content)
-                except OSError as error:
-                    raise SaveError(why_not_written(file, len(content), error)) from error
+            for file, content in files_of(checkpoint, path).items():
+                write_durably(file, content)
             self.done(path)
         except Exception as error:  # Of any kind: a thread has nobody to raise to.
             self._error = path, error
@@ -96,7 +98,7 @@ class CheckpointWriter:
         self.failures += 1
         self.failed(path)
         words = str(error)
-        if not isinstance(error, CheckpointError):
+        if not isinstance(error, AllInOneError):
             words = f'{path} cannot be saved: {type(error).__name__}: {words}'
         self.failure = words
         if self.failures >= self.max_failures:

@@ -4,12 +4,53 @@ import errno
 import os
 import os.path as osp
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
+from typing import BinaryIO
+
+from allinone.errors import AllInOneError
 
 SUFFIX = '.tmp'
 
 
-def write_durably(path: str | os.PathLike, data) -> None:
+class WriteError(AllInOneError):
+    """A file could not be written; what was there before is untouched."""
+
+
+class _Sink:
+    """A file that takes everything and keeps its first error for the end.
+
+    So it is known how many bytes are needed, and PyTorch's zip writer ends well: left amid a file,
+    it hides the cause behind an error of its own.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.size = 0
+        self.error: OSError | None = None
+
+    def write(self, data) -> int:
+        size = memoryview(data).nbytes
+        self.size += size
+        self._try(lambda: self.file.write(data))
+        return size
+
+    def flush(self) -> None:
+        self._try(self.file.flush)
+
+    def sync(self) -> None:
+        self.flush()
+        self._try(lambda: os.fsync(self.file.fileno()))
+
+    def _try(self, call: Callable[[], object]) -> None:
+        if self.error is None:
+            try:
+                call()
+            except OSError as error:
+                self.error = error
+
+
+def write_durably(path: str | os.PathLike, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write to a temporary file in the same folder, flush it to the disk, then rename it.
 
     A process or machine that dies at any moment leaves the earlier file of this name, or the new
@@ -17,23 +58,26 @@ def write_durably(path: str | os.PathLike, data) -> None:
 
     Args:
         path: Where to.
-        data: Anything that holds bytes.
+        content: Bytes, or what writes them into the file that it is given, piece by piece.
 
     Raises:
-        OSError: If the file cannot be written, such as on a full disk.
+        WriteError: If the file cannot be written, such as on a full disk. It names the bytes
+            needed.
     """
     path = os.fspath(path)
-    temporary = path + SUFFIX
+    temporary, sink = path + SUFFIX, None
     try:
         with open(temporary, 'wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            sink = _Sink(file)
+            content(sink) if callable(content) else sink.write(content)
+            sink.sync()
+            if sink.error is not None:
+                raise sink.error
         os.replace(temporary, path)
-    except OSError:
-        with suppress(FileNotFoundError):
+    except OSError as error:
+        with suppress(OSError):
             os.remove(temporary)
-        raise
+        raise WriteError(_why_not(path, sink and sink.size, error)) from error
     _flush_folder(osp.dirname(osp.abspath(path)))
 
 
@@ -50,12 +94,12 @@ def _flush_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def why_not_written(path: str, needed: int, error: OSError) -> str:
+def _why_not(path: str, needed: int | None, error: OSError) -> str:
     """One clause with the file, the bytes it needs and the bytes that are free."""
+    why = f'{path} cannot be written: {error.strerror or error}'
+    if not needed:
+        return why  # It could not even be begun.
     free = 'unknown'
     with suppress(OSError):
         free = f'{shutil.disk_usage(osp.dirname(osp.abspath(path))).free:,}'
-    return (
-        f'{path} cannot be written: {error.strerror or error}; it needs {needed:,} bytes, and '
-        f'{free} are free'
-    )
+    return f'{why}; it needs {needed:,} bytes, and {free} are free'

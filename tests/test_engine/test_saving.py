@@ -4,18 +4,17 @@ import errno
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import threading
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from conftest import files_of_at_most
 from mmengine.logging import HistoryBuffer
 
 from allinone.engine.checkpoint import read_checkpoint, trusting_checkpoints
-from allinone.engine.checkpoint_format import to_bytes
+from allinone.engine.checkpoint_format import DTYPES, files_of
 from allinone.engine.checkpoint_writer import CheckpointWriter, SaveError
 from allinone.engine.durable import write_durably
 from allinone.errors import CheckpointError
@@ -56,16 +55,6 @@ def save(checkpoint, path):
     CheckpointWriter().write(checkpoint, str(path))
 
 
-@contextmanager
-def files_of_at_most(size):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize('suffix', FORMATS)
 def test_what_is_saved_is_read_exactly(tmp_path, suffix):
     save(a_checkpoint(), tmp_path / f'c.{suffix}')
@@ -83,9 +72,64 @@ def test_safetensors_files_are_plain_to_others(tmp_path):
     assert read_checkpoint(tmp_path / 'foreign.safetensors').keys() == {'0.weight'}
 
 
+def every_type():
+    generator = torch.Generator().manual_seed(0)
+    tensors = {}
+    for dtype in DTYPES:
+        for shape in ((), (0,), (3, 5), (2, 0, 4), (7,)):
+            size = torch.empty(shape, dtype=dtype).nbytes
+            numbers = torch.randint(0, 2, (size,), generator=generator, dtype=torch.uint8)
+            tensors[f'{dtype}{shape}'] = numbers.view(dtype).reshape(shape)
+    tensors['not contiguous'] = torch.arange(12.0).reshape(3, 4).t()
+    return dict(tensors, **{'a part': torch.arange(12.0)[5:]})
+
+
+def raw(tensor):
+    return tensor.dtype, tensor.shape, tensor.contiguous().reshape(-1).view(torch.uint8).tolist()
+
+
+def test_other_programs_read_every_type_to_the_last_byte(tmp_path):
+    from safetensors.torch import load, load_file
+
+    tensors = every_type()
+    expected = {name: raw(tensor) for name, tensor in tensors.items()}
+    for suffix in FORMATS:
+        save(dict(state_dict=tensors), tmp_path / f'c.{suffix}')
+    found = torch.load(tmp_path / 'c.pth', weights_only=True)['state_dict']
+    assert {name: raw(tensor) for name, tensor in found.items()} == expected
+    for found in (
+        load_file(tmp_path / 'c.safetensors'),
+        load((tmp_path / 'c.safetensors').read_bytes()),
+    ):
+        assert {name: raw(tensor) for name, tensor in found.items()} == expected
+
+
+class Pieces(list):
+    """A file that remembers how long each piece was that it was given."""
+
+    def write(self, data):
+        self.append(memoryview(data).nbytes)
+        return self[-1]
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize('suffix', FORMATS)
+def test_tensors_are_written_one_by_one(suffix):
+    """So the thread that saves holds the interpreter lock for none of them."""
+    state = {str(number): torch.full((100, 250), number) for number in range(20)}
+    pieces = Pieces()
+    files_of(dict(state_dict=state), f'c.{suffix}')[f'c.{suffix}'](pieces)
+    assert pieces.count(100 * 250 * 8) == 20
+    assert sum(pieces) - 20 * 100 * 250 * 8 < 20_000
+
+
 def test_safetensors_refuses_what_it_cannot_hold():
     with pytest.raises(CheckpointError, match='meta/odd is of type builtins.set.*pth'):
-        to_bytes(dict(meta=dict(odd={1, 2})), 'c.safetensors')
+        files_of(dict(meta=dict(odd={1, 2})), 'c.safetensors')
+    with pytest.raises(CheckpointError, match='weights/w is of type torch.complex64.*pth'):
+        files_of(dict(weights=dict(w=torch.ones(2, dtype=torch.complex64))), 'c.safetensors')
 
 
 @pytest.mark.parametrize('suffix', FORMATS)
@@ -148,7 +192,8 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path, suffix, caplog):
     save(a_checkpoint(1.0), path)
     with files_of_at_most(5000), pytest.raises(SaveError) as error:
         save(a_checkpoint(2.0), path)
-    needed = len(to_bytes(a_checkpoint(2.0), str(path))[str(path)])
+    save(a_checkpoint(2.0), tmp_path / f'whole.{suffix}')
+    needed = (tmp_path / f'whole.{suffix}').stat().st_size
     assert str(error.value).startswith(f'{path} cannot be written: File too large; it needs ')
     assert f'{needed:,} bytes' in str(error.value) and 'are free' in str(error.value)
     assert same(read_checkpoint(path), a_checkpoint(1.0))

@@ -69,6 +69,11 @@ def affinity_parser() -> argparse.ArgumentParser:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint of any content, which can run code',
+    )
+    parser.add_argument(
         '--steps',
         type=at_least_one,
         default=20,

@@ -35,6 +35,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='TASK=CKPT',
         help='a checkpoint for each task',
     )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints of any content, which can run code',
+    )
     parser.add_argument('--out', required=True, help='checkpoint to write')
     parser.add_argument(
         '--trunk',

@@ -11,6 +11,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint of any content, which can run code',
+    )
     parser.add_argument('--tasks', nargs='+', required=True, help='the tasks to keep')
     parser.add_argument('--out', required=True, help='folder for the configs and checkpoints')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')

@@ -25,6 +25,7 @@ from allinone.engine.checkpoint import (
     read_checkpoint,
     require_weights,
     state_dict_of,
+    trusting_checkpoints,
 )
 from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import TaskLoaders, build_loader, named
@@ -210,13 +211,9 @@ def run_affinity(args: Namespace) -> None:
     if suffix.lower() not in ('.json', '.png'):
         raise ConfigError(f'--out is {out!r}; give a name in .json or .png')
     require_writable('--out', out)
-    found = measure_affinity(
-        load_config(args.config, args.cfg_options),
-        args.checkpoint,
-        args.steps,
-        args.lr,
-        args.device,
-    )
+    cfg = load_config(args.config, args.cfg_options)
+    with trusting_checkpoints(args.trust_checkpoint):
+        found = measure_affinity(cfg, args.checkpoint, args.steps, args.lr, args.device)
     print(format_affinity(found))
     write_json(f'{stem}.json', found)
     plot_affinity(found, f'{stem}.png')

@@ -5,13 +5,20 @@ import os
 import os.path as osp
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from allinone.engine.checkpoint import read_checkpoint, require_weights, state_dict_of
+from allinone.engine.checkpoint import (
+    read_checkpoint,
+    require_weights,
+    state_dict_of,
+    trusting_checkpoints,
+)
 from allinone.engine.config_check import check_config
+from allinone.engine.durable import write_durably
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
 
 from .extract import build_network
@@ -132,8 +139,8 @@ def compose(
     state = {name: value for name, value in state.items() if name in own}
     require_weights(model, state, tasks, ', '.join(map(str, sources.values())))
     os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
-    torch.save(dict(state_dict=state, meta=dict(dataset_meta=metainfo)), f'{out}.tmp')
-    os.replace(f'{out}.tmp', out)
+    checkpoint = dict(state_dict=state, meta=dict(dataset_meta=metainfo))
+    write_durably(out, partial(torch.save, checkpoint))
 
 
 def _of_trunk(name: str) -> bool:
@@ -201,7 +208,8 @@ def run_compose(args) -> int:
         sources = _once('--from', args.sources)
         weights = {task: float(value) for task, value in _once('--weights', args.weights).items()}
         require_writable('--out', args.out)
-        compose(cfg, sources, args.out, args.trunk, weights, args.ancestor)
+        with trusting_checkpoints(args.trust_checkpoint):
+            compose(cfg, sources, args.out, args.trunk, weights, args.ancestor)
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

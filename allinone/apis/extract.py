@@ -4,14 +4,21 @@ import os
 import os.path as osp
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from allinone.engine.checkpoint import read_checkpoint, require_weights, state_dict_of
+from allinone.engine.checkpoint import (
+    read_checkpoint,
+    require_weights,
+    state_dict_of,
+    trusting_checkpoints,
+)
 from allinone.engine.config_check import check_config
+from allinone.engine.durable import write_durably
 from allinone.errors import AllInOneError, ConfigError
 from allinone.models.stock import stock_model_config
 from allinone.registry import MODELS
@@ -229,8 +236,7 @@ def _write_config(cfg: Config, path: str) -> None:
 
 
 def _write_checkpoint(state: dict, meta: dict, path: str) -> None:
-    torch.save(dict(state_dict=state, meta=meta), f'{path}.tmp')
-    os.replace(f'{path}.tmp', path)
+    write_durably(path, partial(torch.save, dict(state_dict=state, meta=meta)))
 
 
 def run_extract(args) -> int:
@@ -239,7 +245,8 @@ def run_extract(args) -> int:
         cfg = load_config(args.config, args.cfg_options)
         check_config(cfg)
         require_writable('--out', args.out, folder=True)
-        counts = extract(cfg, args.checkpoint, args.tasks, args.out)
+        with trusting_checkpoints(args.trust_checkpoint):
+            counts = extract(cfg, args.checkpoint, args.tasks, args.out)
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 import json
 import random
 from math import comb
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from allinone.apis.affinity import _trunk_rates, format_affinity, summary
 from allinone.apis.lookahead import lookahead_affinity
 from allinone.apis.task_groups import _partitions, best_groups, suggestion, total_affinity
+from allinone.engine.checkpoint import read_checkpoint
 from allinone.errors import ConfigError
 
 NAN = float('nan')
@@ -232,6 +234,16 @@ def test_the_tool_on_a_real_model(trained, tmp_path, capsys):
     assert found['tasks'] == ['cls', 'det', 'seg'] and affinity.shape == (3, 3)
     # A short step along its own gradient lowers each loss.
     assert (affinity.diagonal() > 0).all() and np.abs(affinity).max() < 1
+
+
+def test_a_file_that_could_run_code_is_for_those_who_trust_it(trained, tmp_path, capsys):
+    odd = tmp_path / 'odd.pth'
+    torch.save(dict(read_checkpoint(trained[2] / 'iter_4.pth'), path=Path('here')), odd)
+    sizes = [f'train_dataloader.{task}.batch_size=2' for task in ('cls', 'det', 'seg')]
+    given = [TOY_CONFIG, odd, '--steps', 1, '--cfg-options', *sizes]
+    assert run_tool('analyze', 'affinity', *given) == 2
+    assert f'error: {odd} is refused: it holds pathlib' in capsys.readouterr().err
+    assert run_tool('analyze', 'affinity', *given, '--trust-checkpoint') == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Single-task checkpoints put together, by hand-computed trunks and on the toy model."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import ROOT, run_tool
@@ -125,3 +127,15 @@ def test_what_is_refused(parts, tmp_path, capsys):
     with pytest.raises(ConfigError, match='exists'):
         compose(cfg, sources, out)
     assert out.read_text() == 'mine'
+
+
+def test_a_file_that_could_run_code_is_for_those_who_trust_it(parts, tmp_path, capsys):
+    config, _, sources = parts
+    odd, out = tmp_path / 'odd.pth', tmp_path / 'joint.pth'
+    torch.save(dict(read_checkpoint(sources['seg']), path=Path('here')), odd)
+    given = [f'{task}={path}' for task, path in dict(sources, seg=odd).items()]
+    given = [config, '--from', *given, '--out', out]
+    assert run_tool('compose', *given) == 2
+    assert f'error: {odd} is refused: it holds pathlib' in capsys.readouterr().err
+    assert not out.exists()
+    assert run_tool('compose', *given, '--trust-checkpoint') == 0

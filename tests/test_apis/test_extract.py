@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import build_model
+from conftest import build_model, run_tool
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
@@ -235,6 +235,7 @@ def test_what_is_refused(joint, tmp_path, capsys):
         extract(cfg, lacking, ['det'], tmp_path / 'a')
     assert not (tmp_path / 'a').exists()
     given = dict(config=str(config), checkpoint=str(checkpoint), cfg_options=None)
+    given |= dict(trust_checkpoint=False)
     out = str(tmp_path / 'b')
     assert run_extract(Namespace(**given, tasks=['cls'], out=out)) == 0
     own, trunk, total = (
@@ -247,3 +248,15 @@ def test_what_is_refused(joint, tmp_path, capsys):
     )
     assert run_extract(Namespace(**given, tasks=['cls'], out=out)) == 2
     assert 'stock.pth' in capsys.readouterr().err
+
+
+def test_a_file_that_could_run_code_is_for_those_who_trust_it(joint, tmp_path, capsys):
+    _, _, config, checkpoint = joint
+    odd = tmp_path / 'odd.pth'
+    torch.save(dict(read_checkpoint(checkpoint), path=Path('here')), odd)
+    given = [config, odd, '--tasks', 'cls', '--out', tmp_path / 'out']
+    assert run_tool('extract', *given) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {odd} is refused: it holds pathlib') and '--trust' in error
+    assert not (tmp_path / 'out').exists()
+    assert run_tool('extract', *given, '--trust-checkpoint') == 0

@@ -2,11 +2,15 @@
 
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.logging import HistoryBuffer
 
 from allinone.registry import HOOKS
 
 # Compared in single steps, and of use as the mean over those of a logging interval
 AVERAGED = ('cos/', 'conflict/')
+# Figures remembered under each name. mmengine copies all of them at every new one, and would keep
+# a million: a step of a long run would take tenths of a second more, and a checkpoint half a GB.
+KEPT = 10_000
 
 
 @HOOKS.register_module()
@@ -16,7 +20,7 @@ class DeferredLogHook(RuntimeInfoHook):
     The stock hook calls ``.item()`` on every logged tensor of every step, and each call waits
     for the device. Here the tensors stay where they are until the logger is about to print; then
     all of them come over in one transfer. The logged figures are the same; only cosines and
-    conflicts of gradients are means over the interval.
+    conflicts of gradients are means over the interval. Of each figure the last 10,000 are kept.
     """
 
     def __init__(self) -> None:
@@ -25,6 +29,9 @@ class DeferredLogHook(RuntimeInfoHook):
 
     def before_train(self, runner) -> None:
         super().before_train(runner)
+        scalars = runner.message_hub.log_scalars
+        for name, buffer in scalars.items():
+            scalars[name] = HistoryBuffer(*(part[-KEPT:] for part in buffer.data), KEPT)
         self._interval = min(
             [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)], default=1
         )
@@ -62,3 +69,5 @@ class DeferredLogHook(RuntimeInfoHook):
                 runner.message_hub.update_scalar(f'train/{key}', value)
         for key, found in shares.items():
             runner.message_hub.update_scalar(f'train/{key}', sum(found) / len(found))
+        for buffer in runner.message_hub.log_scalars.values():
+            buffer.max_length = KEPT

@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import torch
 from mmengine.hooks import LoggerHook
-from mmengine.logging import MessageHub
+from mmengine.logging import HistoryBuffer, MessageHub
 
+from allinone.engine import hooks
 from allinone.engine.hooks import DeferredLogHook
 
 
@@ -49,3 +50,29 @@ def test_conflicts_are_shares_of_the_interval():
         outputs = {} if met is None else {'conflict/a-b': torch.tensor(met)}
         hook.after_train_iter(runner, step, outputs=outputs)
     assert hub.log_scalars['train/conflict/a-b'].data[0].tolist() == [2 / 3]
+
+
+def test_a_long_run_remembers_no_more_than_the_last_figures(monkeypatch):
+    """Of a checkpoint that has more, too; the time of a step would grow with their number."""
+    monkeypatch.setattr(hooks, 'KEPT', 5)
+    hub = MessageHub('long')
+    hub.log_scalars['train/loss'] = HistoryBuffer(range(100), [1] * 100)
+    runner = SimpleNamespace(
+        message_hub=hub,
+        iter=100,
+        epoch=0,
+        max_iters=108,
+        max_epochs=1,
+        hooks=[LoggerHook(interval=2)],
+        train_dataloader=SimpleNamespace(dataset=SimpleNamespace()),
+    )
+    hook = DeferredLogHook()
+    hook.before_train(runner)
+    assert hub.log_scalars['train/loss'].data[0].tolist() == [95, 96, 97, 98, 99]
+    for step in range(100, 108):
+        runner.iter = step
+        hub.update_scalar('train/lr', 0.1 * step)
+        hook.after_train_iter(runner, step, outputs={'loss': torch.tensor(float(step))})
+    assert hub.log_scalars['train/loss'].data[0].tolist() == [103, 104, 105, 106, 107]
+    assert hub.log_scalars['train/loss'].mean(2) == 106.5
+    assert [len(part) for part in hub.log_scalars['train/lr'].data] == [5, 5]

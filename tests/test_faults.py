@@ -1,6 +1,7 @@
 """What dies, hangs or goes away during a training: the run recovers, or ends and says why."""
 
 import errno
+import io
 import json
 import multiprocessing
 import os
@@ -8,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, classification, literal
+from conftest import ROOT, classification, joined, literal
 from torch.utils.data import DataLoader, Dataset
 
+from allinone.apis.run import run
 from allinone.datasets import seeded
 from allinone.datasets.seeded import SeededDataset
 from allinone.engine.checkpoint import read_checkpoint
@@ -280,6 +284,37 @@ def _parent(path):
             return int(file.read().rpartition(')')[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+def test_a_signal_to_one_of_two_processes_stops_both(toy, tmp_path):
+    """After the same step, with one checkpoint, for which the other waits."""
+    never = {'train_cfg.val_interval': 900, 'default_hooks.checkpoint.interval': 900}
+    cfg = classification(tmp_path / 'work', **never, **{'train_cfg.max_iters': 900})
+    (tmp_path / 'config.py').write_text(literal(cfg))
+    given = dict(config=str(tmp_path / 'config.py'), work_dir=None, cfg_options=None)
+    given |= dict(launcher='pytorch', resume=None, seed=None, amp=False)
+
+    def train(rank):
+        with redirect_stderr(io.StringIO()) as errors:
+            return run('train', Namespace(**given)), errors.getvalue()
+
+    def log():
+        return ''.join(path.read_text() for path in tmp_path.glob('work/*/*.log'))
+
+    with joined(train, tmp_path) as (processes, answers):
+        end = time.monotonic() + 120
+        while '[  2/900]' not in log() and time.monotonic() < end:
+            assert all(process.is_alive() for process in processes)
+            time.sleep(0.05)
+        os.kill(processes[1].pid, signal.SIGTERM)
+        found = answers()
+    (path,) = (tmp_path / 'work').glob('iter_*.pth')
+    step = int(path.stem.split('_')[1])
+    assert 10 <= step < 900 and step % 10 == 0
+    for status, text in found:
+        assert status == 128 + signal.SIGTERM, text
+        assert text.startswith(f'SIGTERM: stopped after step {step}, saved in {path}. Go on with: ')
+    assert read_checkpoint(path)['meta']['run']['processes'] == 2
 
 
 def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook, LoggerHook
 from torch import Tensor
 
@@ -68,9 +68,8 @@ class BadStepHook(Hook):
             self._flush(runner)
 
     def flush_log(self, runner) -> None:
-        """Called by the runner before it copies the log into a checkpoint."""
-        if get_world_size() == 1:  # Otherwise only the main process is here.
-            self._flush(runner)
+        """Called by the runner, in all processes, before it copies the log into a checkpoint."""
+        self._flush(runner)
 
     def before_val(self, runner) -> None:
         self._flush(runner)
@@ -86,20 +85,26 @@ class BadStepHook(Hook):
         if get_world_size() > 1:
             # All processes end together, or the others would wait for ever.
             all_reduce(flags, 'max')
+        flags = flags.tolist()
+        left_out = self._left_out(shares, flags)
         worst = (0, '')
-        for share, dropped in zip(shares, flags.tolist()):
+        for number, (share, dropped) in enumerate(zip(shares, flags)):
             if not dropped:
                 self._in_a_row[share.task] = 0
                 continue
             self._total[share.task] = self._total.get(share.task, 0) + int(dropped)
             self._in_a_row[share.task] = self._in_a_row.get(share.task, 0) + 1
             worst = max(worst, (self._in_a_row[share.task], share.task))
-            runner.logger.warning(
-                f'Step {share.step + 1}: the {share.task!r} batch was left out, its loss is '
-                f'{share.loss.item()} or a gradient is not finite '
-                f'({self._in_a_row[share.task]} in a row, {self._total[share.task]} so far); its '
-                f'pictures: {share.pictures}'
-            )
+            count = f'{self._in_a_row[share.task]} in a row, {self._total[share.task]} so far'
+            for process, found in enumerate(left_out):
+                if number in found:
+                    loss, pictures = found[number]
+                    where = f' of process {process}' if len(left_out) > 1 else ''
+                    runner.logger.warning(
+                        f'Step {share.step + 1}: the {share.task!r} batch{where} was left out, its '
+                        f'loss is {loss} or a gradient is not finite ({count}); its pictures: '
+                        f'{pictures}'
+                    )
         runner.message_hub.update_info('bad_steps', self._state())
         count, task = worst
         if count > self.max_bad_steps:
@@ -109,6 +114,23 @@ class BadStepHook(Hook):
                 f'{self.max_bad_steps}; the last checkpoint in {runner.work_dir} holds nothing of '
                 'them. Lower its learning rate or weight, or look at the pictures named above'
             )
+
+    @staticmethod
+    def _left_out(
+        shares: list[_Share], flags: list[float]
+    ) -> list[dict[int, tuple[float, list[str]]]]:
+        """Of each process ``{number of the share: (loss, pictures)}`` of what it left out.
+
+        The main process writes the log, and another may have had the pictures.
+        """
+        if not any(flags):
+            return []
+        own = {
+            number: (share.loss.item(), share.pictures)
+            for number, share in enumerate(shares)
+            if flags[number] and share.dropped
+        }
+        return all_gather_object(own)
 
 
 def _names(batch: Mapping) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from signal import Signals
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import EMAHook
 from mmengine.registry import EVALUATOR
@@ -150,7 +150,11 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             )
         if validation_due:
             self.runner.message_hub.update_info('validation_due', self._iter)
-        path = hook.save_now(self.runner)
+        try:
+            path = hook.save_now(self.runner)
+        finally:
+            # A launcher kills the others soon after the first process ends.
+            barrier()
         self.runner.call_hook('after_run')
         raise Stopped(signum, f'{done}, saved in {path}. Go on with: {resume_command()}')
 

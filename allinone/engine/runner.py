@@ -235,9 +235,9 @@ class MultiDatasetRunner(Runner):
             SaveError: As :meth:`CheckpointWriter.write`.
             CheckpointError: As :meth:`CheckpointWriter.write`.
         """
+        self.call_hook('flush_log')
         if not is_main_process():
             return
-        self.call_hook('flush_log')
         model = getattr(self.model, 'module', self.model)
         checkpoint = dict(
             meta=dict(

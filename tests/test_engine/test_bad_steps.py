@@ -1,9 +1,13 @@
 """Batches that are not finite: named, counted, and at last the end of the run."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from conftest import joined
 from mmengine.hooks import LoggerHook
 
+from allinone.engine.bad_steps import BadStepHook
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.errors import TrainingError
 from allinone.models.allinone import AllInOne
@@ -68,3 +72,39 @@ def test_too_many_in_a_row_end_it(spoilt):
     assert runner.iter < 6
     state = read_checkpoint(f'{runner.work_dir}/iter_3.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
+
+
+def bad_in_the_second(rank):
+    """Warnings of a process, and its counts, after three steps. The last is bad in both."""
+    warnings = []
+    runner = SimpleNamespace(
+        hooks=[LoggerHook(interval=100)],
+        logger=SimpleNamespace(warning=warnings.append),
+        message_hub=SimpleNamespace(runtime_info={}, update_info=lambda *info: None),
+        max_iters=100,
+    )
+    hook = BadStepHook()
+    hook.before_train(runner)
+    for step, bad in enumerate([[False, False], [False, True], [True, True]]):
+        runner.iter = step
+        samples = [SimpleNamespace(img_path=f'{rank}/{step}.png')]
+        loss = torch.tensor(float('nan') if bad[rank] else 1.0)
+        outputs = {'cls/loss': loss, 'cls/dropped': torch.tensor(bad[rank])}
+        hook.after_train_iter(runner, step, dict(cls=dict(data_samples=samples)), outputs)
+    hook.flush_log(runner)  # As before a checkpoint
+    return warnings, hook._state()
+
+
+def test_the_pictures_are_those_of_the_process_that_had_them(tmp_path):
+    """Each process says the same, for only the main one writes the log."""
+    with joined(bad_in_the_second, tmp_path) as (_, answers):
+        (warnings, state), other = answers()
+    assert (warnings, state) == other
+    assert state == dict(total=dict(cls=2), in_a_row=dict(cls=2))
+    assert [text.split(' was')[0] for text in warnings] == [
+        "Step 2: the 'cls' batch of process 1",
+        "Step 3: the 'cls' batch of process 0",
+        "Step 3: the 'cls' batch of process 1",
+    ]
+    pictures = [text.partition('its pictures: ')[2] for text in warnings]
+    assert pictures == ["['1/1.png']", "['0/2.png']", "['1/2.png']"]

@@ -64,6 +64,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         check_data: Compare annotations, pictures and label maps before the first step.
     """
 
+    # Whether dropout, mixup of a batch and the like are a function of (seed, rank, step), so that
+    # resuming needs no state; off only to measure what that costs.
+    seeded = True
+
     def __init__(
         self,
         runner,
@@ -87,6 +91,21 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
 
     def run(self):
         """Train from the current iteration to ``max_iters``."""
+        self.begin()
+        if self._validation_was_due():
+            self._validate()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.step()
+            self._decide_current_val_interval()
+            if self._validate_now():
+                self._stop_if_asked(validation_due=True)
+                self._validate()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def begin(self) -> None:
+        """What comes before the first step of a start."""
         self._start()
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
@@ -96,20 +115,17 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self._first = self._iter
         # To the end of the run: what comes after the last step is short, and must be whole.
         self.runner.stop_signals.deferring = True
-        if self._validation_was_due():
-            self._validate()
-        while self._iter < self._max_iters and not self.stop_training:
-            self._stop_if_asked()
-            self.runner.model.train()
-            data, times = self._draw(self.schedule(self._iter))
-            self.run_iter(data, times)
-            self._decide_current_val_interval()
-            if self._validate_now():
-                self._stop_if_asked(validation_due=True)
-                self._validate()
-        self.runner.call_hook('after_train_epoch')
-        self.runner.call_hook('after_train')
-        return self.runner.model
+
+    def step(self) -> None:
+        """One training step.
+
+        Raises:
+            Stopped: If a signal asked for it; the state is saved.
+        """
+        self._stop_if_asked()
+        self.runner.model.train()
+        data, times = self._draw(self.schedule(self._iter))
+        self.run_iter(data, times)
 
     def _validation_was_due(self) -> bool:
         """Whether the step that a resumed run goes on from has yet to be validated.
@@ -225,9 +241,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self, data_batch: Mapping[str, dict], data_times: Mapping[str, float] | None = None
     ) -> None:
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
-        # Dropout, mixup of a batch and the like are a function of (seed, rank, step), so resuming
-        # needs no state.
-        seed_all(self.runner.seed, get_rank(), 'step', self._iter)
+        if self.seeded:
+            seed_all(self.runner.seed, get_rank(), 'step', self._iter)
         outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
         for task, batch in data_batch.items():
             outputs[f'{task}/batch_size'] = len(batch['inputs'])

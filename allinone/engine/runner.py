@@ -103,7 +103,11 @@ class MultiDatasetRunner(Runner):
 
     def build_optim_wrapper(self, optim_wrapper):
         with named('optim_wrapper', optim_wrapper):
-            return super().build_optim_wrapper(optim_wrapper)
+            built = super().build_optim_wrapper(optim_wrapper)
+        # On resuming mmengine asks again for what is built.
+        if built is not optim_wrapper and getattr(built, 'clip_grad_kwargs', None):
+            _keep_norm(built)
+        return built
 
     def build_param_scheduler(self, scheduler):
         with named('param_scheduler', scheduler):
@@ -323,6 +327,16 @@ class MultiDatasetRunner(Runner):
             require_weights(model, state, tasks, filename)
         self._has_loaded = True
         return checkpoint
+
+
+def _keep_norm(optim_wrapper) -> None:
+    """Leave the norm before clipping to the model's outputs: mmengine waits for it at each step."""
+    clip = optim_wrapper.clip_func
+
+    def clip_func(params, **options) -> None:
+        optim_wrapper.norm = clip(params, **options)
+
+    optim_wrapper.clip_func = clip_func
 
 
 def _require_source(model) -> None:

@@ -198,6 +198,8 @@ class AllInOne(BaseModel):
         if optim_wrapper.should_update():
             log |= self._step.finish(_loss_scale(optim_wrapper, loss), may_skip=scaled)
             optim_wrapper.step()
+            if (norm := vars(optim_wrapper).pop('norm', None)) is not None:
+                log[optim_wrapper.grad_name] = norm
             optim_wrapper.zero_grad()
             weighted = [log[f'{task}/weight'] * log[f'{task}/loss'] for task in data]
         else:

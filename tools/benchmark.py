@@ -1,4 +1,4 @@
-"""Side-by-side timings: python tools/benchmark.py {step,balancers,peers}"""
+"""Side-by-side timings: python tools/benchmark.py {step,balancers,guards,peers}"""
 
 import argparse
 import sys
@@ -15,16 +15,19 @@ def parse_args():
     balancers = kinds.add_parser(
         'balancers', help="each balancing method's time and memory against fixed weights"
     )
+    guards = kinds.add_parser(
+        'guards', help='a training step with and without what guards it, and the cost of saves'
+    )
     peers = kinds.add_parser(
         'peers', help="results and time of balancing methods against TorchJD's on a small model"
     )
-    for parser_of_config in (step, balancers):
+    for parser_of_config in (step, balancers, guards):
         parser_of_config.add_argument('config', help='config file')
         parser_of_config.add_argument(
             '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
         )
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
-    for kind in (step, balancers, peers):
+    for kind in (step, balancers, guards, peers):
         kind.add_argument('--rounds', type=int, default=20, help='measured rounds')
         kind.add_argument('--out', help='write the figures to this JSON file')
     return parser.parse_args()

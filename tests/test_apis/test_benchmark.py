@@ -9,12 +9,14 @@ import torch
 from conftest import ROOT, TOY_CONFIG
 from torch import nn
 
+from allinone.apis.benchmarks import guards
 from allinone.apis.benchmarks.balancers import (
     balancers_table,
     choose,
     measure_balancers,
     method_configs,
 )
+from allinone.apis.benchmarks.guards import SAVED, Guards, guards_table, measure_guards
 from allinone.apis.benchmarks.measure import median_interval, peak_memory
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
 from allinone.apis.benchmarks.run import run_benchmark
@@ -142,6 +144,40 @@ def test_step(toy_cfg):
     assert found['joint_parameters'] < sum(found['stock_parameters'].values())
 
 
+def test_guards(toy_cfg, monkeypatch):
+    switched = []
+    switch = Guards.switch
+
+    def recorded(self, on):
+        switch(self, on)
+        names = {type(hook).__name__ for hook in self.runner.hooks}
+        switched.append(
+            dict(
+                on=set(on),
+                finite=self.step._guard is not None,
+                bad_steps='BadStepHook' in names,
+                loaders=self.loop.dataloader._iterators is self.iterators,
+                seeds=self.loop.seeded,
+            )
+        )
+
+    monkeypatch.setattr(Guards, 'switch', recorded)
+    monkeypatch.setattr(guards, 'SAVES', 1)
+    found = measure_guards(toy_cfg, 1)
+    for state in switched:
+        on = state.pop('on')
+        assert {name for name, is_on in state.items() if is_on} == on
+    # One not measured, the round from one without to one without, and the saves with all.
+    assert [state['finite'] for state in switched[:3]] == [False, False, True]
+    assert len(switched) == 1 + 2 + 1 + len(Guards.NAMES) + 1
+    assert set(found['guards']) == {'all', *Guards.NAMES}
+    assert all(row['time_ratio'] > 0 for row in found['guards'].values())
+    assert list(found['saves']) == list(SAVED) and found['checkpoint_bytes'] > MIB
+    assert found['holds'] == (found['guards']['all']['time_ratio'] <= 1.01)
+    table = guards_table(found).splitlines()
+    assert len([line for line in table if line.startswith('|')]) == 2 + 5 + 2 + 5
+
+
 def test_the_command(toy_root, tmp_path, capsys):
     from argparse import Namespace
 
@@ -171,4 +207,4 @@ def test_the_tool_knows_its_kinds():
         [sys.executable, str(ROOT / 'tools/benchmark.py'), '--help'], capture_output=True, text=True
     )
     assert shown.returncode == 0
-    assert all(kind in shown.stdout for kind in ('step', 'balancers', 'peers'))
+    assert all(kind in shown.stdout for kind in ('step', 'balancers', 'guards', 'peers'))

@@ -11,6 +11,7 @@ from allinone.apis.run import load_config, write_json
 from allinone.errors import AllInOneError, ConfigError
 
 from .balancers import balancers_table, measure_balancers
+from .guards import guards_table, measure_guards
 from .peers import measure_peers, peers_table
 from .step import measure_step, step_table
 
@@ -40,6 +41,8 @@ def _measure(args):
     cfg = load_config(args.config, args.cfg_options)
     if args.what == 'step':
         return measure_step(cfg, args.rounds), step_table
+    if args.what == 'guards':
+        return measure_guards(cfg, args.rounds), guards_table
     return measure_balancers(cfg, args.rounds, args.methods), balancers_table
 
 

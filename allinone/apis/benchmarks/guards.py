@@ -1,0 +1,259 @@
+"""What the guards of a training add to a step, and what a save adds to the steps around it."""
+
+import copy
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Collection
+
+import torch
+from mmengine.config import ConfigDict
+from torch.utils.data import DataLoader, Dataset
+
+from allinone.engine.bad_steps import BadStepHook
+from allinone.engine.runner import MultiDatasetRunner
+from allinone.registry import RUNNERS
+
+from .measure import device, median_interval, seconds
+
+LIMIT = 1.01
+ENDLESS = 1_000_000_000
+SAVES = 5
+COPY = 'copy to host memory'
+# Suffix, and whether a thread writes it
+SAVED = {
+    COPY: ('pth', True),
+    'pth, async': ('pth', True),
+    'safetensors, async': ('safetensors', True),
+    'pth, at once': ('pth', False),
+    'safetensors, at once': ('safetensors', False),
+}
+
+
+class InMemory(Dataset):
+    """A data set whose every sample is one that lies in memory; its files are still those of all.
+
+    Args:
+        dataset: The data set.
+        sample: The sample.
+    """
+
+    def __init__(self, dataset: Dataset, sample: dict):
+        self.dataset, self.sample = dataset, sample
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str):
+        if name == 'dataset':
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getitem__(self, index: int) -> dict:
+        return copy.deepcopy(self.sample)
+
+
+class Guards:
+    """The guards of a training that has begun, each on or off.
+
+    - ``finite``: batches whose loss or gradient is not finite are left out of their step;
+    - ``bad_steps``: and told of, by the names of their pictures;
+    - ``loaders``: files are checked, what is being read is written down, a deadline set, and
+      augmentation is a function of the number of the draw;
+    - ``seeds``: so are dropout and the like of the number of the step.
+    """
+
+    NAMES = ('finite', 'bad_steps', 'loaders', 'seeds')
+
+    def __init__(self, runner: MultiDatasetRunner):
+        self.runner, self.loop = runner, runner.train_loop
+        self.step = getattr(runner.model, 'module', runner.model)._step
+        self.finite = self.step._guard
+        self.hooks = list(runner.hooks)
+        loaders = self.loop.dataloader
+        self.iterators = loaders._iterators
+        self.patience = {task: loader.patience for task, loader in loaders.loaders.items()}
+        self.plain = {
+            task: iter(
+                DataLoader(
+                    loader.dataset.dataset,
+                    loader.batch_sampler.batch_size,
+                    sampler=loader.batch_sampler.sampler,
+                    collate_fn=loader.collate_fn,
+                )
+            )
+            for task, loader in loaders.loaders.items()
+        }
+
+    def switch(self, on: Collection[str]) -> None:
+        """Leave only those of the names ``on`` at work."""
+        self.step._guard = self.finite if 'finite' in on else None
+        self.runner._hooks = [
+            hook for hook in self.hooks if 'bad_steps' in on or not isinstance(hook, BadStepHook)
+        ]
+        loaders = self.loop.dataloader
+        loaders._iterators = self.iterators if 'loaders' in on else self.plain
+        for task, loader in loaders.loaders.items():
+            loader.patience = self.patience[task] if 'loaders' in on else 0
+        self.loop.seeded = 'seeds' in on
+
+
+def measure_guards(cfg: ConfigDict, rounds: int) -> dict:
+    """Step times with and without the guards, and times of saves, in one run of the training.
+
+    The loop makes real steps of the config's training, but that every sample of a task is one in
+    memory: so all steps are the same work, and guards of the loading are compared with nothing
+    that workers would do. In each round a step without guards comes first and last; ratios are to
+    the mean of the two, and figures medians of the rounds. A save's time is by how much it, and the
+    steps until it is written, take longer than as many steps after it.
+
+    Args:
+        cfg: A config of a joint model.
+        rounds: Measured rounds.
+
+    Returns:
+        ``device``, ``threads``, ``rounds``; ``plain_s`` (seconds of a step without guards);
+        ``guards``: for ``'all'`` and each of :class:`Guards` alone ``time_ratio`` with
+        ``time_interval`` (95 %); ``limit`` of ``'all'`` and whether it ``holds``;
+        ``checkpoint_bytes``; ``saves``: for each of ``SAVED`` ``extra_s`` (seconds) and
+        ``extra_interval``; ``saves_hold``: whether no asynchronous save takes more than the copy,
+        as far as the intervals tell.
+    """
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        runner = _runner(copy.deepcopy(cfg), folder)
+        runner.train_loop.run = lambda: found.update(_measure(runner, rounds))
+        runner.train()
+    return found
+
+
+def _runner(cfg: ConfigDict, folder: str) -> MultiDatasetRunner:
+    for stage in ('val', 'test'):
+        for part in ('dataloader', 'cfg', 'evaluator'):
+            cfg.pop(f'{stage}_{part}', None)
+    cfg.merge_from_dict(
+        {
+            'work_dir': folder,
+            'log_level': 'WARNING',
+            'model.conflict_interval': 0,
+            'train_cfg.max_iters': ENDLESS,
+            'train_cfg.val_interval': ENDLESS,
+            'default_hooks.checkpoint.interval': ENDLESS,
+            'default_hooks.checkpoint.save_best': None,
+            **{f'train_dataloader.{task}.num_workers': 0 for task in cfg.train_dataloader},
+        }
+    )
+    runner = RUNNERS.build(cfg)
+    for loader in runner.train_loop.dataloader.loaders.values():
+        loader.dataset.dataset = InMemory(loader.dataset.dataset, loader.dataset[0])
+    return runner
+
+
+def _measure(runner: MultiDatasetRunner, rounds: int) -> dict:
+    loop = runner.train_loop
+    loop.begin()
+    loop.step()  # The optimizer's state is there from now on.
+    guards = Guards(runner)
+    kinds = dict(all=Guards.NAMES) | {name: (name,) for name in Guards.NAMES}
+
+    def taken(on: Collection[str]) -> float:
+        guards.switch(on)
+        return seconds(loop.step)
+
+    taken(())
+    plain_s, ratios = [], {name: [] for name in kinds}
+    for _ in range(rounds):
+        first = taken(())
+        found = {name: taken(on) for name, on in kinds.items()}
+        plain_s += [first, taken(())]
+        for name, value in found.items():
+            ratios[name].append(value / statistics.mean(plain_s[-2:]))
+    guards.switch(Guards.NAMES)
+    saves, size = _measure_saves(runner)
+    rows = {}
+    for name, values in ratios.items():
+        ratio, *interval = median_interval(values)
+        rows[name] = dict(time_ratio=ratio, time_interval=interval)
+    return dict(
+        device=torch.cuda.get_device_name() if device().type == 'cuda' else 'cpu',
+        threads=torch.get_num_threads(),
+        rounds=rounds,
+        plain_s=statistics.median(plain_s),
+        guards=rows,
+        limit=LIMIT,
+        holds=rows['all']['time_ratio'] <= LIMIT,
+        checkpoint_bytes=size,
+        saves=saves,
+        saves_hold=all(
+            row['extra_interval'][0] <= saves[COPY]['extra_interval'][1]
+            for name, row in saves.items()
+            if name.endswith('async')
+        ),
+    )
+
+
+def _measure_saves(runner: MultiDatasetRunner) -> tuple[dict, int]:
+    """What each kind of save costs, and the bytes of the first kind that writes."""
+    values: dict[str, list[float]] = {name: [] for name in SAVED}
+    size = 0
+    for _ in range(SAVES):
+        for name, (suffix, background) in SAVED.items():
+            writer, write = runner.checkpoint_writer, runner.checkpoint_writer.write
+            writer.background = background
+            if name == COPY:
+                writer.write = lambda checkpoint, path: None
+            values[name].append(
+                _extra(
+                    lambda suffix=suffix: runner.save_checkpoint(
+                        runner.work_dir, f'measured.{suffix}', by_epoch=False
+                    ),
+                    runner,
+                )
+            )
+            writer.write = write
+            if name != COPY:
+                size = size or os.path.getsize(os.path.join(runner.work_dir, f'measured.{suffix}'))
+    rows = {}
+    for name, found in values.items():
+        extra, *interval = median_interval(found)
+        rows[name] = dict(extra_s=extra, extra_interval=interval)
+    return rows, size
+
+
+def _extra(save: Callable[[], None], runner: MultiDatasetRunner) -> float:
+    """By how many seconds a save holds a training up."""
+    writer, step, steps = runner.checkpoint_writer, runner.train_loop.step, 0
+    start = time.perf_counter()
+    save()
+    while not steps or writer.busy:
+        seconds(step)
+        steps += 1
+    with_it = time.perf_counter() - start
+    writer.wait()
+    return with_it - sum(seconds(step) for _ in range(steps))
+
+
+def guards_table(found: dict) -> str:
+    """What :func:`measure_guards` found, as tables in Markdown."""
+    lines = ['| guards | step time | 95 % interval |', '|---|---:|---:|']
+    for name, row in found['guards'].items():
+        low, high = row['time_interval']
+        lines.append(f'| {name} | {row["time_ratio"]:.4f} | {low:.4f} to {high:.4f} |')
+    lines += ['', '| save | s | range |', '|---|---:|---:|']
+    for name, row in found['saves'].items():
+        low, high = row['extra_interval']
+        lines.append(f'| {name} | {row["extra_s"]:.3f} | {low:.3f} to {high:.3f} |')
+    holds = {True: 'holds', False: 'does not hold'}
+    return '\n'.join(
+        [
+            *lines,
+            '',
+            f'Step time: of a step without guards, {found["plain_s"]:.3f} s; median of '
+            f'{found["rounds"]} rounds on {found["device"]}, {found["threads"]} CPU threads. The '
+            f'limit of {found["limit"]:g} for all together {holds[found["holds"]]}.',
+            f'Saves: by how much the steps around one of {found["checkpoint_bytes"] / 2**20:.0f} '
+            f'MiB take longer, median of {SAVES}. That asynchronous ones take no more than the '
+            f'copy {holds[found["saves_hold"]]}.',
+        ]
+    )

@@ -111,7 +111,8 @@ class MultiDatasetRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper):
         with named('optim_wrapper', optim_wrapper):
             built = super().build_optim_wrapper(optim_wrapper)
-        if getattr(built, 'clip_grad_kwargs', None):
+        # On resuming mmengine asks again for what is built.
+        if built is not optim_wrapper and getattr(built, 'clip_grad_kwargs', None):
             _keep_norm(built)
         return built
 

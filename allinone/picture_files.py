@@ -71,6 +71,7 @@ def check_decodes(path: str) -> None:
 def shown_size(path: str) -> tuple[int, int]:
     """Width and height of a picture as OpenCV loads it, upright by its Exif tag."""
     with Image.open(path) as picture:
-        # Asked of a PNG, Pillow would decode it all.
-        turned = picture.format == 'JPEG' and picture.getexif().get(ORIENTATION) in TURNED
+        # Asked of a PNG, Pillow would decode it all; of a JPEG without the tag, it would look long.
+        tagged = picture.format == 'JPEG' and 'exif' in picture.info
+        turned = tagged and picture.getexif().get(ORIENTATION) in TURNED
         return picture.size[::-1] if turned else picture.size

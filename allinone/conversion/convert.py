@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,7 +24,7 @@ __all__ = ['convert']
 
 VERSION = 1
 THREADS = 8
-BATCH = 256
+BATCH, PART = 512, 32
 
 
 def convert(
@@ -184,7 +184,9 @@ class _Conversion:
         ) as bar:
             for batch in _batches(samples, BATCH):
                 batch = [sample for sample in batch if self._is_sound(sample, names)]
-                for sample, found in zip(batch, pool.map(examine, batch)):
+                # A few at a time, for handing one over costs as much as looking at it.
+                parts = pool.map(lambda part: [*map(examine, part)], _batches(batch, PART))
+                for sample, found in zip(batch, chain.from_iterable(parts)):
                     for kind, what in sample.notes:
                         self.report.note(kind, what, self.data_set.archive_of(sample.picture))
                     if found.fault:

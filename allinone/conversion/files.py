@@ -41,7 +41,9 @@ def place(source: str | os.PathLike, target: str | os.PathLike, link: str) -> No
         link: ``hard`` shares the file (a symbolic link where file systems do not allow that, as
             from one to another), ``symbolic`` points to it, ``copy`` copies it.
     """
-    source, target = os.path.realpath(source), os.fspath(target)
+    if os.path.islink(source):
+        source = os.path.realpath(source)
+    source, target = os.path.abspath(source), os.fspath(target)
     if _is_placed(source, target, link):
         return
     try:

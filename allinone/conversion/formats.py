@@ -89,19 +89,23 @@ class _CocoWriter:
                 self.report.note(problem, f'{sample.name} {[*box[:4]]}')
             if not kept:
                 continue
-            x, y, w, h = kept
-            self.file.write(
-                f'{"," if self.boxes else ""}\n{{"id": {self.boxes + 1}, "image_id": {number}, '
-                f'"category_id": {box.label + 1}, "bbox": [{x!r}, {y!r}, {w!r}, {h!r}], '
-                f'"area": {round(w * h, 3)!r}, "iscrowd": {int(box.crowd)}}}'
-            )
             self.boxes += 1
+            x, y, w, h = kept
+            line = (self.boxes, number, box.label + 1, x, y, w, h, w * h, box.crowd)
+            self.file.write((',' if self.boxes > 1 else '') + BOX % line)
             self.labels[box.label] += 1
 
     def close(self) -> None:
         self.file.write('],\n"images": [\n')
         self.file.write(',\n'.join(self.pictures))
         self.file.write(']}\n')
+
+
+# In one go, as there are millions; seven digits are a thousandth of a pixel.
+BOX = (
+    '\n{"id": %d, "image_id": %d, "category_id": %d, "bbox": [%.7g, %.7g, %.7g, %.7g], '
+    '"area": %.9g, "iscrowd": %d}'
+)
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,8 @@ def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:
     Boxes outside of the picture, or of less than a pixel in it, are None.
     """
     x, y, w, h = box[:4]
+    if x >= 0 and y >= 0 and w >= 1 and h >= 1 and x + w <= width and y + h <= height:
+        return (x, y, w, h), None
     if not (math.isfinite(x) and math.isfinite(y) and w > 0 and h > 0 and w + h < math.inf):
         return None, 'box smaller than a pixel'
     left, top = max(x, 0), max(y, 0)
@@ -187,7 +193,7 @@ def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:
         return None, 'box smaller than a pixel'
     # Not for what rounding of x + w adds
     out = left > x or top > y or x + w > width + 1e-3 or y + h > height + 1e-3
-    kept = tuple(round(value, 3) for value in (left, top, right - left, bottom - top))
+    kept = (left, top, right - left, bottom - top)
     return kept, 'box reaches out of its picture' if out else None
 
 

@@ -10,7 +10,7 @@ ade20k = dict(
                                          seg_map_path=_root + 'annotations/training'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='LoadAnnotations', reduce_zero_label=True),
+                dict(type='LoadAnnotations'),
                 dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0),
                      keep_ratio=True),
                 dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
@@ -26,7 +26,7 @@ ade20k = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='Resize', scale=(2048, 512), keep_ratio=True),
-                dict(type='LoadAnnotations', reduce_zero_label=True),
+                dict(type='LoadAnnotations'),
                 dict(type='PackSegInputs')])),
     val_evaluator=dict(type='allinone.SegmentationMetric', _scope_='mmseg',
                        iou_metrics=['mIoU']))

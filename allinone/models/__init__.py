@@ -1,5 +1,6 @@
 from .allinone import AllInOne
 from .ddp import AllInOneDDP
+from .fsdp import AllInOneFSDP
 from .trunk import SharedTrunk
 
-__all__ = ['AllInOne', 'AllInOneDDP', 'SharedTrunk']
+__all__ = ['AllInOne', 'AllInOneDDP', 'AllInOneFSDP', 'SharedTrunk']

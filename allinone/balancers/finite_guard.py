@@ -1,6 +1,6 @@
 """One task's NaN must not become every task's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,16 @@ class FiniteGuard:
     Args:
         trunk: The shared trunk.
         tasks: ``{name: sub-model}``.
+        agreed: Whether a share is finite everywhere, where gradients are sharded.
     """
 
-    def __init__(self, trunk: nn.Module, tasks: Mapping[str, nn.Module]):
+    def __init__(
+        self,
+        trunk: nn.Module,
+        tasks: Mapping[str, nn.Module],
+        agreed: Callable[[Tensor], Tensor] = lambda flag: flag,
+    ):
+        self._agreed = agreed
         self._statistics = {name: RunningStatistics([trunk, task]) for name, task in tasks.items()}
         self._moving: list[tuple[dict[str, Tensor], str]] = []
         self._before: Tensor | None = None
@@ -62,10 +69,12 @@ class FiniteGuard:
             Whether the share is finite (scalar, bool).
         """
         finite = torch.isfinite(loss.detach())
+        grads = [grad for grad in grads if grad.numel()]  # Of a sharded one there may be nothing.
         if grads:
             # The largest element: the squares of a norm may overflow where no element does.
             kept = torch.isfinite(get_total_norm(grads, float('inf')))
             finite = finite & (kept if scale is None else kept | (scale > 1))
+        finite = self._agreed(finite)
         _keep_if(finite, grads)
         if self._before is not None:
             _keep_if(finite, self._buffers(), self._before)

@@ -1,9 +1,25 @@
 """Inner products and sums of gradients, exact enough to see what nearly cancels."""
 
+from collections.abc import Callable
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor
 
 CHUNK = 1 << 18
+
+_whole: ContextVar[Callable[[Tensor], Tensor] | None] = ContextVar('whole', default=None)
+
+
+@contextmanager
+def products_made_whole(whole: Callable[[Tensor], Tensor]):
+    """Inside, gradients are parts of sharded ones, and ``whole`` adds up the parts' products."""
+    before = _whole.set(whole)
+    try:
+        yield
+    finally:
+        _whole.reset(before)
 
 
 def gramian_of(gradients: Tensor) -> Tensor:
@@ -20,7 +36,8 @@ def gramian_of(gradients: Tensor) -> Tensor:
     for chunk in gradients.split(CHUNK, dim=1):
         exact = chunk.double()
         total.addmm_(exact, exact.T)
-    return total
+    whole = _whole.get()
+    return total if whole is None else whole(total)
 
 
 def weighted_sum(weights: Tensor, gradients: Tensor) -> Tensor:

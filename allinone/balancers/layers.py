@@ -5,6 +5,7 @@ from torch import nn
 from allinone.errors import ConfigError
 
 from .base import Balancer
+from .processes import local
 from .wrapper import Wrapper
 
 
@@ -37,8 +38,8 @@ def columns_of(layer: str | None, trunk: nn.Module) -> slice:
         if param.requires_grad:
             if name == layer or name.startswith(f'{layer}.'):
                 start = offset if start is None else start
-                stop = offset + param.numel()
-            offset += param.numel()
+                stop = offset + local(param).numel()
+            offset += local(param).numel()
     if start is None:
         raise ConfigError(
             f'model.balancer.layer is {layer!r}, but the trunk has no trainable '

@@ -44,6 +44,18 @@ class Alone:
         """The sum over the processes, at once."""
         return tensor
 
+    def whole(self, sums: Tensor) -> Tensor:
+        """What sums over the elements of gradients are, where a process may hold some of them."""
+        return sums
+
+    def norm(self, norms: Tensor) -> Tensor:
+        """What norms of gradients are, where a process may hold some of their elements."""
+        return norms
+
+    def agreed(self, flag: Tensor) -> Tensor:
+        """Whether a flag about gradients (scalar, bool) holds for all elements of them."""
+        return flag
+
 
 class Replicas(Alone):
     """Processes that hold the whole model each, and see different pictures.
@@ -90,6 +102,45 @@ class Replicas(Alone):
         total = tensor.clone()
         dist.all_reduce(total)
         return total
+
+
+class Shards(Replicas):
+    """Processes that hold a part of each parameter, and so of each gradient.
+
+    Backward passes leave parts of the gradients' means, so losses, statistics and the gradients of
+    single numbers, which have no parts, are all that is sent. Inner products of gradients are sums
+    over the parts, exactly.
+    """
+
+    def send(
+        self,
+        sums: Sequence[Tensor] = (),
+        means: Sequence[Tensor] = (),
+        params: Sequence[nn.Parameter] = (),
+        large: Tensor | None = None,
+    ) -> None:
+        super().send(sums, means, [param for param in params if not is_sharded(param)])
+
+    def whole(self, sums: Tensor) -> Tensor:
+        return self.sum(sums)
+
+    def norm(self, norms: Tensor) -> Tensor:
+        return self.sum(norms.double() ** 2).sqrt().to(norms)
+
+    def agreed(self, flag: Tensor) -> Tensor:
+        least = flag.to(torch.uint8)
+        dist.all_reduce(least, dist.ReduceOp.MIN)
+        return least.bool()
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether it is a ``DTensor``, whose import takes long for those who have none."""
+    return hasattr(tensor, 'device_mesh')
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The part of a sharded tensor that is here, sharing its memory; others are that already."""
+    return tensor.to_local() if is_sharded(tensor) else tensor
 
 
 @dataclass

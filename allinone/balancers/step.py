@@ -9,10 +9,10 @@ from torch.nn.utils import get_total_norm
 
 from .base import Balancer
 from .finite_guard import FiniteGuard
-from .gramian import gramian_of
+from .gramian import gramian_of, products_made_whole
 from .layers import columns_of
 from .penalty_gradients import PenaltyGradients
-from .processes import Alone
+from .processes import Alone, local
 from .running_statistics import RunningStatistics
 from .trunk_gradients import TrunkGradients
 
@@ -76,7 +76,7 @@ class BalancedStep:
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = columns_of(balancer.layer, trunk)
         self._learns = bool(balancer.state_dict())
-        self._guard = FiniteGuard(trunk, tasks) if drop_bad else None
+        self._guard = FiniteGuard(trunk, tasks, self.processes.agreed) if drop_bad else None
         self._params = {
             name: [*trunk.parameters(), *task.parameters()] for name, task in tasks.items()
         }
@@ -252,7 +252,7 @@ class BalancedStep:
             optim_wrapper.backward(optim_wrapper.scale_loss(objective))
         # mmengine counts backward passes; gradient accumulation here counts whole steps.
         optim_wrapper._inner_count = count
-        grads = [param.grad for param in self._params[task] if param.grad is not None]
+        grads = [local(param.grad) for param in self._params[task] if param.grad is not None]
         if self._guard is not None:
             finite = self._guard.after_backward(detached, grads, scale)
             detached = torch.where(finite, detached, 0)
@@ -300,12 +300,11 @@ class BalancedStep:
         log, rows = {}, None
         if self._gradients is not None:
             rows = self._gradients.rows(order)
-            log = compare(rows, names, scale)
+            log = compare(rows, names, scale, self.processes)
             rows = rows if self._apart else None
-        if self.balancer.weighs_losses:
-            weights = self._weigh_losses(losses, rows, order, names, scale, skipped)
-        else:
-            weights = self._weigh_gradients(losses, rows, order, names, scale, skipped)
+        weigh = self._weigh_losses if self.balancer.weighs_losses else self._weigh_gradients
+        with products_made_whole(self.processes.whole):
+            weights = weigh(losses, rows, order, names, scale, skipped)
         if self._penalty is not None:
             self._penalty.put()
             if self._penalty.value is not None:
@@ -376,22 +375,24 @@ class BalancedStep:
         return weights
 
     def _head_grads(self, name: str) -> list[Tensor]:
-        return [param.grad for param in self.tasks[name].parameters() if param.grad is not None]
+        params = self.tasks[name].parameters()
+        return [local(param.grad) for param in params if param.grad is not None]
 
     def _grads(self, names: list[str]) -> list[Tensor]:
-        trunk = [param.grad for param in self.trunk.parameters() if param.grad is not None]
+        params = self.trunk.parameters()
+        trunk = [local(param.grad) for param in params if param.grad is not None]
         return trunk + [grad for name in names for grad in self._head_grads(name)]
 
     def _finite(self, names: list[str]) -> bool:
         grads = self._grads(names)
         if self._gradients is not None:
             grads.append(self._gradients.buffer)
-        return bool(torch.isfinite(get_total_norm(grads)))
+        return bool(self.processes.agreed(torch.isfinite(get_total_norm(grads))))
 
     def _clip_tasks(self, rows: Tensor, names: list[str], scale: Tensor) -> None:
         for row, name in zip(rows, names):
             grads = [row, *self._head_grads(name)]
-            norm = get_total_norm(grads) / scale
+            norm = self.processes.norm(get_total_norm(grads)) / scale
             torch._foreach_mul_(grads, (self.max_task_norm / (norm + 1e-6)).clamp(max=1))
 
 
@@ -414,28 +415,35 @@ def _put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
 def _add_back(aside: dict[nn.Parameter, Tensor]) -> None:
     both = [param for param in aside if param.grad is not None]
     if both:
-        torch._foreach_add_([aside[param] for param in both], [param.grad for param in both])
+        torch._foreach_add_(
+            [local(aside[param]) for param in both], [local(param.grad) for param in both]
+        )
     for param, grad in aside.items():
         param.grad = grad
 
 
-def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tensor]:
+def compare(
+    rows: Tensor, names: Sequence[str], scale: Tensor, processes: Alone | None = None
+) -> dict[str, Tensor]:
     """How the tasks' trunk gradients lie to one another, as scalars to log.
 
     Args:
         rows: The gradients ``[K, P]``, multiplied by ``scale``.
         names: The K tasks.
         scale: Of the loss scaler (scalar).
+        processes: Those that hold the parts of sharded gradients.
 
     Returns:
         ``'TASK/grad_norm'``, and for each pair ``'cos/TASK-TASK'``, the cosine (0 with a gradient
         of zeros), and ``'conflict/TASK-TASK'``, 1 where it is negative and else 0.
     """
-    norms = torch.linalg.vector_norm(rows, dim=1) / scale
+    processes = processes or Alone()
+    norms = processes.norm(torch.linalg.vector_norm(rows, dim=1)) / scale
     log = {f'{name}/grad_norm': norm for name, norm in zip(names, norms)}
     if len(names) > 1:
         units = norms * scale
-        cosines = rows @ rows.T / torch.outer(units, units).clamp_min(torch.finfo(rows.dtype).tiny)
+        products = processes.whole(rows @ rows.T)
+        cosines = products / torch.outer(units, units).clamp_min(torch.finfo(rows.dtype).tiny)
         first, second = torch.triu_indices(len(names), len(names), 1).tolist()
         pairs = [f'{names[i]}-{names[j]}' for i, j in zip(first, second)]
         cosines = cosines[first, second]

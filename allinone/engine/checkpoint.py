@@ -15,6 +15,7 @@ from torch import nn
 from allinone.errors import CheckpointError
 
 from .checkpoint_format import check_zip, is_safetensors, read_safetensors
+from .shards import sharded_as
 
 SHOWN = 8
 WORDS = 200
@@ -151,6 +152,7 @@ def load_state_dict(
             f'{f" below {prefix!r}" if prefix else ""} fits the model. It has '
             f'{_some(state)}; the model has {_some(own)}'
         )
+    fitting = {name: sharded_as(value, own[name]) for name, value in fitting.items()}
     module.load_state_dict(fitting, strict=False)
     report = {
         'missing': sorted(own.keys() - state.keys()),

@@ -15,6 +15,7 @@ from mmengine.dist import is_distributed, is_main_process, master_only
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
+from allinone.balancers.processes import is_sharded
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
 from allinone.options import check_choice
 from allinone.registry import MODEL_WRAPPERS, RUNNERS
@@ -29,6 +30,7 @@ from .host_memory import keep_freed_memory
 from .peers import require_same_everywhere
 from .record import changes, record_text, require_same_run, run_record
 from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
+from .shards import shard_state, whole
 from .signals import StopSignals
 
 
@@ -111,6 +113,13 @@ class MultiDatasetRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper):
         with named('optim_wrapper', optim_wrapper):
             built = super().build_optim_wrapper(optim_wrapper)
+        sharded = {is_sharded(param) for param in self.model.parameters()}
+        if len(sharded) > 1 and getattr(built, 'clip_grad_kwargs', None):
+            raise ConfigError(
+                f'optim_wrapper.clip_grad is {built.clip_grad_kwargs}, but PyTorch has no norm of '
+                'gradients of which some are sharded and some (of single numbers) are not; set it '
+                'to None'
+            )
         # On resuming mmengine asks again for what is built.
         if built is not optim_wrapper and getattr(built, 'clip_grad_kwargs', None):
             _keep_norm(built)
@@ -248,9 +257,12 @@ class MultiDatasetRunner(Runner):
             CheckpointError: As :meth:`CheckpointWriter.write`.
         """
         self.call_hook('flush_log')
+        model = getattr(self.model, 'module', self.model)
+        # Of sharded tensors every process has a part.
+        state_dict = whole(model.state_dict())
+        optimizer = whole(self.optim_wrapper.state_dict()) if save_optimizer else None
         if not is_main_process():
             return
-        model = getattr(self.model, 'module', self.model)
         checkpoint = dict(
             meta=dict(
                 dict(epoch=self.epoch, iter=self.iter + 1) | (meta or {}),
@@ -262,11 +274,11 @@ class MultiDatasetRunner(Runner):
                 dataset_meta=self.train_dataloader.dataset.metainfo,
                 run=self.record,
             ),
-            state_dict=model.state_dict(),
+            state_dict=state_dict,
             message_hub=self.message_hub.state_dict(),
         )
         if save_optimizer:
-            checkpoint['optimizer'] = self.optim_wrapper.state_dict()
+            checkpoint['optimizer'] = optimizer
         if save_param_scheduler and self.param_schedulers is not None:
             checkpoint['param_schedulers'] = [s.state_dict() for s in self.param_schedulers]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
@@ -293,6 +305,11 @@ class MultiDatasetRunner(Runner):
         check_choice('model_wrapper_cfg.type', cfg['type'], sorted(MODEL_WRAPPERS.module_dict))
         return MODEL_WRAPPERS.build(cfg, default_args=dict(module=model.to(get_device())))
 
+    def _init_model_weights(self) -> None:
+        # Sharded weights are initialised whole, by the wrapper.
+        if not any(is_sharded(param) for param in self.model.parameters()):
+            super()._init_model_weights()
+
     def resume(self, filename: str, **kwargs) -> None:
         """As in mmengine.
 
@@ -301,6 +318,7 @@ class MultiDatasetRunner(Runner):
         """
         try:
             super().resume(filename, **kwargs)
+            shard_state(self.optim_wrapper.optimizer)
         except AllInOneError:
             raise
         except (ValueError, KeyError, RuntimeError) as error:

@@ -32,7 +32,11 @@ def test_every_file_byte_by_byte(toy_root, packed):
 
 
 def test_names_as_of_a_folder(toy_root, packed):
-    for options in (dict(), dict(list_file=False), dict(suffix='.png', recursive=True)):
+    for options in (
+        dict(),
+        dict(list_file=False),
+        dict(list_dir=False, suffix='.png', recursive=True),
+    ):
         folder = toy_root / 'toy/seg'
         expected = sorted(list_dir_or_file(str(folder), **options))
         assert list(list_dir_or_file(f'pack://{packed}/toy/seg', **options)) == expected

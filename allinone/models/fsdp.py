@@ -1,0 +1,74 @@
+"""A joint model whose parameters are spread over the processes."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from allinone.balancers.processes import Shards
+from allinone.errors import ConfigError
+from allinone.registry import MODEL_WRAPPERS
+
+from .allinone import AllInOne
+from .ddp import AllInOneDDP
+
+
+@MODEL_WRAPPERS.register_module()
+class AllInOneFSDP(AllInOneDDP):
+    """For trunks that one device does not hold: PyTorch's ``fully_shard`` (FSDP2).
+
+    Each process keeps a part of every parameter, gradient and optimizer state. A layer of the trunk
+    is whole only while it runs; a task's own part is whole while the task runs. Backward passes
+    leave parts of the averaged gradients, of which balancers get the same Gramian
+    (:class:`Shards`). ``GradDrop`` draws for each part, so other signs than on one process.
+
+    Args:
+        module: The joint model; its weights are initialised here.
+
+    Raises:
+        ConfigError: If the model takes second derivatives, or exchanges weights of the trunk.
+    """
+
+    def __init__(self, module: AllInOne):
+        if module.balancer.regulariser is not None:
+            raise ConfigError(
+                f'model.balancer.type is {type(module.balancer).__name__!r}, which needs second '
+                "derivatives; sharded parameters have none: use type='AllInOneDDP'"
+            )
+        adapted = [
+            name for name, view in zip(module.tasks, module.views()) if view.adapter is not None
+        ]
+        if adapted:
+            raise ConfigError(
+                f'the tasks {adapted} exchange weights of the trunk (adapter, or bn='
+                "'per_task'), which sharded ones do not let: use type='AllInOneDDP'"
+            )
+        # Of one number there are no parts: every process keeps such parameters whole.
+        scalars = {param for param in module.parameters() if not param.dim()}
+        if any(param in scalars for param in module.backbone.parameters()):
+            raise ConfigError(
+                'model.backbone has parameters of one number each, which cannot be sharded: use '
+                "type='AllInOneDDP'"
+            )
+        # They take long to import, for those who do not shard.
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        module.init_weights()
+        module.init_weights = lambda: None
+        super().__init__(module)
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        mesh = init_device_mesh(device, (dist.get_world_size(),))
+        for part in [*_layers(module.backbone), module.backbone, *module.tasks.values()]:
+            fully_shard(part, mesh=mesh, ignored_params=scalars)
+        module.step_with(Shards())
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules inside that have parameters and run as a whole."""
+    for child in module.children():
+        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+            yield from _layers(child)
+        elif any(True for _ in child.parameters()):
+            yield child

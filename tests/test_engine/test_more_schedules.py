@@ -131,6 +131,7 @@ class Loop(MultiTaskTrainLoop):
 
     def __init__(self, balancer, schedule, figures=None, state=None, accumulate=1):
         self._iter, self._max_iters, self.schedule = 0, 100, schedule
+        self.accumulate = {}
         self.dataloader = SimpleNamespace(loaders=dict(cls=range(12), det=range(7), seg=range(5)))
         validation = figures and SimpleNamespace(
             evaluators=dict.fromkeys(SIZES, SimpleNamespace(metrics=[None])),

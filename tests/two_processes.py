@@ -331,7 +331,7 @@ def run_config(folder: Path, name: str, factor: int = 1):
     cfg.model.tasks.det.test_cfg.score_thr = 0.0
     for stage in ('val', 'test'):
         # So little training leaves boxes that meet none of the annotations: compare them all.
-        cfg[f'{stage}_evaluator'].det.outfile_prefix = str(folder / f'{name}_{stage}')
+        cfg[f'{stage}_evaluator'].det.outfile_prefix = str(folder / name)
     return cfg
 
 
@@ -374,8 +374,8 @@ def runs(folder: Path) -> dict:
         difference=difference(folder / 'pair', folder / 'single'),
         pair=validated(folder / 'pair'),
         alone=json.loads(out.read_text()),
-        boxes=boxes(folder / 'pair_val.bbox.json'),
-        boxes_alone=boxes(folder / 'tested_test.bbox.json'),
+        boxes=boxes(folder / 'pair.bbox.json'),
+        boxes_alone=boxes(folder / 'tested.bbox.json'),
     )
 
 

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 
 from allinone.engine.dataloaders import training_batches
 from allinone.engine.precise_bn import SEED, reestimate
+from allinone.models.batch_norm import norms_of
 from allinone.registry import MODELS
 
 from .measure import device
@@ -29,9 +30,9 @@ def measure_batch_norm(cfg, steps: int) -> dict:
         steps: Training steps of each kind.
 
     Returns:
-        ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with the model in training
-        mode, as it was trained, and in evaluation mode; the kind ``'shared, estimated again'`` is
-        ``'shared'`` after :func:`reestimate`.
+        ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with batch norms as in
+        training, and as in evaluation; the kind ``'shared, estimated again'`` is ``'shared'`` after
+        :func:`reestimate`.
     """
     found = {}
     with DefaultScope.overwrite_default_scope('allinone'):
@@ -68,7 +69,10 @@ def _losses(model, batches) -> dict[str, dict[str, float]]:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     found = {task: {} for task in model.tasks}
     for name, mode in dict(training=True, evaluation=False).items():
-        model.train(mode)
+        model.train()
+        for norm in norms_of(model):
+            # Norms alone: some heads answer otherwise in evaluation mode.
+            norm.train(mode and norm.training)
         for task in found:
             losses = [
                 model.parse_losses(model.task_losses(task, copy.deepcopy(batch[task])))[0]

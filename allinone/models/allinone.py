@@ -402,8 +402,13 @@ def task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> Conf
         if name in normalisation:
             merged[name] = normalisation[name]
     merged[rgb] = normalisation.get('bgr_to_rgb', False)
-    if scope != 'mmseg' and 'pad_size_divisor' in normalisation:
-        merged.pad_size_divisor = normalisation['pad_size_divisor']
+    divisor = normalisation.get('pad_size_divisor', 1)
+    if scope == 'mmseg':
+        # Its training pads to a size, and testing pads by options of its own.
+        if divisor > 1:
+            merged.test_cfg = dict(size_divisor=divisor)
+    else:
+        merged.pad_size_divisor = divisor
     merged.update(cfg or {})
     return merged
 

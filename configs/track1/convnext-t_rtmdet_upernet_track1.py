@@ -49,8 +49,7 @@ model = dict(
                           nms=dict(type='nms', iou_threshold=0.65), max_per_img=300)),
         seg=dict(
             type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
-            data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255,
-                                   test_cfg=dict(size_divisor=32)),
+            data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 type='UPerHead', in_channels=[96, 192, 384, 768], in_index=[0, 1, 2, 3],
                 pool_scales=(1, 2, 3, 6), channels=256, dropout_ratio=0.1, num_classes=19,

@@ -35,8 +35,7 @@ model = dict(
                           nms=dict(type='nms', iou_threshold=0.6), max_per_img=100)),
         seg=dict(
             type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
-            data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255,
-                                   test_cfg=dict(size_divisor=32)),
+            data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 type='FCNHead', in_channels=[24, 32, 96, 320], in_index=[0, 1, 2, 3],
                 input_transform='resize_concat', channels=128, num_convs=2, kernel_size=3,

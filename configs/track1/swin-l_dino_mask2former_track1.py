@@ -36,8 +36,7 @@ model = dict(
             decoder=dict(layer_cfg=dict(cross_attn_cfg=dict(num_levels=5)))),
         seg=dict(
             type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
-            data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255,
-                                   test_cfg=dict(size_divisor=32)),
+            data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 type='Mask2FormerHead', in_channels=[192, 384, 768, 1536],
                 strides=[4, 8, 16, 32], feat_channels=256, out_channels=256, num_classes=19,

@@ -7,6 +7,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from allinone.engine.dataloaders import build_loader
 from allinone.errors import CheckpointError, ConfigError
+from allinone.models.samples import make_samples
 from allinone.models.trunk import run_trunk
 
 TASKS = ('cls', 'det', 'seg')
@@ -205,6 +206,20 @@ def test_one_pass_prediction_is_test_step(model, toy_cfg):
     for one, other in zip(model.predict(pictures)['seg'], expected):
         assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
         assert torch.equal(one.seg_logits.data, other.seg_logits.data)
+
+
+def test_one_pass_prediction_pads_as_each_task_alone(toy_cfg):
+    toy_cfg.model.data_preprocessor.pad_size_divisor = 32
+    model = build_model(toy_cfg).eval()
+    pictures = torch.randint(0, 256, (2, 3, 80, 100), generator=torch.Generator().manual_seed(0))
+    pictures = pictures.to(torch.uint8)
+    together = model.predict(list(pictures))
+    for task in TASKS:
+        samples = make_samples(model.tasks[task], pictures, [(80, 100)] * 2, None)
+        batch = dict(inputs=list(pictures), data_samples=samples)
+        for one, other in zip(together[task], model.test_step({task: batch})[task], strict=True):
+            _assert_same(one, other)
+    assert together['seg'][0].pred_sem_seg.data.shape == (1, 80, 100)
 
 
 def _assert_same(one, other):

@@ -4,5 +4,5 @@ model = dict(
     # RGB, ImageNet statistics
     data_preprocessor=dict(
         mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True, pad_size_divisor=32),
+        bgr_to_rgb=True),
     backbone=dict(type='mmpretrain.MobileNetV2', out_indices=(1, 2, 4, 6, 7)))

@@ -8,6 +8,7 @@ from mmengine.logging import MMLogger
 
 from allinone.apis.outputs import require_writable
 from allinone.apis.run import load_config, write_json
+from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
 
 from .balancers import balancers_table, measure_balancers
@@ -29,6 +30,9 @@ def run_benchmark(args) -> int:
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print('stopped; nothing was written', file=sys.stderr)
+        return 128 + stop.signum
     print(table(found))
     if args.out:
         write_json(args.out, found)

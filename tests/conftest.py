@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# Before any test module imports a library, for it stands in for the operators of mmcv
+import allinone  # noqa: F401
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / 'shared'
 TOY_CONFIG = ROOT / 'configs/toy/mobilenetv2_toy.py'

@@ -7,7 +7,7 @@ import sys
 import torch
 
 from allinone.engine.checkpoint import load_state_dict, read_checkpoint, state_dict_of
-from allinone.engine.checkpoint_format import to_bytes
+from allinone.engine.checkpoint_format import files_of
 from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import training_batches
 from allinone.engine.durable import write_durably
@@ -63,6 +63,6 @@ def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
     state = state_dict_of(loaded, checkpoint)
     kept = {name: new.get(name, value) for name, value in state.items()}
     whole = dict(loaded, state_dict=kept) if 'state_dict' in loaded else dict(state_dict=kept)
-    for file, content in to_bytes(whole, out).items():
+    for file, content in files_of(whole, out).items():
         write_durably(file, content)
     return count

@@ -336,7 +336,14 @@ def test_an_interrupt_ends_in_a_sentence(trained, toy_root, tmp_path):
     for number in range(200):
         shutil.copy(sorted((toy_root / 'toy/seg/images/val').iterdir())[0], many / f'{number}.jpg')
     args = [str(many), '--out-dir', str(out), '--device', 'cpu', '--batch-size', '1']
-    process = subprocess.Popen([*command, *args], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, *args],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background may have had it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     lines = out / 'predictions.jsonl'
     while process.poll() is None and not (lines.exists() and lines.stat().st_size):
         time.sleep(0.05)

@@ -1,6 +1,7 @@
 """One trunk, many tasks: the joint model."""
 
 import inspect
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -120,7 +121,8 @@ class AllInOne(BaseModel):
         self.backbone.channels_last = channels_last
         self.tasks = ModuleDict(
             {
-                name: self._build_task(name, ConfigDict(cfg), normalisation)
+                # A copy, for mmdet writes into the config that it builds from.
+                name: self._build_task(name, copy.deepcopy(ConfigDict(cfg)), normalisation)
                 for name, cfg in tasks.items()
             }
         )

@@ -197,6 +197,12 @@ def test_one_pass_prediction_is_each_task_alone(model):
     assert together['seg'][2].pred_sem_seg.data.shape == (1, 64, 128)
 
 
+def test_building_leaves_the_config_as_it_is(toy_cfg):
+    before = toy_cfg.model.to_dict()
+    build_model(toy_cfg)
+    assert toy_cfg.model.to_dict() == before
+
+
 def test_one_pass_prediction_is_test_step(model, toy_cfg):
     model.eval()
     loader = build_loader('seg', 'seg', toy_cfg.val_dataloader.seg, 0, None, False, False)

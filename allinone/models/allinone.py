@@ -1,7 +1,7 @@
 """One trunk, many tasks: the joint model."""
 
-import inspect
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
 
 import torch

@@ -24,6 +24,7 @@ from rich.progress import (
 )
 
 from allinone.engine.checkpoint import trusting_checkpoints
+from allinone.engine.host_memory import keep_freed_memory
 from allinone.engine.record import file_hash
 from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.visualization.draw import draw_tasks
@@ -42,6 +43,7 @@ STOPPED = 130
 def infer(args) -> int:
     """All inputs; the exit status: 0, 1 if one was skipped, 2 for errors, 130 if interrupted."""
     warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
+    keep_freed_memory()
     try:
         with trusting_checkpoints(args.trust_checkpoint):
             return InferRun(args).status()

@@ -436,7 +436,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('folder', nargs='?', help='for the toy scenes and the runs')
     parser.add_argument('--only', nargs='+', default=['steps', 'runs', 'kills'])
-    parser.add_argument('--steps', type=int, default=STEPS)
     args = parser.parse_args()
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
     sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -454,7 +453,7 @@ def main() -> int:
         if 'steps' in args.only:
             cfg = config(folder / 'steps')
             batches = training_batches(config(folder / 'steps', 2), BATCH)
-            batches = list(itertools.islice(batches, args.steps))
+            batches = list(itertools.islice(batches, STEPS))
             out = folder / 'steps.json'
             succeed(pair(steps, cfg, batches, out))
             found['steps'] = json.loads(out.read_text())

@@ -21,14 +21,7 @@ LIMIT = 900  # seconds
 @pytest.fixture(scope='module')
 def found(tmp_path_factory):
     program = subprocess.Popen(
-        # Half the steps that the program makes by itself
-        [
-            sys.executable,
-            ROOT / 'tests/two_processes.py',
-            tmp_path_factory.mktemp('pairs'),
-            '--steps',
-            '10',
-        ],
+        [sys.executable, ROOT / 'tests/two_processes.py', tmp_path_factory.mktemp('pairs')],
         env=os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

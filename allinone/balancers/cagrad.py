@@ -64,5 +64,5 @@ class CAGrad(GramianWeighting):
         low, high = np.log(ZERO * lengths.min()), np.log(2 * lengths.max())
         if excess(low) <= 0:
             return project_to_dual_cone(points, mean)
-        weights = best(brentq(excess, low, high, xtol=1e-10))
+        weights = best(brentq(excess, low, high, xtol=1e-14))
         return mean + radius / np.linalg.norm(points @ weights) * weights

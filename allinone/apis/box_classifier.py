@@ -83,8 +83,10 @@ class BoxClassifier:
 def _crops(image: np.ndarray, boxes: np.ndarray):
     """The pixels that boxes ``[n, 4]`` touch; at least one."""
     height, width = image.shape[:2]
-    for x1, y1, x2, y2 in boxes.reshape(-1, 4):
-        left, top = min(max(int(x1), 0), width - 1), min(max(int(y1), 0), height - 1)
+    # A model that has gone wrong gives boxes without numbers.
+    corners = np.nan_to_num(boxes).reshape(-1, 2, 2).clip(0, (width, height))
+    for (x1, y1), (x2, y2) in corners:
+        left, top = min(int(x1), width - 1), min(int(y1), height - 1)
         right, bottom = max(int(np.ceil(x2)), left + 1), max(int(np.ceil(y2)), top + 1)
         yield np.ascontiguousarray(image[top:bottom, left:right])
 

@@ -171,7 +171,8 @@ class InferRun:
         video, name = Video(source), self.names[source]
         frames, earlier, written = video.frames(), [], 0
         unfinished = self.results.record(f'{name}.unfinished.jsonl')
-        if self.args.resume:
+        # What a camera saw then is not what it sees now.
+        if self.args.resume and not is_camera(source):
             earlier, size = read_lines(unfinished)
             cut(unfinished, size)
         writer = VideoWriter(self.results.drawing(f'{name}.mp4'), video.rate)

@@ -6,7 +6,13 @@ import sys
 
 import torch
 
-from allinone.engine.checkpoint import load_state_dict, read_checkpoint, state_dict_of
+from allinone.engine.checkpoint import (
+    load_state_dict,
+    read_checkpoint,
+    require_weights,
+    state_dict_of,
+    trusting_checkpoints,
+)
 from allinone.engine.checkpoint_format import files_of
 from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import training_batches
@@ -14,7 +20,7 @@ from allinone.engine.durable import write_durably
 from allinone.engine.precise_bn import reestimate
 from allinone.errors import AllInOneError, ConfigError
 
-from .extract import build_network
+from .model_source import build_network
 from .outputs import require_writable
 from .run import load_config
 
@@ -29,7 +35,8 @@ def run_precise_bn(args) -> int:
         if os.path.exists(args.out):
             raise ConfigError(f'--out {args.out} is there already; name another file')
         require_writable('--out', args.out)
-        count = precise_bn(cfg, args.checkpoint, args.out, args.batches)
+        with trusting_checkpoints(args.trust_checkpoint):
+            count = precise_bn(cfg, args.checkpoint, args.out, args.batches)
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
@@ -51,16 +58,17 @@ def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
 
     Raises:
         ConfigError: As :func:`reestimate`.
-        CheckpointError: If the checkpoint cannot be read.
+        CheckpointError: If the checkpoint cannot be read, or lacks weights of the model.
     """
     loaded = read_checkpoint(checkpoint)
     model = build_network(cfg)
-    load_state_dict(model, state_dict_of(loaded, checkpoint), checkpoint)
+    state = state_dict_of(loaded, checkpoint)
+    load_state_dict(model, state, checkpoint)
+    require_weights(model, state, list(model.tasks), checkpoint)
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
     mixed = training_batches(cfg, list(model.tasks))
     count = reestimate(model, itertools.islice(mixed, batches))
     new = {name: value.cpu() for name, value in model.state_dict().items()}
-    state = state_dict_of(loaded, checkpoint)
     kept = {name: new.get(name, value) for name, value in state.items()}
     whole = dict(loaded, state_dict=kept) if 'state_dict' in loaded else dict(state_dict=kept)
     for file, content in files_of(whole, out).items():

@@ -4,6 +4,7 @@ import json
 import os
 import os.path as osp
 from collections.abc import Iterable, Mapping
+from itertools import count
 
 from allinone.errors import ConfigError
 
@@ -25,7 +26,8 @@ class Results:
     Args:
         path: The folder; it need not exist.
         settings: What results depend on, as JSON holds it.
-        resume: Go on with what is there; else begin anew.
+        resume: Go on with what is there; else begin anew. What was made with other settings moves
+            to ``earlier_N/`` then.
         inputs: Paths that will be read.
 
     Attributes:
@@ -52,12 +54,22 @@ class Results:
                     'overwritten; give another folder'
                 )
         size = 0
+        if earlier is not None and not resume and _changed(earlier, settings):
+            self._put_aside()
         if earlier is not None and resume:
             _require_same(path, earlier, settings)
             lines, size = read_lines(self._at(LINES))
             self.done = {line.get('input'): line for line in lines}
         write_json(self._at(MARK), dict(settings))
         cut(self._at(LINES), size)
+
+    def _put_aside(self) -> None:
+        number = next(n for n in count(1) if not osp.lexists(self._at(f'earlier_{n}')))
+        os.mkdir(self._at(f'earlier_{number}'))
+        # The mark last: until then the folder is the tool's own.
+        for name in (DRAWN, RECORDS, LINES, MARK):
+            if osp.lexists(self._at(name)):
+                os.rename(self._at(name), self._at(f'earlier_{number}/{name}'))
 
     def drawing(self, name: str) -> str:
         return osp.join(self.path, DRAWN, name)
@@ -133,13 +145,16 @@ def cut(path: str, size: int) -> None:
         file.truncate(size)
 
 
+def _changed(earlier: Mapping, settings: Mapping) -> list[str]:
+    settings = json.loads(json.dumps(settings))  # As it comes back
+    keys = sorted(settings.keys() | earlier.keys())
+    return [key for key in keys if settings.get(key) != earlier.get(key)]
+
+
 def _require_same(path: str, earlier: Mapping, settings: Mapping) -> None:
-    # As JSON gives it back
-    settings = json.loads(json.dumps(settings))
-    for key in sorted(settings.keys() | earlier.keys()):
-        if settings.get(key) != earlier.get(key):
-            raise ConfigError(
-                f'--out-dir {path} was made with {key} {earlier.get(key)!r}, which is '
-                f'{settings.get(key)!r} now; leave --resume out to begin anew, or give another '
-                'folder'
-            )
+    for key in _changed(earlier, settings):  # The first will do.
+        raise ConfigError(
+            f'--out-dir {path} was made with {key} {earlier.get(key)!r}, which is '
+            f'{settings.get(key)!r} now; leave --resume out to begin anew, or give another '
+            'folder'
+        )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from allinone.errors import ConfigError, DataError
+from allinone.errors import DataError
 from allinone.visualization.pen import Pen
 from allinone.visualization.strip import BACKGROUND
 
@@ -134,14 +134,15 @@ class VideoWriter:
         # Encoders want even sides.
         self._size = width + width % 2, height + height % 2
         os.makedirs(osp.dirname(osp.abspath(self.path)), exist_ok=True)
-        self._writer = cv2.VideoWriter(
+        writer = cv2.VideoWriter(
             self._unfinished, cv2.VideoWriter_fourcc(*CODEC), self.rate, self._size
         )
-        if not self._writer.isOpened():
-            raise ConfigError(
+        if not writer.isOpened():
+            raise DataError(
                 f'{self.path} cannot be encoded: OpenCV has no {CODEC} here for {self._size[0]} x '
                 f'{self._size[1]} at {self.rate:g} frames a second'
             )
+        self._writer = writer
 
     def __enter__(self) -> 'VideoWriter':
         return self

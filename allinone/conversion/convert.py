@@ -76,6 +76,8 @@ def convert(
         return finished
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(out, identity)
+    # From here on it does not hold what an earlier report says. The journal names the set now.
+    (out / REPORT).unlink(missing_ok=True)
     done = False
     try:
         report = _Conversion(data_set, source, out, link, partial, progress, journal).run()
@@ -187,8 +189,9 @@ class _Conversion:
                 # A few at a time, for handing one over costs as much as looking at it.
                 parts = pool.map(lambda part: [*map(examine, part)], _batches(batch, PART))
                 for sample, found in zip(batch, chain.from_iterable(parts)):
+                    told_by = self.data_set.archive_of(sample.label_map or split.annotations)
                     for kind, what in sample.notes:
-                        self.report.note(kind, what, self.data_set.archive_of(sample.picture))
+                        self.report.note(kind, what, told_by)
                     if found.fault:
                         self._fault(*found.fault)
                         continue

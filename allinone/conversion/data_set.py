@@ -28,8 +28,8 @@ class Sample:
 
     ``name`` and ``label_name`` are the file names in the converted set, by default the picture's
     own, and its stem with ``.png``. In a format that reads no label maps, ``label_map`` is another
-    file of labels, which is linked. ``notes`` are pairs of a kind of ``report.KINDS`` and what it
-    was met in.
+    file of labels, which is linked if the format has a folder for it. ``notes`` are pairs of a kind
+    of ``report.KINDS`` and what it was met in.
     """
 
     picture: str

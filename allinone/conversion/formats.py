@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .data_set import Box, Sample
 from .files import place, replacing
+from .json_stream import stream
 from .label_maps import Colours, Values
 from .report import Report
 
@@ -112,6 +113,8 @@ BOX = (
 class CocoAsIs:
     """A set in COCO's format already: pictures and annotations are linked, and only checked.
 
+    Of an incomplete copy the annotations are written anew, without the pictures that are left out.
+
     Args:
         source: The download, which has the names below too.
         pictures: Folder of a split's pictures.
@@ -130,9 +133,14 @@ class CocoAsIs:
 
     @contextmanager
     def writer(self, out: str, split: str, report: Report, link: str):
-        yield _BoxCounter(report)
+        before, writer = report.faults, _PictureCounter(report)
+        yield writer
         name = self.annotations.format(split=split)
-        place(os.path.join(self.source, name), os.path.join(out, name), link)
+        source, target = os.path.join(self.source, name), os.path.join(out, name)
+        if report.faults == before:
+            place(source, target, link)
+        else:
+            _write_kept(source, target, writer.names)
 
 
 class _BoxCounter:
@@ -148,6 +156,37 @@ class _BoxCounter:
                 self.report.note(problem, f'{sample.name} {[*box[:4]]}', done='kept')
             self.boxes += 1
             self.labels[box.label] += 1
+
+
+class _PictureCounter(_BoxCounter):
+    def __init__(self, report: Report):
+        super().__init__(report)
+        self.names: set[str] = set()
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
+        super().add(sample, size, pixels)
+        self.names.add(sample.name)
+
+
+def _write_kept(source: str, target: str, names: set[str]) -> None:
+    """Of an annotation file in COCO's format what belongs to pictures of these names."""
+    kept = {
+        found['id']
+        for key, found in stream(source)
+        if key == 'images' and found['file_name'].rsplit('/', 1)[-1] in names
+    }
+    id_of = dict(images='id', annotations='image_id')
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with replacing(target) as file:
+        for part in ('categories', *id_of):
+            file.write(f'{"{" if part == "categories" else ","}"{part}": [')
+            separator = ''
+            for key, found in stream(source):
+                if key == part and (part not in id_of or found[id_of[part]] in kept):
+                    file.write(f'{separator}\n{json.dumps(found)}')
+                    separator = ','
+            file.write(']')
+        file.write('}\n')
 
 
 class VocXml:

@@ -34,7 +34,8 @@ class Examiner:
 
     Args:
         source: Folder that the samples' paths are relative to.
-        folders: Where pictures and, if there are any, files of labels go.
+        folders: Where pictures and files of labels go; the latter are only looked for if they have
+            none.
         coding: How to read label maps; None: files of labels are something else, or none.
         link: As for ``files.place``.
         known: What ``Journal.known`` has: files that did not change are not read again.
@@ -121,7 +122,7 @@ class Examiner:
             os.path.join(self.folders[0], sample.name),
             self.link,
         )
-        if not sample.label_map:
+        if not sample.label_map or len(self.folders) == 1:
             return
         target = self._label_target(sample)
         if self.coding is None or self.coding.as_is:

@@ -19,7 +19,6 @@ KINDS = {
     'box smaller than a pixel': 'left out',
     'box reaches out of its picture': 'clipped',
     'box of another class': 'left out',
-    'no label map': 'left out',
     'same content in two splits': 'kept',
     'left over': 'kept',
 }
@@ -53,6 +52,11 @@ class Report:
         if len(problem['examples']) < EXAMPLES:
             problem['examples'].append(what)
         self.archives.setdefault(kind, Counter())[archive] += 1
+
+    @property
+    def faults(self) -> int:
+        """How often was met what the set cannot be used with."""
+        return sum(p['count'] for kind, p in self.problems.items() if KINDS[kind] is None)
 
     def count(self, split: str, published: int | None, pictures: int, boxes, labels) -> None:
         """Write down a split: ``labels`` has pictures, boxes or pixels by number of the class.

@@ -42,7 +42,12 @@ def pack(folder: str | os.PathLike, out: str | os.PathLike, shard_bytes: int = S
         raise DataError(f'{out} does not end in {SUFFIX}, by which packs are known; rename it')
     if out.exists():
         raise DataError(f'{out} is there already; name another folder, or remove it')
-    files = sorted(path for path in Path(folder).rglob('*') if path.is_file())
+    files = sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if os.path.isfile(os.path.join(place, name))
+    )
     if not files:
         raise DataError(f'{folder} has no file to pack; check the path')
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from allinone.apis.inferencer import AllInOneInferencer
 from allinone.apis.results import read_lines
-from allinone.apis.video import Video
+from allinone.apis.video import Video, VideoWriter
 from allinone.errors import DataError
 from allinone.visualization.pictures import read_picture
 
@@ -192,6 +192,36 @@ def test_an_interrupted_video_goes_on_where_it_stopped(tool, tmp_path, monkeypat
     assert not list(out.rglob('*unfinished*'))
     one, other = (list(Video(str(path / 'vis/drive.mp4')).frames()) for path in (out, whole))
     assert all((a == b).all() for a, b in zip(one, other)) and len(one) == len(other) == 6
+
+
+def test_what_a_camera_saw_is_not_taken_for_what_it_sees(tool, tmp_path, monkeypatch):
+    make_video(tmp_path / 'drive.mp4', 6)
+    out = tmp_path / 'out'
+    args = (tmp_path / 'drive.mp4', '--batch-size', '1', '--out-dir', out)
+    seen, predict = [], AllInOneInferencer._predict
+
+    def interrupted(self, images, *others):
+        seen.append(len(images))
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return predict(self, images, *others)
+
+    monkeypatch.setattr(AllInOneInferencer, '_predict', interrupted)
+    assert tool(*args) == 130
+    assert read_lines(out / 'predictions/drive.unfinished.jsonl')[0]
+    # Opened as the file it is, and treated as a camera by the tool
+    monkeypatch.setattr('allinone.apis.infer.is_camera', lambda source: source.endswith('.mp4'))
+    seen[:] = [0] * 10
+    assert tool(*args, '--resume') == 0
+    assert len(seen) - 10 == 6
+    assert len(read_lines(out / 'predictions/drive.jsonl')[0]) == 6
+
+
+def test_a_video_that_cannot_be_encoded_is_an_inputs_fault(tmp_path):
+    with pytest.raises(DataError, match='drive.mp4 cannot be encoded'):
+        with VideoWriter(str(tmp_path / 'drive.mp4'), 25) as writer:
+            writer.write(np.zeros((40, 20_000, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_video_with_a_broken_tail(tool, tmp_path, capfd):

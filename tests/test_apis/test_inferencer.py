@@ -8,6 +8,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
+from allinone.apis.box_classifier import _crops
 from allinone.apis.inferencer import AllInOneInferencer
 from allinone.apis.records import dataset_metainfo, encode_mask, from_record
 from allinone.engine.checkpoint import read_checkpoint
@@ -290,6 +291,17 @@ def test_boxes_are_classified_as_their_crops_are(infer, pictures):
     assert found['score'] == pytest.approx(float(sample.pred_score.max()), abs=1e-4)
     _, (plain,) = inferencer(image, **options)
     assert (drawing != plain).any()
+
+
+def test_a_box_that_is_no_box_has_a_crop():
+    image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    nan, inf = np.nan, np.inf
+    boxes = np.array([[nan, nan, nan, nan], [-inf, 1, inf, 3], [5.5, 3.5, 9, 9], [7, 8, 9, 10]])
+    found = list(_crops(image, boxes))
+    for crop, expected in zip(
+        found, (image[:1, :1], image[1:3], image[3:, 5:], image[3:, 5:]), strict=True
+    ):
+        assert np.array_equal(crop, expected)
 
 
 def test_boxes_cannot_be_classified_by_what_does_not_classify(infer, pictures):

@@ -1,6 +1,7 @@
 """The folder of the tool: resuming, torn lines, and files that are not its own."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,11 +41,33 @@ def test_damage_elsewhere_is_named(tmp_path):
 
 
 def test_other_settings_are_refused(tmp_path):
-    Results(tmp_path, SETTINGS)
+    Results(tmp_path, SETTINGS).append(dict(input='a'))
     with pytest.raises(
         ConfigError, match=r'made with score_thr 0.3, which is 0.5 now; leave --resume'
     ):
         Results(tmp_path, dict(SETTINGS, score_thr=0.5), resume=True)
+    assert json.loads((tmp_path / 'infer.json').read_text()) == SETTINGS
+    assert list(Results(tmp_path, SETTINGS, resume=True).done) == ['a']
+
+
+def test_results_of_other_settings_are_not_mixed_and_not_lost(tmp_path):
+    for threshold, name in ((0.3, 'a'), (0.4, 'b'), (0.4, 'c'), (0.5, 'd')):
+        results = Results(tmp_path, dict(SETTINGS, score_thr=threshold))
+        for path in (results.drawing(f'{name}.jpg'), results.record(f'{name}.json')):
+            Path(path).parent.mkdir(exist_ok=True)
+            Path(path).write_text(name)
+        results.append(dict(input=name))
+    for folder, names, threshold in (
+        ('earlier_1', ['a'], 0.3),
+        ('earlier_2', ['b', 'c'], 0.4),
+        ('.', ['d'], 0.5),
+    ):
+        assert sorted(p.stem for p in (tmp_path / folder / 'vis').iterdir()) == names
+        assert sorted(p.stem for p in (tmp_path / folder / 'predictions').iterdir()) == names
+        made = json.loads((tmp_path / folder / 'infer.json').read_text())
+        assert made['score_thr'] == threshold
+        lines, _ = read_lines(tmp_path / folder / 'predictions.jsonl')
+        assert [line['input'] for line in lines] == names[-1:]
 
 
 @pytest.mark.parametrize('name', ['vis', 'predictions', 'predictions.jsonl'])

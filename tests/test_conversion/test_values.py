@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 from pycocotools.coco import COCO
 from trees import CASES
 
 from allinone.conversion import convert
+from allinone.errors import DataError
 
 
 @pytest.fixture
@@ -216,3 +218,65 @@ def test_voc_keeps_its_files(converted):
         'done': 'kept',
         'examples': ['000001.jpg [47.0, 23.0, 50.0, 41.0]'],
     }
+
+
+def test_a_kitti_picture_without_its_labels_is_left_out(tmp_path):
+    case = CASES['kitti']
+    source, out = tmp_path / 'download', tmp_path / 'out'
+    case.make(source)
+    (source / 'training/label_2/000003.txt').unlink()
+    described = case.data_set(source)
+    with pytest.raises(DataError, match=r'label_2/000003.txt; in data_object_label_2.zip\)'):
+        convert(described, source, out)
+    convert(described, source, out, partial=True)
+    assert [image['file_name'] for image in COCO(str(out / 'train.json')).imgs.values()] == [
+        '000001.png'
+    ]
+
+
+def test_of_an_incomplete_coco_the_annotations_are_those_of_the_pictures_there(tmp_path):
+    case = CASES['coco']
+    source, out = tmp_path / 'download', tmp_path / 'out'
+    case.make(source)
+    name = 'annotations/instances_train2017.json'
+    whole = json.loads((source / name).read_text())
+    gone = whole['images'][0]
+    (source / 'train2017' / gone['file_name']).unlink()
+    convert(case.data_set(source), source, out, partial=True)
+    found = json.loads((out / name).read_text())
+    assert found['categories'] == whole['categories']
+    assert found['images'] == whole['images'][1:]
+    assert found['annotations'] == [
+        box for box in whole['annotations'] if box['image_id'] != gone['id']
+    ]
+    assert any(box['image_id'] == gone['id'] for box in whole['annotations'])
+    assert json.loads((source / name).read_text()) == whole
+
+
+def test_a_refused_conversion_is_not_called_complete(tmp_path):
+    """Another download's pictures are in the folder then, beside the first one's annotations."""
+    case = CASES['stanford_cars']
+    first, second, out = tmp_path / 'first', tmp_path / 'second', tmp_path / 'out'
+    case.make(first), case.make(second)
+    convert(case.data_set(first), first, out)
+    next((second / 'cars_test').glob('*.jpg')).write_bytes(b'')
+    with pytest.raises(DataError):
+        convert(case.data_set(second), second, out)
+    assert not (out / 'conversion.json').exists()
+    convert(case.data_set(first), first, out)
+    for picture in (first / 'cars_train').iterdir():
+        assert (out / 'train' / picture.name).stat().st_ino == picture.stat().st_ino
+
+
+@pytest.mark.parametrize('name', ['bdd100k_det', 'kitti'])
+def test_a_crop_of_boxes_is_as_wide_as_the_pictures(name):
+    """mmdet's crops are (width, height), mmseg's (height, width)."""
+    from mmdet.datasets.transforms import RandomCrop
+    from mmengine.config import Config
+
+    steps = Config.fromfile(ROOT / f'configs/_base_/datasets/{name}.py')[name]
+    steps = {step['type']: step for step in steps.train_dataloader.dataset.pipeline}
+    width, height = steps['RandomResize']['scale']
+    crop = RandomCrop(steps['RandomCrop']['crop_size'], allow_negative_crop=True)
+    picture = dict(img=np.zeros((height, width, 3), np.uint8))
+    assert crop(picture)['img_shape'] == (height, width)

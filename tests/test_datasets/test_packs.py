@@ -31,6 +31,15 @@ def test_every_file_byte_by_byte(toy_root, packed):
         assert shard.extractfile(member).read() == (toy_root / member.name).read_bytes()
 
 
+def test_linked_folders_are_packed(tmp_path):
+    (tmp_path / 'disk').mkdir()
+    (tmp_path / 'disk/a.jpg').write_bytes(b'a')
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/train').symlink_to(tmp_path / 'disk')
+    assert pack(tmp_path / 'data', tmp_path / 'data.pack') == 1
+    assert get(f'pack://{tmp_path}/data.pack/train/a.jpg') == b'a'
+
+
 def test_names_as_of_a_folder(toy_root, packed):
     for options in (
         dict(),

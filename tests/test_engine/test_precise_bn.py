@@ -115,6 +115,11 @@ def test_hook_and_tool(toy_root, tmp_path, capsys):
     key = 'backbone.conv1.bn.running_var'
     assert (states[0][key] > 0.8).all() and not (states[1][key] > 0.8).all()
     (tmp_path / 'config.py').write_text(''.join(f'{k} = {v!r}\n' for k, v in cfg.to_dict().items()))
+    part = dict(list(states[0].items())[:-1])
+    torch.save(dict(state_dict=part), tmp_path / 'part.pth')
+    given = (tmp_path / 'config.py', tmp_path / 'part.pth', '--out', tmp_path / 'new.pth')
+    assert run_tool('precise_bn', *given) == 2
+    assert 'it lacks 1 tensors of trunk or tasks' in capsys.readouterr().err
     given = (tmp_path / 'config.py', tmp_path / 'work/iter_1.pth', '--out', tmp_path / 'new.pth')
     assert run_tool('precise_bn', *given, '--batches', 2) == 0
     assert 'new statistics of' in capsys.readouterr().out

@@ -50,10 +50,10 @@ def data_set(source: Path) -> DataSet:
 
 def samples(split: str, source: Path) -> Iterator[Sample]:
     for name in (source / f'ImageSets/{split}.txt').read_text(encoding='utf-8').split():
-        sample = Sample(f'{PICTURES}/{name}.png')
+        sample = Sample(f'{PICTURES}/{name}.png', label_map=f'{LABELS}/{name}.txt')
         sample.boxes, sample.notes = [], []
-        labels = source / LABELS / f'{name}.txt'
-        if labels.exists():
+        labels = source / sample.label_map
+        if labels.exists():  # Else it is found missing with the other files.
             for kind, left, top, right, bottom in _objects(labels):
                 if kind in CLASSES:
                     box = Box(left, top, right - left, bottom - top, CLASSES.index(kind))
@@ -62,8 +62,6 @@ def samples(split: str, source: Path) -> Iterator[Sample]:
                     sample.notes.append(('box of another class', kind))
                 else:
                     sample.notes.append(('unknown label', f'{labels.name}: {kind}'))
-        else:
-            sample.notes.append(('missing', f'{LABELS}/{name}.txt'))
         yield sample
 
 

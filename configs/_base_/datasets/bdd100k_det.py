@@ -16,7 +16,7 @@ bdd100k_det = dict(
                 dict(type='LoadAnnotations', with_bbox=True),
                 dict(type='RandomResize', scale=(1280, 720), ratio_range=(0.8, 1.2),
                      keep_ratio=True),
-                dict(type='RandomCrop', crop_size=(720, 1280), allow_negative_crop=True),
+                dict(type='RandomCrop', crop_size=(1280, 720), allow_negative_crop=True),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackDetInputs')])),
     val_dataloader=dict(

@@ -15,7 +15,7 @@ kitti = dict(
                 dict(type='LoadAnnotations', with_bbox=True),
                 dict(type='RandomResize', scale=(1242, 375), ratio_range=(0.8, 1.6),
                      keep_ratio=True),
-                dict(type='RandomCrop', crop_size=(375, 1242), allow_negative_crop=True),
+                dict(type='RandomCrop', crop_size=(1242, 375), allow_negative_crop=True),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackDetInputs')])),
     val_dataloader=dict(

@@ -171,10 +171,11 @@ def expected_bytes(model, balancer: str, tasks) -> int:
 
 
 def flat(model):
-    from allinone.engine.shards import whole
+    from allinone.balancers.processes import is_sharded
 
-    state = whole({**dict(model.named_parameters()), **dict(model.named_buffers())})
-    return torch.cat([value.detach().double().flatten() for value in state.values()])
+    values = [value.detach() for value in (*model.parameters(), *model.buffers())]
+    values = [value.full_tensor() if is_sharded(value) else value for value in values]
+    return torch.cat([value.double().flatten() for value in values])
 
 
 def same_in_both(model) -> bool:
@@ -255,6 +256,9 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
         run(f'accumulating {balancer}', cfg, balancer, schedules['EveryTask'], accumulate=5)
     for balancer in ('Uncertainty', 'GradNorm', 'MGDA'):
         run(f'sharded {balancer}', cfg, balancer, schedules['EveryTask'], wrapper='AllInOneFSDP')
+    clipped = copy.deepcopy(cfg)
+    clipped.model.max_task_norm = 0.05
+    run('sharded clipped', clipped, 'PCGrad', schedules['EveryTask'], wrapper='AllInOneFSDP')
     moving = copy.deepcopy(cfg)
     moving.model.backbone.frozen = False
     run('moving statistics FixedWeights', moving, 'FixedWeights', schedules['EveryTask'])

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from allinone.datasets.seeded import seed_all
 from allinone.engine.config_check import STAGES, check_config
-from allinone.engine.dataloaders import build_loader, named
+from allinone.engine.dataloaders import build_loader, in_this_process, named
 from allinone.errors import AllInOneError, ConfigError
 from allinone.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
@@ -44,9 +44,7 @@ def browse(cfg: Config, task: str, stage: str = 'train') -> Iterator[tuple[str, 
     """
     key, training = f'{stage}_dataloader.{task}', stage == 'train'
     seed = (cfg.get('randomness') or {}).get('seed') or 0
-    loader_cfg = dict(cfg[f'{stage}_dataloader'][task], num_workers=0)
-    for option in ('persistent_workers', 'prefetch_factor'):
-        loader_cfg.pop(option, None)
+    loader_cfg = in_this_process(cfg[f'{stage}_dataloader'][task])
     loader = build_loader(key, task, loader_cfg, seed, None, training, False)
     with named('model'):
         preprocessor = build_network(cfg).tasks[task].data_preprocessor

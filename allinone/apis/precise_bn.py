@@ -66,7 +66,7 @@ def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
     load_state_dict(model, state, checkpoint)
     require_weights(model, state, list(model.tasks), checkpoint)
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
-    mixed = training_batches(cfg, list(model.tasks))
+    mixed = training_batches(cfg, list(cfg.train_dataloader))
     count = reestimate(model, itertools.islice(mixed, batches))
     new = {name: value.cpu() for name, value in model.state_dict().items()}
     kept = {name: new.get(name, value) for name, value in state.items()}

@@ -48,10 +48,6 @@ class Alone:
         """What sums over the elements of gradients are, where a process may hold some of them."""
         return sums
 
-    def norm(self, norms: Tensor) -> Tensor:
-        """What norms of gradients are, where a process may hold some of their elements."""
-        return norms
-
     def agreed(self, flag: Tensor) -> Tensor:
         """Whether a flag about gradients (scalar, bool) holds for all elements of them."""
         return flag
@@ -123,9 +119,6 @@ class Shards(Replicas):
 
     def whole(self, sums: Tensor) -> Tensor:
         return self.sum(sums)
-
-    def norm(self, norms: Tensor) -> Tensor:
-        return self.sum(norms.double() ** 2).sqrt().to(norms)
 
     def agreed(self, flag: Tensor) -> Tensor:
         least = flag.to(torch.uint8)

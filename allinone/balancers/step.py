@@ -12,7 +12,7 @@ from .finite_guard import FiniteGuard
 from .gramian import gramian_of, products_made_whole
 from .layers import columns_of
 from .penalty_gradients import PenaltyGradients
-from .processes import Alone, local
+from .processes import Alone, is_sharded, local
 from .running_statistics import RunningStatistics
 from .trunk_gradients import TrunkGradients
 
@@ -189,7 +189,9 @@ class BalancedStep:
         if self._penalty is not None:
             means += self._penalty.all_grads()
         if self._gradients is not None:
-            self._reached = self._gradients.buffer.new_tensor(self._gradients.reached)
+            buffer = self._gradients.buffer
+            reached = torch.tensor(self._gradients.reached, dtype=buffer.dtype)
+            self._reached = reached.to(buffer.device, non_blocking=True)
         self.processes.send(
             sums=[] if self._reached is None else [self._reached],
             means=means,
@@ -391,9 +393,19 @@ class BalancedStep:
 
     def _clip_tasks(self, rows: Tensor, names: list[str], scale: Tensor) -> None:
         for row, name in zip(rows, names):
-            grads = [row, *self._head_grads(name)]
-            norm = self.processes.norm(get_total_norm(grads)) / scale
-            torch._foreach_mul_(grads, (self.max_task_norm / (norm + 1e-6)).clamp(max=1))
+            params = [param for param in self.tasks[name].parameters() if param.grad is not None]
+            parts = [local(param.grad) for param in params if is_sharded(param)]
+            others = [param.grad for param in params if not is_sharded(param)]
+            square = self.processes.whole(_square([row, *parts])) + _square(others).to(row.device)
+            norm = square.sqrt().to(row) / scale
+            torch._foreach_mul_(
+                [row, *parts, *others], (self.max_task_norm / (norm + 1e-6)).clamp(max=1)
+            )
+
+
+def _square(grads: Sequence[Tensor]) -> Tensor:
+    """The square of the norm of all together, float64, which does not overflow."""
+    return get_total_norm(grads).double() ** 2
 
 
 def _scaled(value: Tensor, scale: Tensor | None) -> Tensor:
@@ -438,7 +450,8 @@ def compare(
         of zeros), and ``'conflict/TASK-TASK'``, 1 where it is negative and else 0.
     """
     processes = processes or Alone()
-    norms = processes.norm(torch.linalg.vector_norm(rows, dim=1)) / scale
+    squares = torch.linalg.vector_norm(rows, dim=1).double() ** 2
+    norms = processes.whole(squares).sqrt().to(rows) / scale
     log = {f'{name}/grad_norm': norm for name, norm in zip(names, norms)}
     if len(names) > 1:
         units = norms * scale

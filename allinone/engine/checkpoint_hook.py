@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from glob import escape, glob
 
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process, master_only
 from mmengine.hooks import CheckpointHook as StockCheckpointHook
 
 from allinone.errors import CheckpointError, ConfigError
@@ -136,6 +136,13 @@ class CheckpointHook(StockCheckpointHook):
         with suppress(SaveError):
             runner.checkpoint_writer.wait()
         self._remember(runner)
+        if get_world_size() > 1:
+            # A save that failed was undone by the main process, which made it; all must agree on
+            # what is the best, for they save it together.
+            shared = [self._before]
+            broadcast_object_list(shared)
+            (self._before,) = shared
+            self._restore(runner)
         # What the stock hook does not know it does not remove before the new one is there.
         self._hidden = self._best()
         self._set_best(dict.fromkeys(self._hidden))

@@ -117,11 +117,11 @@ def training_batches(
         seed: Of order and augmentation.
     """
     loaders = {
-        task: iter(
+        task: _endless(
             build_loader(
                 f'train_dataloader.{task}',
                 task,
-                dict(cfg['train_dataloader'][task], num_workers=0, persistent_workers=False),
+                in_this_process(cfg['train_dataloader'][task]),
                 seed,
                 None,
                 True,
@@ -132,6 +132,18 @@ def training_batches(
     }
     while True:
         yield {task: next(loader) for task, loader in loaders.items()}
+
+
+def in_this_process(cfg: Mapping) -> dict:
+    """A dataloader's config without workers, and without the options that only they have."""
+    options = ('persistent_workers', 'prefetch_factor')
+    return {key: value for key, value in cfg.items() if key not in options} | dict(num_workers=0)
+
+
+def _endless(loader: Iterable) -> Iterator:
+    """A finite sampler of the user's own goes round again."""
+    while True:
+        yield from loader
 
 
 def _build_dataset(cfg: dict) -> Dataset:

@@ -74,9 +74,11 @@ def write_durably(path: str | os.PathLike, content: bytes | Callable[[BinaryIO],
             if sink.error is not None:
                 raise sink.error
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             os.remove(temporary)
+        if not isinstance(error, OSError):
+            raise
         raise WriteError(_why_not(path, sink and sink.size, error)) from error
     _flush_folder(osp.dirname(osp.abspath(path)))
 

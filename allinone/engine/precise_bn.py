@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from allinone.balancers.processes import is_sharded
 from allinone.errors import ConfigError
 from allinone.models.batch_norm import norms_of
 from allinone.models.trunk import run_trunk
@@ -38,23 +39,17 @@ def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
 
     Args:
         model: A joint model without adapters; its mode is left as it was.
-        batches: Mixed batches ``{task: batch}``, gone through twice.
+        batches: Mixed batches ``{task: batch}``, gone through twice. Tasks that are in none keep
+            their statistics, as frozen ones do.
 
     Returns:
         The number of norms with new statistics.
 
     Raises:
-        ConfigError: If the trunk has no batch norm, or a task a trunk of its own.
+        ConfigError: As :func:`check_reestimable`.
     """
+    check_reestimable(model)
     norms = norms_of(model.backbone)
-    if not norms:
-        raise ConfigError('model.backbone has no batch norm, so there is nothing to estimate again')
-    own = [name for name, task in model.tasks.items() if task.backbone.adapter is not None]
-    if own:
-        raise ConfigError(
-            f'the tasks {own} see the trunk with values of their own (adapter, or bn='
-            "'per_task'), and have no statistics in common"
-        )
     batches = list(batches)
     training = {module: module.training for module in model.modules()}
     model.eval()
@@ -65,6 +60,34 @@ def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
         for module, mode in training.items():
             module.training = mode
     return len(norms) + heads
+
+
+def check_reestimable(model: nn.Module) -> None:
+    """Refuse a joint model whose trunk has no statistics to estimate again.
+
+    Raises:
+        ConfigError: If it has no batch norm, its statistics are frozen, a task sees it with values
+            of its own, or its parameters are sharded.
+    """
+    norms = norms_of(model.backbone)
+    if not norms:
+        raise ConfigError('model.backbone has no batch norm, so there is nothing to estimate again')
+    own = [name for name, task in model.tasks.items() if task.backbone.adapter is not None]
+    if own:
+        raise ConfigError(
+            f'the tasks {own} see the trunk with values of their own (adapter, or bn='
+            "'per_task'), and have no statistics in common"
+        )
+    if model.bn == 'frozen' or 'backbone' in model.frozen:
+        raise ConfigError(
+            f'model.bn is {model.bn!r} and model.frozen is {list(model.frozen)}: the statistics of '
+            'the trunk are to stay as they are, so leave out estimating them again'
+        )
+    if any(is_sharded(param) for param in model.backbone.parameters()):
+        raise ConfigError(
+            'the trunk is sharded, and the tasks cannot go through it together; estimate the '
+            'statistics afterwards, by tools/precise_bn.py'
+        )
 
 
 def _reestimate_trunk(model: nn.Module, norms: list[_BatchNorm], batches) -> None:
@@ -129,7 +152,8 @@ def _run_together(
 
 
 def _reestimate_heads(model: nn.Module, batches) -> int:
-    norms = [norm for task in model.tasks.values() for norm in norms_of(task)]
+    tasks = {task for batch in batches for task in batch} - set(model.frozen)
+    norms = [norm for name, task in model.tasks.items() if name in tasks for norm in norms_of(task)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -137,7 +161,8 @@ def _reestimate_heads(model: nn.Module, batches) -> int:
         norm.train()
     for batch in batches if norms else ():
         for task, data in batch.items():
-            model.task_losses(task, data)
+            if task in tasks:
+                model.task_losses(task, data)
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
         for statistic in (norm.running_mean, norm.running_var):
@@ -160,15 +185,26 @@ class PreciseBNHook(Hook):
         batches: How many batches of each task.
     """
 
+    # After averages of weights (EMA) have been taken, whose statistics are their own.
+    priority = 'LOW'
+
     def __init__(self, batches: int = 50):
         self.batches = check_count('custom_hooks.batches', batches)
+
+    def before_train(self, runner) -> None:
+        # Not only when all steps are made.
+        check_reestimable(_bare(runner.model))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if runner.iter + 1 != runner.max_iters:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = _bare(runner.model)
         mixed = training_batches(runner.cfg, runner.train_dataloader.loaders, runner.seed + SEED)
         count = reestimate(model, itertools.islice(mixed, self.batches))
         runner.logger.info(
             f'statistics of {count} batch norms estimated again from {self.batches} batches a task'
         )
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model

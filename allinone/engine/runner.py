@@ -368,7 +368,8 @@ def _keep_norm(optim_wrapper) -> None:
     clip = optim_wrapper.clip_func
 
     def clip_func(params, **options) -> None:
-        optim_wrapper.norm = clip(params, **options)
+        norm = clip(params, **options)
+        optim_wrapper.norm = norm.full_tensor() if is_sharded(norm) else norm
 
     optim_wrapper.clip_func = clip_func
 

@@ -1,15 +1,21 @@
 """Sharded tensors in and out of checkpoints, which hold whole ones."""
 
 import torch
+from mmengine.dist import is_main_process
 from torch.optim import Optimizer
 
 from allinone.balancers.processes import is_sharded
 
 
 def whole(value):
-    """The same containers with whole tensors in place of sharded ones; all processes call it."""
+    """The same containers with whole tensors in place of sharded ones; all processes call it.
+
+    They are put together one by one and lie in host memory, of the main process alone: of the
+    others they are None.
+    """
     if isinstance(value, torch.Tensor) and is_sharded(value):
-        return value.detach().full_tensor()
+        full = value.detach().full_tensor()
+        return full.cpu() if is_main_process() else None
     if isinstance(value, dict):
         found = type(value)((key, whole(part)) for key, part in value.items())
         if hasattr(value, '_metadata'):

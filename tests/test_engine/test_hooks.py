@@ -6,6 +6,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 
 from allinone.engine import hooks
 from allinone.engine.hooks import DeferredLogHook
+from allinone.engine.runner import _keep_norm
 
 
 def test_deferred_figures_are_the_stock_ones(tmp_path):
@@ -76,3 +77,17 @@ def test_a_long_run_remembers_no_more_than_the_last_figures(monkeypatch):
     assert hub.log_scalars['train/loss'].data[0].tolist() == [103, 104, 105, 106, 107]
     assert hub.log_scalars['train/loss'].mean(2) == 106.5
     assert [len(part) for part in hub.log_scalars['train/lr'].data] == [5, 5]
+
+
+def test_the_norm_of_sharded_gradients_is_logged_whole():
+    class Sharded:
+        device_mesh = None
+
+        def full_tensor(self):
+            return torch.tensor(3.0)
+
+    for norm in (Sharded(), torch.tensor(3.0)):
+        wrapper = SimpleNamespace(clip_func=lambda params, norm=norm, **options: norm)
+        _keep_norm(wrapper)
+        wrapper.clip_func([], max_norm=1)
+        assert torch.stack([wrapper.norm]).tolist() == [3.0]

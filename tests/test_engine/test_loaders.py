@@ -1,10 +1,16 @@
 import time
 
 import torch
+from conftest import tiny
 from torch.utils.data import DataLoader, Dataset
 
 from allinone.datasets.seeded import SeededDataset
-from allinone.engine.dataloaders import TaskLoaders
+from allinone.engine.dataloaders import (
+    TaskLoaders,
+    build_loader,
+    in_this_process,
+    training_batches,
+)
 from allinone.engine.samplers import DrawSampler
 
 
@@ -94,3 +100,23 @@ def test_evaluation_goes_through_the_tasks_in_turn():
     assert batches == [('a', 4), ('a', 1), ('b', 3)]
     assert len(loaders) == 3 and loaders.sizes == dict(a=5, b=3)
     assert loaders.dataset.metainfo['a'] == Numbers.metainfo
+
+
+def test_a_loader_for_this_process_has_none_of_the_workers_options():
+    cfg = dict(batch_size=2, num_workers=4, prefetch_factor=8, persistent_workers=True)
+    assert in_this_process(cfg) == dict(batch_size=2, num_workers=0)
+    assert cfg['num_workers'] == 4
+
+
+def test_training_batches_go_round_a_finite_sampler(toy_root, tmp_path):
+    cfg = tiny(tmp_path)
+    cfg.train_dataloader.cls.update(
+        batch_size=4, sampler=dict(type='DefaultSampler', shuffle=False), num_workers=0
+    )
+    found = training_batches(cfg, ['cls'])
+    size = len(build_loader('cls', 'cls', cfg.train_dataloader.cls, 0, None, True, False))
+    labels = [
+        [int(sample.gt_label) for sample in next(found)['cls']['data_samples']]
+        for _ in range(2 * size)
+    ]
+    assert labels[:size] == labels[size:]

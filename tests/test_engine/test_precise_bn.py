@@ -1,14 +1,17 @@
 """Statistics estimated again, against the batch of all pictures together."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import classification, run_tool
+from mmengine.runner import get_priority
 from torch import nn
 
 from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.precise_bn import reestimate
+from allinone.engine.precise_bn import PreciseBNHook, reestimate
 from allinone.errors import ConfigError
-from allinone.registry import RUNNERS
+from allinone.registry import HOOKS, RUNNERS
 
 
 class Task(nn.Module):
@@ -28,6 +31,7 @@ class Joint(nn.Module):
     def __init__(self, *tasks):
         super().__init__()
         torch.manual_seed(0)
+        self.bn, self.frozen = 'shared', ()
         self.backbone = nn.Sequential(
             nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4)
         )
@@ -96,6 +100,35 @@ def test_a_picture_that_does_not_fit_ends_all_tasks():
     assert 'forward' not in vars(model.backbone[1])
 
 
+def test_frozen_tasks_and_those_without_pictures_keep_their_statistics():
+    model = Joint('a', 'b', 'c')
+    model.frozen = ('b',)
+    for task in model.tasks.values():
+        task.norm.running_mean.fill_(7)
+        task.norm.running_var.fill_(3)
+    batch = {task: dict(inputs=pictures(0, 20)['inputs']) for task in ('a', 'b')}
+    assert reestimate(model, [batch]) == 3
+    means = {name: task.norm.running_mean for name, task in model.tasks.items()}
+    assert (means['a'] != 7).all() and (means['b'] == 7).all() and (means['c'] == 7).all()
+    assert all((model.tasks[name].norm.running_var == 3).all() for name in 'bc')
+
+
+@pytest.mark.parametrize('bn, frozen', [('frozen', ()), ('shared', ('backbone',))])
+def test_a_trunk_whose_statistics_are_to_stay(bn, frozen):
+    model = Joint('a')
+    model.bn, model.frozen = bn, frozen
+    with pytest.raises(ConfigError, match='are to stay as they are'):
+        reestimate(model, [])
+    # And before the first step of a training, not after its last
+    with pytest.raises(ConfigError, match='are to stay as they are'):
+        PreciseBNHook().before_train(SimpleNamespace(model=model))
+
+
+def test_averages_of_weights_are_taken_first():
+    order = [HOOKS.build(dict(type=kind)) for kind in ('PreciseBNHook', 'EMAHook')]
+    assert get_priority(order[0].priority) > get_priority(order[1].priority)
+
+
 def test_without_batch_norm():
     model = Joint('a')
     model.backbone = nn.Sequential(nn.Conv2d(3, 4, 3))
@@ -109,6 +142,8 @@ def test_hook_and_tool(toy_root, tmp_path, capsys):
     cfg.model.backbone.norm_cfg = dict(type='BN')
     cfg.train_cfg.max_iters = 2
     cfg.custom_hooks = [dict(type='PreciseBNHook', batches=2)]
+    # As users of workers have it
+    cfg.train_dataloader.cls.update(num_workers=1, prefetch_factor=2)
     RUNNERS.build(cfg).train()
     states = [read_checkpoint(tmp_path / f'work/iter_{n}.pth')['state_dict'] for n in (1, 2)]
     # So far from the first values comes no running mean in two steps.

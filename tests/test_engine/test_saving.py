@@ -273,3 +273,16 @@ def test_the_background_thread_is_waited_for_and_its_failure_told(tmp_path, monk
         with pytest.raises(SaveError, match='File too large'):
             writer.wait()
     assert writer.failures == 1
+
+
+def test_any_failure_takes_the_half_written_file_away(tmp_path):
+    (tmp_path / 'a.pth').write_bytes(b'earlier')
+
+    def fails(file):
+        file.write(b'half')
+        raise ValueError('cannot be pickled')
+
+    with pytest.raises(ValueError, match='cannot be pickled'):
+        write_durably(tmp_path / 'a.pth', fails)
+    assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
+    assert (tmp_path / 'a.pth').read_bytes() == b'earlier'

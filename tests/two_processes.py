@@ -257,7 +257,7 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
     for balancer in ('Uncertainty', 'GradNorm', 'MGDA'):
         run(f'sharded {balancer}', cfg, balancer, schedules['EveryTask'], wrapper='AllInOneFSDP')
     clipped = copy.deepcopy(cfg)
-    clipped.model.max_task_norm = 0.05
+    clipped.model.max_task_norm = 2.0
     run('sharded clipped', clipped, 'PCGrad', schedules['EveryTask'], wrapper='AllInOneFSDP')
     moving = copy.deepcopy(cfg)
     moving.model.backbone.frozen = False

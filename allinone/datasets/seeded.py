@@ -60,8 +60,13 @@ def seed_all(*parts) -> None:
 
 @contextmanager
 def seeded(*parts):
-    """Seed ``random``, NumPy and torch from ``parts`` inside, and restore their states after."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    """Seed ``random``, NumPy and torch from ``parts`` inside, and restore their states after.
+
+    In a loader's worker nothing draws between two samples, so nothing is restored there.
+    """
+    states = None
+    if get_worker_info() is None:
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = seed_of(*parts)
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -69,9 +74,10 @@ def seeded(*parts):
     try:
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        if states is not None:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
 
 
 class SeededDataset(Dataset):

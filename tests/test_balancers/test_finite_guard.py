@@ -6,7 +6,7 @@ from methods import GRADIENT_WEIGHTINGS, build
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from allinone.balancers.finite_guard import _keep_if
+from allinone.balancers.finite_guard import FiniteGuard, _keep_if
 from allinone.balancers.step import BalancedStep
 
 TASKS = ('a', 'b', 'c')
@@ -117,6 +117,18 @@ def test_a_good_step_is_the_same_to_the_last_bit(kind):
     for number in range(3):
         guarded.train(number), plain.train(number)
     assert all(torch.equal(a, b) for a, b in zip(guarded.shared(), plain.shared()))
+
+
+@pytest.mark.parametrize(
+    'value, finite', [(1e30, True), (-1e30, True), (-INF, False), (NAN, False)]
+)
+def test_a_huge_gradient_is_not_an_infinite_one(value, finite):
+    """Its square is, in float32."""
+    grads = [torch.tensor([0.5, value]), torch.tensor([1.0])]
+    guard = FiniteGuard(nn.Linear(1, 1), {'a': nn.Linear(1, 1)})
+    assert guard.after_backward(torch.tensor(1.0), grads).item() is finite
+    assert grads[0].tolist() == (pytest.approx([0.5, value], rel=1e-6) if finite else [0, 0])
+    assert grads[1].item() == float(finite)
 
 
 def test_without_the_guard_it_spreads():

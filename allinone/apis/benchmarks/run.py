@@ -8,6 +8,7 @@ from mmengine.logging import MMLogger
 
 from allinone.apis.outputs import require_writable
 from allinone.apis.run import load_config, write_json
+from allinone.engine.host_memory import keep_freed_memory
 from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
 
@@ -16,6 +17,7 @@ from .batch_norm import batch_norm_table, measure_batch_norm
 from .dist import dist_table, measure_dist
 from .guards import guards_table, measure_guards
 from .infer import infer_table, measure_infer
+from .measure import device
 from .peers import measure_peers, peers_table
 from .step import measure_step, step_table
 
@@ -25,6 +27,8 @@ def run_benchmark(args) -> int:
     try:
         if args.out:
             require_writable('--out', args.out)
+        if device().type == 'cpu':
+            keep_freed_memory()  # As training and tools/infer.py do, for both sides.
         with quiet():
             found, table = _measure(args)
     except AllInOneError as error:

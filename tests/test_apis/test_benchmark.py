@@ -17,6 +17,7 @@ from allinone.apis.benchmarks.balancers import (
     measure_balancers,
     method_configs,
 )
+from allinone.apis.benchmarks.dist import Link, dist_table, fit, scaling, step_model
 from allinone.apis.benchmarks.guards import SAVED, Guards, guards_table, measure_guards
 from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
 from allinone.apis.benchmarks.measure import median_interval, peak_memory
@@ -178,6 +179,41 @@ def test_guards(toy_cfg, monkeypatch):
     assert found['holds'] == (found['guards']['all']['time_ratio'] <= 1.01)
     table = guards_table(found).splitlines()
     assert len([line for line in table if line.startswith('|')]) == 2 + 5 + 2 + 5
+
+
+def two_processes(overlap_s):
+    """1000 bytes in two messages; sending takes 1 s, of which .2 s are the latency of 4 turns."""
+    row = dict(bytes=1000, messages=2, overlap_s=overlap_s, blocking_s=4.0, silent_s=3.0)
+    row |= dict(ratio=overlap_s / 4, ratio_interval=(0.5, 1.0))
+    return dict(
+        processes=2, tasks=3, trunk=500, heads=500, latency=0.05, methods=dict(FixedWeights=row)
+    )
+
+
+def test_a_ring_sends_each_byte_almost_twice():
+    link = Link(bandwidth=1000, latency=0.01)
+    assert link.all_reduce(1000, 1, 1) == 0
+    assert link.all_reduce(1000, 3, 2) == pytest.approx(1 + 2 * 3 * 0.01)
+    assert link.all_reduce(1000, 3, 4) == pytest.approx(1.5 + 6 * 3 * 0.01)
+
+
+@pytest.mark.parametrize('overlap_s, hidden', [(3.25, 0.75), (2.9, 1), (4.1, 0)])
+def test_the_model_is_fitted_to_what_was_measured(overlap_s, hidden):
+    found = two_processes(overlap_s)
+    link, share = fit(found, 'FixedWeights')
+    assert (link.bandwidth, link.latency) == pytest.approx((1000 / 0.8, 0.05))
+    assert share == pytest.approx(hidden)
+    measured, given = scaling(found, dict(fast=Link(1e9, 0)))
+    assert measured['steps'][1] == 3
+    assert measured['steps'][2] == pytest.approx(3 + (1 - hidden))
+    assert given['steps'][64] == pytest.approx(3, abs=1e-5)
+    assert '75% hidden' in dist_table(found) or hidden != 0.75
+
+
+def test_no_more_hides_than_the_other_tasks_take():
+    assert step_model(compute=3, sending=1, hidden=0.75, tasks=3) == 3.25
+    assert step_model(compute=3, sending=10, hidden=0.75, tasks=3) == 11
+    assert step_model(compute=3, sending=1, hidden=0.75, tasks=1) == 4
 
 
 def test_the_command(toy_root, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""A joint training step of several processes: what it sends, and what overlapping gains."""
+"""A joint step of several processes: what it sends, what overlapping gains, how it scales."""
 
 import copy
 import os
@@ -6,6 +6,7 @@ import socket
 import statistics
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as torch_dist
@@ -15,22 +16,53 @@ from torch import Tensor
 
 from allinone.balancers.processes import Replicas
 from allinone.engine.dataloaders import training_batches
+from allinone.engine.host_memory import keep_freed_memory
 from allinone.models import AllInOneDDP
 from allinone.registry import MODELS
 
 from .measure import device, median_interval, seconds
 
 METHODS = ('FixedWeights', 'PCGrad')
+PROCESSES = (1, 2, 4, 8, 16, 32, 64)
+PINGS = 50
 
 
 class _Counting(Replicas):
-    """Counts the bytes that it sends."""
+    """Counts the messages and bytes that it sends; ``silent``: sends none of them."""
 
-    sent = 0
+    silent = False
+    messages = sent = 0
 
     def reduce(self, tensor: Tensor):
+        self.messages += 1
         self.sent += tensor.numel() * tensor.element_size()
-        return super().reduce(tensor)
+        return None if self.silent else super().reduce(tensor)
+
+
+@dataclass
+class Link:
+    """Between any two of the processes.
+
+    Attributes:
+        bandwidth: Bytes a second.
+        latency: Seconds that a message of no length takes.
+    """
+
+    bandwidth: float
+    latency: float
+
+    def all_reduce(self, size: float, messages: int, processes: int) -> float:
+        """Seconds to sum ``size`` bytes in so many messages: 2 (n - 1) turns of 1 / n of each.
+
+        Source: the ring of Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for
+        clusters of workstations", 2009, with a latency for each turn.
+        """
+        turns = 2 * (processes - 1)
+        return turns * (size / processes / self.bandwidth + messages * self.latency)
+
+
+# Given, not measured: Ethernet of 10 and 100 Gbit/s, at 20 microseconds a turn.
+LINKS = {'10 Gbit/s': Link(1.25e9, 2e-5), '100 Gbit/s': Link(1.25e10, 2e-5)}
 
 
 def measure_dist(cfg, processes: int, rounds: int, methods=METHODS) -> dict:
@@ -43,10 +75,11 @@ def measure_dist(cfg, processes: int, rounds: int, methods=METHODS) -> dict:
         methods: Names of balancing methods.
 
     Returns:
-        ``processes``, ``trunk`` and ``heads`` (bytes of their parameters), and ``methods``,
-        ``{method: {'bytes', 'overlap_s', 'blocking_s', 'ratio', 'ratio_interval'}}``: bytes that a
-        process sends in a step, medians of seconds, and the median of their ratios with its 95 %
-        confidence interval.
+        ``processes``, ``tasks`` (how many), ``trunk`` and ``heads`` (bytes of their parameters),
+        ``latency`` (seconds of a turn with one number) and ``methods``, ``{method: {'bytes',
+        'messages', 'overlap_s', 'blocking_s', 'silent_s', 'ratio', 'ratio_interval'}}``: what a
+        process sends in a step, medians of seconds (``silent_s``: nothing is sent), and the median
+        of overlapping over blocking with its 95 % confidence interval.
     """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
@@ -72,8 +105,9 @@ def _measure(rank: int, processes: int, port: int, cfg, rounds: int, methods, ou
     else:
         os.environ.setdefault('GLOO_SOCKET_IFNAME', 'lo')
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
+        keep_freed_memory()
     torch_dist.init_process_group('nccl' if torch.cuda.is_available() else 'gloo')
-    found = {}
+    found, latency = {}, _latency()
     with DefaultScope.overwrite_default_scope('allinone'):
         for method in methods:
             found[method], model = _measure_method(cfg, method, rounds)
@@ -82,8 +116,18 @@ def _measure(rank: int, processes: int, port: int, cfg, rounds: int, methods, ou
         for part in (model.backbone, model.tasks)
     )
     if rank == 0:
-        torch.save(dict(processes=processes, trunk=trunk, heads=heads, methods=found), out)
+        sizes = dict(processes=processes, tasks=len(model.tasks), trunk=trunk, heads=heads)
+        torch.save(dict(sizes, latency=latency, methods=found), out)
     torch_dist.destroy_process_group()
+
+
+def _latency() -> float:
+    """Seconds of a turn of an all-reduce of one number."""
+    number, times = torch.zeros(1, device=device()), []
+    for _ in range(PINGS):
+        torch_dist.barrier()
+        times.append(seconds(lambda: torch_dist.all_reduce(number)))
+    return statistics.median(times) / (2 * (torch_dist.get_world_size() - 1))
 
 
 def _measure_method(cfg, method: str, rounds: int):
@@ -95,22 +139,78 @@ def _measure_method(cfg, method: str, rounds: int):
     counting = _Counting()
     model.step_with(counting)
     wrapped.train()
-    times = {True: [], False: []}
+    for group in wrapper.optimizer.param_groups:
+        group['lr'] = 0.0  # So that every step is the same work, also after one that sent nothing.
+    kinds = dict(overlap=(True, False), blocking=(False, False), silent=(False, True))
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _, batches in zip(range(rounds + 1), training_batches(cfg, model.tasks)):
-        for overlap in times:
-            counting.overlap, counting.sent = overlap, 0
+        for kind, (counting.overlap, counting.silent) in kinds.items():
+            counting.messages = counting.sent = 0
             data = copy.deepcopy(batches)
             torch_dist.barrier()
-            times[overlap].append(seconds(lambda d=data: wrapped.train_step(d, wrapper)))
-    ratios = [fast / slow for fast, slow in zip(times[True][1:], times[False][1:])]
+            times[kind].append(seconds(lambda d=data: wrapped.train_step(d, wrapper)))
+    ratios = [fast / slow for fast, slow in zip(times['overlap'][1:], times['blocking'][1:])]
     ratio, *interval = median_interval(ratios)
     return dict(
         bytes=counting.sent,
-        overlap_s=statistics.median(times[True][1:]),
-        blocking_s=statistics.median(times[False][1:]),
+        messages=counting.messages,
+        **{f'{kind}_s': statistics.median(values[1:]) for kind, values in times.items()},
         ratio=ratio,
         ratio_interval=interval,
     ), model
+
+
+def fit(found: Mapping, method: str) -> tuple[Link, float]:
+    """The link between the measured processes, and which share of the sending overlapping hides.
+
+    Bandwidth is of what blocking adds to a silent step, less the latency of its messages.
+    """
+    row, processes = found['methods'][method], found['processes']
+    added = row['blocking_s'] - row['silent_s']
+    latency = 2 * (processes - 1) * row['messages'] * found['latency']
+    # Noise may leave nothing; a bandwidth must be above 0 and below infinity.
+    sending = max(added - latency, 1e-6)
+    link = Link(2 * (processes - 1) / processes * row['bytes'] / sending, found['latency'])
+    hidden = 1 - (row['overlap_s'] - row['silent_s']) / max(added, 1e-6)
+    return link, min(max(hidden, 0.0), 1.0)
+
+
+def step_model(compute: float, sending: float, hidden: float, tasks: int) -> float:
+    """Seconds of a step: what it computes, and what of the sending that does not hide.
+
+    A share ``hidden`` of the sending is behind computing, but never more than the other tasks take.
+
+    Args:
+        compute: Seconds of a step that sends nothing.
+        sending: Seconds of all that it sends.
+        hidden: From 0 to 1.
+        tasks: How many; the last one's gradients have nothing to hide behind.
+    """
+    window = compute * (1 - 1 / tasks)
+    return compute + sending - min(hidden * sending, window)
+
+
+def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
+    """A step of 1 to 64 processes by :func:`step_model`, for each method.
+
+    Args:
+        found: By :func:`measure_dist`.
+        links: ``{name: link}`` beside the one that was measured.
+
+    Returns:
+        Dicts of ``method``, ``link`` and ``steps``: ``{processes: seconds}``, at the same batch a
+        process.
+    """
+    rows = []
+    for method, figures in found['methods'].items():
+        measured, hidden = fit(found, method)
+        for name, link in {'this machine': measured, **links}.items():
+            steps = {}
+            for count in PROCESSES:
+                sending = link.all_reduce(figures['bytes'], figures['messages'], count)
+                steps[count] = step_model(figures['silent_s'], sending, hidden, found['tasks'])
+            rows.append(dict(method=method, link=name, steps=steps))
+    return rows
 
 
 def dist_table(found: Mapping) -> str:
@@ -119,12 +219,30 @@ def dist_table(found: Mapping) -> str:
     lines = [
         f'{found["processes"]} processes; trunk {found["trunk"] / mib:.2f} MiB, heads '
         f'{found["heads"] / mib:.2f} MiB',
-        f'{"method":<16}{"MiB a step":>12}{"overlap":>12}{"blocking":>12}{"ratio":>8}  95 %',
+        f'{"method":<16}{"MiB a step":>12}{"overlap":>12}{"blocking":>12}{"silent":>12}{"ratio":>8}'
+        '  95 %',
     ]
     for method, figures in found['methods'].items():
         low, high = figures['ratio_interval']
         lines.append(
             f'{method:<16}{figures["bytes"] / mib:>12.2f}{figures["overlap_s"]:>10.3f} s'
-            f'{figures["blocking_s"]:>10.3f} s{figures["ratio"]:>8.3f}  {low:.3f} to {high:.3f}'
+            f'{figures["blocking_s"]:>10.3f} s{figures["silent_s"]:>10.3f} s'
+            f'{figures["ratio"]:>8.3f}  {low:.3f} to {high:.3f}'
         )
+    lines += ['', 'Fitted (blocking less silent, and what of it overlapping hides):']
+    for method, figures in found['methods'].items():
+        link, hidden = fit(found, method)
+        lines.append(
+            f'{method:<16}{link.bandwidth / mib:>10.0f} MiB/s, {1e6 * link.latency:.0f} us a turn, '
+            f'{figures["messages"]} messages, {hidden:.0%} hidden'
+        )
+    lines += [
+        '',
+        'Efficiency by the model (a step that sends nothing / a step), same batch a process:',
+        f'{"method":<16}{"link":<14}' + ''.join(f'{count:>7}' for count in PROCESSES),
+    ]
+    for row in scaling(found):
+        alone = found['methods'][row['method']]['silent_s']
+        shares = ''.join(f'{alone / seconds_:>7.3f}' for seconds_ in row['steps'].values())
+        lines.append(f'{row["method"]:<16}{row["link"]:<14}{shares}')
     return '\n'.join(lines)

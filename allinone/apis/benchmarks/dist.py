@@ -20,7 +20,7 @@ from allinone.engine.host_memory import keep_freed_memory
 from allinone.models import AllInOneDDP
 from allinone.registry import MODELS
 
-from .measure import device, median_interval, seconds
+from .measure import device, median_interval, quiet, seconds
 
 METHODS = ('FixedWeights', 'PCGrad')
 PROCESSES = (1, 2, 4, 8, 16, 32, 64)
@@ -76,10 +76,11 @@ def measure_dist(cfg, processes: int, rounds: int, methods=METHODS) -> dict:
 
     Returns:
         ``processes``, ``tasks`` (how many), ``trunk`` and ``heads`` (bytes of their parameters),
-        ``latency`` (seconds of a turn with one number) and ``methods``, ``{method: {'bytes',
-        'messages', 'overlap_s', 'blocking_s', 'silent_s', 'ratio', 'ratio_interval'}}``: what a
-        process sends in a step, medians of seconds (``silent_s``: nothing is sent), and the median
-        of overlapping over blocking with its 95 % confidence interval.
+        ``number_s`` and ``trunk_s`` (seconds to sum one number, and as many as the trunk has, while
+        nothing is computed) and ``methods``, ``{method: {'bytes', 'messages', 'overlap_s',
+        'blocking_s', 'silent_s', 'ratio', 'ratio_interval'}}``: what a process sends in a step,
+        medians of seconds (``silent_s``: nothing is sent), and the median of overlapping over
+        blocking with its 95 % confidence interval.
     """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
@@ -107,27 +108,28 @@ def _measure(rank: int, processes: int, port: int, cfg, rounds: int, methods, ou
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
         keep_freed_memory()
     torch_dist.init_process_group('nccl' if torch.cuda.is_available() else 'gloo')
-    found, latency = {}, _latency()
-    with DefaultScope.overwrite_default_scope('allinone'):
+    found = {}
+    with DefaultScope.overwrite_default_scope('allinone'), quiet():
         for method in methods:
             found[method], model = _measure_method(cfg, method, rounds)
     trunk, heads = (
         sum(param.numel() * param.element_size() for param in part.parameters())
         for part in (model.backbone, model.tasks)
     )
+    link = dict(number_s=_all_reduce_s(1), trunk_s=_all_reduce_s(trunk // 4))
     if rank == 0:
         sizes = dict(processes=processes, tasks=len(model.tasks), trunk=trunk, heads=heads)
-        torch.save(dict(sizes, latency=latency, methods=found), out)
+        torch.save(dict(sizes, **link, methods=found), out)
     torch_dist.destroy_process_group()
 
 
-def _latency() -> float:
-    """Seconds of a turn of an all-reduce of one number."""
-    number, times = torch.zeros(1, device=device()), []
+def _all_reduce_s(size: int) -> float:
+    """Seconds to sum so many float32 numbers over the processes."""
+    numbers, times = torch.zeros(size, device=device()), []
     for _ in range(PINGS):
         torch_dist.barrier()
-        times.append(seconds(lambda: torch_dist.all_reduce(number)))
-    return statistics.median(times) / (2 * (torch_dist.get_world_size() - 1))
+        times.append(seconds(lambda: torch_dist.all_reduce(numbers)))
+    return statistics.median(times)
 
 
 def _measure_method(cfg, method: str, rounds: int):
@@ -160,19 +162,21 @@ def _measure_method(cfg, method: str, rounds: int):
     ), model
 
 
-def fit(found: Mapping, method: str) -> tuple[Link, float]:
-    """The link between the measured processes, and which share of the sending overlapping hides.
+def fit(found: Mapping) -> tuple[Link, dict[str, float]]:
+    """The link between the measured processes, and what share of the sending overlapping hid.
 
-    Bandwidth is of what blocking adds to a silent step, less the latency of its messages.
+    Bandwidth and latency are of all-reduces alone. The shares, ``{method: share}``, are of the
+    difference of two steps, and have its noise.
     """
-    row, processes = found['methods'][method], found['processes']
-    added = row['blocking_s'] - row['silent_s']
-    latency = 2 * (processes - 1) * row['messages'] * found['latency']
-    # Noise may leave nothing; a bandwidth must be above 0 and below infinity.
-    sending = max(added - latency, 1e-6)
-    link = Link(2 * (processes - 1) / processes * row['bytes'] / sending, found['latency'])
-    hidden = 1 - (row['overlap_s'] - row['silent_s']) / max(added, 1e-6)
-    return link, min(max(hidden, 0.0), 1.0)
+    turns = 2 * (found['processes'] - 1)
+    latency = found['number_s'] / turns
+    sending = max(found['trunk_s'] - found['number_s'], 1e-9)  # Noise may leave nothing.
+    link = Link(turns * found['trunk'] / found['processes'] / sending, latency)
+    hidden = {}
+    for method, row in found['methods'].items():
+        sending = link.all_reduce(row['bytes'], row['messages'], found['processes'])
+        hidden[method] = min(max((row['blocking_s'] - row['overlap_s']) / sending, 0.0), 1.0)
+    return link, hidden
 
 
 def step_model(compute: float, sending: float, hidden: float, tasks: int) -> float:
@@ -202,13 +206,15 @@ def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
         process.
     """
     rows = []
+    measured, hidden = fit(found)
     for method, figures in found['methods'].items():
-        measured, hidden = fit(found, method)
         for name, link in {'this machine': measured, **links}.items():
             steps = {}
             for count in PROCESSES:
                 sending = link.all_reduce(figures['bytes'], figures['messages'], count)
-                steps[count] = step_model(figures['silent_s'], sending, hidden, found['tasks'])
+                steps[count] = step_model(
+                    figures['silent_s'], sending, hidden[method], found['tasks']
+                )
             rows.append(dict(method=method, link=name, steps=steps))
     return rows
 
@@ -229,13 +235,16 @@ def dist_table(found: Mapping) -> str:
             f'{figures["blocking_s"]:>10.3f} s{figures["silent_s"]:>10.3f} s'
             f'{figures["ratio"]:>8.3f}  {low:.3f} to {high:.3f}'
         )
-    lines += ['', 'Fitted (blocking less silent, and what of it overlapping hides):']
-    for method, figures in found['methods'].items():
-        link, hidden = fit(found, method)
-        lines.append(
-            f'{method:<16}{link.bandwidth / mib:>10.0f} MiB/s, {1e6 * link.latency:.0f} us a turn, '
-            f'{figures["messages"]} messages, {hidden:.0%} hidden'
-        )
+    link, hidden = fit(found)
+    lines += [
+        '',
+        f'All-reduce alone: {link.bandwidth / mib:.0f} MiB/s, {1e6 * link.latency:.0f} us a turn. '
+        'Of the sending, overlapping hid: '
+        + ', '.join(
+            f'{share:.0%} of {found["methods"][method]["messages"]} messages ({method})'
+            for method, share in hidden.items()
+        ),
+    ]
     lines += [
         '',
         'Efficiency by the model (a step that sends nothing / a step), same batch a process:',

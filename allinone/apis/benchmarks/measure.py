@@ -1,11 +1,14 @@
 """Batches, clock and memory of all benchmarks."""
 
+import logging
 import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 
 import torch
+from mmengine.logging import MMLogger
 from scipy.stats import binom
 
 
@@ -57,3 +60,15 @@ def peak_memory(call: Callable[[], object], on: torch.device) -> int:
         live += event.nbytes()
         peak = max(peak, live)
     return peak
+
+
+@contextmanager
+def quiet():
+    """Leave out mmengine's list of every parameter's learning rate."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

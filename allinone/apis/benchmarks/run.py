@@ -1,10 +1,6 @@
 """What ``tools/benchmark.py`` does once its arguments are parsed."""
 
-import logging
 import sys
-from contextlib import contextmanager
-
-from mmengine.logging import MMLogger
 
 from allinone.apis.outputs import require_writable
 from allinone.apis.run import load_config, write_json
@@ -17,7 +13,7 @@ from .batch_norm import batch_norm_table, measure_batch_norm
 from .dist import dist_table, measure_dist
 from .guards import guards_table, measure_guards
 from .infer import infer_table, measure_infer
-from .measure import device
+from .measure import device, quiet
 from .peers import measure_peers, peers_table
 from .step import measure_step, step_table
 
@@ -66,15 +62,3 @@ def _measure(args):
     if args.what == 'bn':
         return measure_batch_norm(cfg, args.rounds), batch_norm_table
     return measure_balancers(cfg, args.rounds, args.methods), balancers_table
-
-
-@contextmanager
-def quiet():
-    """Leave out mmengine's list of every parameter's learning rate."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

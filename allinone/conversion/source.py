@@ -26,16 +26,20 @@ def check_source(source: Path, data_set: DataSet, partial: bool = False) -> None
         raise DataError(
             f'{source} is not a folder; give the one that {title} ({data_set.home}) was unpacked in'
         )
-    if (source / REPORT).is_file():
-        raise DataError(
-            f'{source} is converted already ({REPORT} is in it); give the folder that the archives '
-            f'of {title} were unpacked in'
-        )
     missing = [part for part in data_set.parts if not (source / part.path).exists()]
-    if len(missing) == len(data_set.parts):
+    none = len(missing) == len(data_set.parts)
+    elsewhere = _elsewhere(source, data_set) if none else ''
+    # A set of several has a report in each of its folders.
+    reports = [source / REPORT, *(source.glob(f'*/{REPORT}') if none and not elsewhere else ())]
+    for report in filter(Path.is_file, reports):
+        raise DataError(
+            f'{source} is converted already ({report.relative_to(source)} is in it); give the '
+            f'folder that the archives of {title} were unpacked in'
+        )
+    if none:
         raise DataError(
             f'{source} is no folder of {title}: it has none of {_names(missing)}; '
-            + (_elsewhere(source, data_set) or f'unpack {_archives(missing)} there')
+            + (elsewhere or f'unpack {_archives(missing)} there')
         )
     if missing:
         raise DataError(

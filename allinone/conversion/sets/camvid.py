@@ -41,6 +41,6 @@ def data_set(source: Path) -> DataSet:
     )
 
 
-def samples(split: str, source: Path) -> Iterator[Sample]:
-    for path in sorted((source / f'{split}annot').glob('*.png')):
-        yield Sample(f'{split}/{path.name}', label_map=f'{split}annot/{path.name}')
+def samples(pictures: str, source: Path) -> Iterator[Sample]:
+    for path in sorted((source / f'{pictures}annot').glob('*.png')):
+        yield Sample(f'{pictures}/{path.name}', label_map=f'{pictures}annot/{path.name}')

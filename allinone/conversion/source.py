@@ -14,8 +14,12 @@ __all__ = ['REPORT', 'check_source', 'fingerprint', 'read_classes', 'read_sample
 REPORT = 'conversion.json'
 
 
-def check_source(source: Path, data_set: DataSet, partial: bool = False) -> None:
-    """Refuse a folder that lacks a part of the download.
+def check_source(
+    source: Path, data_set: DataSet, partial: bool = False, folders: tuple[str, ...] = ('',)
+) -> None:
+    """Refuse a folder that lacks a part of the download, or is a converted set.
+
+    ``folders`` are those in which a converted one has its reports.
 
     Raises:
         DataError: Naming the parts that are missing, or hold fewer files than were published
@@ -26,20 +30,18 @@ def check_source(source: Path, data_set: DataSet, partial: bool = False) -> None
         raise DataError(
             f'{source} is not a folder; give the one that {title} ({data_set.home}) was unpacked in'
         )
+    for folder in folders:
+        report = os.path.join(folder, REPORT)
+        if (source / report).is_file():
+            raise DataError(
+                f'{source} is converted already ({report} is in it); give the folder that the '
+                f'archives of {title} were unpacked in'
+            )
     missing = [part for part in data_set.parts if not (source / part.path).exists()]
-    none = len(missing) == len(data_set.parts)
-    elsewhere = _elsewhere(source, data_set) if none else ''
-    # A set of several has a report in each of its folders.
-    reports = [source / REPORT, *(source.glob(f'*/{REPORT}') if none and not elsewhere else ())]
-    for report in filter(Path.is_file, reports):
-        raise DataError(
-            f'{source} is converted already ({report.relative_to(source)} is in it); give the '
-            f'folder that the archives of {title} were unpacked in'
-        )
-    if none:
+    if len(missing) == len(data_set.parts):
         raise DataError(
             f'{source} is no folder of {title}: it has none of {_names(missing)}; '
-            + (elsewhere or f'unpack {_archives(missing)} there')
+            + (_elsewhere(source, data_set) or f'unpack {_archives(missing)} there')
         )
     if missing:
         raise DataError(

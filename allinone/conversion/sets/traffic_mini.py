@@ -43,7 +43,7 @@ def data_sets(source: Path) -> dict[str, DataSet]:
     """What the folder with ``GTSRB``, ``COAD`` and ``CamVid`` holds, by the folder it becomes.
 
     Raises:
-        DataError: If any part of the three is missing.
+        DataError: If any part of the three is missing, or the folder is a converted one.
     """
     sets = dict(cls=signs(source), dec=scenes(), seg=streets(source))
     whole = replace(
@@ -52,7 +52,8 @@ def data_sets(source: Path) -> dict[str, DataSet]:
         home='docs/datasets/traffic_mini.md',
         parts=tuple(part for some in sets.values() for part in some.parts),
     )
-    check_source(source, whole, partial=True)  # All that is missing is told, and told first.
+    # All that is missing is told at once, before anything is converted.
+    check_source(source, whole, partial=True, folders=tuple(sets))
     return sets
 
 

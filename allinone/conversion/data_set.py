@@ -27,9 +27,10 @@ class Sample:
     """A picture and what is known of it. Paths are relative to the source, with ``/``.
 
     ``name`` and ``label_name`` are the file names in the converted set, by default the picture's
-    own, and its stem with ``.png``. In a format that reads no label maps, ``label_map`` is another
-    file of labels, which is linked if the format has a folder for it. ``notes`` are pairs of a kind
-    of ``report.KINDS`` and what it was met in.
+    own, and its stem with ``.png``. A picture whose ``name`` has another suffix than its file is
+    not linked, but written in that format. In a format that reads no label maps, ``label_map`` is
+    another file of labels, which is linked if the format has a folder for it. ``notes`` are pairs
+    of a kind of ``report.KINDS`` and what it was met in.
     """
 
     picture: str

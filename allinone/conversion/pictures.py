@@ -15,6 +15,7 @@ from .label_maps import Colours, Values
 __all__ = ['Examined', 'Examiner']
 
 MARKED = ('.jpg', '.jpeg', '.png')  # Formats with an end marker; others are decoded.
+QUALITY = 90  # Of pictures that become JPEG
 
 
 class Examined(NamedTuple):
@@ -76,9 +77,10 @@ class Examiner:
             read = self.coding and sample.label_map
             if read and (pixels is None or not self._has_label_map(sample)):
                 labels, pixels = self._read_label_map(sample, size)
+            self._place_picture(sample, known and known[0] == stamp)
         except _Fault as fault:
             return Examined(stamp, fault=fault.args)
-        self._place(sample, labels)
+        self._place_labels(sample, labels)
         return Examined(stamp, size, pixels)
 
     def _size(self, picture: str) -> list[int]:
@@ -95,12 +97,7 @@ class Examiner:
         return os.path.join(self.folders[1], sample.label_name)
 
     def _has_label_map(self, sample: Sample) -> bool:
-        if self.coding.as_is:
-            return True
-        try:
-            return os.path.getsize(self._label_target(sample)) > 0
-        except FileNotFoundError:
-            return False
+        return self.coding.as_is or _is_written(self._label_target(sample))
 
     def _read_label_map(self, sample: Sample, size: list[int]):
         path = os.path.join(self.source, sample.label_map)
@@ -116,12 +113,22 @@ class Examiner:
         except DataError as error:
             raise _Fault('unknown label', sample.label_map, str(error)) from error
 
-    def _place(self, sample: Sample, labels) -> None:
-        place(
-            os.path.join(self.source, sample.picture),
-            os.path.join(self.folders[0], sample.name),
-            self.link,
-        )
+    def _place_picture(self, sample: Sample, known: bool) -> None:
+        source = os.path.join(self.source, sample.picture)
+        target = os.path.join(self.folders[0], sample.name)
+        suffix = os.path.splitext(target)[1].lower()
+        if sample.picture.lower().endswith(suffix):
+            place(source, target, self.link)
+        elif not (known and _is_written(target)):
+            try:
+                with Image.open(source) as file:
+                    picture = file.convert('RGB')
+            except Exception as error:
+                raise _Fault('unreadable', sample.picture, _why(error, source)) from error
+            with replacing(target, 'wb', flush=False) as file:
+                picture.save(file, Image.registered_extensions()[suffix], quality=QUALITY)
+
+    def _place_labels(self, sample: Sample, labels) -> None:
         if not sample.label_map or len(self.folders) == 1:
             return
         target = self._label_target(sample)
@@ -130,6 +137,13 @@ class Examiner:
         elif labels is not None:
             with replacing(target, 'wb', flush=False) as file:
                 Image.fromarray(labels).save(file, 'PNG')
+
+
+def _is_written(path: str) -> bool:
+    try:
+        return os.path.getsize(path) > 0
+    except FileNotFoundError:
+        return False
 
 
 class _Fault(Exception):

@@ -14,8 +14,12 @@ __all__ = ['REPORT', 'check_source', 'fingerprint', 'read_classes', 'read_sample
 REPORT = 'conversion.json'
 
 
-def check_source(source: Path, data_set: DataSet, partial: bool = False) -> None:
-    """Refuse a folder that lacks a part of the download.
+def check_source(
+    source: Path, data_set: DataSet, partial: bool = False, folders: tuple[str, ...] = ('',)
+) -> None:
+    """Refuse a folder that lacks a part of the download, or is a converted set.
+
+    ``folders`` are those in which a converted one has its reports.
 
     Raises:
         DataError: Naming the parts that are missing, or hold fewer files than were published
@@ -26,11 +30,13 @@ def check_source(source: Path, data_set: DataSet, partial: bool = False) -> None
         raise DataError(
             f'{source} is not a folder; give the one that {title} ({data_set.home}) was unpacked in'
         )
-    if (source / REPORT).is_file():
-        raise DataError(
-            f'{source} is converted already ({REPORT} is in it); give the folder that the archives '
-            f'of {title} were unpacked in'
-        )
+    for folder in folders:
+        report = os.path.join(folder, REPORT)
+        if (source / report).is_file():
+            raise DataError(
+                f'{source} is converted already ({report} is in it); give the folder that the '
+                f'archives of {title} were unpacked in'
+            )
     missing = [part for part in data_set.parts if not (source / part.path).exists()]
     if len(missing) == len(data_set.parts):
         raise DataError(

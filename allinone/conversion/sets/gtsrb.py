@@ -36,7 +36,7 @@ def data_set(source: Path) -> DataSet:
             Part(labels, 'GTSRB_Final_Test_GT.zip'),
         ),
         splits=(
-            Split('train', train, TRAIN, 39_209),
+            Split('train', partial(train, TRAIN), TRAIN, 39_209),
             Split('val', partial(val, labels), labels, 12_630),
         ),
         classes=tuple(map(str, range(CLASSES))),
@@ -44,13 +44,16 @@ def data_set(source: Path) -> DataSet:
     )
 
 
-def train(source: Path) -> Iterator[Sample]:
+def train(pictures: str, source: Path) -> Iterator[Sample]:
     for number in range(CLASSES):
         folder = f'{number:05}'
-        for row in _rows(source / TRAIN / folder / f'GT-{folder}.csv'):
+        table = source / pictures / folder / f'GT-{folder}.csv'
+        for row in _rows(table):
+            if int(row['ClassId']) != number:
+                raise ValueError(f'{table.name} has {row["Filename"]} in class {row["ClassId"]}')
             # Tracks are numbered anew in each class.
             name = f'{folder}/{row["Filename"]}'
-            yield Sample(f'{TRAIN}/{name}', label=int(row['ClassId']), name=name)
+            yield Sample(f'{pictures}/{name}', label=number, name=name)
 
 
 def val(labels: str, source: Path) -> Iterator[Sample]:

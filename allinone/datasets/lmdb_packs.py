@@ -70,15 +70,21 @@ def _library():
 
 def _environment(root: str):
     """The open database of a pack; LMDB takes it once a process, whatever its path is called."""
-    lmdb = _library()
-    root = os.path.realpath(root)
     with _lock:
         if root not in _environments:
-            try:
-                _environments[root] = lmdb.open(root, readonly=True, lock=False, readahead=False)
-            except lmdb.Error as error:
-                raise DataError(f'{root} cannot be read: {error}; pack its folder again') from error
+            real = os.path.realpath(root)
+            if real not in _environments:
+                _environments[real] = _opened(real)
+            _environments[root] = _environments[real]
         return _environments[root]
+
+
+def _opened(root: str):
+    lmdb = _library()
+    try:
+        return lmdb.open(root, readonly=True, lock=False, readahead=False)
+    except lmdb.Error as error:
+        raise DataError(f'{root} cannot be read: {error}; pack its folder again') from error
 
 
 def _close_in_child() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+LMDB = ['lmdb>=1.4']
+HTTP = ['fsspec>=2024.2', 'aiohttp>=3.9']
 
 
 def requirements(name: str) -> list[str]:
@@ -20,5 +22,11 @@ setup(
     packages=find_packages(include=['allinone', 'allinone.*']),
     python_requires='>=3.10,<3.13',
     install_requires=requirements('requirements.txt'),
-    extras_require={'tests': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.14']},
+    extras_require={
+        # Where training data may lie; s3fs does not go with constraints.txt (an older dateutil).
+        'lmdb': LMDB,
+        'http': HTTP,
+        's3': ['s3fs>=2024.2'],
+        'tests': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.14', *LMDB, *HTTP],
+    },
 )

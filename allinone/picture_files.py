@@ -1,13 +1,15 @@
 """What a picture's file says without decoding it; imports no torch."""
 
+import io
 import os
 
 from PIL import Image
 
 from allinone.errors import DataError
 
-JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
-PNG_START, PNG_END = b'\x89PNG', b'IEND'
+JPEG_START = b'\xff\xd8'
+# How files begin, and what must then be at their end
+ENDS = {JPEG_START: b'\xff\xd9', b'\x89PNG': b'IEND'}
 JPEG_SCAN = 0xDA
 TAIL_BYTES = 12
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # Exif: the picture is shown turned by a quarter
@@ -18,11 +20,7 @@ def is_local(path: str) -> bool:
 
 
 def check_complete(path: str) -> None:
-    """Refuse a local JPEG or PNG file whose end is missing.
-
-    OpenCV decodes a truncated JPEG to a picture with a grey remainder and says nothing. Cameras
-    append data of their own, so where the file does not end with the end marker, it is looked for
-    in all that follows the header (of a JPEG: whose thumbnail has an end marker too).
+    """Refuse a local JPEG or PNG file whose end is missing; others are checked when they are read.
 
     Raises:
         DataError: If the file is missing, empty, or has no end marker.
@@ -35,15 +33,30 @@ def check_complete(path: str) -> None:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
             tail = file.read()
-            for start, end in ((JPEG_START, JPEG_END), (PNG_START, PNG_END)):
-                if head.startswith(start) and end not in tail:
-                    file.seek(0)
-                    if end not in _after_header(file.read()):
-                        raise DataError(f'{path} is truncated ({size} bytes)')
+            if any(head.startswith(start) and end not in tail for start, end in ENDS.items()):
+                file.seek(0)
+                check_end(path, file.read())
     except OSError as error:
         raise DataError(f'{path} cannot be read: {error.strerror or error}') from error
     if not head:
         raise DataError(f'{path} is an empty file')
+
+
+def check_end(path: str, content: bytes) -> None:
+    """Refuse the content of a JPEG or PNG file whose end is missing.
+
+    OpenCV decodes a truncated JPEG to a picture with a grey remainder and says nothing. Cameras
+    append data of their own, so where the file does not end with the end marker, it is looked for
+    in all that follows the header (of a JPEG: whose thumbnail has an end marker too).
+
+    Raises:
+        DataError: If it has no end marker.
+    """
+    for start, end in ENDS.items():
+        if not content.startswith(start) or end in content[-TAIL_BYTES:]:
+            continue
+        if end not in _after_header(content):
+            raise DataError(f'{path} is truncated ({len(content)} bytes)')
 
 
 def _after_header(data: bytes) -> bytes:
@@ -58,11 +71,14 @@ def _after_header(data: bytes) -> bytes:
 
 
 def check_decodes(path: str) -> None:
-    """Raise :class:`DataError` if a local file cannot be decoded as a picture."""
+    """Raise :class:`DataError` if a file cannot be decoded as a picture."""
+    file = path
     if not is_local(path):
-        return
+        from mmengine.fileio import get  # Brings torch
+
+        file = io.BytesIO(get(path))
     try:
-        with Image.open(path) as picture:
+        with Image.open(file) as picture:
             picture.load()
     except Exception as error:
         raise DataError(f'{path} is not a readable picture: {error}') from error

@@ -166,7 +166,7 @@ class Away(Pictures):
 @pytest.fixture
 def waits(monkeypatch):
     slept = []
-    monkeypatch.setattr(seeded.time, 'sleep', slept.append)
+    monkeypatch.setattr('time.sleep', slept.append)
     monkeypatch.setattr(seeded, 'check_decodes', lambda path: None)
     return slept
 
@@ -197,9 +197,8 @@ def test_a_folder_that_comes_back(tmp_path, monkeypatch):
     dataset = SeededDataset(Pictures(tmp_path / 'mount'), 'det', 0)
     expected = dataset[5]
     os.rename(tmp_path / 'mount', tmp_path / 'away')
-    monkeypatch.setattr(
-        seeded.time, 'sleep', lambda seconds: os.rename(tmp_path / 'away', tmp_path / 'mount')
-    )
+    mount = tmp_path / 'mount'
+    monkeypatch.setattr('time.sleep', lambda seconds: os.rename(tmp_path / 'away', mount))
     assert dataset[5] == expected
 
 

@@ -1,4 +1,4 @@
-"""Side-by-side timings: python tools/benchmark.py {step,balancers,guards,peers,infer,dist,bn}"""
+"""Side-by-side timings: tools/benchmark.py {step,balancers,guards,peers,infer,dist,bn,data}"""
 
 import argparse
 import sys
@@ -27,12 +27,15 @@ def parse_args():
     bn = kinds.add_parser(
         'bn', help='losses in training and evaluation mode after alternating the tasks'
     )
+    data = kinds.add_parser(
+        'data', help='training pictures a second from files, from tars and from LMDB'
+    )
     infer = kinds.add_parser(
         'infer',
         help='prediction in one pass against stock models of the tasks and against trunk once plus '
         'heads; tools/infer.py against the bare model',
     )
-    for parser_of_config in (step, balancers, guards, infer, dist, bn):
+    for parser_of_config in (step, balancers, guards, infer, dist, bn, data):
         parser_of_config.add_argument('config', help='config file')
         parser_of_config.add_argument(
             '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
@@ -43,7 +46,8 @@ def parse_args():
     )
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
     dist.add_argument('--processes', type=int, default=2, help='on this machine')
-    for kind in (step, balancers, guards, peers, infer, dist, bn):
+    data.add_argument('--task', metavar='TASK', help='only this one (default: all)')
+    for kind in (step, balancers, guards, peers, infer, dist, bn, data):
         what = 'training steps of each kind' if kind is bn else 'measured rounds'
         kind.add_argument('--rounds', type=int, default=20, help=what)
         kind.add_argument('--out', help='write the figures to this JSON file')

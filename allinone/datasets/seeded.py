@@ -1,12 +1,8 @@
 """Samples that depend on the seed, the task and the number of the draw, and on nothing else."""
 
 import copy
-import errno
 import hashlib
-import logging
-import os
 import random
-import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,15 +13,10 @@ from torch.utils.data import Dataset, get_worker_info
 from allinone.errors import DataError
 from allinone.picture_files import check_complete, check_decodes
 
+from .patience import may_pass, patiently
+
 PICTURE_KEYS = ('img_path', 'seg_map_path')
 MAX_WORKERS = 256
-# Seconds before a file is read again; together less than a loader waits for a batch.
-WAITS = (1, 2, 4, 8)
-# What waiting does not mend
-LASTING = (
-    *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR),
-    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
-)
 
 
 class Draw(int):
@@ -154,10 +145,17 @@ class SeededDataset(Dataset):
             draw = (*draw, 'instead')
             index = seed_of(*draw, 'index') % len(self)
 
+    def paths(self, index: int) -> list[str]:
+        """Files of a sample: its picture, and its label map if it has one."""
+        if not hasattr(self.dataset, 'get_data_info'):
+            return []
+        info = self.dataset.get_data_info(index)
+        return [info[key] for key in PICTURE_KEYS if info.get(key)]
+
     def being_read(self) -> list[str]:
         """Files of the samples that are being loaded now, by any worker."""
         return [
-            path for index in self._reading.tolist() if index >= 0 for path in self._paths(index)
+            path for index in self._reading.tolist() if index >= 0 for path in self.paths(index)
         ]
 
     def _load_patiently(self, index: int, draw: tuple):
@@ -175,45 +173,35 @@ class SeededDataset(Dataset):
         return sample
 
     def _load_again(self, index: int, draw: tuple):
-        for wait in (*WAITS, None):
-            try:
-                with seeded(*draw):
-                    return self._load(index)
-            except (DataError, OSError) as error:
-                paths = ', '.join(self._paths(index))
-                if wait is None or not may_pass(error):
-                    if isinstance(error, DataError):
-                        raise
-                    path = error.filename or paths
-                    raise DataError(f'{path} cannot be read: {error}') from error
-                print_log(
-                    f'task {self.task}: {paths}: {error}; trying again in {wait:g} s',
-                    'current',
-                    logging.WARNING,
-                )
-                time.sleep(wait)
+        def load():
+            with seeded(*draw):
+                return self._load(index)
+
+        def names() -> str:
+            return ', '.join(self.paths(index))
+
+        try:
+            return patiently(load, may_pass, lambda: f'task {self.task}: {names()}')
+        except OSError as error:
+            raise DataError(f'{error.filename or names()} cannot be read: {error}') from error
 
     def _load(self, index: int):
-        paths = self._paths(index)
+        paths = self.paths(index)
         for path in paths:
             check_complete(path)
         try:
             return self.dataset[index]
+        except DataError:
+            raise
         except Exception as error:
             for path in paths:
                 check_decodes(path)
-            if isinstance(error, (OSError, DataError)):
+            if isinstance(error, OSError):
                 raise
             raise RuntimeError(
                 f'task {self.task}, sample {index} ({", ".join(paths)}): '
                 f'{type(error).__name__}: {error}'
             ) from error
-
-    def _paths(self, index: int) -> list[str]:
-        if not hasattr(self.dataset, 'get_data_info'):
-            return []
-        info = self.dataset.get_data_info(index)
-        return [info[key] for key in PICTURE_KEYS if info.get(key)]
 
     def _count(self, index: int, error: DataError) -> None:
         self.corrupt[index] = 1
@@ -225,16 +213,3 @@ class SeededDataset(Dataset):
                 'more than the 1 % (or one) that skip_corrupt allows; repair the data '
                 f'set. The last: {error}'
             )
-
-
-def may_pass(error: Exception) -> bool:
-    """Whether a file may be readable again soon: its server or mount is away, not the file."""
-    if isinstance(error, DataError):
-        error = error.__cause__
-        if not isinstance(error, OSError) or error.errno is None:
-            return False  # It was read, and is no picture.
-    if not isinstance(error, OSError):
-        return False
-    if error.errno == errno.ENOENT:
-        return not os.path.isdir(os.path.dirname(error.filename or '') or '.')
-    return error.errno not in LASTING

@@ -15,15 +15,17 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from mmengine.dist import get_world_size
+from mmengine.fileio import get
 from torch.utils.data import Dataset
 
-from allinone.errors import ConfigError
+from allinone.errors import ConfigError, DataError
 from allinone.picture_files import is_local
 
 from .config_check import KNOWN_KEYS
 
 SHOWN = 6
 CHUNK = 1 << 20
+PACKS = ('pack://', 'lmdb://')
 FORKS = (
     'onedl-mmengine',
     'onedl-mmcv',
@@ -134,7 +136,9 @@ def flat_config(cfg) -> dict[str, str]:
 
 
 def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Path and SHA-256 of each local annotation file; of label maps, one over all of them.
+    """Path and SHA-256 of each annotation file; of label maps, one over all of them.
+
+    Label maps on a server are left out, for each would be read.
 
     Wrappers and concatenations are followed as in ``check_dataset``.
     """
@@ -146,14 +150,14 @@ def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield from annotation_hashes(dataset.dataset)
         return
     path = getattr(dataset, 'ann_file', None)
-    if isinstance(path, str) and path and is_local(path) and osp.isfile(path):
-        yield path, file_hash(path)
+    if isinstance(path, str) and path and (not is_local(path) or osp.isfile(path)):
+        yield path, file_hash(path, getattr(dataset, 'backend_args', None))
     if not hasattr(dataset, 'get_data_info'):
         return
     if not len(dataset) or not dataset.get_data_info(0).get('seg_map_path'):
         return
     maps = [dataset.get_data_info(i).get('seg_map_path') for i in range(len(dataset))]
-    maps = [path for path in maps if path and is_local(path)]
+    maps = [path for path in maps if path and (is_local(path) or path.startswith(PACKS))]
     if maps:
         with ThreadPoolExecutor() as pool:  # Hashing leaves the interpreter lock.
             found = zip(map(osp.basename, maps), pool.map(file_hash, maps))
@@ -161,16 +165,19 @@ def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield osp.dirname(maps[0]), digest.hexdigest()
 
 
-def file_hash(path: str) -> str:
+def file_hash(path: str, backend_args: dict | None = None) -> str:
     """SHA-256 of a file's content."""
     digest = hashlib.sha256()
     try:
-        with open(path, 'rb') as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-    except OSError as error:
+        if is_local(path):
+            with open(path, 'rb') as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        else:
+            digest.update(get(path, backend_args))
+    except (OSError, DataError) as error:
         # Named and judged when it is drawn, where skip_corrupt has its say.
-        return f'cannot be read: {error.strerror}'
+        return f'cannot be read: {getattr(error, "strerror", error)}'
     return digest.hexdigest()
 
 

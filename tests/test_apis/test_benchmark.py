@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from allinone.apis.benchmarks.balancers import (
     measure_balancers,
     method_configs,
 )
+from allinone.apis.benchmarks.data import data_table, measure_data
 from allinone.apis.benchmarks.dist import Link, dist_table, fit, scaling, step_model
 from allinone.apis.benchmarks.guards import SAVED, Guards, guards_table, measure_guards
 from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
@@ -24,6 +26,7 @@ from allinone.apis.benchmarks.measure import median_interval, peak_memory
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
 from allinone.apis.benchmarks.run import run_benchmark
 from allinone.apis.benchmarks.step import measure_step
+from allinone.datasets.packs import PackBackend
 from allinone.errors import ConfigError, DataError
 from allinone.registry import BALANCERS
 
@@ -213,6 +216,31 @@ def test_no_more_hides_than_the_other_tasks_take():
     assert step_model(compute=3, sending=1, hidden=0.75, tasks=3) == 3.25
     assert step_model(compute=3, sending=10, hidden=0.75, tasks=3) == 11
     assert step_model(compute=3, sending=1, hidden=0.75, tasks=1) == 4
+
+
+def test_data(toy_cfg, monkeypatch):
+    reads = Counter()
+    content = PackBackend.content
+
+    def counted(self, filepath):
+        reads[self.SCHEME] += 1
+        return content(self, filepath)
+
+    monkeypatch.setattr(PackBackend, 'content', counted)
+    found = measure_data(toy_cfg, 'seg', 1, pictures=3)
+    # Of 3 pictures the picture and the label map, in 2 rounds, in each of the stages
+    assert reads == {'pack://': 3 * 2 * 2 * 3, 'lmdb://': 3 * 2 * 2 * 3}
+    assert list(found) == ['seg'] and found['seg']['files'] == 2 * 16
+    for of in found['seg']['stages'].values():
+        assert list(of) == ['files', 'pack', 'lmdb'] and of['files']['ratio'] == 1
+        assert of['lmdb']['ratio'] == pytest.approx(of['lmdb']['per_s'] / of['files']['per_s'])
+    table = data_table(found).splitlines()
+    assert len([line for line in table if line.startswith('|')]) == 2 + 3
+    with pytest.raises(ConfigError, match="--task is 'no'; the tasks are"):
+        measure_data(toy_cfg, 'no', 1)
+    monkeypatch.setitem(toy_cfg.train_dataloader.cls.dataset, 'data_prefix', 'https://x/y')
+    with pytest.raises(ConfigError, match='train_dataloader.cls reads https://x/y/.*; point it to'):
+        measure_data(toy_cfg, 'cls', 1)
 
 
 def test_the_command(toy_root, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Few large files of a folder of many small ones: python .../pack.py FOLDER --out FOLDER.pack"""
+"""Few large files of a folder of many small ones: .../pack.py FOLDER --out NAME.{pack,lmdb}"""
 
 import argparse
 import sys
@@ -7,11 +7,14 @@ import sys
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Pack all files below a folder: pictures, label maps and annotations.',
-        epilog='Then pack://PATH/NAME.pack stands for the folder, such as in ALLINONE_DATA.',
+        epilog='Then pack://PATH/NAME.pack or lmdb://PATH/NAME.lmdb stands for the folder, such as '
+        'in ALLINONE_DATA.',
     )
     parser.add_argument('folder', help='what to pack')
-    parser.add_argument('--out', required=True, help='a new folder, NAME.pack')
-    parser.add_argument('--shard-mib', type=int, default=1024, help='size of a file of the pack')
+    parser.add_argument(
+        '--out', required=True, help='a new folder: NAME.pack for tars, NAME.lmdb for LMDB'
+    )
+    parser.add_argument('--shard-mib', type=int, default=1024, help='size of a tar')
     return parser.parse_args(argv)
 
 

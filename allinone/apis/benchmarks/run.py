@@ -10,6 +10,7 @@ from allinone.errors import AllInOneError, ConfigError
 
 from .balancers import balancers_table, measure_balancers
 from .batch_norm import batch_norm_table, measure_batch_norm
+from .data import data_table, measure_data
 from .dist import dist_table, measure_dist
 from .guards import guards_table, measure_guards
 from .infer import infer_table, measure_infer
@@ -55,6 +56,8 @@ def _measure(args):
         return measure_step(cfg, args.rounds), step_table
     if args.what == 'guards':
         return measure_guards(cfg, args.rounds), guards_table
+    if args.what == 'data':
+        return measure_data(cfg, args.task, args.rounds), data_table
     if args.what == 'dist':
         if args.processes < 2:
             raise ConfigError(f'--processes is {args.processes}; give at least 2')

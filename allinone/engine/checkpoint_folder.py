@@ -43,6 +43,11 @@ def is_folder(path: str | os.PathLike) -> bool:
     return os.fspath(path).rstrip('/').endswith(SUFFIX)
 
 
+def is_half_written(path: str) -> bool:
+    """Whether a folder's first save was not completed."""
+    return is_folder(path) and osp.isdir(path) and not osp.isfile(osp.join(path, REST))
+
+
 def share_of(checkpoint: Mapping) -> dict:
     """What this process writes of a checkpoint; all processes call it with the same tensors.
 

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from allinone.errors import CheckpointError
 
 from .checkpoint import read_checkpoint
+from .checkpoint_folder import is_half_written
 from .checkpoint_format import FORMATS
 from .checkpoint_hook import POINTER
 
@@ -71,7 +72,7 @@ def step_checkpoints(work_dir: str) -> list[str]:
         path
         for suffix in SUFFIXES
         for path in glob(osp.join(escape(work_dir), f'*{suffix}'))
-        if not osp.basename(path).startswith('best_')
+        if not osp.basename(path).startswith('best_') and not is_half_written(path)
     }
     pointer = osp.join(work_dir, POINTER)
     if not found and osp.isfile(pointer):
@@ -108,6 +109,7 @@ def keep_earlier_run(work_dir: str) -> None:
         for path in glob(osp.join(escape(work_dir), pattern))
         # Of JSON files only those beside a checkpoint: others are the user's.
         if not path.endswith('.json') or osp.exists(path.removesuffix('.json') + '.safetensors')
+        if not is_half_written(path)
     ]
     if not found:
         return

@@ -13,6 +13,7 @@ from mmengine.logging import HistoryBuffer
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.engine.checkpoint_folder import remove_folder, share_of, tidy
 from allinone.engine.checkpoint_writer import CheckpointWriter
+from allinone.engine.resume import newest_checkpoint
 from allinone.engine.shards import StoredTensor, shard_state, sharded_as, whole
 from allinone.errors import CheckpointError
 
@@ -115,7 +116,7 @@ def test_replicas_write_each_tensor_once_and_about_as_much(tmp_path):
 
     def two(rank):
         save(path)
-        return share_of(a_checkpoint())['tensors'].keys()
+        return set(share_of(a_checkpoint())['tensors'])
 
     first, second = in_processes(2, tmp_path / '2', two)
     assert not first & second and 'long' in first | second
@@ -239,18 +240,19 @@ def test_what_is_damaged_or_lacks(tmp_path):
 
 
 def test_only_what_a_save_left_is_tidied_away(tmp_path):
-    save(tmp_path / 'c.dcp')
-    before = sorted((tmp_path / 'c.dcp').iterdir())
+    save(tmp_path / 'best_c.dcp')
+    before = sorted((tmp_path / 'best_c.dcp').iterdir())
     left = ['shard_00000_of_00001_1f.safetensors', 'shard_00000_of_00001_1f.safetensors.tmp']
-    for folder in ('c.dcp', 'half.dcp', 'other.dcp'):
+    for folder in ('best_c.dcp', 'half.dcp', 'other.dcp'):
         (tmp_path / folder).mkdir(exist_ok=True)
         for name in left:
             (tmp_path / folder / name).write_text('half')
     (tmp_path / 'other.dcp/notes.txt').write_text('of the user')
+    assert newest_checkpoint(str(tmp_path)) is None
     for folder in tmp_path.iterdir():
         tidy(str(folder))
-    assert sorted((tmp_path / 'c.dcp').iterdir()) == before
+    assert sorted((tmp_path / 'best_c.dcp').iterdir()) == before
     assert not (tmp_path / 'half.dcp').exists()
     assert [file.name for file in (tmp_path / 'other.dcp').iterdir()] == ['notes.txt']
-    remove_folder(str(tmp_path / 'c.dcp'))
-    assert not (tmp_path / 'c.dcp').exists()
+    remove_folder(str(tmp_path / 'best_c.dcp'))
+    assert not (tmp_path / 'best_c.dcp').exists()

@@ -179,6 +179,11 @@ def flat(model):
     return torch.cat([value.double().flatten() for value in values])
 
 
+def trained(model):
+    """Trunk and tasks: not the balancer."""
+    return torch.cat([flat(part) for part in (model.backbone, *model.tasks.values())])
+
+
 def same_in_both(model) -> bool:
     own = flat(model)
     first = own.clone()
@@ -265,7 +270,7 @@ def one_is_bad(rank: int, cfg, batch, wrapper: str) -> dict:
         del good['cls']
     alone = model_of(cfg, 'FixedWeights', weights=dict(cls=0.5))
     model = model_of(cfg, 'FixedWeights')
-    start, losses = flat(model), model.task_losses
+    start, losses = trained(model), model.task_losses
 
     def task_losses(task, batch):
         spoil = float('nan') if rank and task == 'cls' else 1
@@ -288,13 +293,13 @@ def one_is_bad(rank: int, cfg, batch, wrapper: str) -> dict:
     hook = BadStepHook()
     hook.before_train(runner)
     hook.after_train_iter(runner, 0, part, outputs)
-    parts = (model.backbone, *model.tasks.values())
+    found = trained(model)
     return dict(
         warnings=warnings,
         pictures=[sample.img_path for sample in batch['cls']['data_samples'][1::2]],
-        finite=all(bool(flat(part).isfinite().all()) for part in parts),
-        moved=float((flat(model) - start).nan_to_num(0.0).abs().max()),
-        difference=float((flat(alone) - flat(model)).nan_to_num(0.0).abs().max()),
+        finite=bool(found.isfinite().all()),
+        moved=float((found - start).abs().max()),
+        difference=float((trained(alone) - found).abs().max()),
         equal=same_in_both(model),
     )
 

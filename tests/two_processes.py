@@ -335,9 +335,10 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
     moving = copy.deepcopy(cfg)
     moving.model.backbone.frozen = False
     run('moving statistics FixedWeights', moving, 'FixedWeights', schedules['EveryTask'])
-    run('synced PCGrad', moving, 'PCGrad', schedules['EveryTask'], bn='sync')
     with contextlib.redirect_stdout(None):
         statistics = moved_statistics(rank, moving, batches[0])
+    run('synced PCGrad', moving, 'PCGrad', schedules['EveryTask'], bn='sync')
+    with contextlib.redirect_stdout(None):
         bad = {
             wrapper: one_is_bad(rank, cfg, batches[0], wrapper)
             for wrapper in ('AllInOneDDP', 'AllInOneFSDP')

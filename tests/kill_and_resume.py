@@ -41,7 +41,7 @@ VARIANTS = {
 }
 
 
-def config(name: str, steps: int, work_dir: Path, workers: int, resume: bool):
+def config(name: str, steps: int, work_dir: Path, save_format: str, workers: int, resume: bool):
     """The tiny toy config with every source of randomness switched on."""
     from conftest import tiny
 
@@ -52,7 +52,7 @@ def config(name: str, steps: int, work_dir: Path, workers: int, resume: bool):
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.default_hooks.checkpoint.save_best = None
     cfg.model.balancer = dict(type=balancer)
-    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2)
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2, save_format=save_format)
     cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
     for task, loader in cfg.train_dataloader.items():
         loader.num_workers = workers
@@ -79,18 +79,18 @@ def config(name: str, steps: int, work_dir: Path, workers: int, resume: bool):
     return cfg
 
 
-def start(name: str, steps: int, work_dir: Path, workers: int, resume: bool) -> int:
-    """Fork a training; its process id."""
+def start(*given) -> int:
+    """Fork a training of :func:`config`; its process id."""
     pid = os.fork()
     if pid:
         return pid
-    status = 1
+    status, work_dir = 1, given[2]
     try:
         with open(work_dir.parent / f'{work_dir.name}.log', 'a') as log:
             os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
         from allinone.registry import RUNNERS
 
-        RUNNERS.build(config(name, steps, work_dir, workers, resume)).train()
+        RUNNERS.build(config(*given)).train()
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -119,7 +119,8 @@ def differences(one, other, path: str = '') -> list[str]:
 def state_of(work_dir: Path, steps: int) -> dict:
     from allinone.engine.checkpoint import read_checkpoint
 
-    checkpoint = read_checkpoint(work_dir / f'iter_{steps}.pth')
+    (path,) = work_dir.glob(f'iter_{steps}.*')
+    checkpoint = read_checkpoint(path)
     return dict(
         {key: checkpoint[key] for key in ('state_dict', 'ema_state_dict', 'optimizer')},
         param_schedulers=checkpoint['param_schedulers'],
@@ -131,7 +132,7 @@ def state_of(work_dir: Path, steps: int) -> dict:
     )
 
 
-def compare(name: str, kills: int, folder: Path, seed: int) -> list[int]:
+def compare(name: str, kills: int, folder: Path, seed: int, save_format: str) -> list[int]:
     """Run the variant in peace and with kills; the steps gone on from.
 
     Raises:
@@ -141,13 +142,14 @@ def compare(name: str, kills: int, folder: Path, seed: int) -> list[int]:
     steps = max(14, 3 * kills + 2)
     folder.mkdir(parents=True)
     peace, war, log = folder / 'peace', folder / 'war', folder / 'war.log'
-    assert wait(start(name, steps, peace, workers, False)) == 0, tail(folder / 'peace.log')
+    status = wait(start(name, steps, peace, save_format, workers, False))
+    assert status == 0, tail(folder / 'peace.log')
     rng = random.Random(f'{seed} {name}')
     log.touch()
     for made in range(kills):
         left = kills - made
         before, reached = steps_of(log)
-        pid = start(name, steps, war, later if made else workers, True)
+        pid = start(name, steps, war, save_format, later if made else workers, True)
         # After so many steps of this start, and a moment more: amid a step, a save, a validation.
         # But while there are steps for the other kills.
         goal = before + rng.randint(0, max(1, (steps - 2 - reached) // left))
@@ -160,7 +162,7 @@ def compare(name: str, kills: int, folder: Path, seed: int) -> list[int]:
             time.sleep(0.005)
         os.kill(pid, signal.SIGKILL)
         assert wait(pid) == -signal.SIGKILL, f'{name} ended before kill {made + 1}: {tail(log)}'
-    assert wait(start(name, steps, war, later, True)) == 0, tail(log)
+    assert wait(start(name, steps, war, save_format, later, True)) == 0, tail(log)
     found = differences(state_of(peace, steps), state_of(war, steps))
     assert not found, f'{name}: {len(found)} differences: {found[:5]}'
     resumed = re.findall(r'resumed epoch: 0, iter: (\d+)', log.read_text())
@@ -183,6 +185,7 @@ def main() -> int:
     parser.add_argument('--kills', type=int, default=10, help='kills a variant')
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     parser.add_argument('--only', nargs='+', default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument('--save-format', default='pth', help='of the checkpoints')
     args = parser.parse_args()
     os.environ['ALLINONE_DATA'] = os.path.abspath(args.data)
     torch.set_num_threads(1)
@@ -201,7 +204,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name in args.only:
             before = time.monotonic()
-            steps = compare(name, args.kills, Path(folder) / name, args.seed)
+            steps = compare(name, args.kills, Path(folder) / name, args.seed, args.save_format)
             took = time.monotonic() - before
             print(f'{name}: {args.kills} kills, on from steps {steps}, no difference, {took:.0f} s')
             sys.stdout.flush()  # Else every fork would print it again.

@@ -126,12 +126,13 @@ def succeed(pids) -> None:
 # One step after the other, without a runner
 
 
-def model_of(cfg, balancer: str):
+def model_of(cfg, balancer: str, **options):
     from allinone.registry import MODELS
 
     torch.manual_seed(0)
+    options = dict(EVERY[balancer], type=balancer, **options)
     # As PyTorch initialises them: mmengine's way reports on every parameter.
-    model = MODELS.build(dict(cfg.model, balancer=dict(type=balancer, **EVERY[balancer])))
+    model = MODELS.build(dict(cfg.model, balancer=options))
     # In float32 a rounding error becomes another sign of a ReLU within some steps.
     return model.double()
 
@@ -178,6 +179,11 @@ def flat(model):
     return torch.cat([value.double().flatten() for value in values])
 
 
+def trained(model):
+    """Trunk and tasks: not the balancer."""
+    return torch.cat([flat(part) for part in (model.backbone, *model.tasks.values())])
+
+
 def same_in_both(model) -> bool:
     own = flat(model)
     first = own.clone()
@@ -199,7 +205,6 @@ def train_both(
     model = model_of(cfg, balancer)
     if rank:  # The wrapper begins with the weights of the first.
         model.tasks['cls'].head.fc.weight.data.fill_(7)
-    model.init_weights = lambda: None  # Sharding would begin with it.
     wrapped = MODEL_WRAPPERS.build(dict(type=wrapper), default_args=dict(module=model))
     optimizers = optimizer_of(alone, accumulate), optimizer_of(model, accumulate)
     start, counted, found = flat(alone), Counted(), {}
@@ -228,6 +233,74 @@ def train_both(
         untouched=untouched,
         bytes=sum(found[f'messages{accumulate - 1}']),
         expected=expected_bytes(model, balancer, tasks_of(0)),
+    )
+
+
+def moved_statistics(rank: int, cfg, batch) -> dict:
+    """Running statistics after one step of the pair, and of the halves' by themselves."""
+    from allinone.models import AllInOneDDP
+
+    def after_a_step(model, part: int) -> torch.Tensor:
+        given = {task: half(value, part) for task, value in copy.deepcopy(batch).items()}
+        model.train()
+        model.train_step(given, optimizer_of(getattr(model, 'module', model)))
+        found = [value for name, value in model.named_buffers() if 'running_' in name]
+        return torch.cat([value.flatten() for value in found])
+
+    halves = torch.stack([after_a_step(model_of(cfg, 'FixedWeights'), i) for i in range(2)])
+    pair = after_a_step(AllInOneDDP(model_of(cfg, 'FixedWeights')), rank)
+    return dict(
+        apart=float((halves[0] - halves[1]).abs().max()),
+        difference=float((pair - halves.mean(0)).abs().max()),
+    )
+
+
+def one_is_bad(rank: int, cfg, batch, wrapper: str) -> dict:
+    """A step in which the loss of ``cls`` is NaN in the second process.
+
+    What it must come to: with replicas the first one's share of the mean is left, with parts of
+    gradients, which hold the NaN everywhere, nothing of the task.
+    """
+    from allinone.engine.bad_steps import BadStepHook
+    from allinone.registry import MODEL_WRAPPERS
+
+    good = copy.deepcopy(batch)
+    good['cls'] = half(good['cls'], 0)
+    if wrapper == 'AllInOneFSDP':
+        del good['cls']
+    alone = model_of(cfg, 'FixedWeights', weights=dict(cls=0.5))
+    model = model_of(cfg, 'FixedWeights')
+    start, losses = trained(model), model.task_losses
+
+    def task_losses(task, batch):
+        spoil = float('nan') if rank and task == 'cls' else 1
+        return {name: value * spoil for name, value in losses(task, batch).items()}
+
+    model.task_losses = task_losses
+    wrapped = MODEL_WRAPPERS.build(dict(type=wrapper), default_args=dict(module=model))
+    alone.train(), wrapped.train()
+    alone.train_step(good, optimizer_of(alone))
+    part = {task: half(value, rank) for task, value in copy.deepcopy(batch).items()}
+    outputs = wrapped.train_step(part, optimizer_of(model))
+    warnings = []
+    runner = SimpleNamespace(
+        hooks=[],
+        iter=0,
+        max_iters=1,
+        message_hub=SimpleNamespace(runtime_info={}, update_info=lambda *info: None),
+        logger=SimpleNamespace(warning=warnings.append),
+    )
+    hook = BadStepHook()
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0, part, outputs)
+    found = trained(model)
+    return dict(
+        warnings=warnings,
+        pictures=[sample.img_path for sample in batch['cls']['data_samples'][1::2]],
+        finite=bool(found.isfinite().all()),
+        moved=float((found - start).abs().max()),
+        difference=float((trained(alone) - found).abs().max()),
+        equal=same_in_both(model),
     )
 
 
@@ -262,9 +335,16 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
     moving = copy.deepcopy(cfg)
     moving.model.backbone.frozen = False
     run('moving statistics FixedWeights', moving, 'FixedWeights', schedules['EveryTask'])
+    with contextlib.redirect_stdout(None):
+        statistics = moved_statistics(rank, moving, batches[0])
     run('synced PCGrad', moving, 'PCGrad', schedules['EveryTask'], bn='sync')
+    with contextlib.redirect_stdout(None):
+        bad = {
+            wrapper: one_is_bad(rank, cfg, batches[0], wrapper)
+            for wrapper in ('AllInOneDDP', 'AllInOneFSDP')
+        }
     if rank == 0:
-        out.write_text(json.dumps(found))
+        out.write_text(json.dumps(dict(steps=found, statistics=statistics, bad=bad)))
 
 
 # The whole program
@@ -342,7 +422,8 @@ def run_config(folder: Path, name: str, factor: int = 1):
 def weights(work_dir: Path) -> torch.Tensor:
     from allinone.engine.checkpoint import read_checkpoint
 
-    state = read_checkpoint(work_dir / 'iter_6.pth')['state_dict']
+    (path,) = work_dir.glob('iter_6.*')
+    state = read_checkpoint(path)['state_dict']
     return torch.cat([value.double().flatten() for value in state.values()])
 
 
@@ -384,23 +465,38 @@ def runs(folder: Path) -> dict:
 
 
 def sharded(folder: Path) -> dict:
-    """With sharded parameters: as a whole, gone on from replicas, and gone on by one process."""
-    wrapper = dict(type='AllInOneFSDP')
-    cfg = run_config(folder, 'sharded')
-    cfg.model_wrapper_cfg = wrapper
+    """With sharded parameters and saved as folders.
+
+    As a whole, and tested; gone on from the file of replicas, from the folder of shards, and from
+    that by one process.
+    """
+
+    def config_of(name: str, **options):
+        cfg = run_config(folder, name)
+        cfg.model_wrapper_cfg = dict(type='AllInOneFSDP')
+        cfg.default_hooks.checkpoint.update(save_format='dcp', **options)
+        return cfg
+
+    cfg = config_of('sharded', async_save=True)
     succeed(pair(program, 'train', cfg, folder / 'sharded.log'))
-    for name, source in dict(to_shards='pair', to_one='sharded').items():
+    for name, source in dict(to_shards='pair', again='sharded', to_one='sharded').items():
         (folder / name).mkdir()
-        shutil.copy(folder / source / 'iter_3.pth', folder / name)
-    cfg = run_config(folder, 'to_shards')
-    cfg.model_wrapper_cfg = wrapper
+        for path in (folder / source).glob('iter_3.*'):
+            copied = shutil.copytree if path.is_dir() else shutil.copy
+            copied(path, folder / name / path.name)
     again = functools.partial(program, resume='auto')
-    succeed(pair(again, 'train', cfg, folder / 'to_shards.log'))
+    for name in ('to_shards', 'again'):
+        succeed(pair(again, 'train', config_of(name), folder / f'{name}.log'))
     assert one(again, 'train', run_config(folder, 'to_one', 2), folder / 'to_one.log') == 0
+    cfg, out = config_of('tested_in_shards'), folder / 'tested_in_shards.json'
+    # For testing nothing is initialised.
+    cfg.model.tasks.cls.head.init_cfg = dict(type='Pretrained', checkpoint='gone.pth')
+    given = dict(checkpoint=str(folder / 'sharded/iter_6.dcp'), out=str(out))
+    succeed(pair(functools.partial(program, **given), 'test', cfg, folder / 'tested_in_shards.log'))
     return {
         name: difference(folder / 'pair', folder / name)
-        for name in ('sharded', 'to_shards', 'to_one')
-    }
+        for name in ('sharded', 'to_shards', 'again', 'to_one')
+    } | dict(tested=json.loads(out.read_text()), files=sorted(os.listdir(folder / 'sharded')))
 
 
 def complaint(log: Path) -> str:
@@ -460,7 +556,7 @@ def main() -> int:
             batches = list(itertools.islice(batches, STEPS))
             out = folder / 'steps.json'
             succeed(pair(steps, cfg, batches, out))
-            found['steps'] = json.loads(out.read_text())
+            found |= json.loads(out.read_text())
         if 'runs' in args.only:
             found['runs'] = runs(folder)
         if 'kills' in args.only:

@@ -20,6 +20,7 @@ from mmengine.registry import DefaultScope, Registry
 from torch import nn
 
 from allinone.engine.checkpoint import read_checkpoint
+from allinone.engine.checkpoint_folder import is_folder
 from allinone.engine.config_check import check_config
 from allinone.engine.resume import SUFFIXES, step_checkpoints
 from allinone.errors import CheckpointError, ConfigError
@@ -101,7 +102,9 @@ def build_network(cfg: Config) -> nn.Module:
 
 def _read(weights: str | os.PathLike) -> tuple[str, dict]:
     weights = osp.expanduser(os.fspath(weights))
-    return _best_of(weights) if osp.isdir(weights) else (weights, read_checkpoint(weights))
+    if osp.isdir(weights) and not is_folder(weights):
+        return _best_of(weights)
+    return weights, read_checkpoint(weights)
 
 
 def _best_of(work_dir: str) -> tuple[str, dict]:

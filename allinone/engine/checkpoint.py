@@ -14,8 +14,9 @@ from torch import nn
 
 from allinone.errors import CheckpointError
 
+from .checkpoint_folder import is_folder, read_folder
 from .checkpoint_format import check_zip, is_safetensors, read_safetensors
-from .shards import sharded_as
+from .shards import all_read, sharded_as
 
 SHOWN = 8
 WORDS = 200
@@ -34,21 +35,26 @@ def trusting_checkpoints(trust: bool = True):
         _trusted.reset(before)
 
 
-def read_checkpoint(path: str | os.PathLike, map_location='cpu') -> dict:
+def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = False) -> dict:
     """Read a checkpoint with only tensors, plain containers and mmengine's own log types.
 
     Args:
-        path: A local file; ``.safetensors``, or anything that ``torch.save`` wrote.
+        path: Local; a folder ``.dcp``, a file ``.safetensors``, or what ``torch.save`` wrote.
         map_location: As in ``torch.load``.
+        lazily: Take no memory for tensors until they are used: of a folder they are
+            :class:`StoredTensor`, and of a file of ``torch.save`` on the CPU mapped from it.
 
     Raises:
         CheckpointError: If the file is missing, fails its checksums, or holds any other type
             (unless within :func:`trusting_checkpoints`).
     """
     path = os.path.expanduser(os.fspath(path))
-    if not os.path.isfile(path):
+    folder = is_folder(path) and os.path.isdir(path)
+    if not folder and not os.path.isfile(path):
         raise CheckpointError(f'{path}: no such checkpoint file')
     try:
+        if folder:
+            return read_folder(path, map_location, lazily)
         if is_safetensors(path):
             return read_safetensors(path, map_location)
         with open(path, 'rb') as file:
@@ -58,7 +64,12 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu') -> dict:
         if head == ZIP_START:
             check_zip(path)
         with torch.serialization.safe_globals(_allowed_types()):
-            return torch.load(path, map_location=map_location, weights_only=not _trusted.get())
+            return torch.load(
+                path,
+                map_location=map_location,
+                weights_only=not _trusted.get(),
+                mmap=lazily and head == ZIP_START,
+            )
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
     except (EOFError, RuntimeError, OSError, KeyError, ValueError) as error:
@@ -143,7 +154,7 @@ def load_state_dict(
         }
     own = module.state_dict()
     if _other_shapes(state, own):
-        state = _resized(module, state)
+        state = _resized(module, all_read(state))
     shapes = _other_shapes(state, own)
     fitting = {name: value for name, value in state.items() if name in own and name not in shapes}
     if not fitting:

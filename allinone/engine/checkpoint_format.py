@@ -1,11 +1,14 @@
-"""Checkpoints as files: PyTorch's zip, or safetensors with the rest as JSON in its header."""
+"""Checkpoints as files: PyTorch's zip, or safetensors with the rest as JSON in its header.
+
+Of one as a folder (``checkpoint_folder.py``) one file is of the second kind.
+"""
 
 import json
 import math
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import BinaryIO
 
@@ -17,7 +20,9 @@ from torch import Tensor
 
 from allinone.errors import CheckpointError
 
-FORMATS = ('pth', 'safetensors')
+from .shards import StoredTensor
+
+FORMATS = ('pth', 'safetensors', 'dcp')
 WEIGHTS = 'state_dict'
 # As safetensors calls them
 DTYPES = {
@@ -57,17 +62,18 @@ def files_of(checkpoint: Mapping, path: str) -> dict[str, Callable[[BinaryIO], o
     text = json.dumps(_encode(checkpoint, (), tensors), allow_nan=False)
     metadata = dict(format='pt', checkpoint=text, crc32=str(zlib.crc32(text.encode())))
     return {
-        path: partial(_write_safetensors, tensors, metadata),
+        path: partial(write_safetensors, tensors, metadata),
         json_beside(path): lambda file: file.write(f'{text}\n'.encode()),
     }
 
 
-def _write_safetensors(
+def write_safetensors(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str], file: BinaryIO
 ) -> None:
     """https://github.com/huggingface/safetensors#format
 
-    The library's own writer first puts the whole file together, and holds the interpreter lock.
+    Tensors are contiguous and on the CPU. The library's own writer first puts the whole file
+    together, and holds the interpreter lock.
     """
     # The widest elements first, so that each tensor lies at a multiple of its elements' size.
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
@@ -132,17 +138,25 @@ def _checksum(tensor: Tensor) -> int:
     return zlib.crc32(_bytes_of(tensor))
 
 
+def name_of(path: tuple[str, ...], taken: Collection[str]) -> str:
+    """What a tensor of a checkpoint is called in a safetensors file: weights by their own names."""
+    name = '.'.join(path[1:]) if path[0] == WEIGHTS else '/'.join(path)
+    while name in taken:
+        name += '/'
+    return name
+
+
 def _encode(value, path: tuple[str, ...], tensors: dict[str, Tensor]):
     """Tensors go to ``tensors``; everything else is JSON with ``$`` marking what JSON lacks."""
+    if isinstance(value, (Tensor, StoredTensor)) and value.dtype not in DTYPES:
+        raise CheckpointError(
+            f'{"/".join(path)} is of type {value.dtype}, which a safetensors checkpoint cannot '
+            'hold; use save_format="pth"'
+        )
+    if isinstance(value, StoredTensor):
+        return {'$stored': [value.name, DTYPES[value.dtype], *value.shape]}
     if isinstance(value, Tensor):
-        name = '.'.join(path[1:]) if path[0] == WEIGHTS else '/'.join(path)
-        while name in tensors:
-            name += '/'
-        if value.dtype not in DTYPES:
-            raise CheckpointError(
-                f'{"/".join(path)} is of type {value.dtype}, which a safetensors checkpoint cannot '
-                'hold; use save_format="pth"'
-            )
+        name = name_of(path, tensors)
         tensors[name] = value.detach().cpu().contiguous()
         return {'$tensor': name, 'crc32': _checksum(tensors[name])}
     if isinstance(value, np.ndarray):
@@ -191,6 +205,9 @@ def _decode(value, tensors: Mapping[str, Tensor], map_location, path: str):
                 f'{path} is damaged: its tensor {value["$tensor"]!r} fails its checksum'
             )
         return tensor.to(map_location)
+    if '$stored' in value:
+        name, dtype, *shape = value['$stored']
+        return StoredTensor(name, shape, {text: kind for kind, text in DTYPES.items()}[dtype])
     if '$array' in value:
         return decode(value['$array']).cpu().numpy()
     if '$numpy' in value:

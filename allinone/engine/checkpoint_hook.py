@@ -15,6 +15,8 @@ from allinone.errors import CheckpointError, ConfigError
 from allinone.registry import HOOKS
 
 from .checkpoint import read_checkpoint
+from .checkpoint_folder import SUFFIX as FOLDER
+from .checkpoint_folder import is_folder, remove_folder, tidy
 from .checkpoint_format import FORMATS, files_of, json_beside
 from .checkpoint_writer import SaveError
 from .durable import SUFFIX, write_durably
@@ -31,7 +33,8 @@ class CheckpointHook(StockCheckpointHook):
     if it had not been tried: the best score, too, is again that of the file on the disk.
 
     Args:
-        save_format: ``'pth'``, or ``'safetensors'`` with a JSON of what is no tensor beside it.
+        save_format: ``'pth'``, or ``'safetensors'`` with a JSON of what is no tensor beside it;
+            or ``'dcp'``, a folder to which each process writes its own share.
         async_save: Copy the state to host memory and write it in a thread, while training goes
             on. The next save, the end of the training and signals wait for it.
         max_failed_saves: So many failed saves in a row end the run; fewer are warnings.
@@ -78,6 +81,8 @@ class CheckpointHook(StockCheckpointHook):
         if is_main_process():
             for leftover in glob(osp.join(escape(self.out_dir), f'*{SUFFIX}')):
                 os.remove(leftover)
+            for folder in glob(osp.join(escape(self.out_dir), f'*{FOLDER}')):
+                tidy(folder)
 
     def _here(self, path: str) -> str:
         return osp.join(self.out_dir, osp.basename(path))
@@ -190,11 +195,12 @@ class CheckpointHook(StockCheckpointHook):
         return {*steps, *filter(None, self._best().values())}
 
     def _saved(self, runner, path: str) -> None:
+        if not is_main_process():
+            return  # Of a folder, which all have written, the first process keeps account.
         wanted = self._wanted()
         for old in self._on_disk - wanted - {path}:
-            for file in {old, json_beside(old)} if old.endswith('.safetensors') else {old}:
-                with suppress(FileNotFoundError):
-                    os.remove(file)
+            with suppress(FileNotFoundError):
+                _remove(old)
         self._on_disk = (self._on_disk | {path}) & wanted
         if path == self.last_ckpt:
             write_durably(osp.join(runner.work_dir, POINTER), path.encode())
@@ -204,12 +210,21 @@ class CheckpointHook(StockCheckpointHook):
         checkpoint = read_checkpoint(ckpt_path)
         kept = {key: value for key, value in checkpoint.items() if key in self.published_keys}
         stem, suffix = osp.splitext(ckpt_path)
-        (write, *_) = files_of(kept, ckpt_path).values()
+        suffix = '.safetensors' if suffix == FOLDER else suffix
+        (write, *_) = files_of(kept, stem + suffix).values()
         write(content := io.BytesIO())
         final_path = f'{stem}-{hashlib.sha256(content.getbuffer()).hexdigest()[:8]}{suffix}'
         for file, content in files_of(kept, final_path).items():
             write_durably(file, content)
         runner.logger.info(f'The checkpoint ({ckpt_path}) is published to {final_path}.')
+
+
+def _remove(path: str) -> None:
+    if is_folder(path):
+        return remove_folder(path)
+    os.remove(path)
+    if path.endswith('.safetensors'):
+        os.remove(json_beside(path))
 
 
 def _is_own(name: str) -> bool:

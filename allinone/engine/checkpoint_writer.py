@@ -4,10 +4,12 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
+import torch.distributed as dist
 from mmengine.logging import print_log
 
 from allinone.errors import AllInOneError, CheckpointError
 
+from .checkpoint_folder import is_folder, write_folder
 from .checkpoint_format import files_of
 from .durable import write_durably
 
@@ -47,6 +49,7 @@ class CheckpointWriter:
         self.failed = failed
         self.failures = 0
         self.failure = ''
+        self._group: dist.ProcessGroup | None = None
         self._thread: threading.Thread | None = None
         self._error: tuple[str, Exception] | None = None
 
@@ -59,7 +62,8 @@ class CheckpointWriter:
         """Save; with ``background``, return once the thread has begun.
 
         Args:
-            checkpoint: With ``background`` it must share no memory with the training.
+            checkpoint: With ``background`` it must share no memory with the training. For a
+                folder what :func:`share_of` gives, in all processes.
             path: Its suffix is the format.
 
         Raises:
@@ -67,6 +71,9 @@ class CheckpointWriter:
             CheckpointError: If too many have failed in a row.
         """
         self.wait()
+        if is_folder(path) and self._group is None and dist.is_initialized():
+            # Of its own, for a thread's messages must not get between those of the training.
+            self._group = dist.new_group(backend='gloo')
         if not self.background:
             self._write(checkpoint, path)
             self._judge()
@@ -84,6 +91,9 @@ class CheckpointWriter:
 
     def _write(self, checkpoint: Mapping, path: str) -> None:
         try:
+            if is_folder(path):
+                write_folder(checkpoint, path, self._group, self.done)
+                return
             for file, content in files_of(checkpoint, path).items():
                 write_durably(file, content)
             self.done(path)

@@ -13,9 +13,11 @@ from mmengine.logging import print_log
 from allinone.errors import CheckpointError
 
 from .checkpoint import read_checkpoint
+from .checkpoint_folder import is_half_written
+from .checkpoint_format import FORMATS
 from .checkpoint_hook import POINTER
 
-SUFFIXES = ('.pth', '.safetensors')
+SUFFIXES = tuple(f'.{name}' for name in FORMATS)
 NEEDED = ('state_dict', 'message_hub', 'optimizer', 'meta')
 
 
@@ -49,12 +51,12 @@ def newest_checkpoint(work_dir: str) -> tuple[str, dict] | None:
 
 
 def read_resumable(path: str) -> dict:
-    """A checkpoint that holds all that a run needs to go on, on the CPU.
+    """A checkpoint that holds all that a run needs to go on, read ``lazily``.
 
     Raises:
         CheckpointError: If it cannot be read, or holds less.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, lazily=True)
     missing = [key for key in NEEDED if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing or not {'iter', 'epoch'} <= set(checkpoint['meta']):
         raise CheckpointError(
@@ -70,7 +72,7 @@ def step_checkpoints(work_dir: str) -> list[str]:
         path
         for suffix in SUFFIXES
         for path in glob(osp.join(escape(work_dir), f'*{suffix}'))
-        if not osp.basename(path).startswith('best_')
+        if not osp.basename(path).startswith('best_') and not is_half_written(path)
     }
     pointer = osp.join(work_dir, POINTER)
     if not found and osp.isfile(pointer):
@@ -78,7 +80,7 @@ def step_checkpoints(work_dir: str) -> list[str]:
         # where the original has its checkpoints.
         with open(pointer, encoding='utf-8') as file:
             named = file.read().strip()
-        found |= {named} if osp.isfile(named) else set()
+        found |= {named} if osp.exists(named) else set()
     return sorted(found, key=lambda path: (_step(path), osp.getmtime(path)), reverse=True)
 
 
@@ -103,10 +105,11 @@ def keep_earlier_run(work_dir: str) -> None:
     """Move the checkpoints of an earlier run into a folder of their own: none is overwritten."""
     found = [
         path
-        for pattern in ('*.pth', '*.safetensors', '*.json', POINTER)
+        for pattern in (*(f'*{suffix}' for suffix in SUFFIXES), '*.json', POINTER)
         for path in glob(osp.join(escape(work_dir), pattern))
         # Of JSON files only those beside a checkpoint: others are the user's.
         if not path.endswith('.json') or osp.exists(path.removesuffix('.json') + '.safetensors')
+        if not is_half_written(path)
     ]
     if not found:
         return

@@ -3,7 +3,6 @@
 import os
 import os.path as osp
 import time
-from collections import OrderedDict
 from copy import copy
 from datetime import timedelta
 from functools import cached_property
@@ -21,6 +20,7 @@ from allinone.options import check_choice
 from allinone.registry import MODEL_WRAPPERS, RUNNERS
 
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
+from .checkpoint_folder import is_folder, share_of
 from .checkpoint_writer import CheckpointWriter
 from .config_check import check_config
 from .dataloaders import TaskLoaders, named
@@ -30,7 +30,7 @@ from .host_memory import keep_freed_memory
 from .peers import require_same_everywhere
 from .record import changes, record_text, require_same_run, run_record
 from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
-from .shards import shard_state, whole
+from .shards import all_read, map_tensors, shard_state, whole
 from .signals import StopSignals
 
 
@@ -69,7 +69,7 @@ class MultiDatasetRunner(Runner):
         check_config(cfg)
         resumed = None
         if cfg.get('resume'):
-            path = cfg.get('load_from') if cfg['resume'] != 'auto' else None
+            path = (cfg.get('load_from') or '').rstrip('/') if cfg['resume'] != 'auto' else None
             resumed = (path, read_resumable(path)) if path else newest_checkpoint(cfg['work_dir'])
             cfg['resume'] = resumed is not None
             randomness = cfg.get('randomness') or {}
@@ -242,6 +242,8 @@ class MultiDatasetRunner(Runner):
     ) -> None:
         """Save what mmengine's runner saves, through :attr:`checkpoint_writer`.
 
+        All processes call it. A folder they write together, a file the first one alone.
+
         Args:
             out_dir: A local folder.
             filename: Its suffix is the format.
@@ -258,11 +260,6 @@ class MultiDatasetRunner(Runner):
         """
         self.call_hook('flush_log')
         model = getattr(self.model, 'module', self.model)
-        # Of sharded tensors every process has a part.
-        state_dict = whole(model.state_dict())
-        optimizer = whole(self.optim_wrapper.state_dict()) if save_optimizer else None
-        if not is_main_process():
-            return
         checkpoint = dict(
             meta=dict(
                 dict(epoch=self.epoch, iter=self.iter + 1) | (meta or {}),
@@ -274,21 +271,26 @@ class MultiDatasetRunner(Runner):
                 dataset_meta=self.train_dataloader.dataset.metainfo,
                 run=self.record,
             ),
-            state_dict=state_dict,
+            state_dict=model.state_dict(),
             message_hub=self.message_hub.state_dict(),
         )
         if save_optimizer:
-            checkpoint['optimizer'] = optimizer
+            checkpoint['optimizer'] = self.optim_wrapper.state_dict()
         if save_param_scheduler and self.param_schedulers is not None:
             checkpoint['param_schedulers'] = [s.state_dict() for s in self.param_schedulers]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        self.checkpoint_writer.write(
-            _on_host(checkpoint, self.checkpoint_writer.background),
-            osp.join(out_dir, filename),
-        )
+        # Of sharded tensors every process has a part.
+        checkpoint = share_of(checkpoint) if is_folder(filename) else whole(checkpoint)
+        if is_main_process() or is_folder(filename):
+            self.checkpoint_writer.write(
+                _on_host(checkpoint, self.checkpoint_writer.background),
+                osp.join(out_dir, filename),
+            )
 
     def wrap_model(self, model_wrapper_cfg, model):
         """As in mmengine; over several processes the default is :class:`AllInOneDDP`.
+
+        The weights of a training are initialised before, while they are whole.
 
         Raises:
             ConfigError: If ``model_wrapper_cfg`` is of a stock wrapper, whose reducer would average
@@ -303,11 +305,13 @@ class MultiDatasetRunner(Runner):
         cfg = dict(type='AllInOneDDP') | dict(model_wrapper_cfg or {})
         MODEL_WRAPPERS.import_from_location()
         check_choice('model_wrapper_cfg.type', cfg['type'], sorted(MODEL_WRAPPERS.module_dict))
-        return MODEL_WRAPPERS.build(cfg, default_args=dict(module=model.to(get_device())))
+        model = model.to(get_device())
+        if self._train_loop is not None:
+            model.init_weights()
+        return MODEL_WRAPPERS.build(cfg, default_args=dict(module=model))
 
     def _init_model_weights(self) -> None:
-        # Sharded weights are initialised whole, by the wrapper.
-        if not any(is_sharded(param) for param in self.model.parameters()):
+        if not self.distributed:
             super()._init_model_weights()
 
     def resume(self, filename: str, **kwargs) -> None:
@@ -318,7 +322,6 @@ class MultiDatasetRunner(Runner):
         """
         try:
             super().resume(filename, **kwargs)
-            shard_state(self.optim_wrapper.optimizer)
         except AllInOneError:
             raise
         except (ValueError, KeyError, RuntimeError) as error:
@@ -339,10 +342,13 @@ class MultiDatasetRunner(Runner):
         Raises:
             CheckpointError: If the file cannot be read safely, or nothing in it fits.
         """
+        sharded = any(is_sharded(param) for param in self.model.parameters())
         if self._resumed and self._resumed[0] == filename:
             checkpoint = self._resumed[1]
         else:
-            checkpoint = read_checkpoint(filename, map_location)
+            checkpoint = read_checkpoint(filename, 'cpu' if sharded else map_location, sharded)
+        if not sharded:
+            checkpoint = all_read(checkpoint)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = getattr(self.model, 'module', self.model)
         state = state_dict_of(checkpoint, filename)
@@ -350,7 +356,7 @@ class MultiDatasetRunner(Runner):
             # What a balancer learned is of the run that it learned it in.
             state = {name: v for name, v in state.items() if not name.startswith('balancer.')}
         if strict:
-            model.load_state_dict(state, strict=True)
+            model.load_state_dict(all_read(state), strict=True)
         else:
             load_state_dict(model, state, filename)
         if self._resume or self._testing:
@@ -359,6 +365,9 @@ class MultiDatasetRunner(Runner):
         elif model.frozen:
             tasks = [name for name in model.frozen if name in model.tasks]
             require_weights(model, state, tasks, filename)
+        if self._resume and 'optimizer' in checkpoint:
+            optimizer = shard_state(self.optim_wrapper.optimizer, checkpoint['optimizer'])
+            checkpoint = dict(checkpoint, optimizer=optimizer)
         self._has_loaded = True
         return checkpoint
 
@@ -392,15 +401,9 @@ def _require_source(model) -> None:
 
 def _on_host(value, copy: bool):
     """A checkpoint with its tensors in host memory, and with ``copy`` sharing none of them."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to('cpu', copy=copy)
-    if isinstance(value, dict):
-        host = (OrderedDict if isinstance(value, OrderedDict) else dict)(
-            (key, _on_host(part, copy)) for key, part in value.items()
-        )
-        if hasattr(value, '_metadata'):
-            host._metadata = value._metadata  # Versions of modules, as in any state dict
-        return host
-    if isinstance(value, (list, tuple)):
-        return type(value)(_on_host(part, copy) for part in value)
-    return value
+    return map_tensors(
+        value,
+        lambda tensor, path: (
+            tensor.detach().to('cpu', copy=copy) if isinstance(tensor, torch.Tensor) else tensor
+        ),
+    )

@@ -24,7 +24,7 @@ class AllInOneFSDP(AllInOneDDP):
     (:class:`Shards`). ``GradDrop`` draws for each part, so other signs than on one process.
 
     Args:
-        module: The joint model; its weights are initialised here.
+        module: The joint model, with the weights to begin with: sharded ones cannot be initialised.
 
     Raises:
         ConfigError: If the model takes second derivatives, or exchanges weights of the trunk.
@@ -55,8 +55,6 @@ class AllInOneFSDP(AllInOneDDP):
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        module.init_weights()
-        module.init_weights = lambda: None
         super().__init__(module)
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
         mesh = init_device_mesh(device, (dist.get_world_size(),))

@@ -76,9 +76,30 @@ def test_a_whole_training(found):
 
 
 def test_a_training_with_sharded_parameters(found):
-    """As with replicas; from a checkpoint of replicas; and gone on by one process."""
-    for name in ('sharded', 'to_shards', 'to_one'):
+    """As with replicas; from their checkpoint; from a folder of shards, also by one process."""
+    for name in ('sharded', 'to_shards', 'again', 'to_one'):
         assert found['runs'][name] < 1e-5, name
+    names = [name for name in found['runs']['files'] if '.' in name and not name.endswith('.py')]
+    assert names == ['best_score_iter_6.dcp', *(f'iter_{step}.dcp' for step in range(1, 7))]
+    for name in ('cls/top1', 'seg/mIoU', 'score'):
+        assert found['runs']['tested'][name] == pytest.approx(found['runs']['pair'][name]), name
+
+
+def test_running_statistics_are_the_mean_of_those_of_the_processes(found):
+    assert found['statistics']['apart'] > 1e-3
+    assert found['statistics']['difference'] < 1e-12
+
+
+@pytest.mark.parametrize('wrapper', ['AllInOneDDP', 'AllInOneFSDP'])
+def test_what_is_not_finite_in_one_process_is_left_out_in_all(found, wrapper):
+    run = found['bad'][wrapper]
+    assert run['finite'] and run['equal'] and run['moved'] > 1e-5
+    assert run['difference'] < 1e-5
+    *finite, warning = run['warnings']
+    # Of shards the other's share goes too.
+    assert len(finite) == (wrapper == 'AllInOneFSDP')
+    assert warning.startswith("Step 1: the 'cls' batch of process 1 was left out, its loss is nan")
+    assert warning.endswith(f'its pictures: {run["pictures"]}')
 
 
 def test_one_process_is_killed(found):

@@ -25,6 +25,7 @@ from .measure import device, median_interval, quiet, seconds
 METHODS = ('FixedWeights', 'PCGrad')
 PROCESSES = (1, 2, 4, 8, 16, 32, 64)
 PINGS = 50
+LATE_MESSAGES = 2  # After the last task
 
 
 class _Counting(Replicas):
@@ -162,40 +163,31 @@ def _measure_method(cfg, method: str, rounds: int):
     ), model
 
 
-def fit(found: Mapping) -> tuple[Link, dict[str, float]]:
-    """The link between the measured processes, and what share of the sending overlapping hid.
-
-    Bandwidth and latency are of all-reduces alone. The shares, ``{method: share}``, are of the
-    difference of two steps, and have its noise.
-    """
+def fit(found: Mapping) -> Link:
+    """The link between the measured processes, from the two all-reduces alone."""
     turns = 2 * (found['processes'] - 1)
-    latency = found['number_s'] / turns
     sending = max(found['trunk_s'] - found['number_s'], 1e-9)  # Noise may leave nothing.
-    link = Link(turns * found['trunk'] / found['processes'] / sending, latency)
-    hidden = {}
-    for method, row in found['methods'].items():
-        sending = link.all_reduce(row['bytes'], row['messages'], found['processes'])
-        hidden[method] = min(max((row['blocking_s'] - row['overlap_s']) / sending, 0.0), 1.0)
-    return link, hidden
+    bandwidth = turns * found['trunk'] / found['processes'] / sending
+    return Link(bandwidth, found['number_s'] / turns)
 
 
-def step_model(compute: float, sending: float, hidden: float, tasks: int) -> float:
-    """Seconds of a step: what it computes, and what of the sending that does not hide.
-
-    A share ``hidden`` of the sending is behind computing, but never more than the other tasks take.
+def step_model(compute: float, early: float, late: float, tasks: int) -> float:
+    """Seconds of a step: what it computes, and what of the sending does not hide behind that.
 
     Args:
         compute: Seconds of a step that sends nothing.
-        sending: Seconds of all that it sends.
-        hidden: From 0 to 1.
-        tasks: How many; the last one's gradients have nothing to hide behind.
+        early: Seconds of what is sent while other tasks compute, which hides as long as they do.
+        late: Seconds of what is sent after the last task.
+        tasks: How many.
     """
     window = compute * (1 - 1 / tasks)
-    return compute + sending - min(hidden * sending, window)
+    return compute + late + max(early - window, 0.0)
 
 
 def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
     """A step of 1 to 64 processes by :func:`step_model`, for each method.
+
+    After the last task its own head is sent, and once the trunk: its row, or the sum of all.
 
     Args:
         found: By :func:`measure_dist`.
@@ -205,16 +197,16 @@ def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
         Dicts of ``method``, ``link`` and ``steps``: ``{processes: seconds}``, at the same batch a
         process.
     """
-    rows = []
-    measured, hidden = fit(found)
+    rows, tasks = [], found['tasks']
+    late_bytes = found['trunk'] + found['heads'] / tasks
     for method, figures in found['methods'].items():
-        for name, link in {'this machine': measured, **links}.items():
+        early_bytes = max(figures['bytes'] - late_bytes, 0)
+        for name, link in {'this machine': fit(found), **links}.items():
             steps = {}
             for count in PROCESSES:
-                sending = link.all_reduce(figures['bytes'], figures['messages'], count)
-                steps[count] = step_model(
-                    figures['silent_s'], sending, hidden[method], found['tasks']
-                )
+                early = link.all_reduce(early_bytes, figures['messages'] - LATE_MESSAGES, count)
+                late = link.all_reduce(late_bytes, LATE_MESSAGES, count)
+                steps[count] = step_model(figures['silent_s'], early, late, tasks)
             rows.append(dict(method=method, link=name, steps=steps))
     return rows
 
@@ -235,15 +227,10 @@ def dist_table(found: Mapping) -> str:
             f'{figures["blocking_s"]:>10.3f} s{figures["silent_s"]:>10.3f} s'
             f'{figures["ratio"]:>8.3f}  {low:.3f} to {high:.3f}'
         )
-    link, hidden = fit(found)
+    link = fit(found)
     lines += [
         '',
-        f'All-reduce alone: {link.bandwidth / mib:.0f} MiB/s, {1e6 * link.latency:.0f} us a turn. '
-        'Of the sending, overlapping hid: '
-        + ', '.join(
-            f'{share:.0%} of {found["methods"][method]["messages"]} messages ({method})'
-            for method, share in hidden.items()
-        ),
+        f'All-reduce alone: {link.bandwidth / mib:.0f} MiB/s, {1e6 * link.latency:.0f} us a turn.',
     ]
     lines += [
         '',

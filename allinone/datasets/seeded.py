@@ -49,26 +49,40 @@ def seed_all(*parts) -> None:
     torch.manual_seed(seed)
 
 
-@contextmanager
-def seeded(*parts):
-    """Seed ``random``, NumPy and torch from ``parts`` inside, and restore their states after.
+_kept = False  # Whether somebody outside restores the states
 
-    In a loader's worker nothing draws between two samples, so nothing is restored there.
+
+@contextmanager
+def state_kept():
+    """Restore the states of ``random``, NumPy and torch after all that is inside.
+
+    A state is 5 KB, and NumPy takes long over it: once for a batch, not for each of its samples. In
+    a loader's worker nothing draws between two samples, so nothing is restored there.
     """
-    states = None
-    if get_worker_info() is None:
-        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed = seed_of(*parts)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)
+    global _kept
+    if _kept or get_worker_info() is not None:
+        yield
+        return
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    _kept = True
     try:
         yield
     finally:
-        if states is not None:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.set_rng_state(states[2])
+        _kept = False
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+@contextmanager
+def seeded(*parts):
+    """Seed ``random``, NumPy and torch from ``parts`` inside, and restore their states after."""
+    with state_kept():
+        seed = seed_of(*parts)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 class SeededDataset(Dataset):
@@ -123,6 +137,11 @@ class SeededDataset(Dataset):
         if name == 'dataset':
             raise AttributeError(name)
         return getattr(self.dataset, name)
+
+    def __getitems__(self, indices: list[int]) -> list:
+        """Of a batch, as PyTorch's loaders ask for it."""
+        with state_kept():
+            return [self[index] for index in indices]
 
     def __getitem__(self, index: int):
         draw = (self.seed, self.task, getattr(index, 'number', int(index)))

@@ -106,9 +106,12 @@ def test_a_draw_depends_on_seed_task_and_number_only():
     assert one[2] == one[Draw(2, 2)]
 
 
-def test_a_draw_leaves_the_global_generators_alone():
+@pytest.mark.parametrize('batch', [False, True])
+def test_a_draw_leaves_the_global_generators_alone(batch):
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
-    SeededDataset(Noise(), 'cls', 0)[Draw(1, 1)]
+    dataset, draws = SeededDataset(Noise(), 'cls', 0), [Draw(1, 1), Draw(2, 5)]
+    samples = dataset.__getitems__(draws) if batch else [dataset[draw] for draw in draws]
+    assert samples == [dataset[draw] for draw in draws]
     assert random.getstate() == before[0]
     assert np.random.get_state()[1].tolist() == before[1]
     assert torch.equal(torch.get_rng_state(), before[2])
@@ -116,8 +119,13 @@ def test_a_draw_leaves_the_global_generators_alone():
 
 def test_a_failed_draw_leaves_the_global_generators_alone(tmp_path):
     state = random.getstate()
-    with pytest.raises(DataError):
-        SeededDataset(Files(write(tmp_path, [b'no picture'])), 'cls', 0)[0]
+    dataset = SeededDataset(Files(write(tmp_path, [b'no picture'])), 'cls', 0)
+    for draw in (lambda: dataset[0], lambda: dataset.__getitems__([0, 0])):
+        with pytest.raises(DataError):
+            draw()
+        assert random.getstate() == state
+    with seeded.seeded(1):  # Nor is anything left from it.
+        assert random.getstate() != state
     assert random.getstate() == state
 
 

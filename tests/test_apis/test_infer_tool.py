@@ -167,11 +167,8 @@ def test_a_video_is_written_back_at_its_rate(tool, tmp_path):
     assert len([path for path in out.rglob('*') if path.is_file()]) == 4
 
 
-def test_an_interrupted_video_goes_on_where_it_stopped(tool, tmp_path, monkeypatch):
-    make_video(tmp_path / 'drive.mp4', 6)
-    whole, out = tmp_path / 'whole', tmp_path / 'out'
-    args = (tmp_path / 'drive.mp4', '--batch-size', '1', '--out-dir')
-    assert tool(*args, whole) == 0
+def interrupted_in_batch_4(monkeypatch) -> list[int]:
+    """The sizes of the batches that are predicted, of which the fourth ends in Ctrl-C."""
     seen, predict = [], AllInOneInferencer._predict
 
     def interrupted(self, images, *others):
@@ -181,6 +178,15 @@ def test_an_interrupted_video_goes_on_where_it_stopped(tool, tmp_path, monkeypat
         return predict(self, images, *others)
 
     monkeypatch.setattr(AllInOneInferencer, '_predict', interrupted)
+    return seen
+
+
+def test_an_interrupted_video_goes_on_where_it_stopped(tool, tmp_path, monkeypatch):
+    make_video(tmp_path / 'drive.mp4', 6)
+    whole, out = tmp_path / 'whole', tmp_path / 'out'
+    args = (tmp_path / 'drive.mp4', '--batch-size', '1', '--out-dir')
+    assert tool(*args, whole) == 0
+    seen = interrupted_in_batch_4(monkeypatch)
     assert tool(*args, out) == 130
     kept = read_lines(out / 'predictions/drive.unfinished.jsonl')[0]
     assert not lines_of(out) and not list((out / 'vis').glob('*')) and len(kept) <= 3
@@ -198,15 +204,7 @@ def test_what_a_camera_saw_is_not_taken_for_what_it_sees(tool, tmp_path, monkeyp
     make_video(tmp_path / 'drive.mp4', 6)
     out = tmp_path / 'out'
     args = (tmp_path / 'drive.mp4', '--batch-size', '1', '--out-dir', out)
-    seen, predict = [], AllInOneInferencer._predict
-
-    def interrupted(self, images, *others):
-        seen.append(len(images))
-        if len(seen) == 4:
-            raise KeyboardInterrupt
-        return predict(self, images, *others)
-
-    monkeypatch.setattr(AllInOneInferencer, '_predict', interrupted)
+    seen = interrupted_in_batch_4(monkeypatch)
     assert tool(*args) == 130
     assert read_lines(out / 'predictions/drive.unfinished.jsonl')[0]
     # Opened as the file it is, and treated as a camera by the tool

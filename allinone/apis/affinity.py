@@ -28,7 +28,7 @@ from allinone.engine.checkpoint import (
     trusting_checkpoints,
 )
 from allinone.engine.config_check import check_config
-from allinone.engine.dataloaders import TaskLoaders, build_loader, named
+from allinone.engine.dataloaders import TaskLoaders, build_loader, in_this_process, named
 from allinone.errors import ConfigError
 from allinone.models.classes import num_classes_of
 from allinone.registry import MODELS
@@ -165,7 +165,7 @@ def _loaders(model: nn.Module, cfg: Config, seed: int) -> TaskLoaders:
             task: build_loader(
                 f'train_dataloader.{task}',
                 task,
-                dict(cfg.train_dataloader[task], num_workers=0, persistent_workers=False),
+                in_this_process(cfg.train_dataloader[task]),
                 seed,
                 num_classes_of(model.tasks[task]),
                 True,

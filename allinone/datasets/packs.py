@@ -97,7 +97,7 @@ def index_of(root: str) -> dict[str, list]:
     """What a pack holds, by name.
 
     Raises:
-        DataError: If its index cannot be read.
+        DataError: If its index cannot be read, or is damaged.
     """
     path = os.path.join(root, INDEX)
     try:
@@ -105,6 +105,8 @@ def index_of(root: str) -> dict[str, list]:
             return json.load(file)
     except OSError as error:
         raise DataError(f'{path} cannot be read: {error.strerror}') from error
+    except ValueError as error:
+        raise DataError(f'{path} is damaged: {error}; pack its folder again') from error
 
 
 @cache

@@ -31,7 +31,8 @@ class RemoteBackend(ReadOnlyBackend):
 
     It takes the place of mmengine's own: that of HTTP waits for ever and asks once, that of S3 is
     for Petrel, which ``dict(backend='petrel')`` still names. A server that fails is asked again
-    after each of :data:`~allinone.datasets.patience.WAITS`.
+    after each of :data:`~allinone.datasets.patience.WAITS`; but over HTTP, whether a file exists is
+    asked once, and a failure counts as no.
 
     Args:
         **options: Of the file system of fsspec, such as ``anon=True`` for a public bucket.
@@ -106,6 +107,8 @@ class RemoteBackend(ReadOnlyBackend):
                     f'{url} is read by packages that are not installed ({error}); run pip install '
                     f'{needed}'
                 ) from error
+            except ValueError as error:  # A scheme that it does not know
+                raise DataError(f'{url} cannot be read: {error}; check the address') from error
         return _file_systems[key]
 
 

@@ -94,7 +94,8 @@ def write_folder(
 
     Raises:
         CheckpointError: In all processes, if anything failed in one of them. An earlier
-            checkpoint at ``path`` is then untouched, and nothing else is left there.
+            checkpoint at ``path`` is then untouched, and nothing else is left there; unless it was
+            ``done`` that failed, when the new one is in place.
     """
     first = group is None or dist.get_rank(group) == 0
 

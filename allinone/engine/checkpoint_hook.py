@@ -222,9 +222,9 @@ class CheckpointHook(StockCheckpointHook):
 def _remove(path: str) -> None:
     if is_folder(path):
         return remove_folder(path)
-    os.remove(path)
-    if path.endswith('.safetensors'):
-        os.remove(json_beside(path))
+    for file in (path, json_beside(path)) if path.endswith('.safetensors') else (path,):
+        with suppress(FileNotFoundError):
+            os.remove(file)
 
 
 def _is_own(name: str) -> bool:

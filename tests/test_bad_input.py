@@ -617,6 +617,87 @@ def test_the_program_names_the_place_of_a_misspelt_key_or_type(cfg, refused, cha
     assert re.search(says, refused())
 
 
+def balanced(**balancer):
+    return lambda cfg: cfg.model.update(balancer=balancer)
+
+
+def scheduled(**schedule):
+    return lambda cfg: cfg.train_cfg.update(schedule=schedule)
+
+
+def unknown_evaluator(cfg):
+    """F1 alone: nothing tells the names of its figures before they are there."""
+    cfg.val_evaluator.cls = dict(type='mmpretrain.SingleLabelMetric', items=['f1-score'])
+
+
+def follows(metric):
+    def change(cfg):
+        unknown_evaluator(cfg)
+        balanced(type='CoBa', metrics={metric: 0.01})(cfg)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    'change, says',
+    [
+        (
+            balanced(type='PCGrd'),
+            r"^model.balancer.type is 'PCGrd'; the choices are \['AlignedMTL', .*'UPGrad'",
+        ),
+        (
+            balanced(type='FixedWeights', weights=dict(cls=-1)),
+            r'^model\.balancer\.weights.*cls.* is -1; give a number of at least 0',
+        ),
+        (
+            balanced(type='FixedWeights', weights=dict(cls=0)),
+            r'^model\.balancer\.weights is .*cls.*0',
+        ),
+        (
+            balanced(type='FixedWeights', weights=dict(depth=1)),
+            r"^model\.balancer\.weights is \{'depth': 1\.0\}, but model\.tasks does not have \['depth'\]",
+        ),
+        (balanced(type='GradNorm', alpha=-1), r'^model\.balancer\.alpha is -1; give a number'),
+        (
+            balanced(type='DynamicWeightAverage', temperature=0),
+            r'^model\.balancer\.temperature is 0; give a number',
+        ),
+        (
+            scheduled(type='Temperature', temperature=0),
+            r'^train_cfg\.schedule\.temperature is 0; give a number',
+        ),
+        (
+            balanced(type='CoBa', metrics={'cls/top2': 0.01}),
+            r"^model\.balancer\.metrics names 'cls/top2', but val_evaluator\.cls gives .*'top1'",
+        ),
+        (
+            follows('cls/top1'),
+            r"^model\.balancer\.metrics names 'cls/top1', but val_evaluator\.cls gives "
+            r"\['f1-score'\]$",
+        ),
+    ],
+)
+def test_the_program_refuses_what_a_balancer_cannot_be(cfg, refused, change, says):
+    only(cfg, 'cls', validate=True)
+    change(cfg)
+    sentence = refused()
+    assert re.search(says, sentence), sentence
+
+
+def test_the_program_refuses_a_schedule_that_a_method_cannot_follow(cfg, refused):
+    balanced(type='PCGrad')(cfg)
+    scheduled(type='RoundRobin')(cfg)
+    assert "'RoundRobin', one task a step, but model.balancer.type 'PCGrad'" in refused()
+
+
+def test_a_kpi_of_an_evaluator_of_any_kind(cfg, start):
+    only(cfg, 'cls', validate=True)
+    follows('cls/f1-score')(cfg)
+    cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
+    status, _, error = start()
+    assert status == 0 and 'could not be tried out' not in error
+
+
 def test_save_best_of_a_figure_that_validation_gives_is_legal(cfg, start):
     only(cfg, 'cls', validate=True)
     cfg.default_hooks.checkpoint.save_best = ['cls/top1', 'cls/top5']

@@ -201,7 +201,7 @@ class AllInOneInferencer:
             if out_dir:
                 name = name_of(picture)
                 write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
-                write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record)
+                write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record, indent=None)
             return record, drawing if return_vis else None
 
         waiting: dict[int, Future] = {}

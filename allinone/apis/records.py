@@ -9,7 +9,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from pycocotools import mask as coco_mask
 
 from allinone.engine.dataloaders import named
-from allinone.visualization.draw import to_numpy, top_classes
+from allinone.visualization.draw import label_areas, to_numpy, top_classes
 from allinone.visualization.palette import ClassTable
 
 TOP = 5
@@ -108,12 +108,9 @@ def _masks(mask: np.ndarray, table: ClassTable) -> list[dict]:
     mask = np.asfortranarray(mask)
     return [
         dict(
-            label=int(label),
-            name=table.name(int(label)),
-            area=int(area),
-            segmentation=encode_mask(mask == label),
+            label=label, name=table.name(label), area=area, segmentation=encode_mask(mask == label)
         )
-        for label, area in zip(*np.unique(mask, return_counts=True))
+        for label, area in label_areas(mask).items()
     ]
 
 

@@ -23,8 +23,7 @@ class KpiWeighting(AdaptiveWeighting):
 
     Raises:
         ConfigError: If a factor is not above 0, or ``metrics`` does not name each task once; at the
-            start of a training, if it is not given, or validation will give no such metric (for
-            metrics of other kinds than accuracy, COCO and IoU: after the first validation).
+            start of a training, if it is not given, or validation will give no such metric.
     """
 
     factor_follows_loss = False

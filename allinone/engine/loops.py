@@ -199,14 +199,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
                 f'{type(balancer).__name__!r} keeps the graphs of a step; use '
                 'optim_wrapper.accumulative_counts'
             )
-        evaluated = (
-            {}
-            if self.runner.val_loop is None
-            else {
-                task: figure_names(evaluator)
-                for task, evaluator in self.runner.val_loop.evaluators.items()
-            }
-        )
+        validation = self.runner.val_loop
+        evaluated = {} if validation is None else validation.figures(try_out=self._uses_metrics)
         steps = max(
             len(loader) // self.accumulate.get(task, 1)
             for task, loader in self.dataloader.loaders.items()
@@ -336,11 +330,7 @@ class _EvalLoop(BaseLoop):
                     f'{self.stage}_cfg.score has {member!r}, but '
                     f'{self.stage}_evaluator has only {sorted(evaluator)}'
                 )
-        check_figures(
-            f'{self.stage}_cfg.score',
-            self.score,
-            {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()},
-        )
+        check_figures(f'{self.stage}_cfg.score', self.score, self.figures())
         self.evaluator = self.evaluators
         if self.stage == 'val':
             self._check_best()
@@ -357,7 +347,6 @@ class _EvalLoop(BaseLoop):
 
     def _check_best(self) -> None:
         """``save_best`` would fail at the end of the first validation."""
-        figures = {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()}
         key = 'default_hooks.checkpoint.save_best'
         for hook in self.runner.hooks:
             best = set(getattr(hook, 'save_best', None) or ()) - {'auto'}
@@ -366,7 +355,38 @@ class _EvalLoop(BaseLoop):
                     f"{key} is 'score', but val_cfg has no score; give its members there, as "
                     "{'TASK/metric': factor}, or name a TASK/metric"
                 )
-            check_figures(key, best - {'score'}, figures)
+            check_figures(key, best - {'score'}, self.figures())
+
+    def figures(self, try_out: bool = False) -> dict[str, set[str] | None]:
+        """Short names of each task's figures; None where they are not known before they are there.
+
+        Args:
+            try_out: Find out then, by an evaluation of the task's first picture.
+        """
+        found = {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()}
+        for task in [task for task, names in found.items() if names is None and try_out]:
+            found[task] = self._tried(task)
+        return found
+
+    @torch.no_grad()
+    def _tried(self, task: str) -> set[str] | None:
+        loader, evaluator = self.dataloader.loaders[task], self.evaluators[task]
+        model = self.runner.model
+        batch, training = loader.collate_fn([loader.dataset[0]]), model.training
+        try:
+            outputs = getattr(model.eval(), f'{self.stage}_step')({task: batch})
+            evaluator.process(data_samples=outputs[task], data_batch=batch)
+            return set(short_names(evaluator.evaluate(get_world_size())))
+        except Exception as error:  # Whatever a metric makes of a single picture
+            self.runner.logger.warning(
+                f'{self.stage}_evaluator.{task} could not be tried out on one picture, so the '
+                f'names of its figures are checked after the first validation: {error!r}'
+            )
+            return None
+        finally:
+            model.train(training)
+            for metric in evaluator.metrics:
+                metric.results.clear()
 
     def _call(self, name: str, **kwargs) -> None:
         before_or_after, _, rest = name.partition('_')

@@ -65,7 +65,11 @@ class Pen:
         self.draw.rectangle(
             (x, y, x + self.chip_width(text) - 1, y + self.chip_height - 1), fill=colour
         )
-        self.draw.text((x + self.pad, y + self.pad // 2), text, fill=ink_on(colour), font=self.font)
+        self.text(x + self.pad, y + self.pad // 2, text, ink_on(colour))
+
+    def text(self, x: int, y: int, text: str, colour: Colour) -> None:
+        """Text with its top left corner at (x, y)."""
+        self.draw.bitmap((x, y), _letters(self.font.size, text), fill=colour)
 
 
 def shorten(text: str) -> str:
@@ -76,6 +80,16 @@ def shorten(text: str) -> str:
 def _width(size: int, text: str) -> int:
     # Most texts come again in the next picture.
     return round(_font(size).getlength(text))
+
+
+@lru_cache(1024)
+def _letters(size: int, text: str) -> Image.Image:
+    """How much of each pixel a text covers. To render letters takes longest in a drawing."""
+    font = _font(size)
+    _, _, width, height = font.getbbox(text)
+    letters = Image.new('L', (max(1, int(width)), max(1, int(height))))
+    ImageDraw.Draw(letters).text((0, 0), text, fill=255, font=font)
+    return letters
 
 
 @lru_cache

@@ -44,7 +44,7 @@ def contact_sheet(drawings: Sequence[np.ndarray], columns: int, width: int) -> n
 def _with_title(title: str, drawing: np.ndarray, like: tuple[int, int]) -> np.ndarray:
     pen = Pen(drawing[:1, :1], like=like)
     bar = Pen(_blank(pen.text_height + 2 * pen.pad, drawing.shape[1]), like=like)
-    bar.draw.text((2 * pen.pad, pen.pad), title, fill=INK, font=pen.font)
+    bar.text(2 * pen.pad, pen.pad, title, INK)
     return np.concatenate([bar.image, drawing])
 
 

@@ -37,7 +37,7 @@ def add_strip(image: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
             top = y + (pen.text_height - side) // 2
             pen.draw.rectangle((x, top, x + side - 1, top + side - 1), fill=colour, outline=INK)
             x += side + pen.pad
-        pen.draw.text((x, y), text, fill=ink, font=pen.font)
+        pen.text(x, y, text, ink)
     return np.concatenate([image, pen.image])
 
 

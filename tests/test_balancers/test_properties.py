@@ -224,6 +224,87 @@ def test_multiplying_a_loss_leaves_the_direction(kind):
         assert cosine(found, expected) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'FixedWeights',
+        'Uncertainty',
+        'DynamicTaskPrioritization',
+        'RandomWeights',
+        'GradNorm',
+        'CoBa',
+        'PCGrad',
+        'GradVac',
+        'UPGrad',
+    ],
+)
+def test_multiplying_a_loss_multiplies_its_part(kind):
+    """Of the first step: weights do not look at a loss's size, projections only at directions.
+
+    UPGrad's paper calls it linear under scaling.
+    """
+    for seed in range(5):
+        found = []
+        for factor in (1, 2, 4):
+            losses, gradients = draw(seed)
+            losses[1] *= factor
+            gradients[1] *= factor
+            found.append(combine(build(kind), losses, gradients))
+        part = found[1] - found[0]
+        assert part.norm() > 0.01
+        torch.testing.assert_close(found[2] - found[1], 2 * part, rtol=1e-4, atol=1e-5)
+
+
+def _shortest(rows):
+    """MGDA of two gradients: the point of the line between them that is nearest to the origin."""
+    first, second = rows
+    share = (second - first) @ second / (second - first).square().sum()
+    share = share.clamp(0, 1)
+    return share * first + (1 - share) * second
+
+
+def _aligned(rows):
+    """Aligned-MTL: the mean of the rows, all singular values brought down to the least."""
+    left, values, right = torch.linalg.svd(rows, full_matrices=False)
+    return (values.min() * left @ right).mean(0)
+
+
+def _averse(rows, c=0.5):
+    """CAGrad by trying all mixtures of two gradients."""
+    mean = rows.mean(0)
+    share = torch.linspace(0, 1, 100_001, dtype=rows.dtype)[:, None]
+    mixtures = share * rows[0] + (1 - share) * rows[1]
+    worst = mixtures @ mean + c * mean.norm() * mixtures.norm(dim=1)
+    mixture = mixtures[worst.argmin()]
+    return mean + c * mean.norm() * mixture / mixture.norm()
+
+
+@pytest.mark.parametrize(
+    'kind, options, expected',
+    [('MGDA', {}, _shortest), ('AlignedMTL', {}, _aligned), ('CAGrad', dict(c=0.5), _averse)],
+)
+def test_multiplying_a_loss_where_lengths_matter(kind, options, expected):
+    """The direction turns, as the paper's formula says."""
+    found = []
+    for factor in (0.25, 1.0, 2.0, 8.0):
+        rows = torch.tensor([[1.0, 0.0], [-1.0, 1.0]]) * torch.tensor([[factor], [1.0]])
+        found.append(combine(build(kind, **options), torch.tensor([factor, 1.0]), rows))
+        torch.testing.assert_close(
+            found[-1].double(), expected(rows.double()), rtol=1e-3, atol=1e-4
+        )
+    assert cosine(found[0], found[-1]) < 0.99
+
+
+@pytest.mark.parametrize('factor', [1.0, 3.0])
+def test_multiplying_a_loss_changes_how_often_graddrop_keeps_its_sign(factor):
+    """Of elements with gradients (factor, -1) a share of factor / (factor + 1)."""
+    rows = torch.tensor([[factor], [-1.0]]).expand(2, 40_000).contiguous()
+    found = combine(build('GradDrop'), torch.ones(2), rows)
+    share = float((found == factor).float().mean())
+    assert share == pytest.approx(factor / (factor + 1), abs=0.01)  # four standard deviations
+    assert ((found == factor) | (found == -1)).all()
+
+
 @pytest.mark.parametrize('kind', GRADIENT_WEIGHTINGS)
 @pytest.mark.parametrize('factor', [1e-6, 1e-3, 1e4])
 def test_multiplying_all_gradients_leaves_the_direction(kind, factor):

@@ -79,6 +79,17 @@ def test_names_as_of_a_folder(toy_root, packed):
         assert list(list_dir_or_file(f'{packed}/toy/seg', **options)) == expected
 
 
+def test_a_damaged_index(toy_root, tmp_path):
+    """``index.json`` of a pack that was not copied to its end."""
+    pack(toy_root / 'toy/cls', tmp_path / 'cls.pack')
+    index = tmp_path / 'cls.pack/index.json'
+    index.write_text(index.read_text()[:-20])
+    with pytest.raises(
+        DataError, match='cls.pack/index.json is damaged: .*; pack its folder again'
+    ):
+        get(f'pack://{tmp_path}/cls.pack/train.txt')
+
+
 def test_names_that_are_not_ascii(tmp_path):
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/über b.txt').write_text('ü')

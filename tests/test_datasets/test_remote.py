@@ -171,6 +171,8 @@ def test_other_schemes():
     assert list(names) == ['a', 'a/b.txt', 'a/c', 'a/c/d.txt']
     with pytest.raises(DataError, match='^memory://bucket/no cannot be read: FileNotFoundError'):
         get('memory://bucket/no', backend_args=args)
+    with pytest.raises(DataError, match='^memmory://a/b cannot be read: .*; check the address$'):
+        get('memmory://a/b', backend_args=args)
     for prefix in ('http', 'https', 's3'):
         assert type(get_file_backend(f'{prefix}://x/y')) is remote.RemoteBackend
 

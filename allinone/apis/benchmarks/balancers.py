@@ -18,11 +18,12 @@ from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
 from allinone.registry import BALANCERS, MODELS
 
-from .measure import device, median_interval, peak_memory, seconds
+from .measure import device, median_cell, peak_memory, seconds, time_ratio
 
 BASE_CONFIGS = Path(__file__).parents[3] / 'configs/_base_/balancers'
 LOSS_LIMIT, GRADIENT_LIMIT, REGULARISER_LIMIT = 1.02, 1.05, 2.0
 COMPARED = 'FixedWeights, gradients compared'
+JUDGED = ('time_limit', 'memory_limit', 'holds')
 # A loss weighting keeps a few numbers a task.
 FEW_NUMBERS = 0.01
 
@@ -103,10 +104,9 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
     """Time and memory of a training step by method, against ``FixedWeights``.
 
     One model, one optimizer (at learning rate 0, so that every step is the same work) and in each
-    round one batch a task, for all methods. A step of fixed weights lies before and after each
-    method's; its ratio in a round is to their mean, and the figures are medians of these. Memory
-    is that of a method's first step. Tasks' gradients are not compared for the log but in the row
-    that says what that costs.
+    round one batch a task, for all methods. A step of fixed weights lies before each method's.
+    Memory is that of a method's first step. Tasks' gradients are not compared for the log but in
+    the row that says what that costs.
 
     Args:
         cfg: A config of a joint model.
@@ -115,11 +115,11 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
 
     Returns:
         ``device``, ``tasks``, ``rounds``, ``fixed_s`` (seconds), ``trunk_gradient_bytes``,
-        ``methods``: for each ``time_ratio`` with ``time_interval`` (95 %) and ``time_limit``,
-        ``memory`` at the peak beyond that of fixed weights, in trunk gradients, with
-        ``memory_limit``, and ``holds``; ``compared``: the same figures, without limits, of fixed
-        weights on a step on which the gradients are compared; ``amortised_ratio``: its time on
-        average at the default ``conflict_interval``, which is there too.
+        ``methods``: for each what :func:`time_ratio` gives, ``time_limit``, ``memory`` at the peak
+        beyond that of fixed weights, in trunk gradients, with ``memory_limit``, and ``holds``;
+        ``compared``: the same figures, without limits, of fixed weights on a step on which the
+        gradients are compared; ``amortised_ratio``: its time on average at the default
+        ``conflict_interval``, which is there too.
 
     Raises:
         ConfigError: If a method is unknown or does not fit the tasks.
@@ -147,15 +147,16 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
         for name, candidate in candidates.items()
     }
 
-    ratios: dict[str, list[float]] = {name: [] for name in candidates}
-    fixed_s = []
+    fixed_s: dict[str, list[float]] = {name: [] for name in candidates}
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
     for _, batch in zip(range(rounds), batches):
-        fixed_s.append(fixed.step(batch, wrapper))
         for name, candidate in candidates.items():
-            taken = candidate.step(batch, wrapper)
-            fixed_s.append(fixed.step(batch, wrapper))
-            ratios[name].append(taken / statistics.mean(fixed_s[-2:]))
-    rows = {name: _row(candidates[name], values, memory[name]) for name, values in ratios.items()}
+            fixed_s[name].append(fixed.step(batch, wrapper))
+            taken[name].append(candidate.step(batch, wrapper))
+    rows = {
+        name: _row(candidate, time_ratio(taken[name], fixed_s[name]), memory[name])
+        for name, candidate in candidates.items()
+    }
     compared = rows.pop(COMPARED)
     interval = inspect.signature(AllInOne).parameters['conflict_interval'].default
     return dict(
@@ -163,10 +164,10 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
         threads=torch.get_num_threads(),
         tasks=len(model.tasks),
         rounds=rounds,
-        fixed_s=statistics.median(fixed_s),
+        fixed_s=statistics.median(sum(fixed_s.values(), [])),
         trunk_gradient_bytes=unit,
         conflict_interval=interval,
-        compared={key: compared[key] for key in ('time_ratio', 'time_interval', 'memory')},
+        compared={key: value for key, value in compared.items() if key not in JUDGED},
         amortised_ratio=1 + (compared['time_ratio'] - 1) / interval,
         methods=rows,
     )
@@ -176,16 +177,14 @@ def _peak(candidate: Candidate, batches: Mapping[str, dict], wrapper) -> int:
     return candidate.step(batches, wrapper, lambda call: peak_memory(call, device()))
 
 
-def _row(candidate: Candidate, ratios: Sequence[float], memory: float) -> dict:
+def _row(candidate: Candidate, time: dict, memory: float) -> dict:
     time_limit, memory_limit = candidate.limits()
-    ratio, *interval = median_interval(ratios)
     return dict(
-        time_ratio=ratio,
-        time_interval=interval,
+        **time,
         time_limit=time_limit,
         memory=memory,
         memory_limit=memory_limit,
-        holds=ratio <= time_limit
+        holds=time['time_ratio'] <= time_limit
         and (memory_limit is None or memory <= max(memory_limit, FEW_NUMBERS)),
     )
 
@@ -193,24 +192,23 @@ def _row(candidate: Candidate, ratios: Sequence[float], memory: float) -> dict:
 def balancers_table(found: dict) -> str:
     """What :func:`measure_balancers` found, as a table in Markdown and what it means."""
     lines = [
-        '| method | time | 95 % interval | limit | memory | limit | holds |',
+        '| method | time | limit | median (95 % interval) | memory | limit | holds |',
         '|---|---:|---:|---:|---:|---:|---|',
     ]
     for name, row in {**found['methods'], COMPARED: found['compared']}.items():
-        low, high = row['time_interval']
         limits = [row.get('time_limit'), row.get('memory_limit')]
         limits = ['' if limit is None else f'{limit:g}' for limit in limits]
         holds = {None: '', True: 'yes', False: 'no'}[row.get('holds')]
         lines.append(
-            f'| {name} | {row["time_ratio"]:.3f} | {low:.3f} to {high:.3f} | {limits[0]} | '
+            f'| {name} | {row["time_ratio"]:.3f} | {limits[0]} | {median_cell(row)} | '
             f'{round(row["memory"], 2) + 0:.2f} | {limits[1]} | {holds} |'
         )
     return '\n'.join(
         [
             *lines,
             '',
-            f'Time: of one step of FixedWeights, {found["fixed_s"]:.3f} s; median of '
-            f'{found["rounds"]} rounds on {found["device"]}, {found["threads"]} CPU threads.',
+            f'Time: of one step of FixedWeights, {found["fixed_s"]:.3f} s; the fastest of '
+            f'{found["rounds"]} each on {found["device"]}, {found["threads"]} CPU threads.',
             f'Memory: at the peak of a step beyond that of FixedWeights, in trunk gradients of '
             f'{found["trunk_gradient_bytes"] / 2**20:.1f} MiB; {found["tasks"]} tasks.',
             f'Gradients compared for the log at every {found["conflict_interval"]}th step, the '

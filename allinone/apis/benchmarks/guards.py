@@ -15,7 +15,7 @@ from allinone.engine.bad_steps import BadStepHook
 from allinone.engine.runner import MultiDatasetRunner
 from allinone.registry import RUNNERS
 
-from .measure import device, median_interval, seconds
+from .measure import device, median_cell, median_interval, seconds, time_ratio
 
 LIMIT = 1.01
 ENDLESS = 1_000_000_000
@@ -104,9 +104,8 @@ def measure_guards(cfg: ConfigDict, rounds: int) -> dict:
 
     The loop makes real steps of the config's training, but that every sample of a task is one in
     memory: so all steps are the same work, and guards of the loading are compared with nothing
-    that workers would do. In each round a step without guards comes first and last; ratios are to
-    the mean of the two, and figures medians of the rounds. A save's time is by how much it, and the
-    steps until it is written, take longer than as many steps after it.
+    that workers would do. A step without guards lies before each with some. A save's time is by how
+    much it, and the steps until it is written, take longer than as many steps after it.
 
     Args:
         cfg: A config of a joint model.
@@ -114,8 +113,8 @@ def measure_guards(cfg: ConfigDict, rounds: int) -> dict:
 
     Returns:
         ``device``, ``threads``, ``rounds``; ``plain_s`` (seconds of a step without guards);
-        ``guards``: for ``'all'`` and each of :class:`Guards` alone ``time_ratio`` with
-        ``time_interval`` (95 %); ``limit`` of ``'all'`` and whether it ``holds``;
+        ``guards``: for ``'all'`` and each of :class:`Guards` alone what :func:`time_ratio` gives;
+        ``limit`` of ``'all'`` and whether it ``holds``;
         ``checkpoint_bytes``; ``saves``: for each of ``SAVED`` ``extra_s`` (seconds) and
         ``extra_interval``; ``saves_hold``: whether no asynchronous save takes more than the copy,
         as far as the intervals tell.
@@ -162,24 +161,20 @@ def _measure(runner: MultiDatasetRunner, rounds: int) -> dict:
         return seconds(loop.step)
 
     taken(())
-    plain_s, ratios = [], {name: [] for name in kinds}
+    plain_s: dict[str, list[float]] = {name: [] for name in kinds}
+    guarded_s: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(rounds):
-        first = taken(())
-        found = {name: taken(on) for name, on in kinds.items()}
-        plain_s += [first, taken(())]
-        for name, value in found.items():
-            ratios[name].append(value / statistics.mean(plain_s[-2:]))
+        for name, on in kinds.items():
+            plain_s[name].append(taken(()))
+            guarded_s[name].append(taken(on))
     guards.switch(Guards.NAMES)
     saves, size = _measure_saves(runner)
-    rows = {}
-    for name, values in ratios.items():
-        ratio, *interval = median_interval(values)
-        rows[name] = dict(time_ratio=ratio, time_interval=interval)
+    rows = {name: time_ratio(guarded_s[name], plain_s[name]) for name in kinds}
     return dict(
         device=torch.cuda.get_device_name() if device().type == 'cuda' else 'cpu',
         threads=torch.get_num_threads(),
         rounds=rounds,
-        plain_s=statistics.median(plain_s),
+        plain_s=statistics.median(sum(plain_s.values(), [])),
         guards=rows,
         limit=LIMIT,
         holds=rows['all']['time_ratio'] <= LIMIT,
@@ -236,10 +231,9 @@ def _extra(save: Callable[[], None], runner: MultiDatasetRunner) -> float:
 
 def guards_table(found: dict) -> str:
     """What :func:`measure_guards` found, as tables in Markdown."""
-    lines = ['| guards | step time | 95 % interval |', '|---|---:|---:|']
+    lines = ['| guards | step time | median (95 % interval) |', '|---|---:|---:|']
     for name, row in found['guards'].items():
-        low, high = row['time_interval']
-        lines.append(f'| {name} | {row["time_ratio"]:.4f} | {low:.4f} to {high:.4f} |')
+        lines.append(f'| {name} | {row["time_ratio"]:.4f} | {median_cell(row)} |')
     lines += ['', '| save | s | range |', '|---|---:|---:|']
     for name, row in found['saves'].items():
         low, high = row['extra_interval']
@@ -249,8 +243,8 @@ def guards_table(found: dict) -> str:
         [
             *lines,
             '',
-            f'Step time: of a step without guards, {found["plain_s"]:.3f} s; median of '
-            f'{found["rounds"]} rounds on {found["device"]}, {found["threads"]} CPU threads. The '
+            f'Step time: of a step without guards, {found["plain_s"]:.3f} s; the fastest of '
+            f'{found["rounds"]} each on {found["device"]}, {found["threads"]} CPU threads. The '
             f'limit of {found["limit"]:g} for all together {holds[found["holds"]]}.',
             f'Saves: by how much the steps around one of {found["checkpoint_bytes"] / 2**20:.0f} '
             f'MiB take longer, median of {SAVES}. That asynchronous ones take no more than the '

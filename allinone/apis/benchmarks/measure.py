@@ -37,6 +37,36 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return statistics.median(ordered), ordered[rank - 1], ordered[-rank]
 
 
+def time_ratio(taken: Sequence[float], reference: Sequence[float]) -> dict:
+    """How long something takes against what alternates with it.
+
+    What else a machine does only ever adds time, so the fastest of each kind tells a difference of
+    a few percent where medians still differ from run to run by more than that.
+
+    Args:
+        taken: Seconds, one a round.
+        reference: As many.
+
+    Returns:
+        ``time_ratio`` of the fastest of each; ``median_ratio`` and its ``median_interval`` (95 %)
+        of the ratios round by round; ``seconds`` and ``reference_seconds``.
+    """
+    median, *interval = median_interval([a / b for a, b in zip(taken, reference, strict=True)])
+    return dict(
+        time_ratio=min(taken) / min(reference),
+        median_ratio=median,
+        median_interval=interval,
+        seconds=list(taken),
+        reference_seconds=list(reference),
+    )
+
+
+def median_cell(row: dict) -> str:
+    """What :func:`time_ratio` says of all rounds, for a table."""
+    low, high = row['median_interval']
+    return f'{row["median_ratio"]:.3f} ({low:.3f} to {high:.3f})'
+
+
 def peak_memory(call: Callable[[], object], on: torch.device) -> int:
     """Bytes of tensors by which ``call()`` at its peak exceeds what was there before.
 

@@ -1,0 +1,63 @@
+"""No method makes a call a parameter: all parameters go through one."""
+
+import pytest
+import torch
+from methods import CONFIGS, build
+from mmengine.optim import OptimWrapper
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from allinone.balancers.step import BalancedStep
+
+TASKS = ('a', 'b', 'c')
+
+
+class Calls(TorchDispatchMode):
+    """Counts operators that compute; views of tensors do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.number += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def calls(kind, layers):
+    """Operators of a step beside those of the tasks' forward and backward passes."""
+    torch.manual_seed(0)
+    trunk = nn.Sequential(*(nn.Linear(4, 4) for _ in range(layers)))
+    heads = nn.ModuleDict({task: nn.Linear(4, 1) for task in TASKS})
+    data = torch.rand(2, 4)
+
+    def loss(task):
+        return (heads[task](trunk(data)) - 1).square().mean()
+
+    with Calls() as plain:
+        for task in TASKS:
+            loss(task).backward()
+            for param in [*trunk.parameters(), *heads.parameters()]:
+                param.grad = None
+    balancer = build(kind)
+    balancer.bind(TASKS)
+    step = BalancedStep(balancer, trunk, dict(heads.items()))
+    params = [*trunk.parameters(), *heads.parameters()]
+    wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.0))
+    for _ in range(2):  # What is set up once is not of a step.
+        with Calls() as balanced:
+            for task in TASKS:
+                step.before_forward(task)
+                step.backward(task, loss(task), wrapper)
+            step.end_micro_step(wrapper)
+            step.finish(torch.ones(()))
+        wrapper.zero_grad()
+    return balanced.number - plain.number
+
+
+@pytest.mark.parametrize(
+    'kind', [name for name in CONFIGS if 'Orthogon' not in name and 'Every' not in name]
+)
+def test_calls_do_not_grow_with_the_number_of_parameters(kind):
+    few, many = calls(kind, 3), calls(kind, 30)
+    assert many - few < 27  # layers more, of two parameters each

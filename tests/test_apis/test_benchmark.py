@@ -22,7 +22,7 @@ from allinone.apis.benchmarks.data import data_table, measure_data
 from allinone.apis.benchmarks.dist import Link, dist_table, fit, scaling, step_model
 from allinone.apis.benchmarks.guards import SAVED, Guards, guards_table, measure_guards
 from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
-from allinone.apis.benchmarks.measure import median_interval, peak_memory
+from allinone.apis.benchmarks.measure import median_interval, peak_memory, time_ratio
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
 from allinone.apis.benchmarks.run import run_benchmark
 from allinone.apis.benchmarks.step import measure_step
@@ -61,6 +61,15 @@ def test_median_interval():
     assert median_interval(range(1, 8)) == (4, 1, 7)
     # Of 20 values the 6th and 15th enclose the median with probability 0.959.
     assert median_interval(range(1, 21)) == (10.5, 6, 15)
+
+
+def test_ratio_of_the_fastest():
+    found = time_ratio([6.0, 3.0, 8.0], [2.0, 3.0, 4.0])
+    assert found['time_ratio'] == 1.5
+    assert found['median_ratio'] == 2 and found['median_interval'] == [1, 3]
+    assert found['seconds'] == [6, 3, 8] and found['reference_seconds'] == [2, 3, 4]
+    with pytest.raises(ValueError):
+        time_ratio([1.0], [1.0, 2.0])
 
 
 def test_every_method_has_a_config():
@@ -173,9 +182,9 @@ def test_guards(toy_cfg, monkeypatch):
     for state in switched:
         on = state.pop('on')
         assert {name for name, is_on in state.items() if is_on} == on
-    # One not measured, the round from one without to one without, and the saves with all.
-    assert [state['finite'] for state in switched[:3]] == [False, False, True]
-    assert len(switched) == 1 + 2 + 1 + len(Guards.NAMES) + 1
+    # One not measured, one without before each, and the saves with all.
+    assert [state['finite'] for state in switched[:4]] == [False, False, True, False]
+    assert len(switched) == 1 + 2 * (1 + len(Guards.NAMES)) + 1
     assert set(found['guards']) == {'all', *Guards.NAMES}
     assert all(row['time_ratio'] > 0 for row in found['guards'].values())
     assert list(found['saves']) == list(SAVED) and found['checkpoint_bytes'] > MIB

@@ -3,8 +3,8 @@
     python tests/kill_and_resume.py DATA [--kills 10] [--seed 0] [--only NAME ...]
 
 DATA is a folder with the toy scenes in ``toy/`` (``tools/make_toy_data.py --out DATA/toy``).
-Parameters, EMA, optimizer and balancer state and every logged figure but times must be those of
-the run that nobody killed. One process imports the libraries and forks every start from itself.
+Parameters, EMA, optimizer, balancer and schedule state and every logged figure, of validation too,
+but times must be those of the run that nobody killed. One process imports the libraries and forks every start from itself.
 """
 
 import argparse
@@ -121,13 +121,16 @@ def state_of(work_dir: Path, steps: int) -> dict:
 
     (path,) = work_dir.glob(f'iter_{steps}.*')
     checkpoint = read_checkpoint(path)
+    hub = checkpoint['message_hub']
     return dict(
         {key: checkpoint[key] for key in ('state_dict', 'ema_state_dict', 'optimizer')},
         param_schedulers=checkpoint['param_schedulers'],
+        schedule=hub['runtime_info'].get('schedule_state'),
+        drawn=hub['runtime_info']['batches_drawn'],
         log={
             key: [part.tolist() for part in buffer.data]
-            for key, buffer in checkpoint['message_hub']['log_scalars'].items()
-            if key.startswith('train/') and not key.endswith(NOT_COMPARED)
+            for key, buffer in hub['log_scalars'].items()
+            if not key.endswith(NOT_COMPARED)
         },
     )
 

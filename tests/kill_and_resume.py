@@ -4,7 +4,8 @@
 
 DATA is a folder with the toy scenes in ``toy/`` (``tools/make_toy_data.py --out DATA/toy``).
 Parameters, EMA, optimizer, balancer and schedule state and every logged figure, of validation too,
-but times must be those of the run that nobody killed. One process imports the libraries and forks every start from itself.
+but times must be those of the run that nobody killed. One process imports the libraries and forks
+every start from itself.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Side-by-side timings: tools/benchmark.py {step,balancers,guards,peers,infer,dist,bn,data}"""
+"""Side-by-side timings: tools/benchmark.py {step,balancers,guards,resume,peers,infer,...}"""
 
 import argparse
 import sys
@@ -18,6 +18,9 @@ def parse_args():
     guards = kinds.add_parser(
         'guards', help='a training step with and without what guards it, and the cost of saves'
     )
+    resume = kinds.add_parser(
+        'resume', help='time to the first step of a fresh training and of one at step 1,000,000'
+    )
     peers = kinds.add_parser(
         'peers', help="results and time of balancing methods against TorchJD's on a small model"
     )
@@ -35,7 +38,7 @@ def parse_args():
         help='prediction in one pass against stock models of the tasks and against trunk once plus '
         'heads; tools/infer.py against the bare model',
     )
-    for parser_of_config in (step, balancers, guards, infer, dist, bn, data):
+    for parser_of_config in (step, balancers, guards, resume, infer, dist, bn, data):
         parser_of_config.add_argument('config', help='config file')
         parser_of_config.add_argument(
             '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
@@ -47,7 +50,7 @@ def parse_args():
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
     dist.add_argument('--processes', type=int, default=2, help='on this machine')
     data.add_argument('--task', metavar='TASK', help='only this one (default: all)')
-    for kind in (step, balancers, guards, peers, infer, dist, bn, data):
+    for kind in (step, balancers, guards, resume, peers, infer, dist, bn, data):
         what = 'training steps of each kind' if kind is bn else 'measured rounds'
         kind.add_argument('--rounds', type=int, default=20, help=what)
         kind.add_argument('--out', help='write the figures to this JSON file')

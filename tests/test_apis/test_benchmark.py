@@ -24,6 +24,7 @@ from allinone.apis.benchmarks.guards import SAVED, Guards, guards_table, measure
 from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
 from allinone.apis.benchmarks.measure import median_interval, peak_memory, time_ratio
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
+from allinone.apis.benchmarks.resume import measure_resume, resume_table
 from allinone.apis.benchmarks.run import run_benchmark
 from allinone.apis.benchmarks.step import measure_step
 from allinone.datasets.packs import PackBackend
@@ -191,6 +192,13 @@ def test_guards(toy_cfg, monkeypatch):
     assert found['holds'] == (found['guards']['all']['time_ratio'] <= 1.01)
     table = guards_table(found).splitlines()
     assert len([line for line in table if line.startswith('|')]) == 2 + 5 + 2 + 5
+
+
+def test_resume(toy_cfg):
+    found = measure_resume(toy_cfg, 1)
+    assert found['step'] == 1_000_000 and found['fresh_s'] > 0 and found['late_s'] > 0
+    assert found['holds'] == (found['more_s'] <= 1)
+    assert 'going on from step 1,000,000' in resume_table(found)
 
 
 def two_processes():

@@ -16,6 +16,7 @@ from .guards import guards_table, measure_guards
 from .infer import infer_table, measure_infer
 from .measure import device, quiet
 from .peers import measure_peers, peers_table
+from .resume import measure_resume, resume_table
 from .step import measure_step, step_table
 
 
@@ -56,6 +57,8 @@ def _measure(args):
         return measure_step(cfg, args.rounds), step_table
     if args.what == 'guards':
         return measure_guards(cfg, args.rounds), guards_table
+    if args.what == 'resume':
+        return measure_resume(cfg, args.rounds), resume_table
     if args.what == 'data':
         return measure_data(cfg, args.task, args.rounds), data_table
     if args.what == 'dist':

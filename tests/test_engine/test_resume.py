@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from argparse import Namespace
 from importlib.metadata import version
@@ -322,21 +323,53 @@ def test_what_cannot_be_gone_on_from(cfg, finished, tmp_path, make, says):
     assert not list((tmp_path / 'work').glob('*.*'))
 
 
-def test_the_tool_refuses_with_one_sentence(cfg, work, tmp_path, capsys):
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def evil(path, work):
+    torch.save(dict(read_checkpoint(work / 'iter_4.pth'), extra=Evil(f'{path}.made')), path)
+
+
+def cut(path, work):
+    path.write_bytes((work / 'iter_4.pth').read_bytes()[:5000])
+
+
+def flipped(path, work):
+    content = bytearray((work / 'iter_4.pth').read_bytes())
+    content[len(content) // 2] ^= 4  # Amid the weights
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    'make, says',
+    [
+        (cut, 'is truncated or damaged'),
+        (lambda path, work: path.write_bytes(b''), 'is an empty file'),
+        (flipped, 'is damaged: its part .* fails its checksum'),
+        (evil, 'is refused: it holds .*mkdir'),
+        (stock_mmdet, '(does not fit the config: it )?lacks'),
+        (another_model, "in other shapes, such as 'tasks.cls.head.fc.weight'"),
+    ],
+)
+def test_the_tool_refuses_with_one_sentence(cfg, work, tmp_path, capsys, make, says):
     """Bad checkpoints given to training and test: status 2, and nothing overwritten."""
     (tmp_path / 'config.py').write_text(literal(cfg))
-    (tmp_path / 'cut.pth').write_bytes((work / 'iter_4.pth').read_bytes()[:5000])
-    (tmp_path / 'empty.pth').write_bytes(b'')
+    path = tmp_path / 'given.pth'
+    make(path, work)
     given = dict(config=str(tmp_path / 'config.py'), work_dir=None, cfg_options=None)
     given |= dict(launcher='none', seed=None, amp=False, tasks=None, out=None, show_dir=None)
-    before = {path: path.read_bytes() for path in work.glob('*.*')}
-    for name, says in dict(cut='is truncated or damaged', empty='is an empty file').items():
-        path = str(tmp_path / f'{name}.pth')
-        for mode in ('train', 'test'):
-            assert run(mode, Namespace(resume=path, checkpoint=path, **given)) == 2
-            error = capsys.readouterr().err
-            assert error.startswith(f'error: {path} {says}') and error.count('\n') == 1
-    assert {path: path.read_bytes() for path in work.glob('*.*')} == before
+    before = {path: path.read_bytes() for path in [path, *work.glob('*.*')]}
+    for mode in ('train', 'test'):
+        assert run(mode, Namespace(resume=str(path), checkpoint=str(path), **given)) == 2
+        error = capsys.readouterr().err
+        assert re.match(f'error: {path}.* {says}', error) and error.count('\n') == 1, error
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (tmp_path / 'given.pth.made').exists()
 
 
 def test_pretrained_parts_of_a_task_are_read_safely(cfg, tmp_path):

@@ -7,7 +7,7 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
 from allinone.visualization import draw_tasks
-from allinone.visualization.draw import OPACITY, _free_spot, _overlap, top_classes
+from allinone.visualization.draw import OPACITY, _free_spot, _overlap, label_areas, top_classes
 from allinone.visualization.palette import ClassTable, distinct_colour
 from allinone.visualization.pen import Pen
 
@@ -63,6 +63,22 @@ def test_masks_are_blended_and_what_is_no_class_is_not(image):
         expected = OPACITY * np.array(colour) + (1 - OPACITY) * GREY
         np.testing.assert_allclose(drawn[240, column], expected, atol=1)
     assert (drawn[:480, 400:] == GREY).all()
+
+
+@pytest.mark.parametrize(
+    'labels, dtype',
+    [
+        ([0, 3, 255], np.uint8),
+        ([-128, -1, 127], np.int8),
+        ([-1, 0, 7], np.int64),
+        ([65535, 9], np.uint16),
+    ],
+)
+def test_areas_of_labels_of_any_type(labels, dtype):
+    mask = np.array([labels[0]] * 3 + labels[1:] * 2, dtype)[:, None].repeat(5, 1)
+    expected = {labels[0]: 15, **dict.fromkeys(labels[1:], 10)}
+    for found in (label_areas(mask), label_areas(np.asfortranarray(mask))):
+        assert found == expected and list(found) == sorted(expected)
 
 
 def test_legend_shows_the_classes_present_below_the_picture(image):

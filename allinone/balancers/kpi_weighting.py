@@ -23,7 +23,8 @@ class KpiWeighting(AdaptiveWeighting):
 
     Raises:
         ConfigError: If a factor is not above 0, or ``metrics`` does not name each task once; at the
-            start of a training, if it is not given, or validation will give no such metric.
+            start of a training, if it is not given, or validation will give no such metric (of
+            kinds that :mod:`allinone.evaluation.names` does not know: after the first validation).
     """
 
     factor_follows_loss = False

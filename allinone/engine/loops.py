@@ -200,7 +200,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
                 'optim_wrapper.accumulative_counts'
             )
         validation = self.runner.val_loop
-        evaluated = {} if validation is None else validation.figures(try_out=self._uses_metrics)
+        evaluated = {} if validation is None else validation.figures()
         steps = max(
             len(loader) // self.accumulate.get(task, 1)
             for task, loader in self.dataloader.loaders.items()
@@ -357,36 +357,9 @@ class _EvalLoop(BaseLoop):
                 )
             check_figures(key, best - {'score'}, self.figures())
 
-    def figures(self, try_out: bool = False) -> dict[str, set[str] | None]:
-        """Short names of each task's figures; None where they are not known before they are there.
-
-        Args:
-            try_out: Find out then, by an evaluation of the task's first picture.
-        """
-        found = {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()}
-        for task in [task for task, names in found.items() if names is None and try_out]:
-            found[task] = self._tried(task)
-        return found
-
-    @torch.no_grad()
-    def _tried(self, task: str) -> set[str] | None:
-        loader, evaluator = self.dataloader.loaders[task], self.evaluators[task]
-        model = self.runner.model
-        batch, training = loader.collate_fn([loader.dataset[0]]), model.training
-        try:
-            outputs = getattr(model.eval(), f'{self.stage}_step')({task: batch})
-            evaluator.process(data_samples=outputs[task], data_batch=batch)
-            return set(short_names(evaluator.evaluate(get_world_size())))
-        except Exception as error:  # Whatever a metric makes of a single picture
-            self.runner.logger.warning(
-                f'{self.stage}_evaluator.{task} could not be tried out on one picture, so the '
-                f'names of its figures are checked after the first validation: {error!r}'
-            )
-            return None
-        finally:
-            model.train(training)
-            for metric in evaluator.metrics:
-                metric.results.clear()
+    def figures(self) -> dict[str, set[str] | None]:
+        """Short names of each task's figures; None where nothing tells them beforehand."""
+        return {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()}
 
     def _call(self, name: str, **kwargs) -> None:
         before_or_after, _, rest = name.partition('_')

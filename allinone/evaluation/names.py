@@ -36,8 +36,15 @@ def _names(metric: BaseMetric) -> set[str] | None:
             *(name for kind in metric.metrics for name in REGION_FIGURES.get(kind, ())),
             *(f'IoU.{name}' for name in classes),
         }
+    if 'VOCMetric' in kinds and metric.metric == 'mAP':
+        return {'mAP', *(f'AP{int(100 * threshold):02d}' for threshold in metric.iou_thrs)}
     if 'Accuracy' in kinds and len(getattr(metric, 'thrs', ())) == 1:
         return {f'top{k}' for k in metric.topk}
+    if 'SingleLabelMetric' in kinds and len(metric.thrs) == 1:
+        suffix = {None: '_classwise', 'micro': '_micro'}.get(metric.average, '')
+        return {f'{item}{suffix}' for item in metric.items}
+    if 'AveragePrecision' in kinds:
+        return {'mAP' if metric.average else 'AP_classwise'}
     return None
 
 

@@ -12,6 +12,7 @@ from .strip import Row, add_strip
 SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # of a picture that was scaled up
 OPACITY = 0.42
 LEGEND_ENTRIES = 24
+MOST_LABELS = 1 << 16
 
 
 def draw_tasks(
@@ -122,7 +123,9 @@ def _blend(image: np.ndarray, mask: np.ndarray, labels: list[int], table: ClassT
 
 
 def label_areas(mask: np.ndarray) -> dict[int, int]:
-    """``{label: pixels}`` of the labels in ``mask`` (integers of any type), in rising order."""
+    """``{label: pixels}`` of the labels in ``mask``, in rising order."""
+    if mask.dtype.itemsize > 2 and np.ptp(mask) >= MOST_LABELS:
+        return {int(label): int(area) for label, area in zip(*np.unique(mask, return_counts=True))}
     lowest = int(mask.min())
     # Counting takes a fifth of the time that sorting does.
     areas = np.bincount(mask.ravel(order='K').astype(np.intp) - lowest)

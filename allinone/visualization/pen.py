@@ -69,7 +69,8 @@ class Pen:
 
     def text(self, x: int, y: int, text: str, colour: Colour) -> None:
         """Text with its top left corner at (x, y)."""
-        self.draw.bitmap((x, y), _letters(self.font.size, text), fill=colour)
+        letters, left, top = _letters(self.font.size, text)
+        self.draw.bitmap((x + left, y + top), letters, fill=colour)
 
 
 def shorten(text: str) -> str:
@@ -83,13 +84,16 @@ def _width(size: int, text: str) -> int:
 
 
 @lru_cache(1024)
-def _letters(size: int, text: str) -> Image.Image:
-    """How much of each pixel a text covers. To render letters takes longest in a drawing."""
+def _letters(size: int, text: str) -> tuple[Image.Image, int, int]:
+    """How much of each pixel a text covers, and where that begins: letters may reach out of it.
+
+    To render them takes longest in a drawing, and most texts come again.
+    """
     font = _font(size)
-    _, _, width, height = font.getbbox(text)
-    letters = Image.new('L', (max(1, int(width)), max(1, int(height))))
-    ImageDraw.Draw(letters).text((0, 0), text, fill=255, font=font)
-    return letters
+    left, top, right, bottom = (int(side) for side in font.getbbox(text))
+    letters = Image.new('L', (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(letters).text((-left, -top), text, fill=255, font=font)
+    return letters, left, top
 
 
 @lru_cache

@@ -65,6 +65,15 @@ def test_masks_are_blended_and_what_is_no_class_is_not(image):
     assert (drawn[:480, 400:] == GREY).all()
 
 
+def test_letters_that_reach_out_of_their_text():
+    """The hook of a first j, and an accent on a capital."""
+    for text in ('jeep', 'Ångström', 'Ělk', 'car'):
+        pens = [Pen(np.zeros((60, 200, 3), np.uint8)) for _ in range(2)]
+        pens[0].text(20, 20, text, RED)
+        pens[1].draw.text((20, 20), text, fill=RED, font=pens[1].font)
+        assert np.array_equal(pens[0].image, pens[1].image) and pens[0].image.any()
+
+
 @pytest.mark.parametrize(
     'labels, dtype',
     [
@@ -72,6 +81,7 @@ def test_masks_are_blended_and_what_is_no_class_is_not(image):
         ([-128, -1, 127], np.int8),
         ([-1, 0, 7], np.int64),
         ([65535, 9], np.uint16),
+        ([1 << 40, -5], np.int64),
     ],
 )
 def test_areas_of_labels_of_any_type(labels, dtype):

@@ -207,8 +207,9 @@ def balancers_table(found: dict) -> str:
         [
             *lines,
             '',
-            f'Time: of one step of FixedWeights, {found["fixed_s"]:.3f} s; the fastest of '
-            f'{found["rounds"]} each on {found["device"]}, {found["threads"]} CPU threads.',
+            f'Time: the fastest of {found["rounds"]} steps over the fastest of as many of '
+            f'FixedWeights (median {found["fixed_s"]:.3f} s) on {found["device"]}, '
+            f'{found["threads"]} CPU threads.',
             f'Memory: at the peak of a step beyond that of FixedWeights, in trunk gradients of '
             f'{found["trunk_gradient_bytes"] / 2**20:.1f} MiB; {found["tasks"]} tasks.',
             f'Gradients compared for the log at every {found["conflict_interval"]}th step, the '

@@ -21,7 +21,8 @@ def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
 
     The late state is made from that of a fresh training after its first step, by setting its
     numbers of steps and of batches drawn, and saved as any other. Both starts have the same
-    batches' worth of work; they alternate.
+    batches' worth of work; they alternate. There is no validation, so the config's balancer and
+    schedule must not be of those that follow it.
 
     Args:
         cfg: A config of a joint model.
@@ -73,7 +74,6 @@ def _to_first_step(
         loop.step()
         if save_as is not None:
             _save_as_late(runner, save_as)
-        loop.dataloader.close()
 
     runner.train_loop.run = first_step
     runner.train()
@@ -84,7 +84,7 @@ def _save_as_late(runner: MultiDatasetRunner, path: str) -> None:
     loop = runner.train_loop
     loop._iter = LATE - 1  # As in a hook after the step, which mmengine saves as one more
     runner.message_hub.update_info('batches_drawn', dict.fromkeys(loop.dataloader.batches, LATE))
-    for scheduler in runner.param_schedulers:
+    for scheduler in runner.param_schedulers or ():
         scheduler.last_step = LATE
     runner.save_checkpoint(osp.dirname(path), osp.basename(path), by_epoch=False)
     runner.checkpoint_writer.wait()

@@ -32,7 +32,8 @@ class StopAndGo(TaskSchedule):
 
     Raises:
         ConfigError: If an option is out of range, or ``metrics`` does not name each task once; at
-            the start, if validation evaluates no such task; after it, if it gives no such metric.
+            the start, if validation evaluates no such task or is known to give no such metric;
+            after the first validation, if it gives none.
     """
 
     uses_metrics = True

@@ -2,7 +2,7 @@
 
 import os.path as osp
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from signal import Signals
 
 import torch
@@ -223,12 +223,15 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
 
     def _validate(self) -> None:
         try:
-            metrics = self.runner.val_loop.run()
+            self.runner.val_loop.run(self._follow)
         except _BrokenOff:
             for hook in self.runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(self.runner)  # Swaps the parameters back.
             self._stop(self.runner.stop_signals.received, validation_due=True)
+
+    def _follow(self, metrics: Mapping[str, float]) -> None:
+        """Before the hooks: with a new best they save this step again, as one that is validated."""
         self._balancer.after_validation(metrics)
         self.schedule.after_validation(metrics)
         self.runner.message_hub.update_info('schedule_state', self.schedule.state_dict())
@@ -366,8 +369,14 @@ class _EvalLoop(BaseLoop):
         self.runner.call_hook(f'{before_or_after}_{self.stage}{rest and "_" + rest}', **kwargs)
 
     @torch.no_grad()
-    def run(self) -> dict[str, float]:
-        """Metrics of all tasks, keyed ``'TASK/metric'``, and ``'score'``."""
+    def run(
+        self, then: Callable[[Mapping[str, float]], None] = lambda metrics: None
+    ) -> dict[str, float]:
+        """Metrics of all tasks, keyed ``'TASK/metric'``, and ``'score'``.
+
+        Args:
+            then: Called with them before the hooks are.
+        """
         self._call('before')
         self._call('before_epoch')
         self.runner.model.eval()
@@ -382,6 +391,7 @@ class _EvalLoop(BaseLoop):
             found = evaluator.evaluate(self.dataloader.sizes[task])
             metrics |= {f'{task}/{name}': value for name, value in short_names(found).items()}
         metrics |= combined_score(metrics, self.score, f'{self.stage}_cfg.score')
+        then(metrics)
         self._call('after_epoch', metrics=metrics)
         self._call('after')
         return metrics

@@ -18,7 +18,7 @@ from allinone.engine.checkpoint import read_checkpoint
 from allinone.engine.record import changes, flat_config
 from allinone.engine.resume import newest_checkpoint, resume_command
 from allinone.errors import AllInOneError, CheckpointError
-from allinone.registry import RUNNERS
+from allinone.registry import RUNNERS, TASK_SCHEDULES
 
 
 @pytest.fixture
@@ -92,6 +92,23 @@ def test_files_and_what_comes_of_them(cfg, finished, tmp_path, save_format, asyn
     # Gone on from, it ends as the run that never stopped.
     longer = train(resumed(cfg, **{'train_cfg.max_iters': 6}))
     assert equal(longer.model.state_dict(), finished[1])
+
+
+def test_a_validation_that_made_a_best_is_not_made_again(cfg):
+    """With a new best the stock hook saves the step once more, now with the validation's figures.
+
+    The schedule follows validation, so a resume makes up for one that a kill broke off.
+    """
+    schedule = dict(type='StopAndGo', metrics=['cls/top1'])
+    cfg.merge_from_dict({'train_cfg.schedule': schedule, 'train_cfg.max_iters': 2})
+    stopped = train(cfg).train_loop.schedule
+    longer = train(resumed(cfg, **{'train_cfg.max_iters': 4}))
+    figures = longer.message_hub.get_scalar('val/cls/top1').data[0].tolist()
+    assert len(figures) == 2
+    expected = TASK_SCHEDULES.build(schedule, default_args=dict(sizes=stopped.sizes))
+    for figure in figures:
+        expected.after_validation({'cls/top1': figure})
+    assert longer.train_loop.schedule.state_dict() == expected.state_dict()
 
 
 def test_a_failed_save_keeps_the_best_and_the_last(cfg, tmp_path, monkeypatch, caplog):

@@ -302,11 +302,12 @@ def test_infer(trained, toy_root):
     for row in found['batches'].values():
         assert list(row['heads_s']) == list(row['stock_s']) == ['cls', 'det', 'seg']
         limit = row['trunk_s'] + sum(row['heads_s'].values())
-        assert row['of_limit'] == pytest.approx(row['joint_s'] / limit)
-        assert row['of_stock'] == pytest.approx(row['joint_s'] / sum(row['stock_s'].values()))
+        assert row['of_limit']['time_ratio'] == pytest.approx(row['joint_s'] / limit)
+        stock = sum(row['stock_s'].values())
+        assert row['of_stock']['time_ratio'] == pytest.approx(row['joint_s'] / stock)
         assert all(all(same.values()) for same in row['equal'].values())
     tool = found['tool']
-    assert tool['ratio'] == pytest.approx(tool['tool'] / tool['model'])
+    assert tool['of_model']['time_ratio'] == pytest.approx(tool['tool'] / tool['model'])
     table = infer_table(found)
     assert 'stock model, bit for bit: yes' in table and '| 8 | ' in table
     with pytest.raises(DataError, match='give at least 8'):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from conftest import ROOT, TOY_CONFIG
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from allinone.apis.benchmarks import guards
+from allinone.apis.benchmarks import guards, measure
 from allinone.apis.benchmarks.balancers import (
     balancers_table,
     choose,
@@ -22,7 +23,7 @@ from allinone.apis.benchmarks.data import data_table, measure_data
 from allinone.apis.benchmarks.dist import Link, dist_table, fit, scaling, step_model
 from allinone.apis.benchmarks.guards import SAVED, Guards, guards_table, measure_guards
 from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
-from allinone.apis.benchmarks.measure import median_interval, peak_memory, time_ratio
+from allinone.apis.benchmarks.measure import OwnTime, median_interval, peak_memory, time_ratio
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
 from allinone.apis.benchmarks.resume import measure_resume, resume_table
 from allinone.apis.benchmarks.run import run_benchmark
@@ -64,13 +65,37 @@ def test_median_interval():
     assert median_interval(range(1, 21)) == (10.5, 6, 15)
 
 
-def test_ratio_of_the_fastest():
-    found = time_ratio([6.0, 3.0, 8.0], [2.0, 3.0, 4.0])
-    assert found['time_ratio'] == 1.5
-    assert found['median_ratio'] == 2 and found['median_interval'] == [1, 3]
-    assert found['seconds'] == [6, 3, 8] and found['reference_seconds'] == [2, 3, 4]
+def test_ratio_of_whole_steps_and_of_their_own_time():
+    taken, reference = [(6.0, 0.5), (3.0, 0.4), (8.0, 0.6)], [(2.0, 0.1), (3.0, 0.3), (4.0, 0.2)]
+    found = time_ratio(taken, reference)
+    assert found['whole_ratio'] == 2 and found['interval'] == [1, 3]
+    assert found['own_s'] == pytest.approx(0.3) and found['time_ratio'] == pytest.approx(1.1)
     with pytest.raises(ValueError):
-        time_ratio([1.0], [1.0, 2.0])
+        time_ratio(taken, reference[:1])
+
+
+def test_own_time(monkeypatch):
+    """Of 10 s of one call and 3 s of another, less the 4 s of a third that the first makes."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(measure.time, 'perf_counter', lambda: clock.now)
+
+    def lasting(seconds, *calls):
+        def call():
+            clock.now += seconds
+            for name in calls:
+                getattr(work, name)()
+
+        return call
+
+    work = SimpleNamespace(
+        outer=lasting(1, 'inner', 'other'), inner=lasting(5), other=lasting(4), small=lasting(3)
+    )
+    own = OwnTime()
+    for name in ('outer', 'inner', 'small'):
+        own.within(work, name)
+    own.without(work, 'other')
+    work.outer(), work.other(), work.small()
+    assert clock.now == 17 and own.take() == 6 + 3 and own.take() == 0
 
 
 def test_every_method_has_a_config():
@@ -302,12 +327,11 @@ def test_infer(trained, toy_root):
     for row in found['batches'].values():
         assert list(row['heads_s']) == list(row['stock_s']) == ['cls', 'det', 'seg']
         limit = row['trunk_s'] + sum(row['heads_s'].values())
-        assert row['of_limit']['time_ratio'] == pytest.approx(row['joint_s'] / limit)
-        stock = sum(row['stock_s'].values())
-        assert row['of_stock']['time_ratio'] == pytest.approx(row['joint_s'] / stock)
+        assert row['of_limit'] == pytest.approx(row['joint_s'] / limit)
+        assert row['of_stock'] == pytest.approx(row['joint_s'] / sum(row['stock_s'].values()))
         assert all(all(same.values()) for same in row['equal'].values())
     tool = found['tool']
-    assert tool['of_model']['time_ratio'] == pytest.approx(tool['tool'] / tool['model'])
+    assert tool['ratio'] == pytest.approx(tool['tool'] / tool['model'])
     table = infer_table(found)
     assert 'stock model, bit for bit: yes' in table and '| 8 | ' in table
     with pytest.raises(DataError, match='give at least 8'):

@@ -12,14 +12,17 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
 from allinone.balancers.base import Balancer
+from allinone.balancers.step import BalancedStep
 from allinone.balancers.wrapper import Wrapper
 from allinone.engine.dataloaders import training_batches
 from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
 from allinone.registry import BALANCERS, MODELS
 
-from .measure import device, median_cell, peak_memory, seconds, time_ratio
+from .measure import OwnTime, device, peak_memory, seconds, time_ratio, whole_cell
 
+# What a method's code is called by in a step; the tasks' backward passes are not its own.
+PARTS = ('before_forward', 'backward', 'end_task', 'end_micro_step', 'finish')
 BASE_CONFIGS = Path(__file__).parents[3] / 'configs/_base_/balancers'
 LOSS_LIMIT, GRADIENT_LIMIT, REGULARISER_LIMIT = 1.02, 1.05, 2.0
 COMPARED = 'FixedWeights, gradients compared'
@@ -78,7 +81,8 @@ class Candidate:
         self.balancer.bind(list(model.tasks))
         if self.balancer.uses_metrics:
             self.balancer.after_validation({f'{task}/kpi': 0.5 for task in model.tasks})
-        self._step = None
+        self._step: BalancedStep | None = None
+        self._own = OwnTime()
 
     def step(self, batches: Mapping[str, dict], wrapper, measure=seconds):
         """``measure`` of one training step on a copy of ``batches``."""
@@ -87,8 +91,21 @@ class Candidate:
         model._step_options['conflict_interval'] = self.conflict_interval
         torch.manual_seed(0)  # the same dropout for all
         found = measure(lambda: model.train_step(data, wrapper))
-        self._step = model._step
+        if self._step is None:
+            self._step = model._step
+            for name in PARTS:
+                self._own.within(self._step, name)
         return found
+
+    def timed_step(self, batches: Mapping[str, dict], wrapper) -> tuple[float, float]:
+        """Seconds of a step, and of them the method's own."""
+        self._own.take()
+        backward = wrapper.backward
+        self._own.without(wrapper, 'backward')
+        try:
+            return self.step(batches, wrapper), self._own.take()
+        finally:
+            wrapper.backward = backward
 
     def limits(self) -> tuple[float, float | None]:
         """Of the time in steps of fixed weights, and of the memory in trunk gradients."""
@@ -104,9 +121,10 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
     """Time and memory of a training step by method, against ``FixedWeights``.
 
     One model, one optimizer (at learning rate 0, so that every step is the same work) and in each
-    round one batch a task, for all methods. A step of fixed weights lies before each method's.
-    Memory is that of a method's first step. Tasks' gradients are not compared for the log but in
-    the row that says what that costs.
+    round one batch a task, for all methods. A step of fixed weights lies before each method's. A
+    method's own time is that of its code, all but the tasks' forward and backward passes. Memory is
+    that of a method's first step. Tasks' gradients are not compared for the log but in the row that
+    says what that costs.
 
     Args:
         cfg: A config of a joint model.
@@ -147,12 +165,12 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
         for name, candidate in candidates.items()
     }
 
-    fixed_s: dict[str, list[float]] = {name: [] for name in candidates}
-    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    fixed_s: dict[str, list] = {name: [] for name in candidates}
+    taken: dict[str, list] = {name: [] for name in candidates}
     for _, batch in zip(range(rounds), batches):
         for name, candidate in candidates.items():
-            fixed_s[name].append(fixed.step(batch, wrapper))
-            taken[name].append(candidate.step(batch, wrapper))
+            fixed_s[name].append(fixed.timed_step(batch, wrapper))
+            taken[name].append(candidate.timed_step(batch, wrapper))
     rows = {
         name: _row(candidate, time_ratio(taken[name], fixed_s[name]), memory[name])
         for name, candidate in candidates.items()
@@ -164,7 +182,7 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
         threads=torch.get_num_threads(),
         tasks=len(model.tasks),
         rounds=rounds,
-        fixed_s=statistics.median(sum(fixed_s.values(), [])),
+        fixed_s=statistics.median(step for steps in fixed_s.values() for step, _ in steps),
         trunk_gradient_bytes=unit,
         conflict_interval=interval,
         compared={key: value for key, value in compared.items() if key not in JUDGED},
@@ -179,6 +197,8 @@ def _peak(candidate: Candidate, batches: Mapping[str, dict], wrapper) -> int:
 
 def _row(candidate: Candidate, time: dict, memory: float) -> dict:
     time_limit, memory_limit = candidate.limits()
+    if candidate.balancer.regulariser is not None:
+        time['time_ratio'] = time['whole_ratio']  # It makes the backward passes longer, too.
     return dict(
         **time,
         time_limit=time_limit,
@@ -192,7 +212,7 @@ def _row(candidate: Candidate, time: dict, memory: float) -> dict:
 def balancers_table(found: dict) -> str:
     """What :func:`measure_balancers` found, as a table in Markdown and what it means."""
     lines = [
-        '| method | time | limit | median (95 % interval) | memory | limit | holds |',
+        '| method | time | limit | whole steps (95 % interval) | memory | limit | holds |',
         '|---|---:|---:|---:|---:|---:|---|',
     ]
     for name, row in {**found['methods'], COMPARED: found['compared']}.items():
@@ -200,16 +220,17 @@ def balancers_table(found: dict) -> str:
         limits = ['' if limit is None else f'{limit:g}' for limit in limits]
         holds = {None: '', True: 'yes', False: 'no'}[row.get('holds')]
         lines.append(
-            f'| {name} | {row["time_ratio"]:.3f} | {limits[0]} | {median_cell(row)} | '
+            f'| {name} | {row["time_ratio"]:.3f} | {limits[0]} | {whole_cell(row)} | '
             f'{round(row["memory"], 2) + 0:.2f} | {limits[1]} | {holds} |'
         )
     return '\n'.join(
         [
             *lines,
             '',
-            f'Time: the fastest of {found["rounds"]} steps over the fastest of as many of '
-            f'FixedWeights (median {found["fixed_s"]:.3f} s) on {found["device"]}, '
-            f'{found["threads"]} CPU threads.',
+            f'Time: 1 and what the own time of a method adds, as a share of a step of FixedWeights '
+            f'({found["fixed_s"]:.3f} s); of a regulariser, and on a GPU, that of whole steps. '
+            f'Medians of {found["rounds"]} rounds on {found["device"]}, {found["threads"]} CPU '
+            'threads.',
             f'Memory: at the peak of a step beyond that of FixedWeights, in trunk gradients of '
             f'{found["trunk_gradient_bytes"] / 2**20:.1f} MiB; {found["tasks"]} tasks.',
             f'Gradients compared for the log at every {found["conflict_interval"]}th step, the '

@@ -20,7 +20,7 @@ from allinone.models.samples import make_samples
 from allinone.models.trunk import run_trunk
 from allinone.visualization.pictures import read_picture
 
-from .measure import device, median_cell, seconds, time_ratio
+from .measure import device, median_interval, seconds
 from .step import stock_model
 
 BATCHES = (1, 8)
@@ -92,11 +92,10 @@ def measure_infer(
     Returns:
         ``device``, ``threads``, ``pictures``, ``size`` (H, W) as the model gets them, ``batches``:
         for 1 and 8 pictures a pass ``joint_s``, ``trunk_s``, ``heads_s``, ``stock_s`` (seconds,
-        medians), ``of_stock`` and ``of_limit`` (what :func:`time_ratio` gives of joint over the sum
-        of the stock models, and over trunk and heads), ``holds``, and ``equal``: of each
+        medians), ``of_stock`` and ``of_limit`` (joint over the sum of the stock models, and over
+        trunk and heads; medians with ``..._interval``, 95 %), ``holds``, and ``equal``: of each
         task whether the joint predictions are its ``test_step``'s and its stock model's, bit for
-        bit; ``tool``: pictures a second of ``tool`` and bare ``model`` (medians), ``of_model``
-        (what :func:`time_ratio` gives of the model's time over the tool's), ``holds``.
+        bit; ``tool``: pictures a second of tool and bare model, their ``ratio``, ``holds``.
 
     Raises:
         ConfigError: If config or checkpoint cannot be used, or a trunk has adapters.
@@ -178,7 +177,10 @@ def _measure_passes(passes: _Passes, rounds: int) -> dict:
         for kind in ('joint', 'trunk', 'head', 'stock')
     }
     limit = [trunk + heads for trunk, heads in zip(sums['trunk'], sums['head'])]
-    of_limit = time_ratio(sums['joint'], limit)
+    of_limit, *limit_interval = median_interval([a / b for a, b in zip(sums['joint'], limit)])
+    of_stock, *stock_interval = median_interval(
+        [a / b for a, b in zip(sums['joint'], sums['stock'])]
+    )
 
     def median(kind: str) -> dict[str, float]:
         return {name[1]: statistics.median(times[name]) for name in times if name[0] == kind}
@@ -189,8 +191,10 @@ def _measure_passes(passes: _Passes, rounds: int) -> dict:
         heads_s=median('head'),
         stock_s=median('stock'),
         of_limit=of_limit,
-        of_stock=time_ratio(sums['joint'], sums['stock']),
-        holds=of_limit['time_ratio'] <= PASS_LIMIT,
+        of_limit_interval=limit_interval,
+        of_stock=of_stock,
+        of_stock_interval=stock_interval,
+        holds=of_limit <= PASS_LIMIT,
         equal=_equal(passes),
     )
 
@@ -243,7 +247,7 @@ def _measure_tool(
         for chunk in chunks:
             bare.predict(chunk)
 
-    tool_s, model_s = [], []
+    rates = []
     with tempfile.TemporaryDirectory() as folder:
         args = Namespace(
             model=model[0],
@@ -261,16 +265,16 @@ def _measure_tool(
         for number in range(rounds + 1):
             taken = seconds(partial(run.pictures, paths)), seconds(alone)
             if number:
-                tool_s.append(taken[0] / len(paths))
-                model_s.append(taken[1] / len(inputs))
-    of_model = time_ratio(model_s, tool_s)
+                rates.append((len(paths) / taken[0], len(inputs) / taken[1]))
+    ratio, *interval = median_interval([tool / model for tool, model in rates])
     return dict(
-        tool=1 / statistics.median(tool_s),
-        model=1 / statistics.median(model_s),
+        tool=statistics.median(tool for tool, _ in rates),
+        model=statistics.median(model for _, model in rates),
         batch=batch,
         rounds=rounds,
-        of_model=of_model,
-        holds=of_model['time_ratio'] >= TOOL_LIMIT,
+        ratio=ratio,
+        interval=interval,
+        holds=ratio >= TOOL_LIMIT,
     )
 
 
@@ -288,9 +292,10 @@ def infer_table(found: dict) -> str:
         )
         lines.append(
             f'| {batch} | {1e3 * row["joint_s"]:.1f} | {1e3 * row["trunk_s"]:.1f} | {parts} | '
-            f'{_ratio(row["of_limit"])} | {_ratio(row["of_stock"])} |'
+            f'{_ratio(row, "of_limit")} | {_ratio(row, "of_stock")} |'
         )
     tool = found['tool']
+    low, high = tool['interval']
     equal = all(
         same
         for row in found['batches'].values()
@@ -303,19 +308,19 @@ def infer_table(found: dict) -> str:
             '',
             f'Milliseconds, medians of {found["rounds"]} rounds on {found["device"]}, '
             f'{found["threads"]} CPU threads, pictures of {found["size"][1]} x {found["size"][0]}; '
-            'ratios of the fastest, and in brackets the median of all rounds with its 95 % '
-            f'interval. At most {PASS_LIMIT} of trunk + heads: '
+            f'95 % intervals. At most {PASS_LIMIT} of trunk + heads: '
             + _yes(all(row['holds'] for row in found['batches'].values())),
             f'Predictions equal to each test_step and stock model, bit for bit: {_yes(equal)}',
             f'tools/infer.py: {tool["tool"]:.2f} pictures/s, the bare model {tool["model"]:.2f}: '
-            f'{_ratio(tool["of_model"])}, over {found["pictures"]} pictures, '
+            f'{tool["ratio"]:.3f} ({low:.3f} to {high:.3f}), over {found["pictures"]} pictures, '
             f'{tool["batch"]} a pass. At least {TOOL_LIMIT}: {_yes(tool["holds"])}',
         ]
     )
 
 
-def _ratio(row: dict) -> str:
-    return f'{row["time_ratio"]:.3f} [{median_cell(row)}]'
+def _ratio(row: dict, name: str) -> str:
+    low, high = row[f'{name}_interval']
+    return f'{row[name]:.3f} ({low:.3f} to {high:.3f})'
 
 
 def _yes(holds: bool) -> str:

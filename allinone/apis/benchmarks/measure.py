@@ -37,34 +37,86 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return statistics.median(ordered), ordered[rank - 1], ordered[-rank]
 
 
-def time_ratio(taken: Sequence[float], reference: Sequence[float]) -> dict:
-    """How long something takes against what alternates with it.
+class OwnTime:
+    """Seconds spent in some calls, but not in others that these make.
 
-    What else a machine does only ever adds time, so the fastest of each kind tells a difference of
-    a few percent where medians still differ from run to run by more than that.
+    A step of seconds varies by more than what a method adds to it, milliseconds; those alone are
+    timed well enough in a few steps. On a GPU, where calls do not wait, it tells nothing.
+    """
+
+    def __init__(self):
+        self.seconds, self._inside = 0.0, False
+
+    def within(self, owner: object, name: str) -> None:
+        """Count ``owner.name`` from now on; calls in calls once."""
+        call = getattr(owner, name)
+
+        def counted(*args, **kwargs):
+            if self._inside:
+                return call(*args, **kwargs)
+            self._inside, start = True, time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - start
+                self._inside = False
+
+        setattr(owner, name, counted)
+
+    def without(self, owner: object, name: str) -> None:
+        """Leave ``owner.name`` out where a counted call makes it."""
+        call = getattr(owner, name)
+
+        def left_out(*args, **kwargs):
+            if not self._inside:
+                return call(*args, **kwargs)
+            start = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.seconds -= time.perf_counter() - start
+
+        setattr(owner, name, left_out)
+
+    def take(self) -> float:
+        """The seconds since the last time."""
+        found, self.seconds = self.seconds, 0.0
+        return found
+
+
+def time_ratio(
+    taken: Sequence[tuple[float, float]], reference: Sequence[tuple[float, float]]
+) -> dict:
+    """How long steps take against others that alternate with them.
 
     Args:
-        taken: Seconds, one a round.
-        reference: As many.
+        taken: Seconds of the step, and of them its own (see :class:`OwnTime`); one pair a round.
+        reference: As many of the other steps.
 
     Returns:
-        ``time_ratio`` of the fastest of each; ``median_ratio`` and its ``median_interval`` (95 %)
-        of the ratios round by round; ``seconds`` and ``reference_seconds``.
+        ``whole_ratio``, the median of the ratios round by round, with its ``interval`` (95 %);
+        ``own_s``, by how many seconds the medians of their own time differ, and ``time_ratio``: 1
+        and that, as a share of the median reference step. On a GPU it is ``whole_ratio``.
     """
-    median, *interval = median_interval([a / b for a, b in zip(taken, reference, strict=True)])
-    return dict(
-        time_ratio=min(taken) / min(reference),
-        median_ratio=median,
-        median_interval=interval,
-        seconds=list(taken),
-        reference_seconds=list(reference),
+    whole, *interval = median_interval(
+        [one / other for (one, _), (other, _) in zip(taken, reference, strict=True)]
     )
+    own = statistics.median(own for _, own in taken) - statistics.median(
+        own for _, own in reference
+    )
+    step = statistics.median(seconds for seconds, _ in reference)
+    ratio = whole if torch.cuda.is_available() else 1 + own / step
+    return dict(time_ratio=ratio, own_s=own, whole_ratio=whole, interval=interval)
 
 
-def median_cell(row: dict) -> str:
-    """What :func:`time_ratio` says of all rounds, for a table."""
-    low, high = row['median_interval']
-    return f'{row["median_ratio"]:.3f} ({low:.3f} to {high:.3f})'
+def _median_own(steps: Sequence[tuple[float, float]]) -> float:
+    return statistics.median(own for _, own in steps)
+
+
+def whole_cell(row: dict) -> str:
+    """What :func:`time_ratio` says of whole steps, for a table."""
+    low, high = row['interval']
+    return f'{row["whole_ratio"]:.3f} ({low:.3f} to {high:.3f})'
 
 
 def peak_memory(call: Callable[[], object], on: torch.device) -> int:

@@ -2,13 +2,13 @@
 
 import os.path as osp
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from signal import Signals
 
 import torch
 from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import EVALUATOR
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.amp import autocast
@@ -116,6 +116,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
     def begin(self) -> None:
         """What comes before the first step of a start."""
         self._start()
+        self.runner.register_hook(_FollowValidation())
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         info = self.runner.message_hub.runtime_info
@@ -223,15 +224,15 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
 
     def _validate(self) -> None:
         try:
-            self.runner.val_loop.run(self._follow)
+            self.runner.val_loop.run()
         except _BrokenOff:
             for hook in self.runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(self.runner)  # Swaps the parameters back.
             self._stop(self.runner.stop_signals.received, validation_due=True)
 
-    def _follow(self, metrics: Mapping[str, float]) -> None:
-        """Before the hooks: with a new best they save this step again, as one that is validated."""
+    def follow(self, metrics: Mapping[str, float]) -> None:
+        """Tell balancer and schedule a validation's figures."""
         self._balancer.after_validation(metrics)
         self.schedule.after_validation(metrics)
         self.runner.message_hub.update_info('schedule_state', self.schedule.state_dict())
@@ -281,6 +282,17 @@ def _check_accumulate(accumulate, tasks: Mapping) -> dict[str, int]:
             )
         check_count(f'train_cfg.accumulate.{name}', count)
     return dict(accumulate or {})
+
+
+class _FollowValidation(Hook):
+    """Balancer and schedule follow a validation when an ``EMAHook`` has put the training's own
+    parameters and buffers back, and before a checkpoint hook saves this step again for a new best.
+    """
+
+    priority = 'LOW'
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        runner.train_loop.follow(metrics)
 
 
 class _BrokenOff(Exception):
@@ -369,14 +381,8 @@ class _EvalLoop(BaseLoop):
         self.runner.call_hook(f'{before_or_after}_{self.stage}{rest and "_" + rest}', **kwargs)
 
     @torch.no_grad()
-    def run(
-        self, then: Callable[[Mapping[str, float]], None] = lambda metrics: None
-    ) -> dict[str, float]:
-        """Metrics of all tasks, keyed ``'TASK/metric'``, and ``'score'``.
-
-        Args:
-            then: Called with them before the hooks are.
-        """
+    def run(self) -> dict[str, float]:
+        """Metrics of all tasks, keyed ``'TASK/metric'``, and ``'score'``."""
         self._call('before')
         self._call('before_epoch')
         self.runner.model.eval()
@@ -391,7 +397,6 @@ class _EvalLoop(BaseLoop):
             found = evaluator.evaluate(self.dataloader.sizes[task])
             metrics |= {f'{task}/{name}': value for name, value in short_names(found).items()}
         metrics |= combined_score(metrics, self.score, f'{self.stage}_cfg.score')
-        then(metrics)
         self._call('after_epoch', metrics=metrics)
         self._call('after')
         return metrics

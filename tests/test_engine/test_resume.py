@@ -18,7 +18,7 @@ from allinone.engine.checkpoint import read_checkpoint
 from allinone.engine.record import changes, flat_config
 from allinone.engine.resume import newest_checkpoint, resume_command
 from allinone.errors import AllInOneError, CheckpointError
-from allinone.registry import RUNNERS, TASK_SCHEDULES
+from allinone.registry import BALANCERS, RUNNERS, TASK_SCHEDULES
 
 
 @pytest.fixture
@@ -109,6 +109,21 @@ def test_a_validation_that_made_a_best_is_not_made_again(cfg):
     for figure in figures:
         expected.after_validation({'cls/top1': figure})
     assert longer.train_loop.schedule.state_dict() == expected.state_dict()
+
+
+def test_a_balancer_follows_validation_beside_an_average_of_its_buffers(cfg):
+    """While a validation looks at an EMA, the model holds averages, the balancer's buffers too."""
+    metrics = {'cls/top1': 0.01}
+    cfg.model.balancer = dict(type='DynamicTaskPrioritization', metrics=metrics)
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1, update_buffers=True)]
+    runner = train(cfg)
+    figures = runner.message_hub.get_scalar('val/cls/top1').data[0].tolist()
+    expected = BALANCERS.build(cfg.model.balancer)
+    expected.bind(['cls'])
+    for figure in figures:
+        expected.after_validation({'cls/top1': figure})
+    assert len(figures) == 2 and float(expected.task_weights) != 1
+    assert torch.equal(runner.model.balancer.task_weights, expected.task_weights)
 
 
 def test_a_failed_save_keeps_the_best_and_the_last(cfg, tmp_path, monkeypatch, caplog):

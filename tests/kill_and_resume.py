@@ -39,6 +39,9 @@ VARIANTS = {
     for name, workers in WORKERS.items()
     # Temperature has one task a step, and is refused with what compares several.
     if (schedule, balancer) != ('temperature', 'PCGrad')
+} | {
+    f'every-{balancer.lower()}-2': ('every', balancer, 2, 2)
+    for balancer in ('Uncertainty', 'DynamicWeightAverage', 'GradNorm')
 }
 
 

@@ -1,4 +1,4 @@
-"""Side-by-side timings: tools/benchmark.py {step,balancers,guards,resume,peers,infer,...}"""
+"""Side-by-side timings: python tools/benchmark.py --help lists the kinds."""
 
 import argparse
 import sys

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import random
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import numpy as np
@@ -43,32 +44,30 @@ def seed_of(*parts) -> int:
 
 def seed_all(*parts) -> None:
     """Seed ``random``, NumPy and torch on all devices from ``parts``."""
+    _seed(torch.manual_seed, parts)
+
+
+def _seed(seed_torch: Callable[[int], object], parts: tuple) -> None:
     seed = seed_of(*parts)
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-_kept = False  # Whether somebody outside restores the states
+    seed_torch(seed)
 
 
 @contextmanager
 def state_kept():
-    """Restore the states of ``random``, NumPy and torch after all that is inside.
+    """Restore the states of ``random``, NumPy and torch (on the CPU) after what is inside.
 
     A state is 5 KB, and NumPy takes long over it: once for a batch, not for each of its samples. In
     a loader's worker nothing draws between two samples, so nothing is restored there.
     """
-    global _kept
-    if _kept or get_worker_info() is not None:
+    if get_worker_info() is not None:
         yield
         return
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    _kept = True
     try:
         yield
     finally:
-        _kept = False
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
@@ -78,10 +77,7 @@ def state_kept():
 def seeded(*parts):
     """Seed ``random``, NumPy and torch from ``parts`` inside, and restore their states after."""
     with state_kept():
-        seed = seed_of(*parts)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.default_generator.manual_seed(seed)
+        _seed(torch.default_generator.manual_seed, parts)
         yield
 
 
@@ -141,9 +137,14 @@ class SeededDataset(Dataset):
     def __getitems__(self, indices: list[int]) -> list:
         """Of a batch, as PyTorch's loaders ask for it."""
         with state_kept():
-            return [self[index] for index in indices]
+            return [self._sample(index) for index in indices]
 
     def __getitem__(self, index: int):
+        with state_kept():
+            return self._sample(index)
+
+    def _sample(self, index: int):
+        """Leaves the random numbers where loading it has left them."""
         draw = (self.seed, self.task, getattr(index, 'number', int(index)))
         index = int(index)
         while True:
@@ -193,8 +194,8 @@ class SeededDataset(Dataset):
 
     def _load_again(self, index: int, draw: tuple):
         def load():
-            with seeded(*draw):
-                return self._load(index)
+            _seed(torch.default_generator.manual_seed, draw)
+            return self._load(index)
 
         def names() -> str:
             return ', '.join(self.paths(index))

@@ -1,8 +1,10 @@
 """The benchmarks: what they count and compare; times only as far as that they are there."""
 
 import json
+import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -28,6 +30,7 @@ from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_p
 from allinone.apis.benchmarks.resume import measure_resume, resume_table
 from allinone.apis.benchmarks.run import run_benchmark
 from allinone.apis.benchmarks.step import measure_step
+from allinone.balancers.trunk_gradients import TrunkGradients
 from allinone.datasets.packs import PackBackend
 from allinone.errors import ConfigError, DataError
 from allinone.registry import BALANCERS
@@ -65,10 +68,11 @@ def test_median_interval():
     assert median_interval(range(1, 21)) == (10.5, 6, 15)
 
 
-def test_ratio_of_whole_steps_and_of_their_own_time():
+def test_ratio_of_whole_steps_and_of_their_own_time(monkeypatch):
+    monkeypatch.setattr(measure, 'device', lambda: CPU)
     taken, reference = [(6.0, 0.5), (3.0, 0.4), (8.0, 0.6)], [(2.0, 0.1), (3.0, 0.3), (4.0, 0.2)]
     found = time_ratio(taken, reference)
-    assert found['whole_ratio'] == 2 and found['interval'] == [1, 3]
+    assert found['whole_ratio'] == 2 and found['whole_interval'] == [1, 3]
     assert found['own_s'] == pytest.approx(0.3) and found['time_ratio'] == pytest.approx(1.1)
     with pytest.raises(ValueError):
         time_ratio(taken, reference[:1])
@@ -90,12 +94,38 @@ def test_own_time(monkeypatch):
     work = SimpleNamespace(
         outer=lasting(1, 'inner', 'other'), inner=lasting(5), other=lasting(4), small=lasting(3)
     )
-    own = OwnTime()
-    for name in ('outer', 'inner', 'small'):
-        own.within(work, name)
-    own.without(work, 'other')
-    work.outer(), work.other(), work.small()
-    assert clock.now == 17 and own.take() == 6 + 3 and own.take() == 0
+    before = dict(vars(work))
+    with OwnTime() as own:
+        for name in ('outer', 'inner', 'small'):
+            own.within(work, name)
+        own.without(work, 'other')
+        work.outer(), work.other(), work.small()
+        assert clock.now == 17 and own.take() == 6 + 3 and own.take() == 0
+    assert vars(work) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='own time is of the CPU')
+@pytest.mark.parametrize(
+    'kind, owner, name',
+    [
+        ('PCGrad', BALANCERS.get('PCGrad'), 'combine'),
+        ('GradNorm', BALANCERS.get('GradNorm'), 'update'),
+        ('FAMO', BALANCERS.get('FAMO'), 'factor'),
+        ('PCGrad', TrunkGradients, 'take'),
+        ('PCGrad', TrunkGradients, 'put'),
+    ],
+)
+def test_own_time_has_all_that_a_method_does(toy_cfg, monkeypatch, kind, owner, name):
+    """What FixedWeights does not do, made longer by a third of a second."""
+    call = getattr(owner, name)
+
+    def slow(*args, **kwargs):
+        time.sleep(1 / 3)
+        return call(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, slow)
+    (row,) = measure_balancers(toy_cfg, 1, [kind])['methods'].values()
+    assert row['own_s'] > 0.3
 
 
 def test_every_method_has_a_config():
@@ -123,6 +153,10 @@ def test_balancers(toy_cfg):
         name: (row['time_limit'], row['memory_limit']) for name, row in found['methods'].items()
     }
     assert limits == dict(CoBa=(1.02, 0), GradNorm=(1.05, 4), GradientOrthogonality=(2.0, None))
+    rows = found['methods']
+    assert 0 < rows['GradNorm']['own_s'] < found['fixed_s']
+    orthogonal = rows['GradientOrthogonality']
+    assert orthogonal['time_ratio'] == orthogonal['whole_ratio']
     memory = {name: row['memory'] for name, row in found['methods'].items()}
     assert abs(memory['CoBa']) < 0.01
     # Three rows instead of the one sum in .grad.
@@ -213,6 +247,7 @@ def test_guards(toy_cfg, monkeypatch):
     assert len(switched) == 1 + 2 * (1 + len(Guards.NAMES)) + 1
     assert set(found['guards']) == {'all', *Guards.NAMES}
     assert all(row['time_ratio'] > 0 for row in found['guards'].values())
+    assert 0 < found['guards']['all']['own_s'] < found['plain_s']
     assert list(found['saves']) == list(SAVED) and found['checkpoint_bytes'] > MIB
     assert found['holds'] == (found['guards']['all']['time_ratio'] <= 1.01)
     table = guards_table(found).splitlines()
@@ -315,7 +350,9 @@ def test_the_tool_knows_its_kinds():
         [sys.executable, str(ROOT / 'tools/benchmark.py'), '--help'], capture_output=True, text=True
     )
     assert shown.returncode == 0
-    assert all(kind in shown.stdout for kind in ('step', 'balancers', 'guards', 'peers', 'infer'))
+    assert set('step balancers guards resume peers infer dist bn data'.split()) <= set(
+        re.findall(r'\w+', shown.stdout)
+    )
 
 
 def test_infer(trained, toy_root):

@@ -125,7 +125,11 @@ def test_a_failed_draw_leaves_the_global_generators_alone(tmp_path):
             draw()
         assert random.getstate() == state
     with seeded.seeded(1):  # Nor is anything left from it.
-        assert random.getstate() != state
+        inside = random.getstate()
+        assert inside != state
+        with seeded.seeded(2):
+            assert random.getstate() != inside
+        assert random.getstate() == inside
     assert random.getstate() == state
 
 

@@ -1,1 +1,6 @@
-"""Side-by-side measurements: both sides of a ratio in one run, in alternation, on one batch."""
+"""Measurements against a peer, in one run and in alternation: what ``tools/benchmark.py`` does.
+
+A module a kind (``bn`` is ``batch_norm.py``): ``measure_KIND`` gives the figures, ``KIND_table``
+the text; ``run.py`` chooses. ``measure.py`` has what they share. Whole steps are compared where the
+difference is large, and *own time*, that of a method's code alone, where steps vary by more.
+"""

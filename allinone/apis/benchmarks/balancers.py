@@ -19,7 +19,15 @@ from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
 from allinone.registry import BALANCERS, MODELS
 
-from .measure import OwnTime, device, peak_memory, seconds, time_ratio, whole_cell
+from .measure import (
+    OwnTime,
+    device,
+    interval_name,
+    peak_memory,
+    seconds,
+    time_ratio,
+    whole_cell,
+)
 
 # What a method's code is called by in a step; the tasks' backward passes are not its own.
 PARTS = ('before_forward', 'backward', 'end_task', 'end_micro_step', 'finish')
@@ -72,17 +80,17 @@ class Candidate:
     Args:
         model: The joint model, whose balancer it replaces at its own steps.
         cfg: Config of the method.
+        own: Counts the method's own time.
         conflict_interval: As in ``AllInOne``.
     """
 
-    def __init__(self, model: AllInOne, cfg: Mapping, conflict_interval: int = 0):
-        self.model, self.conflict_interval = model, conflict_interval
+    def __init__(self, model: AllInOne, cfg: Mapping, own: OwnTime, conflict_interval: int = 0):
+        self.model, self.own, self.conflict_interval = model, own, conflict_interval
         self.balancer = BALANCERS.build(cfg).to(device())
         self.balancer.bind(list(model.tasks))
         if self.balancer.uses_metrics:
             self.balancer.after_validation({f'{task}/kpi': 0.5 for task in model.tasks})
         self._step: BalancedStep | None = None
-        self._own = OwnTime()
 
     def step(self, batches: Mapping[str, dict], wrapper, measure=seconds):
         """``measure`` of one training step on a copy of ``batches``."""
@@ -94,18 +102,13 @@ class Candidate:
         if self._step is None:
             self._step = model._step
             for name in PARTS:
-                self._own.within(self._step, name)
+                self.own.within(self._step, name)
         return found
 
     def timed_step(self, batches: Mapping[str, dict], wrapper) -> tuple[float, float]:
         """Seconds of a step, and of them the method's own."""
-        self._own.take()
-        backward = wrapper.backward
-        self._own.without(wrapper, 'backward')
-        try:
-            return self.step(batches, wrapper), self._own.take()
-        finally:
-            wrapper.backward = backward
+        self.own.take()
+        return self.step(batches, wrapper), self.own.take()
 
     def limits(self) -> tuple[float, float | None]:
         """Of the time in steps of fixed weights, and of the memory in trunk gradients."""
@@ -142,6 +145,11 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
     Raises:
         ConfigError: If a method is unknown or does not fit the tasks.
     """
+    with OwnTime() as own:
+        return _measure(cfg, rounds, methods, own)
+
+
+def _measure(cfg, rounds: int, methods: Sequence[str] | None, own: OwnTime) -> dict:
     with DefaultScope.overwrite_default_scope('allinone'):
         model = MODELS.build(cfg.model)
         model.to(device()).train()
@@ -150,10 +158,11 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
         wrapper = build_optim_wrapper(model, optim_cfg)
     for group in wrapper.param_groups:
         group['lr'] = 0.0
-    fixed = Candidate(model, dict(type='FixedWeights'))
+    own.without(wrapper, 'backward')
+    fixed = Candidate(model, dict(type='FixedWeights'), own)
     chosen = choose(method_configs(list(model.tasks)), methods)
-    candidates = {name: Candidate(model, options) for name, options in chosen.items()}
-    candidates[COMPARED] = Candidate(model, dict(type='FixedWeights'), conflict_interval=1)
+    candidates = {name: Candidate(model, options, own) for name, options in chosen.items()}
+    candidates[COMPARED] = Candidate(model, dict(type='FixedWeights'), own, conflict_interval=1)
 
     batches = training_batches(cfg, model.tasks)
     first = next(batches)
@@ -198,7 +207,8 @@ def _peak(candidate: Candidate, batches: Mapping[str, dict], wrapper) -> int:
 def _row(candidate: Candidate, time: dict, memory: float) -> dict:
     time_limit, memory_limit = candidate.limits()
     if candidate.balancer.regulariser is not None:
-        time['time_ratio'] = time['whole_ratio']  # It makes the backward passes longer, too.
+        # It makes the backward passes longer, too.
+        time = time | dict(time_ratio=time['whole_ratio'])
     return dict(
         **time,
         time_limit=time_limit,
@@ -212,7 +222,8 @@ def _row(candidate: Candidate, time: dict, memory: float) -> dict:
 def balancers_table(found: dict) -> str:
     """What :func:`measure_balancers` found, as a table in Markdown and what it means."""
     lines = [
-        '| method | time | limit | whole steps (95 % interval) | memory | limit | holds |',
+        f'| method | time | limit | whole steps ({interval_name(found["rounds"])}) | memory '
+        '| limit | holds |',
         '|---|---:|---:|---:|---:|---:|---|',
     ]
     for name, row in {**found['methods'], COMPARED: found['compared']}.items():

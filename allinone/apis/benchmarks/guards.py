@@ -14,13 +14,23 @@ from torch.utils.data import DataLoader, Dataset
 
 from allinone.engine import loops
 from allinone.engine.bad_steps import BadStepHook
+from allinone.engine.dataloaders import in_this_process
 from allinone.engine.runner import MultiDatasetRunner
 from allinone.registry import RUNNERS
 
-from .measure import OwnTime, device, median_interval, seconds, time_ratio, whole_cell
+from .measure import (
+    ENDLESS,
+    OwnTime,
+    device,
+    interval_name,
+    median_interval,
+    seconds,
+    time_ratio,
+    training_only,
+    whole_cell,
+)
 
 LIMIT = 1.01
-ENDLESS = 1_000_000_000
 SAVES = 5
 COPY = 'copy to host memory'
 # Suffix, and whether a thread writes it
@@ -124,50 +134,48 @@ def measure_guards(cfg: ConfigDict, rounds: int) -> dict:
     """
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        runner = _runner(copy.deepcopy(cfg), folder)
-        runner.train_loop.run = lambda: found.update(_measure(runner, rounds))
+        runner = _runner(cfg, folder)
+
+        def run() -> None:
+            with OwnTime() as own:
+                found.update(_measure(runner, rounds, own))
+
+        runner.train_loop.run = run
         runner.train()
     return found
 
 
 def _runner(cfg: ConfigDict, folder: str) -> MultiDatasetRunner:
-    for stage in ('val', 'test'):
-        for part in ('dataloader', 'cfg', 'evaluator'):
-            cfg.pop(f'{stage}_{part}', None)
-    cfg.merge_from_dict(
-        {
-            'work_dir': folder,
-            'log_level': 'WARNING',
+    cfg = training_only(
+        cfg,
+        folder,
+        **{
             'model.conflict_interval': 0,
-            'train_cfg.max_iters': ENDLESS,
+            'model.drop_bad': True,
             'train_cfg.val_interval': ENDLESS,
-            'default_hooks.checkpoint.interval': ENDLESS,
-            'default_hooks.checkpoint.save_best': None,
-            **{f'train_dataloader.{task}.num_workers': 0 for task in cfg.train_dataloader},
-        }
+        },
     )
+    for task, loader in cfg.train_dataloader.items():
+        cfg.train_dataloader[task] = ConfigDict(in_this_process(loader))
     runner = RUNNERS.build(cfg)
     for loader in runner.train_loop.dataloader.loaders.values():
         loader.dataset.dataset = InMemory(loader.dataset.dataset, loader.dataset[0])
     return runner
 
 
-def _measure(runner: MultiDatasetRunner, rounds: int) -> dict:
+def _measure(runner: MultiDatasetRunner, rounds: int, own: OwnTime) -> dict:
     loop = runner.train_loop
     loop.begin()
     loop.step()  # The optimizer's state is there from now on.
     guards = Guards(runner)
     kinds = dict(all=Guards.NAMES) | {name: (name,) for name in Guards.NAMES}
 
-    own = OwnTime()
     for part in ('before_forward', 'after_forward', 'after_backward'):
         own.within(guards.finite, part)
     for hook in guards.hooks:
         if isinstance(hook, BadStepHook):
             own.within(hook, 'after_train_iter')
-            own.within(hook, 'flush_log')
     own.within(loop, '_draw')
-    seed_all = loops.seed_all
     own.within(loops, 'seed_all')
 
     def taken(on: Collection[str]) -> tuple[float, float]:
@@ -185,7 +193,6 @@ def _measure(runner: MultiDatasetRunner, rounds: int) -> dict:
         for name in names:
             plain_s[name].append(taken(()))
             guarded_s[name].append(taken(kinds[name]))
-    loops.seed_all = seed_all
     guards.switch(Guards.NAMES)
     saves, size = _measure_saves(runner)
     rows = {name: time_ratio(guarded_s[name], plain_s[name]) for name in kinds}
@@ -250,7 +257,10 @@ def _extra(save: Callable[[], None], runner: MultiDatasetRunner) -> float:
 
 def guards_table(found: dict) -> str:
     """What :func:`measure_guards` found, as tables in Markdown."""
-    lines = ['| guards | step time | whole steps (95 % interval) |', '|---|---:|---:|']
+    lines = [
+        f'| guards | step time | whole steps ({interval_name(found["rounds"])}) |',
+        '|---|---:|---:|',
+    ]
     for name, row in found['guards'].items():
         lines.append(f'| {name} | {row["time_ratio"]:.4f} | {whole_cell(row)} |')
     lines += ['', '| save | s | range |', '|---|---:|---:|']

@@ -1,15 +1,21 @@
-"""Batches, clock and memory of all benchmarks."""
+"""Clock, memory and configs of all benchmarks."""
 
+import copy
 import logging
 import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from scipy.stats import binom
+
+ENDLESS = 1_000_000_000
+FEWEST_FOR_INTERVAL = 6
 
 
 def device() -> torch.device:
@@ -41,11 +47,19 @@ class OwnTime:
     """Seconds spent in some calls, but not in others that these make.
 
     A step of seconds varies by more than what a method adds to it, milliseconds; those alone are
-    timed well enough in a few steps. On a GPU, where calls do not wait, it tells nothing.
+    timed well enough in a few steps. On a GPU, where calls do not wait, it tells nothing. As a
+    context it ends by taking its counters off again.
     """
 
     def __init__(self):
-        self.seconds, self._inside = 0.0, False
+        self.spent, self._inside = 0.0, False
+        self._undo = ExitStack()
+
+    def __enter__(self) -> 'OwnTime':
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._undo.close()
 
     def within(self, owner: object, name: str) -> None:
         """Count ``owner.name`` from now on; calls in calls once."""
@@ -58,10 +72,10 @@ class OwnTime:
             try:
                 return call(*args, **kwargs)
             finally:
-                self.seconds += time.perf_counter() - start
+                self.spent += time.perf_counter() - start
                 self._inside = False
 
-        setattr(owner, name, counted)
+        self._replace(owner, name, counted)
 
     def without(self, owner: object, name: str) -> None:
         """Leave ``owner.name`` out where a counted call makes it."""
@@ -74,13 +88,16 @@ class OwnTime:
             try:
                 return call(*args, **kwargs)
             finally:
-                self.seconds -= time.perf_counter() - start
+                self.spent -= time.perf_counter() - start
 
-        setattr(owner, name, left_out)
+        self._replace(owner, name, left_out)
+
+    def _replace(self, owner: object, name: str, call: Callable) -> None:
+        self._undo.enter_context(patch.object(owner, name, call))
 
     def take(self) -> float:
         """The seconds since the last time."""
-        found, self.seconds = self.seconds, 0.0
+        found, self.spent = self.spent, 0.0
         return found
 
 
@@ -94,19 +111,17 @@ def time_ratio(
         reference: As many of the other steps.
 
     Returns:
-        ``whole_ratio``, the median of the ratios round by round, with its ``interval`` (95 %);
+        ``whole_ratio``, the median of the ratios round by round, with its ``whole_interval``;
         ``own_s``, by how many seconds the medians of their own time differ, and ``time_ratio``: 1
         and that, as a share of the median reference step. On a GPU it is ``whole_ratio``.
     """
     whole, *interval = median_interval(
         [one / other for (one, _), (other, _) in zip(taken, reference, strict=True)]
     )
-    own = statistics.median(own for _, own in taken) - statistics.median(
-        own for _, own in reference
-    )
-    step = statistics.median(seconds for seconds, _ in reference)
-    ratio = whole if torch.cuda.is_available() else 1 + own / step
-    return dict(time_ratio=ratio, own_s=own, whole_ratio=whole, interval=interval)
+    own = _median_own(taken) - _median_own(reference)
+    step = statistics.median(step for step, _ in reference)
+    ratio = 1 + own / step if device().type == 'cpu' else whole
+    return dict(time_ratio=ratio, own_s=own, whole_ratio=whole, whole_interval=interval)
 
 
 def _median_own(steps: Sequence[tuple[float, float]]) -> float:
@@ -115,8 +130,32 @@ def _median_own(steps: Sequence[tuple[float, float]]) -> float:
 
 def whole_cell(row: dict) -> str:
     """What :func:`time_ratio` says of whole steps, for a table."""
-    low, high = row['interval']
+    low, high = row['whole_interval']
     return f'{row["whole_ratio"]:.3f} ({low:.3f} to {high:.3f})'
+
+
+def interval_name(rounds: int) -> str:
+    """What :func:`median_interval` gives of so many values, for the head of a table."""
+    return 'range' if rounds < FEWEST_FOR_INTERVAL else '95 % interval'
+
+
+def training_only(cfg: ConfigDict, work_dir: str, **changes) -> ConfigDict:
+    """A copy without validation, test and messages, whose checkpoints nobody asks for."""
+    cfg = copy.deepcopy(cfg)
+    for stage in ('val', 'test'):
+        for part in ('dataloader', 'cfg', 'evaluator'):
+            cfg.pop(f'{stage}_{part}', None)
+    cfg.merge_from_dict(
+        {
+            'work_dir': work_dir,
+            'log_level': 'WARNING',
+            'train_cfg.max_iters': ENDLESS,
+            'default_hooks.checkpoint.interval': ENDLESS,
+            'default_hooks.checkpoint.save_best': None,
+            **changes,
+        }
+    )
+    return cfg
 
 
 def peak_memory(call: Callable[[], object], on: torch.device) -> int:

@@ -1,4 +1,5 @@
 import copy
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -178,6 +179,51 @@ def test_a_scaled_step_is_the_unscaled_one(toy_cfg, batches, options):
         torch.testing.assert_close(scaled.state_dict()[name], value, rtol=1e-4, atol=1e-6)
     for name in log:
         assert float(scaled_log[name]) == pytest.approx(float(log[name]), rel=1e-4)
+
+
+METHODS = ('FixedWeights', 'GradNorm', 'FAMO', 'PCGrad', 'UPGrad')
+
+
+def two_steps(toy_cfg, batches, kind, **options):
+    """Updates of one step of a method, plain and with a wrapper of these options."""
+    toy_cfg.model.balancer = dict(type=kind)
+    toy_cfg.model.tasks.seg.decode_head.dropout_ratio = 0
+    toy_cfg.model.conflict_interval = 0
+    model, found = build_model(toy_cfg).train(), []
+    kind = options.pop('wrapper', OptimWrapper)
+    for make, given in ((OptimWrapper, {}), (kind, options)):
+        one = copy.deepcopy(model)
+        before = copy.deepcopy(dict(one.named_parameters()))
+        optimizer = torch.optim.SGD(one.parameters(), lr=0.1)
+        log = one.train_step(copy.deepcopy(batches), make(optimizer=optimizer, **given))
+        assert all(torch.isfinite(torch.as_tensor(value)) for value in log.values())
+        found.append(torch.cat([update.flatten() for update in update_of(one, before).values()]))
+    return found
+
+
+@pytest.mark.parametrize('kind', METHODS)
+def test_the_global_clip_is_of_the_combined_gradient(toy_cfg, batches, kind):
+    plain, clipped = two_steps(toy_cfg, batches, kind, clip_grad=dict(max_norm=0.05))
+    assert plain.norm() > 0.5  # or the test would show nothing
+    torch.testing.assert_close(clipped, plain * (0.05 / plain.norm()), rtol=1e-2, atol=1e-5)
+
+
+class HalfPrecision(OptimWrapper):
+    """bf16 needs no scaler; mmengine's own wrapper of it insists on a GPU."""
+
+    @contextmanager
+    def optim_context(self, model):
+        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+            yield
+
+
+@pytest.mark.parametrize('kind', METHODS)
+def test_a_step_in_bf16(toy_cfg, batches, kind):
+    plain, half = two_steps(toy_cfg, batches, kind, wrapper=HalfPrecision)
+    assert half.dtype == torch.float32 and not torch.equal(half, plain)
+    # Eight bits of mantissa, through some fifty layers
+    assert torch.nn.functional.cosine_similarity(half, plain, dim=0) > 0.95
+    assert 0.9 < half.norm() / plain.norm() < 1.1
 
 
 def test_one_pass_prediction_is_each_task_alone(model):

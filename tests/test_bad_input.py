@@ -15,11 +15,13 @@ from conftest import ROOT, TOY_CONFIG, build_model, literal, tiny
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from allinone.apis import demo
 from allinone.apis.class_weights import print_class_weights
 from allinone.apis.demo import run_demo
 from allinone.apis.outputs import require_writable
 from allinone.apis.run import load_config, run, train
 from allinone.engine.dataloaders import TaskLoaders, build_loader
+from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.evaluation.score import combined_score
 from allinone.registry import RUNNERS
@@ -924,6 +926,19 @@ def test_the_demo_refuses_before_it_paints(tmp_path, monkeypatch, capsys, change
     assert run_demo(argparse.Namespace(**args)) == 2
     assert f'error: {says.format(root=tmp_path)}' in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ['file']
+
+
+def test_a_demo_that_is_stopped(toy, tmp_path, monkeypatch, capsys):
+    """``tools/demo.py`` has no ``--resume``, which the training would name."""
+
+    def train(cfg, args):
+        raise Stopped(15, 'SIGTERM: stopped after step 3. Go on with: demo.py --resume')
+
+    monkeypatch.setattr(demo, 'train', train)
+    monkeypatch.setattr(demo, 'make_toy_data', lambda *args, **kwargs: None)
+    args = dict(config=str(TOY_CONFIG), data=str(toy), work_dir=f'{tmp_path}/work')
+    assert run_demo(argparse.Namespace(**args)) == 128 + 15
+    assert capsys.readouterr().err.endswith('stopped; the same command begins the demo anew\n')
 
 
 def test_class_weights_of_labels_outside_the_classes(toy, capsys):

@@ -10,6 +10,7 @@ from argparse import Namespace
 from glob import glob
 
 from allinone.datasets.toy_scenes import make_toy_data
+from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
 from allinone.visualization.curves import plot_curves
 from allinone.visualization.pictures import write_picture
@@ -26,6 +27,9 @@ def run_demo(args) -> int:
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print('stopped; the same command begins the demo anew', file=sys.stderr)
+        return 128 + stop.signum
     return 0
 
 

@@ -11,6 +11,7 @@ from allinone.options import check_figure_names, check_number
 from .adaptive_weighting import AdaptiveWeighting
 
 KEY = 'model.balancer.metrics'
+ROUNDING = 1e-4
 FORM = "{'TASK/metric': factor to a fraction of 1} with one for each task"
 
 
@@ -24,7 +25,8 @@ class KpiWeighting(AdaptiveWeighting):
     Raises:
         ConfigError: If a factor is not above 0, or ``metrics`` does not name each task once; at the
             start of a training, if it is not given, or validation will give no such metric (of
-            kinds that :mod:`allinone.evaluation.names` does not know: after the first validation).
+            kinds that :mod:`allinone.evaluation.names` does not know: after the first validation);
+            after a validation, if a factor makes more than 1 of a figure.
     """
 
     factor_follows_loss = False
@@ -66,12 +68,16 @@ class KpiWeighting(AdaptiveWeighting):
             raise ConfigError(
                 f'{KEY} names {missing}, which validation does not give; it gives {sorted(metrics)}'
             )
-        if self.metrics:
-            self.observe(
-                torch.tensor(
-                    [float(metrics[name]) * self.metrics[name] for name in self._figures.values()]
+        kpis = [float(metrics[name]) * self.metrics[name] for name in self._figures.values()]
+        for name, kpi in zip(self._figures.values(), kpis):
+            if kpi > 1 + ROUNDING:
+                raise ConfigError(
+                    f'{KEY}[{name!r}] is {self.metrics[name]:g}, which makes {kpi:g} of '
+                    f'{float(metrics[name]):g}, but a KPI is at most 1; give 0.01 for a metric in '
+                    'percent'
                 )
-            )
+        if kpis:
+            self.observe(torch.tensor(kpis))
 
     def observe(self, kpis: Tensor) -> None:
         """Change the weights by the tasks' KPIs ``[num_tasks]``; a NaN leaves the last one."""

@@ -146,6 +146,15 @@ def test_kpis_that_validation_lacks_are_named():
         balancer.after_validation({'a/x': 1.0, 'b/z': 1.0})
 
 
+def test_a_kpi_that_is_no_fraction_is_refused():
+    """A metric in percent taken as a fraction would end its task's training without a word."""
+    balancer = build('DynamicTaskPrioritization', metrics={'a/top1': 1, 'b/mAP': 1})
+    balancer.bind(['a', 'b'])
+    balancer.after_validation({'a/top1': 1.00001, 'b/mAP': -1.0})  # COCO: there is nothing to find
+    with pytest.raises(ConfigError, match=r"metrics\['a/top1'\] is 1, which makes 90 of 90"):
+        balancer.after_validation({'a/top1': 90.0, 'b/mAP': 0.3})
+
+
 def test_wrappers():
     losses, gradients = draw(0)
     product = gradients @ gradients.T

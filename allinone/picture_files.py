@@ -70,13 +70,18 @@ def _after_header(data: bytes) -> bytes:
     return data[position:]
 
 
-def check_decodes(path: str) -> None:
-    """Raise :class:`DataError` if a file cannot be decoded as a picture."""
+def check_decodes(path: str, backend_args: dict | None = None) -> None:
+    """Raise :class:`DataError` if a file cannot be decoded as a picture.
+
+    Args:
+        path: A local one, or an address.
+        backend_args: What mmengine reads an address by.
+    """
     file = path
     if not is_local(path):
         from mmengine.fileio import get  # Brings torch
 
-        file = io.BytesIO(get(path))
+        file = io.BytesIO(get(path, backend_args))
     try:
         with Image.open(file) as picture:
             picture.load()

@@ -23,8 +23,10 @@ class Balancer(nn.Module):
 
     - *One task:* its weight is 1, plain training, and nothing is learned. (Fixed weights apply.)
     - *A zero gradient* (below 1e-12 of the largest norm): the method balances the other tasks, and
-      this one has weight 0. All zero: all weights are 1.
-    - *NaN or inf in a gradient or its products:* all weights are 1 and the state is left alone.
+      this one has weight 0. All zero: all weights are 1. Weights that were learned or kept from
+      earlier steps (``GradNorm``, ``Smoothed``, ``Every``) stay what they are.
+    - *NaN or inf in a gradient or its products:* all weights are 1, or those kept from earlier
+      steps, and the state is left alone.
       So the combined gradient is not finite, as without a balancer, and a loss scaler skips the
       step; it is never hidden.
     - *A NaN or infinite loss:* that task's own factor is 1, or all weights of a gradient weighting

@@ -98,8 +98,11 @@ class PenaltyGradients:
 
     def add(self, grads: Mapping[nn.Parameter, Tensor]) -> None:
         """Keep gradients until :meth:`put`."""
-        for param, grad in grads.items():
-            self._grads[param] = self._grads[param] + grad if param in self._grads else grad
+        known = [param for param in grads if param in self._grads]
+        added = [self._grads[param] for param in known], [grads[param] for param in known]
+        self._grads.update(grads)
+        if known:
+            self._grads.update(zip(known, torch._foreach_add(*added)))
 
     def all_grads(self) -> list[Tensor]:
         """What was kept, of every parameter: processes may have left different parts out."""

@@ -148,7 +148,7 @@ class SeededDataset(Dataset):
         draw = (self.seed, self.task, getattr(index, 'number', int(index)))
         index = int(index)
         while True:
-            if not self.corrupt[index]:
+            if not self.corrupt.numpy()[index]:
                 try:
                     return self._load_patiently(index, draw)
                 except DataError as error:
@@ -182,14 +182,14 @@ class SeededDataset(Dataset):
         """Load with the random numbers of ``draw``, again after a while if the files are away."""
         worker = get_worker_info()
         slot = (worker.id if worker else 0) % MAX_WORKERS
-        self._reading[slot] = index
+        self._reading.numpy()[slot] = index
         try:
             sample = self._load_again(index, draw)
         except Exception:
-            self._reading[slot] = -1
+            self._reading.numpy()[slot] = -1
             raise
         # A loader that is out of patience leaves by no Exception, and then asks what was read.
-        self._reading[slot] = -1
+        self._reading.numpy()[slot] = -1
         return sample
 
     def _load_again(self, index: int, draw: tuple):
@@ -215,7 +215,7 @@ class SeededDataset(Dataset):
             raise
         except Exception as error:
             for path in paths:
-                check_decodes(path)
+                check_decodes(path, getattr(self.dataset, 'backend_args', None))
             if isinstance(error, OSError):
                 raise
             raise RuntimeError(

@@ -232,6 +232,21 @@ def test_a_broken_transform_is_no_data_error(tmp_path):
     assert not isinstance(error.value, DataError)
 
 
+def test_a_picture_of_a_server_is_looked_at_as_the_data_set_reads_it(monkeypatch):
+    def get(path, backend_args=None):
+        assert backend_args == dict(backend='petrel')
+        return b'no picture'
+
+    def fail():
+        raise ValueError('cannot decode')
+
+    monkeypatch.setattr('mmengine.fileio.get', get)
+    dataset = Files(['petrel://signs/1.jpg'], fail)
+    dataset.backend_args = dict(backend='petrel')
+    with pytest.raises(DataError, match='petrel://signs/1.jpg is not a readable picture'):
+        SeededDataset(dataset, 'cls', 0)[0]
+
+
 def test_skip_corrupt_names_once_draws_another_and_counts(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(seeded, 'print_log', lambda text, *_: said.append(text))

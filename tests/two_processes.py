@@ -26,6 +26,7 @@ import torch.distributed as dist
 from torch import nn
 
 STEPS = 20
+CLIP = 1.0
 BATCH = dict(cls=4, det=2, seg=2)  # of one process
 EVERY = {
     'FixedWeights': {},
@@ -410,7 +411,7 @@ def run_config(folder: Path, name: str, factor: int = 1):
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
     cfg.param_scheduler = []
     cfg.optim_wrapper.optimizer = dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=1e-4)
-    cfg.optim_wrapper.clip_grad = None
+    cfg.optim_wrapper.clip_grad.max_norm = CLIP
     cfg.model.balancer = dict(type='PCGrad')
     cfg.model.tasks.det.test_cfg.score_thr = 0.0
     for stage in ('val', 'test'):
@@ -441,6 +442,16 @@ def validated(work_dir: Path) -> dict:
     return {key: value for key, value in found.items() if '/' in key or key == 'score'}
 
 
+def norms(work_dir: Path) -> list[float]:
+    """Of all gradients together, before they were clipped."""
+    lines = [
+        json.loads(line)
+        for file in work_dir.glob('*/vis_data/scalars.json')
+        for line in file.read_text().splitlines()
+    ]
+    return [line['grad_norm'] for line in lines if 'grad_norm' in line]
+
+
 def boxes(path: Path) -> list:
     found = json.loads(path.read_text())
     return [[box['image_id'], box['category_id'], *box['bbox'], box['score']] for box in found]
@@ -457,6 +468,8 @@ def runs(folder: Path) -> dict:
     return dict(
         **sharded(folder),
         difference=difference(folder / 'pair', folder / 'single'),
+        norms=norms(folder / 'pair'),
+        sharded_norms=norms(folder / 'sharded'),
         pair=validated(folder / 'pair'),
         alone=json.loads(out.read_text()),
         boxes=boxes(folder / 'pair.bbox.json'),

@@ -116,13 +116,6 @@ class MultiDatasetRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper):
         with named('optim_wrapper', optim_wrapper):
             built = super().build_optim_wrapper(optim_wrapper)
-        sharded = {is_sharded(param) for param in self.model.parameters()}
-        if len(sharded) > 1 and getattr(built, 'clip_grad_kwargs', None):
-            raise ConfigError(
-                f'optim_wrapper.clip_grad is {built.clip_grad_kwargs}, but PyTorch has no norm of '
-                'gradients of which some are sharded and some (of single numbers) are not; set it '
-                'to None'
-            )
         # On resuming mmengine asks again for what is built.
         if built is not optim_wrapper and getattr(built, 'clip_grad_kwargs', None):
             _keep_norm(built)

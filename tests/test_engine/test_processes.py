@@ -10,8 +10,10 @@ import pytest
 import torch
 from conftest import ROOT
 from torch import nn
+from two_processes import CLIP
 
 from allinone.balancers.processes import _Message
+from allinone.engine import runner
 from allinone.engine.peers import lost_peer
 from allinone.models import AllInOneDDP
 
@@ -79,6 +81,9 @@ def test_a_training_with_sharded_parameters(found):
     """As with replicas; from their checkpoint; from a folder of shards, also by one process."""
     for name in ('sharded', 'to_shards', 'again', 'to_one'):
         assert found['runs'][name] < 1e-5, name
+    norms = found['runs']['norms']
+    assert len(norms) == 6 and min(norms) > CLIP  # So all were clipped.
+    assert found['runs']['sharded_norms'] == pytest.approx(norms)
     names = [name for name in found['runs']['files'] if '.' in name and not name.endswith('.py')]
     assert names == ['best_score_iter_6.dcp', *(f'iter_{step}.dcp' for step in range(1, 7))]
     for name in ('cls/top1', 'seg/mIoU', 'score'):

@@ -301,7 +301,8 @@ class MultiDatasetRunner(Runner):
         cfg = dict(type='AllInOneDDP') | dict(model_wrapper_cfg or {})
         MODEL_WRAPPERS.import_from_location()
         check_choice('model_wrapper_cfg.type', cfg['type'], sorted(MODEL_WRAPPERS.module_dict))
-        model = model.to(get_device())
+        if not getattr(MODEL_WRAPPERS.get(cfg['type']), 'begins_on_host', False):
+            model = model.to(get_device())
         if self._train_loop is not None:
             model.init_weights()
         return MODEL_WRAPPERS.build(cfg, default_args=dict(module=model))

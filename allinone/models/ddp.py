@@ -1,6 +1,7 @@
 """A joint model that several processes train, each on pictures of its own."""
 
 import torch.distributed as dist
+from mmengine.device import get_device
 from torch import Tensor, nn
 
 from allinone.balancers.processes import Replicas
@@ -22,14 +23,22 @@ class AllInOneDDP(nn.Module):
     Args:
         module: The joint model; all processes begin with the weights of the first.
         overlap: Communicate while the next task computes.
+
+    Attributes:
+        begins_on_host: Whether the model is not to be moved to the device before.
     """
+
+    begins_on_host = False
 
     def __init__(self, module: AllInOne, overlap: bool = True):
         super().__init__()
         check_flag('model_wrapper_cfg.overlap', overlap)
         self.module = module
         for tensor in [*module.parameters(), *module.buffers()]:
-            dist.broadcast(tensor.detach(), 0)
+            # What waits on the host for its place goes over the device, one after the other.
+            sent = tensor.detach().to(get_device())
+            dist.broadcast(sent, 0)
+            tensor.detach().copy_(sent)
         module.step_with(Replicas(overlap))
 
     def forward(self, *args, **kwargs):

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-import torch
 import torch.distributed as dist
+from mmengine.device import get_device
 from torch import nn
 
 from allinone.balancers.processes import Shards
@@ -25,10 +25,14 @@ class AllInOneFSDP(AllInOneDDP):
 
     Args:
         module: The joint model, with the weights to begin with: sharded ones cannot be initialised.
+            From the host, part after part is moved to the device and sharded, so that no device
+            holds more than its shards and one layer.
 
     Raises:
         ConfigError: If the model takes second derivatives, or exchanges weights of the trunk.
     """
+
+    begins_on_host = True
 
     def __init__(self, module: AllInOne):
         if module.balancer.regulariser is not None:
@@ -56,10 +60,11 @@ class AllInOneFSDP(AllInOneDDP):
         from torch.distributed.fsdp import fully_shard
 
         super().__init__(module)
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        mesh = init_device_mesh(device, (dist.get_world_size(),))
+        mesh = init_device_mesh(get_device(), (dist.get_world_size(),))
         for part in [*_layers(module.backbone), module.backbone, *module.tasks.values()]:
             fully_shard(part, mesh=mesh, ignored_params=scalars)
+        # Single numbers, and what is of no trunk and no task
+        module.to(get_device())
         module.step_with(Shards())
 
 

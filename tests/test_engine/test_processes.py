@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -172,6 +173,21 @@ def test_scripts_start_the_tools(script, given, tmp_path):
     meet = '--nnodes 2 --node_rank 1 --master_addr a --master_port 29500'
     assert several == f'-m torch.distributed.run {meet} {rest}'
     assert call('c.py').returncode == 2
+
+
+@pytest.mark.parametrize('wrapper, device', [('AllInOneDDP', 'meta'), ('AllInOneFSDP', 'cpu')])
+def test_what_is_sharded_waits_on_the_host(wrapper, device, monkeypatch):
+    """With a device that takes no memory; the wrapper itself is left out."""
+    found = []
+
+    def wrapped(self, module):
+        found.append(module.weight.device.type)
+
+    monkeypatch.setattr(runner, 'get_device', lambda: 'meta')
+    monkeypatch.setattr(f'allinone.models.{wrapper}.__init__', wrapped)
+    started = SimpleNamespace(distributed=True, cfg={}, _train_loop=None)
+    runner.MultiDatasetRunner.wrap_model(started, dict(type=wrapper), nn.Linear(2, 2))
+    assert found == [device]
 
 
 def test_the_wrapper_is_one_to_mmengine():

@@ -39,6 +39,8 @@ EVERY = {
     'GradientOrthogonality': dict(balancer=dict(type='FixedWeights')),
 }
 ONE_TASK = ('FixedWeights', 'Uncertainty', 'FAMO')
+# GradDrop draws for each part, and sharded parameters have no second derivatives.
+SHARDED = ('FixedWeights', 'Uncertainty', 'FAMO', 'GradNorm', 'PCGrad', 'MGDA')
 GRADIENTS = ('GradNorm', 'PCGrad', 'MGDA', 'GradDrop')  # Those that keep each task's
 
 
@@ -194,42 +196,49 @@ def same_in_both(model) -> bool:
     return bool(verdict)
 
 
-def train_both(
-    rank, cfg, balancer, tasks_of, batches, accumulate=1, bn='shared', wrapper='AllInOneDDP'
+def train_alone(cfg, balancer, tasks_of, batches, accumulate=1):
+    """One process with all pictures; its parameters and statistics before and after."""
+    model = model_of(cfg, balancer)
+    optimizer, start = optimizer_of(model, accumulate), flat(model)
+    model.train()
+    for step, batch in enumerate(batches):
+        whole = copy.deepcopy({task: batch[task] for task in tasks_of(step)})
+        model.train_step(whole, optimizer)
+    return start, flat(model)
+
+
+def train_pair(
+    rank, cfg, balancer, tasks_of, batches, alone, accumulate=1, bn='shared', wrapper='AllInOneDDP'
 ):
-    """Alone with all pictures, and as one of two with half of them each; what came out."""
+    """As one of two with half of the pictures each; what came out, beside ``train_alone``'s."""
     from allinone.balancers import processes
     from allinone.registry import MODEL_WRAPPERS
 
-    alone = model_of(cfg, balancer)
     cfg.model.bn = bn
     model = model_of(cfg, balancer)
     if rank:  # The wrapper begins with the weights of the first.
         model.tasks['cls'].head.fc.weight.data.fill_(7)
     wrapped = MODEL_WRAPPERS.build(dict(type=wrapper), default_args=dict(module=model))
-    optimizers = optimizer_of(alone, accumulate), optimizer_of(model, accumulate)
-    start, counted, found = flat(alone), Counted(), {}
+    optimizer, counted, found = optimizer_of(model, accumulate), Counted(), {}
     untouched = True
-    for network in (alone, wrapped):
-        network.train()
+    wrapped.train()
     for step, batch in enumerate(batches):
         tasks = tasks_of(step)
-        whole = copy.deepcopy({task: batch[task] for task in tasks})
-        part = {task: half(value, rank) for task, value in copy.deepcopy(whole).items()}
-        alone.train_step(whole, optimizers[0])
+        part = copy.deepcopy({task: half(batch[task], rank) for task in tasks})
         idle = {t: flat(head) for t, head in model.tasks.items() if t not in tasks}
         counted.messages.clear()
         processes.dist = counted
-        wrapped.train_step(part, optimizers[1])
+        wrapped.train_step(part, optimizer)
         processes.dist = dist
         if accumulate == 1:
             untouched &= all(torch.equal(flat(model.tasks[t]), value) for t, value in idle.items())
         if step in (0, accumulate - 1):
             found[f'messages{step}'] = list(counted.messages)
+    start, end = alone
     return dict(
         found,
-        difference=float((flat(alone) - flat(model)).nan_to_num(0.0).abs().max()),
-        moved=float((flat(alone) - start).nan_to_num(0.0).abs().max()),
+        difference=float((end - flat(model)).nan_to_num(0.0).abs().max()),
+        moved=float((end - start).nan_to_num(0.0).abs().max()),
         equal=same_in_both(model),
         untouched=untouched,
         bytes=sum(found[f'messages{accumulate - 1}']),
@@ -307,12 +316,16 @@ def one_is_bad(rank: int, cfg, batch, wrapper: str) -> dict:
 
 def steps(rank: int, cfg, batches, out: Path) -> None:
     dist.init_process_group('gloo')
-    tasks = list(BATCH)
-    found = {}
+    tasks, found = list(BATCH), {}
 
-    def run(name, cfg, balancer, tasks_of, **options):
+    def run(name, cfg, balancer, schedule, wrappers=('AllInOneDDP',), accumulate=1, **options):
+        given = cfg, balancer, schedules[schedule], batches
         with contextlib.redirect_stdout(None):
-            found[name] = train_both(rank, cfg, balancer, tasks_of, batches, **options)
+            alone = train_alone(*given, accumulate)
+            for wrapper in wrappers:
+                found[f'{wrapper} {name} {schedule} {balancer}'] = train_pair(
+                    rank, *given, alone, accumulate, wrapper=wrapper, **options
+                )
 
     from allinone.registry import TASK_SCHEDULES
 
@@ -322,23 +335,22 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
         )
         for name in ('EveryTask', 'RoundRobin')
     }
+    both = 'AllInOneDDP', 'AllInOneFSDP'
     for balancer in EVERY:
-        run(f'EveryTask {balancer}', cfg, balancer, schedules['EveryTask'])
+        run('as it is', cfg, balancer, 'EveryTask', both if balancer in SHARDED else both[:1])
     for balancer in ONE_TASK:
-        run(f'RoundRobin {balancer}', cfg, balancer, schedules['RoundRobin'])
+        run('as it is', cfg, balancer, 'RoundRobin', both if balancer == 'FAMO' else both[:1])
     for balancer in ('Uncertainty', 'PCGrad'):
-        run(f'accumulating {balancer}', cfg, balancer, schedules['EveryTask'], accumulate=5)
-    for balancer in ('Uncertainty', 'GradNorm', 'MGDA'):
-        run(f'sharded {balancer}', cfg, balancer, schedules['EveryTask'], wrapper='AllInOneFSDP')
+        run('accumulating', cfg, balancer, 'EveryTask', accumulate=5)
     clipped = copy.deepcopy(cfg)
     clipped.model.max_task_norm = 2.0
-    run('sharded clipped', clipped, 'PCGrad', schedules['EveryTask'], wrapper='AllInOneFSDP')
+    run('clipped', clipped, 'PCGrad', 'EveryTask', both[1:])
     moving = copy.deepcopy(cfg)
     moving.model.backbone.frozen = False
-    run('moving statistics FixedWeights', moving, 'FixedWeights', schedules['EveryTask'])
+    run('moving', moving, 'FixedWeights', 'EveryTask')
     with contextlib.redirect_stdout(None):
         statistics = moved_statistics(rank, moving, batches[0])
-    run('synced PCGrad', moving, 'PCGrad', schedules['EveryTask'], bn='sync')
+    run('synced', moving, 'PCGrad', 'EveryTask', bn='sync')
     with contextlib.redirect_stdout(None):
         bad = {
             wrapper: one_is_bad(rank, cfg, batches[0], wrapper)

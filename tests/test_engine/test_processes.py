@@ -41,7 +41,7 @@ def found(tmp_path_factory):
 
 
 def test_two_processes_train_as_one_with_all_pictures(found):
-    assert len(found['steps']) == 19
+    assert len(found['steps']) == 23
     for name, run in found['steps'].items():
         assert run['equal'], name
         assert run['moved'] > 1e-2, name
@@ -53,9 +53,9 @@ def test_two_processes_train_as_one_with_all_pictures(found):
 def test_bytes_of_a_step(found):
     """Trunk times tasks where each task's gradient is needed, else once; heads once."""
     for name, run in found['steps'].items():
-        if name.startswith('accumulating'):
+        if 'accumulating' in name:
             assert run['messages0'] == [], name
-        if any(word in name for word in ('Orthogonality', 'moving', 'synced', 'sharded')):
+        if any(word in name for word in ('Orthogonality', 'moving', 'synced', 'FSDP')):
             continue
         # A method whose factor follows the loss asks for it task by task, 8 bytes each.
         tasks = 1 if 'RoundRobin' in name else 3

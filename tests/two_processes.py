@@ -197,7 +197,10 @@ def same_in_both(model) -> bool:
 
 
 def train_alone(cfg, balancer, tasks_of, batches, accumulate=1):
-    """One process with all pictures; its parameters and statistics before and after."""
+    """One process with all pictures; its parameters and statistics before and after.
+
+    Both processes make it, in step: mmdet's heads average over them whatever the wrapper.
+    """
     model = model_of(cfg, balancer)
     optimizer, start = optimizer_of(model, accumulate), flat(model)
     model.train()

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from allinone.visualization.pictures import (
 
 from .box_classifier import BoxClassifier
 from .model_source import ModelSource, build_network, find_model
+from .outputs import require_writable
 from .records import dataset_metainfo, to_record
 from .run import write_json
 from .streaming import Picture, batches_of_a_size, read_ahead
@@ -185,6 +187,8 @@ class AllInOneInferencer:
         check_choice('masks', masks, MASKS)
         if out_dir and masks == 'array':
             raise ConfigError("masks is 'array', which out_dir cannot hold; leave one of them out")
+        if out_dir:
+            require_writable('out_dir', os.fspath(out_dir), folder=True)
         tasks = self._chosen(tasks)
         boxes = self.box_classifier(on_boxes, tasks)
         on_error = on_error or _raise
@@ -307,7 +311,16 @@ class AllInOneInferencer:
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
         # As the Resize transform of the test pipelines does with keep_ratio=True
-        return image if self.scale is None else mmcv.imrescale(image, self.scale)
+        if self.scale is None:
+            return image
+        try:
+            return mmcv.imrescale(image, self.scale)
+        except cv2.error as error:
+            height, width = image.shape[:2]
+            raise DataError(
+                f'a picture of {width} x {height} cannot be brought to inference.scale='
+                f'{self.scale}, where a side would have less than a pixel'
+            ) from error
 
     def _read(self, index: int, entry, on_note: Callable[[str], None]) -> Picture:
         name = entry if isinstance(entry, str) else f'input {index}'
@@ -318,6 +331,7 @@ class AllInOneInferencer:
                 image = _checked(entry, index)
             return Picture(index, name, image, self._resize(image))
         except DataError as error:
+            error = error if name in str(error) else DataError(f'{name}: {error}')
             return Picture(index, name, error=error)
 
 

@@ -211,7 +211,7 @@ def test_signals_outside_a_loop_stop_at_once_and_inside_wait():
         signals.deferring = True
         for _ in range(2):  # Slurm and torchrun may repeat it.
             os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.agreed(1) == signal.SIGTERM
+        assert signals.agreed(1, 1) == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 

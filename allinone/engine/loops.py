@@ -24,6 +24,7 @@ from allinone.models.samples import micro_batches
 from allinone.options import check_count
 from allinone.registry import LOOPS, TASK_SCHEDULES
 
+from .accumulation import ended_with, iterations_of
 from .checkpoint_hook import CheckpointHook
 from .dataloaders import TaskLoaders, build_loader, named, scoped
 from .resume import resume_command
@@ -60,7 +61,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         dataloader: ``{task: dataloader config}``.
         max_iters: Number of training steps.
         val_begin: First step after which validation may run.
-        val_interval: Steps between validations.
+        val_interval: Steps between validations, which come after whole optimizer steps: with
+            ``optim_wrapper.accumulative_counts`` after the one that a multiple of it is in.
         dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
         schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
         accumulate: ``{task: n}``: a step of this task is of n batches, one after the other (so that
@@ -153,7 +155,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         )
 
     def _stop_if_asked(self, validation_due: bool = False) -> None:
-        signum = self.runner.stop_signals.agreed(self._iter)
+        iterations = ended_with(self.runner, self._iter)
+        signum = iterations and self.runner.stop_signals.agreed(self._iter, iterations)
         if signum:
             self._stop(signum, validation_due)
 
@@ -207,7 +210,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             for task, loader in self.dataloader.loaders.items()
         )
         # A balancer sees optimizer steps.
-        steps //= getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
+        steps //= iterations_of(self.runner.optim_wrapper)
         balancer.start(max(1, steps // get_world_size()), evaluated)
         self.schedule.start(self._max_iters, evaluated)
         self.schedule.load_state_dict(
@@ -242,7 +245,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         return (
             self.runner.val_loop is not None
             and self._iter >= self.val_begin
-            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+            and (
+                self._iter % self.val_interval < ended_with(self.runner, self._iter)
+                or self._iter == self._max_iters
+            )
         )
 
     def _draw(self, tasks: list[str]) -> tuple[dict, dict[str, float]]:

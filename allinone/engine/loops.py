@@ -25,6 +25,7 @@ from allinone.options import check_count
 from allinone.registry import LOOPS, TASK_SCHEDULES
 
 from .accumulation import ended_with, iterations_of
+from .batch_sizes import BatchSizeHook
 from .checkpoint_hook import CheckpointHook
 from .dataloaders import TaskLoaders, build_loader, named, scoped
 from .resume import resume_command
@@ -119,6 +120,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         """What comes before the first step of a start."""
         self._start()
         self.runner.register_hook(_FollowValidation())
+        self.runner.register_hook(BatchSizeHook())
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         info = self.runner.message_hub.runtime_info

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import classification, files_of_at_most, literal
+from conftest import classification, files_of_at_most, literal, single
 from kill_and_resume import differences
 from mmengine.config import Config
 
@@ -146,6 +146,19 @@ def test_a_checkpoint_amid_an_accumulation_is_another_run_s(accumulating, tmp_pa
     assert 'step 11 is amid 3 iterations of optim_wrapper.accumulative_counts' in refusal(longer)
     longer.force_resume = True
     assert train(longer).iter == 15
+
+
+def test_the_size_of_batches_is_kept_to_the_end_of_its_interval(toy_root, tmp_path):
+    cfg = single('det', 'bbox_mAP_50', tmp_path, **{'train_cfg.max_iters': 6})
+    resize = dict(type='BatchSyncRandomResize', random_size_range=(32, 64), interval=4)
+    cfg.model.tasks.det.data_preprocessor = dict(batch_augments=[resize])
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.save_best = None
+    expected = train(cfg)
+    (resize,) = expected.model.tasks.det.data_preprocessor.batch_augments
+    assert max(resize._input_size) <= 64  # Pictures have more.
+    longer = train(resumed(cfg, load_from=str(tmp_path / 'iter_5.pth')))
+    assert equal(longer.model.state_dict(), expected.model.state_dict())
 
 
 def test_a_validation_that_made_a_best_is_not_made_again(cfg):

@@ -980,6 +980,24 @@ def test_looking_at_a_pipeline_changes_no_random_numbers(cfg):
     assert np.random.get_state()[1].tolist() == before[1]
 
 
+def test_transforms_that_remember_earlier_pictures_are_refused(cfg):
+    """Also within others, and by their classes."""
+    from mmdet.datasets.transforms import CachedMixUp
+
+    dataset = cfg.train_dataloader.det.dataset
+    plain = list(dataset.pipeline)
+    for step, path, use in (
+        (dict(type='CachedMosaic'), '', 'Mosaic'),
+        (dict(type='RandomApply', transforms=[dict(type=CachedMixUp)]), '.transforms.0', 'MixUp'),
+    ):
+        dataset.pipeline = [*plain[:-1], step, plain[-1]]
+        text = data_error(cfg, 'det', kind=ConfigError)
+        assert text.startswith(
+            f"train_dataloader.det.dataset.pipeline.{len(plain) - 1}{path}.type is 'Cached{use}', "
+        )
+        assert text.endswith(f"use {use!r} in the pipeline of type='mmdet.MultiImageMixDataset'")
+
+
 def test_a_pipeline_that_is_no_list(cfg):
     cfg.train_dataloader.cls.dataset.pipeline = None
     assert data_error(cfg, 'cls', kind=ConfigError) == (

@@ -3,6 +3,7 @@ from .checkpoint_hook import CheckpointHook
 from .ema import EMAHook
 from .hooks import DeferredLogHook
 from .layer_decay import LayerDecay
+from .local_log import LocalVisBackend
 from .loops import MultiTaskTestLoop, MultiTaskTrainLoop, MultiTaskValLoop, PredictLoop
 from .precise_bn import PreciseBNHook
 from .pretrained import SafePretrainedInit
@@ -20,6 +21,7 @@ __all__ = [
     'EveryTask',
     'MultiDatasetRunner',
     'LayerDecay',
+    'LocalVisBackend',
     'MultiTaskTestLoop',
     'MultiTaskTrainLoop',
     'MultiTaskValLoop',

@@ -112,6 +112,23 @@ def test_damaged_files_are_named(tmp_path, content):
         read_checkpoint(tmp_path / 'bad.pth')
 
 
+# Each starts another instruction of a pickle, here without what it works on.
+@pytest.mark.parametrize('first', 'Resctiu}(0GXI.q')
+@pytest.mark.parametrize('trust', [False, True])
+def test_garbage_is_one_sentence_whatever_it_starts_with(tmp_path, first, trust):
+    (tmp_path / 'bad.pth').write_text(f'{first} some words, but no checkpoint\n')
+    with pytest.raises(CheckpointError, match=r'bad\.pth is damaged'), trusting_checkpoints(trust):
+        read_checkpoint(tmp_path / 'bad.pth')
+
+
+@pytest.mark.parametrize('text', ['cno_such_package\nThing\n.', 'ccollections\nNoSuchThing\n.'])
+def test_a_trusted_file_of_code_that_is_not_here(tmp_path, text):
+    (tmp_path / 'other.pth').write_text(text)
+    with pytest.raises(CheckpointError, match=r'(?i)other\.pth .* not here \(.*no_?such'):
+        with trusting_checkpoints():
+            read_checkpoint(tmp_path / 'other.pth')
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match='no such checkpoint'):
         read_checkpoint(tmp_path / 'none.pth')

@@ -345,6 +345,20 @@ def test_the_command(toy_root, tmp_path, capsys):
     assert run_benchmark(args) == 2
 
 
+@pytest.mark.parametrize('trust', [False, True])
+def test_a_checkpoint_with_code_is_trusted_only_if_asked(trust, tmp_path, capsys, monkeypatch):
+    (tmp_path / 'code.pth').write_text('cbuiltins\nprint\n(S"ran"\ntR.')
+    given = ['infer', str(TOY_CONFIG), str(tmp_path / 'code.pth'), '--rounds', '1']
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *given, *['--trust-checkpoint'] * trust])
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    from benchmark import main, parse_args
+
+    assert main(parse_args()) == 2  # It makes no state dict.
+    shown = capsys.readouterr()
+    assert ('ran' in shown.out.splitlines()) is trust
+    assert ('print' in shown.err and '--trust-checkpoint' in shown.err) is not trust
+
+
 def test_the_tool_knows_its_kinds():
     shown = subprocess.run(
         [sys.executable, str(ROOT / 'tools/benchmark.py'), '--help'], capture_output=True, text=True

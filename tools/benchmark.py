@@ -47,6 +47,11 @@ def parse_args():
     infer.add_argument(
         'pictures', nargs='*', help='files or folders (default: test pictures of the config)'
     )
+    infer.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint of any content, which can run code',
+    )
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
     dist.add_argument('--processes', type=int, default=2, help='on this machine')
     data.add_argument('--task', metavar='TASK', help='only this one (default: all)')

@@ -1,3 +1,4 @@
+from . import library_loads
 from .bad_steps import BadStepHook
 from .checkpoint_hook import CheckpointHook
 from .ema import EMAHook
@@ -32,3 +33,5 @@ __all__ = [
     'SizeProportional',
     'TaskSchedule',
 ]
+
+library_loads.install()

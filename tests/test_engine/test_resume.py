@@ -9,16 +9,19 @@ from argparse import Namespace
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from conftest import classification, files_of_at_most, literal, single
 from kill_and_resume import differences
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 
 from allinone.apis.run import run
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.engine.loops import MultiTaskTrainLoop
-from allinone.engine.record import changes, flat_config
+from allinone.engine.record import annotation_hashes, changes, flat_config
 from allinone.engine.resume import newest_checkpoint, resume_command
 from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, CheckpointError
@@ -316,6 +319,48 @@ def test_changed_annotations_are_refused_unless_forced(cfg, data, work):
     longer.force_resume = True
     runner = train(longer)
     assert runner.iter == 5 and 'force_resume' not in runner.cfg
+
+
+def xml_files(root):
+    (root / 'Annotations').mkdir(parents=True)
+    (root / 'JPEGImages').mkdir()
+    (root / 'train.txt').write_text('a\nb\n')
+    for name in 'ab':
+        (root / f'Annotations/{name}.xml').write_text(
+            '<annotation><size><width>40</width><height>30</height></size><object>'
+            '<name>dog</name><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>20</xmax><ymax>25</ymax>'
+            '</bndbox></object></annotation>'
+        )
+    return dict(
+        type='mmdet.VOCDataset', ann_file='train.txt', data_prefix=dict(sub_data_root=''),
+        data_root=str(root),
+    ), root / 'Annotations/b.xml'  # fmt: skip
+
+
+def folders_of_classes(root):
+    for name in ('cat/a.png', 'cat/b.png', 'dog/c.png'):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / name), np.zeros((4, 4, 3), np.uint8))
+    return dict(type='mmpretrain.CustomDataset', data_prefix=str(root)), root / 'cat/b.png'
+
+
+@pytest.mark.parametrize('make', [xml_files, folders_of_classes])
+def test_labels_outside_an_annotation_file_are_hashed(make, tmp_path):
+    """A box moved by a pixel, or a picture moved to another class; but not the data elsewhere."""
+
+    def hashes(cfg):
+        return dict(annotation_hashes(DATASETS.build(dict(cfg))))
+
+    (cfg, changed), (moved, _) = make(tmp_path / 'first'), make(tmp_path / 'moved')
+    before = hashes(cfg)
+    assert list(before.values()) == list(hashes(moved).values())
+    if changed.suffix == '.xml':
+        changed.write_text(changed.read_text().replace('<xmin>2<', '<xmin>3<'))
+    else:
+        changed.rename(changed.parents[1] / 'dog/b.png')
+    after = hashes(cfg)
+    assert before.keys() == after.keys() and list(before)[-1].startswith(str(tmp_path / 'first'))
+    assert before[list(before)[-1]] != after[list(after)[-1]]
 
 
 def test_moved_data_and_harmless_keys_are_the_same_run(cfg, work):

@@ -4,6 +4,7 @@ import sys
 
 from allinone.apis.outputs import require_writable
 from allinone.apis.run import load_config, write_json
+from allinone.engine.checkpoint import trusting_checkpoints
 from allinone.engine.host_memory import keep_freed_memory
 from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
@@ -27,7 +28,7 @@ def run_benchmark(args) -> int:
             require_writable('--out', args.out)
         if device().type == 'cpu':
             keep_freed_memory()  # As training and tools/infer.py do, for both sides.
-        with quiet():
+        with quiet(), trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
             found, table = _measure(args)
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)

@@ -11,6 +11,7 @@ from mmengine.device import is_cuda_available
 
 from allinone.engine.checkpoint import trusting_checkpoints
 from allinone.engine.config_check import KNOWN_KEYS
+from allinone.engine.launchers import VARIABLES, variable_of
 from allinone.engine.peers import lost_peer
 from allinone.engine.resume import resume_command
 from allinone.engine.signals import Stopped
@@ -18,9 +19,6 @@ from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import RUNNERS
 
 from .outputs import require_writable
-
-# What a launcher sets for each process
-LAUNCHED = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
 def load_config(
@@ -158,10 +156,7 @@ def train(cfg: Config, args) -> None:
 
 def _is_first_process() -> bool:
     # The process group does not exist yet: the launchers' variables tell.
-    return all(
-        os.environ.get(name, '0') == '0'
-        for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
-    )
+    return all(os.environ.get(names['RANK'], '0') == '0' for names in VARIABLES.values())
 
 
 def test(cfg: Config, args) -> dict[str, float]:
@@ -201,11 +196,9 @@ def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = No
 
 
 def _runner(cfg: Config):
-    if cfg.launcher != 'none' and LAUNCHED[cfg.launcher] not in os.environ:
-        raise ConfigError(
-            f'--launcher is {cfg.launcher!r}, but {LAUNCHED[cfg.launcher]} is not set, as it sets '
-            'it for each process; start with it, or leave --launcher out'
-        )
+    if cfg.launcher != 'none':
+        # Before a folder is made
+        variable_of(cfg.launcher, 'RANK')
     if isinstance(cfg.runner_type, str) and RUNNERS.get(cfg.runner_type) is None:
         raise ConfigError(
             f"runner_type is {cfg.runner_type!r}, which is no runner; use 'MultiDatasetRunner'"

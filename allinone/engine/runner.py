@@ -28,6 +28,7 @@ from .dataloaders import TaskLoaders, named
 from .durable import write_durably
 from .faults import misspelt
 from .host_memory import keep_freed_memory
+from .launchers import set_variables
 from .peers import require_same_everywhere
 from .record import changes, record_text, require_same_run, run_record
 from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
@@ -103,10 +104,12 @@ class MultiDatasetRunner(Runner):
         """Not yet: until the run is known to start, an earlier one's config is not overwritten."""
 
     def setup_env(self, env_cfg) -> None:
-        if self.launcher == 'pytorch' and not is_cuda_available() and not is_distributed():
-            # mmengine selects a GPU whatever the backend.
-            timeout = env_cfg.get('dist_cfg', {}).get('timeout', 1800)
-            torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
+        if self.distributed and not is_distributed():
+            set_variables(self.launcher)
+            if not is_cuda_available():
+                # mmengine selects a GPU whatever the backend.
+                timeout = env_cfg.get('dist_cfg', {}).get('timeout', 1800)
+                torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
         if not is_cuda_available():
             keep_freed_memory()
         super().setup_env(env_cfg)

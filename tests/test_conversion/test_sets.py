@@ -190,7 +190,9 @@ def test_the_base_file_reads_it(tree, monkeypatch):
         pytest.skip('another download of the same set')
     from mmengine.config import Config
 
-    from allinone.engine.dataloaders import build_loader
+    from allinone.engine.dataloaders import build_loader, scoped
+    from allinone.models.allinone import task_preprocessor
+    from allinone.registry import MODELS
 
     monkeypatch.setenv('ALLINONE_DATA', str(tree.data))
     cfg = Config.fromfile(ROOT / f'configs/_base_/datasets/{tree.case.name}.py')
@@ -198,13 +200,17 @@ def test_the_base_file_reads_it(tree, monkeypatch):
     cfg = cfg[tree.case.name]
     for stage in ('train', 'val'):
         loader = cfg[f'{stage}_dataloader']
-        loader.update(num_workers=0, batch_size=1)
+        loader.num_workers = 0
         classes = tree.case.classes or cfg.num_classes
         loader = build_loader(stage, 'task', loader, 0, classes, stage == 'train', True)
-        batch = next(iter(loader))
-        assert len(batch['inputs']) == len(batch['data_samples']) == 1
-        if stage == 'val':
-            assert len(loader.dataset) == [*tree.case.counts.values()][1]
+        if stage == 'train':
+            batch = next(iter(loader))
+            assert len(batch['inputs']) == len(batch['data_samples']) == loader.batch_size
+    # As a model of the library takes them, also where the pictures are of many sizes
+    scope = scoped(cfg.val_dataloader.dataset)['_scope_']
+    prepare = MODELS.build(dict(task_preprocessor(scope, None, {}), _scope_=scope))
+    prepared = [len(prepare(batch, False)['inputs']) for batch in loader]
+    assert sum(prepared) == len(loader.dataset) == [*tree.case.counts.values()][1]
 
 
 def test_the_command(tree, tmp_path, capsys, monkeypatch):

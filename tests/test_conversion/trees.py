@@ -91,11 +91,11 @@ def stanford_cars(root: Path) -> None:
         for number, label in enumerate(labels):
             name = f'{number + 1:05}.jpg'
             cars[0, number] = (39, 16, 85, 60, label, name)
-            picture(root / folder / name, 10 * len(labels) + number)
+            picture(root / folder / name, 10 * len(labels) + number, (96 + 16 * number, 64))
         savemat(root / file, {'annotations': cars})
 
 
-def tt100k(root: Path) -> None:
+def tt100k(root: Path, annotations: str = 'annotations.json') -> None:
     def sign(category, xmin, ymin, xmax, ymax):
         return dict(category=category, bbox=dict(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax))
 
@@ -245,10 +245,12 @@ def ade20k(root: Path) -> None:
     rows += [f'{n}\t0.1\t9\t1\t0\tthing {n}, object {n}' for n in range(1, 151)]
     root.mkdir(parents=True)
     (root / 'objectInfo150.txt').write_text('\n'.join(rows) + '\n')
-    for split, stripes in dict(training=[0, 1, 150], validation=[17]).items():
-        name = f'ADE_{split}_00000001'
-        picture(root / f'images/{split}/{name}.jpg', len(split))
-        label_map(root / f'annotations/{split}/{name}.png', stripes)
+    stripes = dict(training=[[0, 1, 150]], validation=[[17], [150, 3]])
+    for split, some in stripes.items():
+        for number, values in enumerate(some, 1):
+            name, size = f'ADE_{split}_{number:08}', (96 * number, 64)  # of many sizes
+            picture(root / f'images/{split}/{name}.jpg', number * len(split), size)
+            label_map(root / f'annotations/{split}/{name}.png', values, size)
 
 
 def cityscapes(root: Path) -> None:
@@ -452,7 +454,7 @@ CASES = dict(
     ),
     ade20k=Case(
         ade20k,
-        dict(training=1, validation=1),
+        dict(training=1, validation=2),
         *('objectInfo150.txt', 'ADEChallengeData2016.zip'),
         *('images/training/ADE_training_00000001.jpg', 'ADEChallengeData2016.zip'),
     ),

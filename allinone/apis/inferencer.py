@@ -3,7 +3,7 @@
 import os
 import os.path as osp
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
 
@@ -170,8 +170,9 @@ class AllInOneInferencer:
     ) -> Iterator[Found]:
         """As calling, but picture by picture, so that any number of them fits into memory.
 
-        While the model computes, one thread decodes the pictures to come, and another draws and
-        writes those before.
+        While the model computes, one thread decodes the pictures to come. Drawing and writing are
+        done by another, and on CPU, where the model has a thread on each core, between its passes
+        by as many: beside a parallel loop they would keep all of its threads waiting for one.
 
         Args:
             entries: Picture files and arrays.
@@ -212,9 +213,11 @@ class AllInOneInferencer:
         waiting: dict[int, Future] = {}
         upcoming = 0
         read = partial(self._read, on_note=on_note)
+        on_cpu = self.device.type == 'cpu'
+        threads = torch.get_num_threads() if on_cpu else 1
         with (
             closing(read_ahead(entries, read, max(2, batch_size))) as pictures,
-            ThreadPoolExecutor(1, 'finish') as pool,
+            ThreadPoolExecutor(threads, 'finish') as pool,
         ):
             for batch in batches_of_a_size(pictures, batch_size):
                 for picture, result in self._predicted(batch, tasks, boxes):
@@ -223,6 +226,8 @@ class AllInOneInferencer:
                         waiting[picture.index] = _nothing()
                     else:
                         waiting[picture.index] = pool.submit(finish, picture, result)
+                if on_cpu:
+                    wait(waiting.values())
                 while upcoming in waiting and (
                     len(waiting) > 2 * batch_size or waiting[upcoming].done()
                 ):

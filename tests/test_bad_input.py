@@ -461,6 +461,18 @@ SEG = dict(batch_size=1)
             put('train_cfg.val_intervall', 5),
             "train_cfg has no key 'val_intervall'; do you mean 'val_",
         ),
+        (
+            put('custom_hooks', [dict(type='EMAHook', begin_iter=5)]),
+            'custom_hooks.0.begin_iter is 5, but training ends at train_cfg.max_iters=4; begin',
+        ),
+        (
+            put('custom_hooks', [dict(type='EMAHook', begin_epoch=2)]),
+            'custom_hooks.0.begin_epoch is 2, but training counts steps, not epochs; give begin_',
+        ),
+        (
+            put('custom_hooks', [dict(type='EMAHook', begin_iter='5')]),
+            "custom_hooks.0.begin_iter is '5'; give a whole number of at least 0",
+        ),
         (put('val_cfg.scores', {}), "val_cfg has no key 'scores'; do you mean 'score'?"),
         (put('train_cfg.type', 'MultiTaskLoop'), "train_cfg.type is 'MultiTaskLoop'"),
         (without('train_cfg.type'), "train_cfg has no type; use 'MultiTaskTrainLoop'"),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -34,13 +35,16 @@ class Case:
     folder: str = ''
     linked: bool = True
 
-    def data_set(self, source: Path):
-        """What the converter's module says, with the tiny numbers for the published ones."""
+    def published(self, source: Path):
+        """What the converter's module says."""
         module = import_module(f'allinone.conversion.sets.{self.converter}')
         if self.folder:
-            described = module.data_sets(source)[self.folder]
-        else:
-            described = module.data_set(source, **self.options)
+            return module.data_sets(source)[self.folder]
+        return module.data_set(source, **self.options)
+
+    def data_set(self, source: Path):
+        """The same with the tiny numbers for the published ones."""
+        described = self.published(source)
         return replace(
             described,
             parts=tuple(
@@ -114,7 +118,7 @@ def tt100k(root: Path, annotations: str = 'annotations.json') -> None:
         for number in ids:
             imgs[number] = dict(id=number, path=f'{folder}/{number}.jpg', objects=objects[number])
             picture(root / folder / f'{number}.jpg', number)
-    write_json(root / 'annotations.json', dict(types=['i2', 'pl40'], imgs=imgs))
+    write_json(root / annotations, dict(types=['i2', 'pl40'], imgs=imgs))
 
 
 def bdd_label(category: str, *corners, **others) -> dict:
@@ -406,6 +410,12 @@ CASES = dict(
         tt100k,
         dict(train=3, val=1),
         *('annotations.json', 'data.zip', 'train/62627.jpg', 'data.zip'),
+    ),
+    tt100k_2021=Case(
+        partial(tt100k, annotations='annotations_all.json'),
+        dict(train=3, val=1),
+        *('annotations_all.json', 'tt100k_2021.zip', 'test/41.jpg', 'tt100k_2021.zip'),
+        name='tt100k',
     ),
     bdd100k_det=Case(
         bdd100k_det,

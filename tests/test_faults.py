@@ -50,7 +50,13 @@ class Pictures(Dataset):
         return int(index), float(torch.rand(()))
 
 
-def loaders(folder, workers, patience=50, **options):
+def loaders(folder, workers, patience=50, late=0, **options):
+    """Worker n begins ``late * n`` seconds late."""
+
+    def begin(number):
+        time.sleep(late * number)
+        start_worker(None, number)
+
     dataset = SeededDataset(Pictures(folder, **options), 'det', seed=0)
     loader = DataLoader(
         dataset,
@@ -59,7 +65,7 @@ def loaders(folder, workers, patience=50, **options):
         num_workers=workers,
         collate_fn=list,
         persistent_workers=workers > 0,
-        worker_init_fn=lambda number: start_worker(None, number),
+        worker_init_fn=begin,
     )
     loader.patience = patience
     return TaskLoaders({'det': loader})
@@ -156,7 +162,7 @@ def test_a_signal_to_the_whole_group_ends_no_worker(tmp_path):
         os.setsid()
         with StopSignals() as signals:
             signals.deferring = True
-            validation = iter(loaders(tmp_path, 2))
+            validation = iter(loaders(tmp_path, 2, late=3))
             batches = [next(validation)]
             pids = [worker.pid for worker in multiprocessing.active_children()]
             pipe.send(pids)

@@ -23,7 +23,7 @@ from allinone.datasets.seeded import SeededDataset
 from allinone.errors import AllInOneError, ConfigError, DataError, LoaderError
 
 from .faults import fault, places
-from .workers import Late, deadline, death, start_worker, workers_of
+from .workers import Late, deadline, death, held_back, start_worker, workers_of
 
 PATIENCE = 50  # seconds; longer than a data set tries to read a file again
 MAX_RESTARTS = 3
@@ -330,7 +330,8 @@ class TaskLoaders:
         return sum(len(loader) for loader in self.loaders.values())
 
     def _start(self, task: str) -> Iterator:
-        iterator = iter(self.loaders[task])
+        with held_back():
+            iterator = iter(self.loaders[task])
         if threading.current_thread() is threading.main_thread():
             # PyTorch's handler would raise for a dead worker anywhere, also amid an optimizer
             # step. A draw finds out by itself, within seconds.

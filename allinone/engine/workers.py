@@ -38,6 +38,19 @@ def deadline(seconds: float):
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def held_back():
+    """Let new workers begin with SIGTERM blocked: one that comes before they can choose kills."""
+    if sys.platform != 'linux':
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     """In a new worker: end with the parent, and leave Ctrl-C and SIGTERM to it.
 

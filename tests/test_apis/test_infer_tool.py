@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, TOY_CONFIG, run_tool
+from mmengine.config import Config
 from PIL import Image
 
 from allinone import picture_files
@@ -354,7 +355,7 @@ def test_sizes_that_differ_from_the_test_pipelines_are_told(trained, pictures, t
     _, cfg, work_dir = trained
     given = ('--device', 'cpu', '--tasks', 'cls', 'seg', '--out-dir')
     for scale, told in ((None, True), ((64, 48), False)):
-        config = cfg.copy()
+        config = Config(cfg.to_dict())
         for task in ('cls', 'seg'):
             config.test_dataloader[task].dataset.pipeline = [
                 dict(type='LoadImageFromFile'),

@@ -14,7 +14,7 @@ from conftest import ROOT, TOY_CONFIG
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from allinone.apis.benchmarks import guards, measure
+from allinone.apis.benchmarks import guards, measure, precision
 from allinone.apis.benchmarks.balancers import (
     balancers_table,
     choose,
@@ -447,3 +447,9 @@ def test_predictions_that_differ_in_one_bit():
     other.set_pred_score(torch.nextafter(sample.pred_score, torch.ones(2)))
     assert not same_predictions([sample], [other])
     assert not same_predictions([sample], [sample, sample])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there it measures')
+def test_precision_needs_a_gpu():
+    with pytest.raises(ConfigError, match='AmpOptimWrapper needs a GPU'):
+        precision.measure_precision(None, 1)

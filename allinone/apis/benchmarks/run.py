@@ -17,6 +17,7 @@ from .guards import guards_table, measure_guards
 from .infer import infer_table, measure_infer
 from .measure import device, quiet
 from .peers import measure_peers, peers_table
+from .precision import measure_precision, precision_table
 from .resume import measure_resume, resume_table
 from .step import measure_step, step_table
 
@@ -56,6 +57,8 @@ def _measure(args):
     cfg = load_config(args.config, args.cfg_options)
     if args.what == 'step':
         return measure_step(cfg, args.rounds), step_table
+    if args.what == 'precision':
+        return measure_precision(cfg, args.rounds), precision_table
     if args.what == 'guards':
         return measure_guards(cfg, args.rounds), guards_table
     if args.what == 'resume':

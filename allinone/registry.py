@@ -32,6 +32,7 @@ MODELS = _child('MODELS', 'allinone.models')
 DATASETS = _child('DATASETS', 'allinone.datasets')
 TRANSFORMS = _child('TRANSFORMS', 'allinone.datasets')
 METRICS = _child('METRICS', 'allinone.evaluation')
+VISBACKENDS = _child('VISBACKENDS', 'allinone.engine')
 
 # Nothing of our own here: without a child, mmengine warns at every look-up under our scope.
 EVALUATOR = _child('EVALUATOR')
@@ -44,7 +45,6 @@ PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS')
 RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS')
 STRATEGIES = _child('STRATEGIES')
 TASK_UTILS = _child('TASK_UTILS')
-VISBACKENDS = _child('VISBACKENDS')
 VISUALIZERS = _child('VISUALIZERS')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
 

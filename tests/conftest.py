@@ -79,15 +79,20 @@ def tiny(work_dir, **options):
 
 def classification(work_dir, **options):
     """The toy config with one task, which starts in a second."""
+    return single('cls', 'top1', work_dir, **options)
+
+
+def single(task, best, work_dir, **options):
+    """The toy config with this task alone, and with the best checkpoint by this figure."""
     # mmengine keeps one message hub and log a name; the default name changes once a second.
     cfg = tiny(work_dir, experiment_name=str(work_dir).replace('/', '_'))
-    cfg.model.tasks = dict(cls=cfg.model.tasks.cls)
+    cfg.model.tasks = {task: cfg.model.tasks[task]}
     for stage in ('train', 'val', 'test'):
         for key in ('dataloader', 'evaluator'):
             if f'{stage}_{key}' in cfg:
-                cfg[f'{stage}_{key}'] = dict(cls=cfg[f'{stage}_{key}'].cls)
+                cfg[f'{stage}_{key}'] = {task: cfg[f'{stage}_{key}'][task]}
         cfg[f'{stage}_cfg'].pop('score', None)
-    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2, save_best='cls/top1')
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2, save_best=f'{task}/{best}')
     cfg.merge_from_dict({'train_cfg.val_interval': 2, **options})
     return cfg
 

@@ -50,12 +50,14 @@ def config(name: str, steps: int, work_dir: Path, save_format: str, workers: int
     from conftest import tiny
 
     schedule, balancer, *_ = VARIANTS[name]
+    sizes = dict(type='BatchSyncRandomResize', random_size_range=(64, 160), interval=3)
     cfg = tiny(work_dir, experiment_name=f'{work_dir.name}_{os.getpid()}', resume=resume)
     cfg.train_cfg.update(max_iters=steps, val_interval=5, schedule=SCHEDULES[schedule])
     if schedule != 'stop_and_go':
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.default_hooks.checkpoint.save_best = None
     cfg.model.balancer = dict(type=balancer)
+    cfg.model.tasks.det.data_preprocessor = dict(batch_augments=[sizes])
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2, save_format=save_format)
     cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
     for task, loader in cfg.train_dataloader.items():

@@ -461,6 +461,18 @@ SEG = dict(batch_size=1)
             put('train_cfg.val_intervall', 5),
             "train_cfg has no key 'val_intervall'; do you mean 'val_",
         ),
+        (
+            put('custom_hooks', [dict(type='EMAHook', begin_iter=5)]),
+            'custom_hooks.0.begin_iter is 5, but training ends at train_cfg.max_iters=4; begin',
+        ),
+        (
+            put('custom_hooks', [dict(type='EMAHook', begin_epoch=2)]),
+            'custom_hooks.0.begin_epoch is 2, but training counts steps, not epochs; give begin_',
+        ),
+        (
+            put('custom_hooks', [dict(type='EMAHook', begin_iter='5')]),
+            "custom_hooks.0.begin_iter is '5'; give a whole number of at least 0",
+        ),
         (put('val_cfg.scores', {}), "val_cfg has no key 'scores'; do you mean 'score'?"),
         (put('train_cfg.type', 'MultiTaskLoop'), "train_cfg.type is 'MultiTaskLoop'"),
         (without('train_cfg.type'), "train_cfg has no type; use 'MultiTaskTrainLoop'"),
@@ -978,6 +990,24 @@ def test_looking_at_a_pipeline_changes_no_random_numbers(cfg):
     load(cfg, 'cls')
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.random.get_state()[1].tolist() == before[1]
+
+
+def test_transforms_that_remember_earlier_pictures_are_refused(cfg):
+    """Also within others, and by their classes."""
+    from mmdet.datasets.transforms import CachedMixUp
+
+    dataset = cfg.train_dataloader.det.dataset
+    plain = list(dataset.pipeline)
+    for step, path, use in (
+        (dict(type='CachedMosaic'), '', 'Mosaic'),
+        (dict(type='RandomApply', transforms=[dict(type=CachedMixUp)]), '.transforms.0', 'MixUp'),
+    ):
+        dataset.pipeline = [*plain[:-1], step, plain[-1]]
+        text = data_error(cfg, 'det', kind=ConfigError)
+        assert text.startswith(
+            f"train_dataloader.det.dataset.pipeline.{len(plain) - 1}{path}.type is 'Cached{use}', "
+        )
+        assert text.endswith(f"use {use!r} in the pipeline of type='mmdet.MultiImageMixDataset'")
 
 
 def test_a_pipeline_that_is_no_list(cfg):

@@ -50,7 +50,13 @@ class Pictures(Dataset):
         return int(index), float(torch.rand(()))
 
 
-def loaders(folder, workers, patience=50, **options):
+def loaders(folder, workers, patience=50, late=0, **options):
+    """Worker n begins ``late * n`` seconds late."""
+
+    def begin(number):
+        time.sleep(late * number)
+        start_worker(None, number)
+
     dataset = SeededDataset(Pictures(folder, **options), 'det', seed=0)
     loader = DataLoader(
         dataset,
@@ -59,7 +65,7 @@ def loaders(folder, workers, patience=50, **options):
         num_workers=workers,
         collate_fn=list,
         persistent_workers=workers > 0,
-        worker_init_fn=lambda number: start_worker(None, number),
+        worker_init_fn=begin,
     )
     loader.patience = patience
     return TaskLoaders({'det': loader})
@@ -149,6 +155,37 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path):
     assert gone(pids)
 
 
+def test_a_signal_to_the_whole_group_ends_no_worker(tmp_path):
+    """As Slurm sends it; the workers go when their parent says so, even one that hangs."""
+
+    def run(pipe):
+        os.setsid()
+        with StopSignals() as signals:
+            signals.deferring = True
+            validation = iter(loaders(tmp_path, 2, late=3))
+            batches = [next(validation)]
+            pids = [worker.pid for worker in multiprocessing.active_children()]
+            pipe.send(pids)
+            while not signals.received:
+                time.sleep(0.01)
+            time.sleep(1)
+            batches += [next(validation) for _ in range(9)]
+            pipe.send((len(batches), list(map(alive, pids)), signals.received))
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            pipe.send(gone(pids))
+
+    here, there = multiprocessing.Pipe()
+    child = multiprocessing.get_context('fork').Process(target=run, args=(there,))
+    child.start()
+    there.close()
+    assert len(here.recv()) == 2
+    os.killpg(child.pid, signal.SIGTERM)
+    assert here.recv() == (10, [True, True], signal.SIGTERM)
+    assert here.recv()
+    child.join()
+
+
 class Away(Pictures):
     """A file server that fails so many reads."""
 
@@ -167,7 +204,7 @@ class Away(Pictures):
 def waits(monkeypatch):
     slept = []
     monkeypatch.setattr('time.sleep', slept.append)
-    monkeypatch.setattr(seeded, 'check_decodes', lambda path: None)
+    monkeypatch.setattr(seeded, 'check_decodes', lambda path, backend_args: None)
     return slept
 
 
@@ -211,7 +248,7 @@ def test_signals_outside_a_loop_stop_at_once_and_inside_wait():
         signals.deferring = True
         for _ in range(2):  # Slurm and torchrun may repeat it.
             os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.agreed(1) == signal.SIGTERM
+        assert signals.agreed(1, 1) == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -236,7 +273,7 @@ def toy(toy_root, monkeypatch):
 
 
 def test_sigterm_of_a_real_run(toy, tmp_path):
-    """Saved, resumable by the command it prints, and the end is that of a run left alone."""
+    """To its whole group: saved, and the end is that of a run left alone."""
     never = {'train_cfg.val_interval': 900, 'default_hooks.checkpoint.interval': 900}
     cfg = classification(tmp_path / 'work', **never, **{'train_cfg.max_iters': 900})
     cfg.train_dataloader.cls.num_workers = 2
@@ -248,6 +285,7 @@ def test_sigterm_of_a_real_run(toy, tmp_path):
             env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
             stdout=out,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     text = (tmp_path / 'out').read_text
     end = time.monotonic() + 120
@@ -259,9 +297,10 @@ def test_sigterm_of_a_real_run(toy, tmp_path):
         if _parent(path) == run.pid
     ]
     assert len(children) == 2
-    run.send_signal(signal.SIGTERM)
+    os.killpg(run.pid, signal.SIGTERM)
     assert run.wait(60) == 128 + signal.SIGTERM, text()
     assert gone(children)
+    assert 'was killed' not in text()
     last = text().splitlines()[-1]
     (path,) = (tmp_path / 'work').glob('iter_*.pth')
     step = int(path.stem.split('_')[1])

@@ -1,19 +1,27 @@
-"""Every recipe for Track 1: two joint steps and a validation on a made-up data set."""
+"""Every recipe for Track 1: built as it is; two joint steps and a validation on little data."""
 
 import copy
 import json
+import re
+from importlib.metadata import files
 
 import pytest
-from conftest import ROOT, run_tool
+import yaml
+from conftest import ROOT, SHARED, run_tool
 from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from track1_data import SIGNS, make_track1
 
 from allinone.apis.run import load_config
+from allinone.engine.checkpoint import read_checkpoint
+from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import build_loader
-from allinone.registry import RUNNERS
+from allinone.registry import MODELS, RUNNERS
 
 SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'border', 'size'}
 TASKS = ('cls', 'det', 'seg')
+PAGE = (ROOT / 'docs/track1.md').read_text()
+TRAFFIC_MINI = SHARED / 'data/traffic_mini'
 FEW_LAYERS = {
     'model.tasks.det.num_queries': 20,
     'model.tasks.det.encoder.num_layers': 1,
@@ -85,9 +93,13 @@ def track1_root(tmp_path_factory):
         yield root
 
 
-def recipe(name, work_dir):
+def config_of(name):
+    return str(ROOT / f'configs/track1/{name}_track1.py')
+
+
+def recipe(name, work_dir, config=None):
     """A recipe with pictures a sixteenth as large, two steps, and few channels and layers."""
-    cfg = load_config(str(ROOT / f'configs/track1/{name}_track1.py'), work_dir=str(work_dir))
+    cfg = load_config(config or config_of(name), work_dir=str(work_dir))
     cfg.merge_from_dict(
         {
             **copy.deepcopy(NARROW[name]),
@@ -151,6 +163,35 @@ def test_a_recipe_trains_and_validates(track1_root, tmp_path, name):
     assert metrics_of(tmp_path).keys() >= {'cls/top1', 'det/bbox_mAP_50', 'seg/mIoU', 'score'}
 
 
+@pytest.mark.parametrize('name', NARROW)
+def test_a_recipe_is_built_as_it_is(name, monkeypatch):
+    """At full size, with the check of all channels and strides, and of the page's numbers."""
+    monkeypatch.setattr('allinone.models.probe.print_log', lambda text, *_: pytest.fail(text))
+    cfg = load_config(config_of(name))
+    # On meta the check could not run: transformers read the sizes of maps from tensors.
+    with DefaultScope.overwrite_default_scope('allinone'):
+        model = MODELS.build(cfg.model)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    row = re.search(rf'^\| `{re.escape(name)}_track1.py` .*$', PAGE, re.MULTILINE)[0]
+    assert f' {count:,} ' in row
+
+
+def test_the_page_names_the_weights_that_mmpretrain_has():
+    zoo = {
+        model['Name']: model.get('Weights')
+        for path in files('onedl-mmpretrain')
+        if path.match('.mim/configs/*/metafile.yml')
+        for model in yaml.safe_load(path.locate().read_text()).get('Models') or ()
+    }
+    wanted = {load_config(config_of(name)).model.backbone.init_cfg.checkpoint for name in NARROW}
+    rows = re.findall(
+        r'^\| \S+ \| `(\S+)` \| `(\S+)`(?: \(there `(\S+)`\))? \|$', PAGE, re.MULTILINE
+    )
+    assert {file for _, file, _ in rows} == {path.rsplit('/', 1)[1] for path in wanted}
+    for name, file, there in rows:
+        assert zoo[name].endswith('/' + (there or file))
+
+
 def test_all_recipes_are_tried():
     names = {path.name.removesuffix('_track1.py') for path in (ROOT / 'configs/track1').glob('*')}
     assert names - {'__pycache__'} == set(NARROW)
@@ -185,14 +226,15 @@ def test_only_the_root_and_the_numbers_of_classes_differ_for_other_data(
     assert list(told['seg']['classes']) == list(map(str, range(19)))
 
 
-def test_a_submission_scores_as_testing_does(mobilenet, track1_root, tmp_path, capsys):
-    config, checkpoint = mobilenet / 'config.py', mobilenet / 'iter_2.pth'
+def submitted_and_tested(work_dir, root, tmp_path, capsys):
+    """The submission of a run's last checkpoint, after its score is found to be that of testing."""
+    config, checkpoint = work_dir / 'config.py', work_dir / 'iter_2.pth'
     out, metrics = tmp_path / 'submission.json', tmp_path / 'metrics.json'
     assert run_tool('submit', config, checkpoint, '--out', out, '--work-dir', tmp_path / 'a') == 0
     given = (config, checkpoint, '--out', metrics, '--work-dir', tmp_path / 'b')
     assert run_tool('test', *given) == 0
     capsys.readouterr()
-    assert run_tool('submit', 'validate', out, '--ann', track1_root) == 0
+    assert run_tool('submit', 'validate', out, '--ann', root) == 0
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     found = {
         f'{row[0]}/{row[1]}': float(row[2])
@@ -209,8 +251,140 @@ def test_a_submission_scores_as_testing_does(mobilenet, track1_root, tmp_path, c
         'all/score': 'score',
     }.items():
         assert found[ours] == pytest.approx(expected[theirs], abs=6e-5), ours
-    content = json.loads(out.read_text())
+    return json.loads(out.read_text())
+
+
+def test_a_submission_scores_as_testing_does(mobilenet, track1_root, tmp_path, capsys):
+    content = submitted_and_tested(mobilenet, track1_root, tmp_path, capsys)
     assert len(content['cls']) == len(content['seg']) == 6 and content['dec']
+
+
+def test_pictures_without_annotations_are_submitted(mobilenet, track1_root, tmp_path):
+    """By the data sets that the page names; the predictions are those with annotations."""
+    pictures = json.loads((track1_root / 'dec/val.json').read_text())
+    del pictures['annotations']
+    (tmp_path / 'pictures.json').write_text(json.dumps(pictures))
+    cfg = recipe('mobilenetv2_fcos_fcn', tmp_path)
+    given = cfg.test_dataloader
+    plain = {task: unannotated(given[task].dataset.pipeline) for task in TASKS}
+    given.cls.dataset = dict(
+        type='mmpretrain.CustomDataset',
+        data_prefix=str(track1_root / 'cls/val'),
+        with_label=False,
+        pipeline=plain['cls'],
+    )
+    given.det.dataset.update(ann_file=str(tmp_path / 'pictures.json'), pipeline=plain['det'])
+    given.seg.dataset = dict(
+        type='mmseg.BaseSegDataset',
+        data_prefix=dict(img_path=str(track1_root / 'seg/images/val')),
+        test_mode=True,
+        pipeline=plain['seg'],
+    )
+    cfg.dump(str(tmp_path / 'plain.py'))
+    contents = []
+    for config in (tmp_path / 'plain.py', mobilenet / 'config.py'):
+        out = tmp_path / 'submission.json'
+        options = ('--out', out, '--work-dir', tmp_path / 'logs')
+        assert run_tool('submit', config, mobilenet / 'iter_2.pth', *options) == 0
+        assert run_tool('submit', 'validate', out, '--ann', track1_root) == 0
+        contents.append(json.loads(out.read_text()))
+    assert contents[0] == contents[1]
+
+
+def unannotated(pipeline):
+    return [step for step in pipeline if step.type != 'LoadAnnotations']
+
+
+@pytest.mark.skipif(not TRAFFIC_MINI.exists(), reason='needs the shared data')
+def test_traffic_mini_needs_its_root_and_numbers_of_classes(tmp_path, monkeypatch, capsys):
+    """Real pictures of three sources, some of each; the weights are those that the config names."""
+    root = some_of(TRAFFIC_MINI, tmp_path / 'root', 8)
+    monkeypatch.setenv('TRACK1_ROOT', str(root))
+    monkeypatch.setenv('ALLINONE_WEIGHTS', str(SHARED / 'weights'))
+    work_dir = tmp_path / 'work'
+    cfg = recipe('mobilenetv2_fcos_fcn', work_dir)
+    whole = load_config(config_of('mobilenetv2_fcos_fcn'))
+    cfg.model.backbone.init_cfg = whole.model.backbone.init_cfg
+    cfg.merge_from_dict(
+        {
+            'model.tasks.cls.head.num_classes': 43,
+            'model.tasks.det.bbox_head.num_classes': 4,
+            'model.tasks.seg.decode_head.num_classes': 11,
+        }
+    )
+    RUNNERS.build(cfg).train()
+    cfg.dump(str(work_dir / 'config.py'))
+    assert metrics_of(work_dir).keys() >= {'cls/top1', 'det/bbox_mAP_50', 'seg/mIoU', 'score'}
+    content = submitted_and_tested(work_dir, root, tmp_path, capsys)
+    assert len(content['cls']) == len(content['seg']) == 8 and content['dec']
+
+
+def some_of(source, root, count):
+    """A data set in Track 1's layout with so many of another's pictures a task and split."""
+    for split in ('train', 'val'):
+        for section in ('cls', 'dec'):
+            (root / section).mkdir(parents=True, exist_ok=True)
+            (root / section / split).symlink_to(source / section / split)
+        lines = (source / f'cls/{split}.txt').read_text().splitlines()
+        lines = lines[:: len(lines) // count][:count]
+        (root / f'cls/{split}.txt').write_text('\n'.join(lines) + '\n')
+        content = json.loads((source / f'dec/{split}.json').read_text())
+        content['images'] = content['images'][:count]
+        kept = {image['id'] for image in content['images']}
+        content['annotations'] = [box for box in content['annotations'] if box['image_id'] in kept]
+        (root / f'dec/{split}.json').write_text(json.dumps(content))
+        for folder in (f'seg/images/{split}', f'seg/label/{split}'):
+            (root / folder).mkdir(parents=True)
+            for path in sorted((source / folder).iterdir())[:count]:
+                (root / folder / path.name).symlink_to(path)
+    return root
+
+
+def switches():
+    """What the page's table of switches adds to a child config for training: a line each."""
+    rows = re.findall(r'^\| ([^|]+) \| `(\w+ = .+?)` \| [^|]+ \| [^|]+ \|$', PAGE, re.MULTILINE)
+    lines = {name: line for name, line in rows if not line.startswith('test_dataloader')}
+    assert len(lines) == 8
+    return [pytest.param(line, id=name) for name, line in lines.items()]
+
+
+@pytest.mark.parametrize('line', switches())
+def test_a_switch_is_a_line_of_a_child_config(track1_root, tmp_path, line):
+    # MobileNetV2 does not say how deep its layers are.
+    name = 'convnext-t_rtmdet_upernet' if 'LayerDecay' in line else 'mobilenetv2_fcos_fcn'
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = '{config_of(name)}'\n{line}\n")
+    check_config(load_config(str(child)))
+    cfg = recipe(name, tmp_path, str(child))
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        cfg.pop(key)
+    cfg.train_cfg.max_iters = 1
+    for hook in cfg.custom_hooks:
+        hook.begin_iter = 0
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    assert runner.iter == 1
+
+
+def test_heads_warm_up_on_a_frozen_trunk(mobilenet, track1_root, tmp_path):
+    cfg = recipe('mobilenetv2_fcos_fcn', tmp_path)
+    cfg.load_from = str(mobilenet / 'iter_2.pth')
+    cfg.merge_from_dict(
+        {
+            'model.frozen': ['backbone'],
+            'model.balancer': dict(type='FixedWeights'),
+            'model.max_task_norm': None,
+            'train_cfg.max_iters': 1,
+        }
+    )
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    before = read_checkpoint(cfg.load_from)['state_dict']
+    same = {key for key, value in runner.model.state_dict().items() if value.equal(before[key])}
+    assert same >= {key for key in before if key.startswith('backbone.')}
+    assert not any(
+        key.endswith('conv_cls.weight') or key == 'tasks.cls.head.fc.weight' for key in same
+    )
 
 
 def test_views_of_test_time_augmentation_are_merged(mobilenet, track1_root, tmp_path):

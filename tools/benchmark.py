@@ -30,6 +30,9 @@ def parse_args():
     bn = kinds.add_parser(
         'bn', help='losses in training and evaluation mode after alternating the tasks'
     )
+    precision = kinds.add_parser(
+        'precision', help='a step in float32 and bfloat16, in either memory layout, and compiled'
+    )
     data = kinds.add_parser(
         'data', help='training pictures a second from files, from tars and from LMDB'
     )
@@ -38,7 +41,10 @@ def parse_args():
         help='prediction in one pass against stock models of the tasks and against trunk once plus '
         'heads; tools/infer.py against the bare model',
     )
-    for parser_of_config in (step, balancers, guards, resume, infer, dist, bn, data):
+    for parser_of_config in (
+        *(step, balancers, guards, resume, infer),
+        *(dist, bn, precision, data),
+    ):
         parser_of_config.add_argument('config', help='config file')
         parser_of_config.add_argument(
             '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
@@ -47,10 +53,18 @@ def parse_args():
     infer.add_argument(
         'pictures', nargs='*', help='files or folders (default: test pictures of the config)'
     )
+    infer.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint of any content, which can run code',
+    )
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
     dist.add_argument('--processes', type=int, default=2, help='on this machine')
     data.add_argument('--task', metavar='TASK', help='only this one (default: all)')
-    for kind in (step, balancers, guards, resume, peers, infer, dist, bn, data):
+    for kind in (
+        *(step, balancers, guards, resume, peers),
+        *(infer, dist, bn, precision, data),
+    ):
         what = 'training steps of each kind' if kind is bn else 'measured rounds'
         kind.add_argument('--rounds', type=int, default=20, help=what)
         kind.add_argument('--out', help='write the figures to this JSON file')

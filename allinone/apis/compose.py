@@ -90,7 +90,7 @@ def compose(
         cfg: The joint config.
         sources: ``{task: checkpoint}`` of every task: of its library's stock model, or of an
             allinone model that has the task.
-        out: The checkpoint to write.
+        out: The checkpoint to write; it holds the joint config, too.
         trunk: ``'average'``, ``'arithmetic'``, or the task whose trunk is taken.
         weights: Of the average, default 1 each, none negative; or the scales of task arithmetic,
             default 1 / K.
@@ -139,7 +139,7 @@ def compose(
     state = {name: value for name, value in state.items() if name in own}
     require_weights(model, state, tasks, ', '.join(map(str, sources.values())))
     os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
-    checkpoint = dict(state_dict=state, meta=dict(dataset_meta=metainfo))
+    checkpoint = dict(state_dict=state, meta=dict(dataset_meta=metainfo, cfg=cfg.pretty_text))
     write_durably(out, partial(torch.save, checkpoint))
 
 

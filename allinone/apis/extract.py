@@ -1,13 +1,15 @@
 """Fewer tasks out of a joint model, without training: also as a stock model of one library."""
 
+import logging
 import os
 import os.path as osp
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from allinone.engine.checkpoint import (
@@ -28,6 +30,7 @@ from .run import load_config
 
 STOCK_TYPES = {
     'allinone.PictureList': 'CustomDataset',
+    'allinone.CocoFile': 'CocoDataset',
     'allinone.DetectionMetric': 'CocoMetric',
     'allinone.SegmentationMetric': 'IoUMetric',
 }
@@ -42,10 +45,12 @@ def extract(
 ) -> dict[str, int]:
     """Write the sub-network of some tasks of a joint model.
 
-    ``OUT/config.py`` and ``OUT/model.pth`` are an allinone model of these tasks. Of one task there
-    are also ``OUT/stock_config.py`` and ``OUT/stock.pth``, which the task's own library loads
-    without allinone. Predictions are the joint model's to the last bit; the stock form's are those
-    with ``model.channels_last=False``, since a stock model has no such layout.
+    ``OUT/config.py`` and ``OUT/model.pth`` are an allinone model of these tasks; the checkpoint
+    holds the config, too, so that it predicts by itself. Of one task there are also
+    ``OUT/stock_config.py`` and ``OUT/stock.pth``, which the task's own library loads without
+    allinone; not where the task is built of parts that only allinone has, which the log names.
+    Predictions are the joint model's to the last bit; the stock form's are those with
+    ``model.channels_last=False``, since a stock model has no such layout.
 
     Args:
         cfg: The joint config.
@@ -77,13 +82,21 @@ def extract(
     metainfo = {task: told.get(task) or dataset_metainfo(cfg, task) for task in tasks}
 
     fewer = fewer_tasks(cfg, tasks)
-    stock = stock_config(cfg, tasks[0]) if len(tasks) == 1 else None
+    stock = stock_config(cfg, tasks[0], metainfo[tasks[0]]) if len(tasks) == 1 else None
+    if stock is not None and (own_types := sorted(set(_own_types(stock.to_dict())))):
+        print_log(
+            f'no stock form of {tasks[0]} is written: {own_types} are not in its library',
+            'current',
+            logging.WARNING,
+        )
+        stock = None
     model = build_network(fewer)
     own = model.state_dict()
     kept = {name: value for name, value in state.items() if name in own and _is_network(name)}
     model.load_state_dict(kept, strict=False)
     _write_config(fewer, osp.join(out, 'config.py'))
-    _write_checkpoint(kept, dict(dataset_meta=metainfo), osp.join(out, 'model.pth'))
+    meta = dict(dataset_meta=metainfo, cfg=fewer.pretty_text)
+    _write_checkpoint(kept, meta, osp.join(out, 'model.pth'))
     if stock is not None:
         _write_config(stock, osp.join(out, 'stock_config.py'))
         _write_checkpoint(
@@ -165,8 +178,14 @@ def _without(section: Config | ConfigDict, *keys: str) -> None:
         section.pop(key, None)
 
 
-def stock_config(cfg: Config, task: str) -> Config:
-    """A config of one task for mmpretrain's, mmdet's or mmseg's own tools, to test and to infer."""
+def stock_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
+    """A config of one task for mmpretrain's, mmdet's or mmseg's own tools, to test and to infer.
+
+    Args:
+        cfg: The joint config.
+        task: Name of the task.
+        metainfo: Of its data set; the classes, where the config leaves them to a file.
+    """
     model = stock_model_config(cfg.model, task)
     scope, model.type = model.type.split('.', 1)
     stock = dict(
@@ -183,9 +202,13 @@ def stock_config(cfg: Config, task: str) -> Config:
         )
     source = _evaluated(cfg, task)
     loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict())
+    dataset = loader['dataset']
+    if dataset.pop('classes_from', None) is not None:
+        classes = list(metainfo.get('classes') or ())
+        dataset['metainfo'] = dict(dataset.get('metainfo') or {}, classes=classes)
     loader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
     evaluator = _without_allinone(cfg[f'{source}_evaluator'][task])
-    stock['test_pipeline'] = loader['dataset']['pipeline']
+    stock['test_pipeline'] = dataset['pipeline']
     for stage, loop in (('val', 'ValLoop'), ('test', 'TestLoop')):
         stock[f'{stage}_dataloader'] = loader
         stock[f'{stage}_evaluator'] = evaluator
@@ -218,6 +241,17 @@ def _without_allinone(part):
     if isinstance(part, (list, tuple)):
         return type(part)(_without_allinone(value) for value in part)
     return part
+
+
+def _own_types(part) -> Iterator[str]:
+    """Types of a config that the suite alone has."""
+    if isinstance(part, Mapping):
+        kind = part.get('type')
+        if isinstance(kind, str) and kind.startswith('allinone.'):
+            yield kind
+    if isinstance(part, (Mapping, list, tuple)):
+        for value in part.values() if isinstance(part, Mapping) else part:
+            yield from _own_types(value)
 
 
 def _write_config(cfg: Config, path: str) -> None:

@@ -99,6 +99,8 @@ class InferRun:
         todo = [entry for entry in self.entries if entry not in self.results.done]
         if len(todo) < len(self.entries):
             self.say(f'{len(self.entries) - len(todo)} of {len(self.entries)} inputs are done')
+        if (note := _other_sizes(self.inferencer, self.tasks)) is not None:
+            self.say(f'note: {note}')
         with self.progress:
             self.pictures([entry for entry in todo if not _moves(entry)])
             for entry in filter(_moves, todo):
@@ -194,9 +196,10 @@ class InferRun:
             suppress(KeyboardInterrupt) if is_camera(source) else nullcontext(),
         ):
             for _, record, drawing in tracked:
-                writer.write(drawing)
+                time = video.time(written)
+                writer.write(drawing, time if is_camera(source) else None)
                 if written >= len(earlier):
-                    line = dict(frame=written, time=round(written / video.rate, 6), **record)
+                    line = dict(frame=written, time=round(time, 6), **record)
                     lines.write(f'{json.dumps(line)}\n'.encode())
                 written += 1
         if written:
@@ -216,6 +219,26 @@ class InferRun:
                 frame[..., ::-1], from_record(record), self.inferencer.metainfo, self.args.score_thr
             )
             yield number, record, drawing
+
+
+def _other_sizes(inferencer: AllInOneInferencer, tasks: list[str]) -> str | None:
+    """A sentence on tasks that are tested on pictures of another size than they predict on here."""
+    sizes = {}
+    for task in tasks:
+        for stage in ('test', 'val'):
+            loader = (inferencer.cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
+            steps = (loader.get('dataset') or {}).get('pipeline') or ()
+            scales = [step.get('scale') for step in steps if 'Resize' in str(step.get('type'))]
+            if scales and scales[0] not in (None, inferencer.scale):
+                sizes.setdefault(task, scales[0])
+    if not sizes:
+        return None
+    listed = ', '.join(f'{task}: {scale}' for task, scale in sizes.items())
+    here = f'{inferencer.scale}' if inferencer.scale else 'nothing: they stay as they are'
+    return (
+        f'the test pipelines bring pictures to a scale ({listed}), this tool to {here}; the config '
+        'key inference.scale=(WIDTH, HEIGHT) sets it'
+    )
 
 
 def _settings(source: ModelSource, tasks: list[str], args) -> dict:

@@ -3,10 +3,11 @@
 import os
 import os.path as osp
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from allinone.visualization.pictures import (
 
 from .box_classifier import BoxClassifier
 from .model_source import ModelSource, build_network, find_model
+from .outputs import require_writable
 from .records import dataset_metainfo, to_record
 from .run import write_json
 from .streaming import Picture, batches_of_a_size, read_ahead
@@ -168,8 +170,9 @@ class AllInOneInferencer:
     ) -> Iterator[Found]:
         """As calling, but picture by picture, so that any number of them fits into memory.
 
-        While the model computes, one thread decodes the pictures to come, and another draws and
-        writes those before.
+        While the model computes, one thread decodes the pictures to come. Drawing and writing are
+        done by another, and on CPU, where the model has a thread on each core, between its passes
+        by as many: beside a parallel loop they would keep all of its threads waiting for one.
 
         Args:
             entries: Picture files and arrays.
@@ -185,6 +188,8 @@ class AllInOneInferencer:
         check_choice('masks', masks, MASKS)
         if out_dir and masks == 'array':
             raise ConfigError("masks is 'array', which out_dir cannot hold; leave one of them out")
+        if out_dir:
+            require_writable('out_dir', os.fspath(out_dir), folder=True)
         tasks = self._chosen(tasks)
         boxes = self.box_classifier(on_boxes, tasks)
         on_error = on_error or _raise
@@ -197,7 +202,8 @@ class AllInOneInferencer:
             }
             drawing = None
             if out_dir or return_vis:
-                drawing = draw_tasks(picture.image[..., ::-1], samples, self.metainfo, score_thr)
+                rgb = cv2.cvtColor(picture.image, cv2.COLOR_BGR2RGB)  # in a tenth of a flip's time
+                drawing = draw_tasks(rgb, samples, self.metainfo, score_thr)
             if out_dir:
                 name = name_of(picture)
                 write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
@@ -207,9 +213,11 @@ class AllInOneInferencer:
         waiting: dict[int, Future] = {}
         upcoming = 0
         read = partial(self._read, on_note=on_note)
+        on_cpu = self.device.type == 'cpu'
+        threads = torch.get_num_threads() if on_cpu else 1
         with (
             closing(read_ahead(entries, read, max(2, batch_size))) as pictures,
-            ThreadPoolExecutor(1, 'finish') as pool,
+            ThreadPoolExecutor(threads, 'finish') as pool,
         ):
             for batch in batches_of_a_size(pictures, batch_size):
                 for picture, result in self._predicted(batch, tasks, boxes):
@@ -218,6 +226,8 @@ class AllInOneInferencer:
                         waiting[picture.index] = _nothing()
                     else:
                         waiting[picture.index] = pool.submit(finish, picture, result)
+                if on_cpu:
+                    wait(waiting.values())
                 while upcoming in waiting and (
                     len(waiting) > 2 * batch_size or waiting[upcoming].done()
                 ):
@@ -307,7 +317,16 @@ class AllInOneInferencer:
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
         # As the Resize transform of the test pipelines does with keep_ratio=True
-        return image if self.scale is None else mmcv.imrescale(image, self.scale)
+        if self.scale is None:
+            return image
+        try:
+            return mmcv.imrescale(image, self.scale)
+        except cv2.error as error:
+            height, width = image.shape[:2]
+            raise DataError(
+                f'a picture of {width} x {height} cannot be brought to inference.scale='
+                f'{self.scale}, where a side would have less than a pixel'
+            ) from error
 
     def _read(self, index: int, entry, on_note: Callable[[str], None]) -> Picture:
         name = entry if isinstance(entry, str) else f'input {index}'
@@ -318,6 +337,7 @@ class AllInOneInferencer:
                 image = _checked(entry, index)
             return Picture(index, name, image, self._resize(image))
         except DataError as error:
+            error = error if name in str(error) else DataError(f'{name}: {error}')
             return Picture(index, name, error=error)
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 import os.path as osp
+import time
 from collections.abc import Iterator
 
 import cv2
@@ -16,6 +17,8 @@ SUFFIXES = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm'),
     *('.mpg', '.mpeg', '.wmv', '.flv', '.ts', '.3gp'),
 )
+# They tell how many frames they have; of others OpenCV guesses by the longest stream's duration.
+COUNTED = ('.mp4', '.m4v', '.mov', '.avi', '.3gp')
 CODEC = 'mp4v'  # the one that every build of OpenCV encodes
 USUAL_RATE = 25.0
 SILENT = 0
@@ -49,6 +52,7 @@ class Video:
 
     def __init__(self, source: str):
         self.source, self.read = source, 0
+        self._times: list[float] = []
         if not is_camera(source) and not osp.isfile(source):
             raise DataError(f'{source}: no such video')
         if not is_camera(source) and not osp.getsize(source):
@@ -74,18 +78,28 @@ class Video:
                 if not ok:
                     return
                 self.read += 1
+                if is_camera(self.source):
+                    self._times.append(time.monotonic())
                 yield frame
         finally:
             self._capture.release()
 
+    def time(self, frame: int) -> float:
+        """Seconds from the first frame to another; of a camera, between being read."""
+        return self._times[frame] - self._times[0] if self._times else frame / self.rate
+
     def damage(self) -> DataError | None:
         """After the last frame: whether there should have been more.
 
-        One is allowed for, since some containers tell a duration only.
+        One is allowed for, and 2 seconds or 5 % where a container tells a duration only, which may
+        be that of its sound.
         """
         if self.read == 0:
             return DataError(f'{self.source} has no frame that can be read')
-        if self.count is None or self.read >= self.count - 1:
+        if self.count is None:
+            return None
+        counted = self.source.lower().endswith(COUNTED)
+        if self.read >= self.count - (1 if counted else max(2 * self.rate, 0.05 * self.count)):
             return None
         return DataError(
             f'{self.source} is damaged: {self.read} of {self.count} frames can be read; '
@@ -117,16 +131,28 @@ class VideoWriter:
         self._unfinished = f'{osp.splitext(path)[0]}.unfinished.mp4'
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._written, self._last = 0, None
 
-    def write(self, drawing: np.ndarray) -> None:
-        """Add a frame, uint8 RGB ``(H, W, 3)``."""
+    def write(self, drawing: np.ndarray, time: float | None = None) -> None:
+        """Add a frame, uint8 RGB ``(H, W, 3)``.
+
+        Args:
+            drawing: The frame.
+            time: When it is to be seen, in seconds. The one before is repeated until then, and one
+                that comes before its turn is left out. Default: one frame after the other.
+        """
         if self._writer is None:
             self._open(drawing)
         width, height = self._size
         frame = np.full((height, width, 3), BACKGROUND, np.uint8)
         part = drawing[:height, :width]
         frame[: len(part), : part.shape[1]] = part
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        frame = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        due = self._written if time is None else round(time * self.rate)
+        while self._written <= due:
+            self._writer.write(self._last if self._written < due and self._written else frame)
+            self._written += 1
+        self._last = frame
 
     def _open(self, drawing: np.ndarray) -> None:
         height, width = drawing.shape[:2]

@@ -15,7 +15,8 @@ class AdaptiveWeighting(LossWeighting):
 
     A method defines :meth:`task_factor`, :meth:`shared_factor` where the weights depend on the
     other tasks' losses of this very step, and :meth:`learn`. A step that names a subset of the
-    tasks uses the last-known losses of the others; a task not seen yet takes no part in means.
+    tasks uses the last-known losses of the others; a task not seen yet takes no part in means. A
+    task whose loss is not finite counts as one that the step does not name.
     """
 
     def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
@@ -38,7 +39,8 @@ class AdaptiveWeighting(LossWeighting):
         """Change the buffers in place at the end of a step.
 
         Args:
-            losses: Positive losses ``[K]`` of the step's tasks.
+            losses: Positive losses ``[K]`` of the step's tasks; NaN of a task that takes no part,
+                whose entries in buffers ``[num_tasks, ...]`` are set back afterwards.
             index: What selects these tasks in a buffer.
             gramian: As in :meth:`Balancer.weights`.
         """
@@ -62,7 +64,9 @@ class AdaptiveWeighting(LossWeighting):
     def merge(self, losses: Tensor, tasks: Sequence[int] | None) -> tuple[Tensor, Tensor]:
         """Last-known losses ``[num_tasks]`` with this step's put in, and where there are any."""
         merged = self.last_losses.to(losses, copy=True)
-        merged[self.index(tasks, len(losses), losses.device)] = losses.clamp_min(SMALLEST_LOSS)
+        index = self.index(tasks, len(losses), losses.device)
+        new = losses.clamp_min(SMALLEST_LOSS)
+        merged[index] = torch.where(torch.isfinite(losses), new, merged[index])
         return merged, torch.isfinite(merged)
 
     def update(
@@ -75,13 +79,15 @@ class AdaptiveWeighting(LossWeighting):
         if self.num_tasks < 2:
             return
         index = self.index(tasks, len(losses), losses.device)
-        finite = torch.isfinite(losses).all()
+        taking_part = torch.isfinite(losses)
         if gramian is not None:
-            finite = finite & torch.isfinite(gramian).all()
+            taking_part = taking_part & torch.isfinite(gramian).all()
         # Decided on the device: asking it here would make the host wait in every step.
-        before = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        losses = losses.clamp_min(SMALLEST_LOSS)
+        losses = torch.where(taking_part, losses.clamp_min(SMALLEST_LOSS), torch.nan)
+        of_tasks = [buffer for buffer in self._buffers.values() if len(buffer) == self.num_tasks]
+        before = [buffer[index].clone() for buffer in of_tasks]
         self.learn(losses, index, gramian)
         self.last_losses[index] = losses.to(self.last_losses)
-        for name, buffer in self._buffers.items():
-            buffer.copy_(torch.where(finite, buffer, before[name]))
+        for buffer, old in zip(of_tasks, before):
+            keeps = taking_part.view(-1, *[1] * (buffer.dim() - 1))
+            buffer[index] = torch.where(keeps, buffer[index], old)

@@ -29,8 +29,9 @@ class Balancer(nn.Module):
       steps, and the state is left alone.
       So the combined gradient is not finite, as without a balancer, and a loss scaler skips the
       step; it is never hidden.
-    - *A NaN or infinite loss:* that task's own factor is 1, or all weights of a gradient weighting
-      are, and the state is left alone.
+    - *A NaN or infinite loss:* for a loss weighting, that task's own factor is 1, and the others'
+      weights and all of the state are as if the step did not name it. For a gradient weighting, all
+      weights are 1, and the state is left alone.
     - *A loss at or below 0* counts as 1e-8 in methods that divide by it or take its logarithm.
     - *Identical or opposite gradients:* weights are finite; see each method.
     - *Losses or gradients in half precision:* computed in float32 or float64; only the result is

@@ -57,11 +57,11 @@ class FAMO(AdaptiveWeighting):
         """Move the logits by what became of the last losses of the tasks in ``index``.
 
         Args:
-            after: Their losses ``[K]`` after the step.
+            after: Their losses ``[K]`` after the step; a NaN leaves its task out.
             index: Which tasks; default: all.
         """
         before = self.last_losses[index]
-        known = torch.isfinite(before)
+        known = torch.isfinite(before) & torch.isfinite(after)
         change = torch.where(known, before.log() - after.log(), 0)
         shares = torch.softmax(self.logits, 0)[index] * known
         gradient = shares * (change - (shares * change).sum())

@@ -71,11 +71,14 @@ class GradNorm(AdaptiveWeighting):
         norms = gramian.diagonal().clamp_min(0).sqrt().to(losses)
         weighted = weights * norms
         rates = losses / first
-        target = weighted.mean() * (rates / rates.mean()) ** self.alpha
+        taking_part = torch.isfinite(losses)
+        mean_norm = torch.where(taking_part, weighted, torch.nan).nanmean()
+        target = mean_norm * (rates / rates.nanmean()) ** self.alpha
         gradient = torch.sign(weighted - target) * norms
         if self.optimizer == 'adam':
             adam_(self.task_weights, gradient, index, self._buffers, self.lr)
         else:
             self.task_weights[index] = weights - self.lr * gradient
         changed = self.task_weights[index].clamp_min(self.smallest)
-        self.task_weights[index] = changed * (weights.sum() / changed.sum())
+        kept, new = (torch.where(taking_part, part, 0).sum() for part in (weights, changed))
+        self.task_weights[index] = changed * (kept / new)

@@ -95,8 +95,10 @@ class Wrapper(Balancer):
         gramian: Tensor | None,
         tasks: Sequence[int] | None,
     ) -> None:
-        """Put ``new`` ``[K]`` into ``kept`` ``[num_tasks]`` if the step's input is finite."""
-        finite = torch.isfinite(losses).all()
+        """Put ``new`` ``[K]`` into ``kept`` ``[num_tasks]`` where the step's input is finite."""
+        finite = torch.isfinite(losses)
+        if not self.weighs_losses:
+            finite = finite.all()
         if gramian is not None:
             finite = finite & torch.isfinite(gramian).all()
         index = self.index(tasks, len(losses), kept.device)

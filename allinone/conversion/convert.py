@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ __all__ = ['convert']
 VERSION = 1
 THREADS = 8
 BATCH, PART = 512, 32
+QUICK = 1e-3  # Seconds; a picture that takes less is looked at before a thread has begun.
 
 
 def convert(
@@ -186,9 +188,7 @@ class _Conversion:
         ) as bar:
             for batch in _batches(samples, BATCH):
                 batch = [sample for sample in batch if self._is_sound(sample, names)]
-                # A few at a time, for handing one over costs as much as looking at it.
-                parts = pool.map(lambda part: [*map(examine, part)], _batches(batch, PART))
-                for sample, found in zip(batch, chain.from_iterable(parts)):
+                for sample, found in zip(batch, _examined(batch, examine, pool)):
                     told_by = self.data_set.archive_of(sample.label_map or split.annotations)
                     for kind, what in sample.notes:
                         self.report.note(kind, what, told_by)
@@ -240,6 +240,18 @@ class _Conversion:
                 f'{self.source}: {" and ".join(short)}; unpack what is named again, or convert '
                 'what is there with --partial'
             )
+
+
+def _examined(
+    batch: list[Sample], examine: Examiner, pool: ThreadPoolExecutor
+) -> Iterator[Examined]:
+    """The first few are looked at here; so are the others, unless these take long."""
+    begun = time.perf_counter()
+    first = [*map(examine, batch[:PART])]
+    if time.perf_counter() - begun < QUICK * len(first):
+        return chain(first, map(examine, batch[PART:]))
+    parts = pool.map(lambda part: [*map(examine, part)], _batches(batch[PART:], PART))
+    return chain(first, chain.from_iterable(parts))
 
 
 def _batches(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:

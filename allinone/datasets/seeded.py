@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import contextmanager
 
+import cv2
 import numpy as np
 import torch
 from mmengine.logging import print_log
@@ -43,7 +44,7 @@ def seed_of(*parts) -> int:
 
 
 def seed_all(*parts) -> None:
-    """Seed ``random``, NumPy and torch on all devices from ``parts``."""
+    """Seed ``random``, NumPy, OpenCV and torch on all devices from ``parts``."""
     _seed(torch.manual_seed, parts)
 
 
@@ -51,12 +52,15 @@ def _seed(seed_torch: Callable[[int], object], parts: tuple) -> None:
     seed = seed_of(*parts)
     random.seed(seed)
     np.random.seed(seed % 2**32)
+    cv2.setRNGSeed(seed % 2**31)
     seed_torch(seed)
 
 
 @contextmanager
 def state_kept():
     """Restore the states of ``random``, NumPy and torch (on the CPU) after what is inside.
+
+    OpenCV's cannot be read; whatever depends on it is seeded before.
 
     A state is 5 KB, and NumPy takes long over it: once for a batch, not for each of its samples. In
     a loader's worker nothing draws between two samples, so nothing is restored there.
@@ -75,7 +79,7 @@ def state_kept():
 
 @contextmanager
 def seeded(*parts):
-    """Seed ``random``, NumPy and torch from ``parts`` inside, and restore their states after."""
+    """Seed as :func:`seed_all`, but for devices, inside, and :func:`state_kept` after."""
     with state_kept():
         _seed(torch.default_generator.manual_seed, parts)
         yield

@@ -1,8 +1,10 @@
+from . import library_loads
 from .bad_steps import BadStepHook
 from .checkpoint_hook import CheckpointHook
 from .ema import EMAHook
 from .hooks import DeferredLogHook
 from .layer_decay import LayerDecay
+from .local_log import LocalVisBackend
 from .loops import MultiTaskTestLoop, MultiTaskTrainLoop, MultiTaskValLoop, PredictLoop
 from .precise_bn import PreciseBNHook
 from .pretrained import SafePretrainedInit
@@ -20,6 +22,7 @@ __all__ = [
     'EveryTask',
     'MultiDatasetRunner',
     'LayerDecay',
+    'LocalVisBackend',
     'MultiTaskTestLoop',
     'MultiTaskTrainLoop',
     'MultiTaskValLoop',
@@ -30,3 +33,5 @@ __all__ = [
     'SizeProportional',
     'TaskSchedule',
 ]
+
+library_loads.install()

@@ -72,10 +72,14 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = 
             )
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
-    except (EOFError, RuntimeError, OSError, KeyError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        words = ' '.join(str(error).split())[:WORDS]
+    except CheckpointError:
+        raise
+    except Exception as error:  # What is no pickle can make the unpickler raise anything.
+        words = ' '.join(str(error).split())[:WORDS] or type(error).__name__
+        if _trusted.get() and isinstance(error, (ImportError, AttributeError)):
+            raise CheckpointError(
+                f'{path} is damaged, or needs code that is not here ({words}); install what made it'
+            ) from error
         raise CheckpointError(f'{path} is damaged or not a checkpoint: {words}') from error
 
 

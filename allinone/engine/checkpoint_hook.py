@@ -14,6 +14,7 @@ from mmengine.hooks import CheckpointHook as StockCheckpointHook
 from allinone.errors import CheckpointError, ConfigError
 from allinone.registry import HOOKS
 
+from .accumulation import ended_with
 from .checkpoint import read_checkpoint
 from .checkpoint_folder import SUFFIX as FOLDER
 from .checkpoint_folder import is_folder, remove_folder, tidy
@@ -83,6 +84,11 @@ class CheckpointHook(StockCheckpointHook):
                 os.remove(leftover)
             for folder in glob(osp.join(escape(self.out_dir), f'*{FOLDER}')):
                 tidy(folder)
+
+    def every_n_train_iters(self, runner, n: int, start: int = 0) -> bool:
+        """Also after the optimizer step that such an iteration is in, instead of amid it."""
+        since = runner.iter + 1 - start
+        return 0 < n and 0 <= since and since % n < ended_with(runner, runner.iter + 1)
 
     def _here(self, path: str) -> str:
         return osp.join(self.out_dir, osp.basename(path))

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.registry import DefaultScope
 from mmengine.runner import LogProcessor, Runner
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
@@ -101,6 +101,7 @@ def check_config(cfg: Mapping) -> None:
         check_count('randomness.seed', seed, 0)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'allinone'):
         _check_hooks(cfg.get('default_hooks') or {})
+        _check_averages(cfg.get('custom_hooks') or (), cfg.get('train_cfg') or {})
         if isinstance(cfg.get('optim_wrapper'), Mapping):
             _check_optimizer(cfg['optim_wrapper'])
 
@@ -132,6 +133,27 @@ def _check_hooks(hooks: Mapping) -> None:
         if inspect.isclass(kind) and issubclass(kind, CheckpointHook):
             known = accepted_keys(kind) | accepted_keys(Runner.save_checkpoint)
             _check_keys(f'default_hooks.{name}', hook, {*known, 'type', '_scope_', 'priority'})
+
+
+def _check_averages(hooks: Sequence, loop: Mapping) -> None:
+    """What mmengine's ``EMAHook`` asserts once all is built, without a key."""
+    for index, hook in enumerate(hooks):
+        kind = hook.get('type') if isinstance(hook, Mapping) else None
+        kind = HOOKS.get(kind) if isinstance(kind, str) else kind
+        if not (inspect.isclass(kind) and issubclass(kind, EMAHook)):
+            continue
+        key = f'custom_hooks.{index}'
+        begin = check_count(f'{key}.begin_iter', hook.get('begin_iter', 0), 0)
+        if begin > loop.get('max_iters', begin):
+            raise ConfigError(
+                f'{key}.begin_iter is {begin}, but training ends at '
+                f'train_cfg.max_iters={loop["max_iters"]}; begin before it'
+            )
+        if hook.get('begin_epoch'):
+            raise ConfigError(
+                f'{key}.begin_epoch is {hook["begin_epoch"]}, but training counts steps, not '
+                'epochs; give begin_iter'
+            )
 
 
 def _check_optimizer(cfg: Mapping) -> None:

@@ -11,6 +11,7 @@ from json import JSONDecodeError
 from logging import WARNING
 from types import SimpleNamespace
 
+from mmdet.datasets.transforms import CachedMixUp, CachedMosaic
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
@@ -21,8 +22,8 @@ from allinone.datasets.checks import check_dataset
 from allinone.datasets.seeded import SeededDataset
 from allinone.errors import AllInOneError, ConfigError, DataError, LoaderError
 
-from .faults import fault
-from .workers import Late, deadline, death, start_worker, workers_of
+from .faults import fault, places
+from .workers import Late, deadline, death, held_back, start_worker, workers_of
 
 PATIENCE = 50  # seconds; longer than a data set tries to read a file again
 MAX_RESTARTS = 3
@@ -72,6 +73,10 @@ def build_loader(
         num_classes: Of the task's head; None where it has no such number.
         train: Draw endlessly in a random order (``DrawSampler``) unless ``cfg`` has a sampler.
         check: Compare annotations, pictures and label maps before the first batch.
+
+    Raises:
+        ConfigError: If it cannot be built, or a sample would depend on what was drawn before it.
+        DataError: If the data cannot be read.
     """
     cfg = dict(cfg)
     skip_corrupt = cfg.pop('skip_corrupt', False)
@@ -83,6 +88,8 @@ def build_loader(
     dataset_cfg = cfg.get('dataset')
     if not isinstance(dataset_cfg, dict):
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
+    if train:
+        _refuse_caches(f'{key}.dataset', dataset_cfg)
     with named(f'{key}.dataset', dataset_cfg):
         dataset = _build_dataset(_numbered(dataset_cfg, num_classes))
         if check:
@@ -138,6 +145,15 @@ def in_this_process(cfg: Mapping) -> dict:
     """A dataloader's config without workers, and without the options that only they have."""
     options = ('persistent_workers', 'prefetch_factor')
     return {key: value for key, value in cfg.items() if key not in options} | dict(num_workers=0)
+
+
+def _refuse_caches(key: str, cfg: dict) -> None:
+    for path, name in places(key, cfg, (CachedMixUp, CachedMosaic)):
+        raise ConfigError(
+            f'{path}.type is {name!r}, which mixes pictures that its worker happens to have read, '
+            'so a resumed run would be another; use '
+            f"{name.removeprefix('Cached')!r} in the pipeline of type='mmdet.MultiImageMixDataset'"
+        )
 
 
 def _endless(loader: Iterable) -> Iterator:
@@ -314,7 +330,8 @@ class TaskLoaders:
         return sum(len(loader) for loader in self.loaders.values())
 
     def _start(self, task: str) -> Iterator:
-        iterator = iter(self.loaders[task])
+        with held_back():
+            iterator = iter(self.loaders[task])
         if threading.current_thread() is threading.main_thread():
             # PyTorch's handler would raise for a dead worker anywhere, also amid an optimizer
             # step. A draw finds out by itself, within seconds.

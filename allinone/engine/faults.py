@@ -53,6 +53,20 @@ def misspelt(key: str, cfg, error: Exception) -> str | None:
     return None
 
 
+def places(key: str, cfg, kind: type | tuple[type, ...]) -> Iterator[tuple[str, str]]:
+    """Path and type of each part of a config that is built of a class, or of one derived from it.
+
+    Args:
+        key: Of ``cfg``.
+        cfg: Where to look.
+        kind: The class, or several.
+    """
+    for path, part, scope in _parts(key, cfg, None):
+        for found in _classes(part['type'], scope) if 'type' in part else ():
+            if inspect.isclass(found) and issubclass(found, kind):
+                yield path, found.__name__
+
+
 def _words(error: Exception) -> str:
     # The text of a KeyError is quoted.
     return ' '.join(str(error.args[0] if isinstance(error, KeyError) else error).split())

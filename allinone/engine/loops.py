@@ -24,6 +24,8 @@ from allinone.models.samples import micro_batches
 from allinone.options import check_count
 from allinone.registry import LOOPS, TASK_SCHEDULES
 
+from .accumulation import ended_with, iterations_of
+from .batch_sizes import BatchSizeHook
 from .checkpoint_hook import CheckpointHook
 from .dataloaders import TaskLoaders, build_loader, named, scoped
 from .resume import resume_command
@@ -60,7 +62,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         dataloader: ``{task: dataloader config}``.
         max_iters: Number of training steps.
         val_begin: First step after which validation may run.
-        val_interval: Steps between validations.
+        val_interval: Steps between validations, which come after whole optimizer steps: with
+            ``optim_wrapper.accumulative_counts`` after the one that a multiple of it is in.
         dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
         schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
         accumulate: ``{task: n}``: a step of this task is of n batches, one after the other (so that
@@ -117,6 +120,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         """What comes before the first step of a start."""
         self._start()
         self.runner.register_hook(_FollowValidation())
+        self.runner.register_hook(BatchSizeHook())
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         info = self.runner.message_hub.runtime_info
@@ -153,7 +157,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         )
 
     def _stop_if_asked(self, validation_due: bool = False) -> None:
-        signum = self.runner.stop_signals.agreed(self._iter)
+        iterations = ended_with(self.runner, self._iter)
+        signum = iterations and self.runner.stop_signals.agreed(self._iter, iterations)
         if signum:
             self._stop(signum, validation_due)
 
@@ -207,7 +212,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             for task, loader in self.dataloader.loaders.items()
         )
         # A balancer sees optimizer steps.
-        steps //= getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
+        steps //= iterations_of(self.runner.optim_wrapper)
         balancer.start(max(1, steps // get_world_size()), evaluated)
         self.schedule.start(self._max_iters, evaluated)
         self.schedule.load_state_dict(
@@ -242,7 +247,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         return (
             self.runner.val_loop is not None
             and self._iter >= self.val_begin
-            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+            and (
+                self._iter % self.val_interval < ended_with(self.runner, self._iter)
+                or self._iter == self._max_iters
+            )
         )
 
     def _draw(self, tasks: list[str]) -> tuple[dict, dict[str, float]]:

@@ -138,7 +138,8 @@ def flat_config(cfg) -> dict[str, str]:
 def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
     """Path and SHA-256 of each annotation file; of label maps, one over all of them.
 
-    Label maps on a server are left out, for each would be read.
+    Label maps on a server are left out, for each would be read. Of a data set whose labels are in
+    a file a picture (XML) or in the names of folders, one over the labels that it gives.
 
     Wrappers and concatenations are followed as in ``check_dataset``.
     """
@@ -150,11 +151,16 @@ def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield from annotation_hashes(dataset.dataset)
         return
     path = getattr(dataset, 'ann_file', None)
-    if isinstance(path, str) and path and (not is_local(path) or osp.isfile(path)):
+    in_file = isinstance(path, str) and path and (not is_local(path) or osp.isfile(path))
+    if in_file:
         yield path, file_hash(path, getattr(dataset, 'backend_args', None))
-    if not hasattr(dataset, 'get_data_info'):
+    if not hasattr(dataset, 'get_data_info') or not len(dataset):
         return
-    if not len(dataset) or not dataset.get_data_info(0).get('seg_map_path'):
+    first = dataset.get_data_info(0)
+    if not first.get('seg_map_path'):
+        if not in_file or 'xml_path' in first:
+            folders = getattr(dataset, 'data_prefix', {}).values()
+            yield next(filter(None, folders), type(dataset).__name__), label_hash(dataset)
         return
     maps = [dataset.get_data_info(i).get('seg_map_path') for i in range(len(dataset))]
     maps = [path for path in maps if path and (is_local(path) or path.startswith(PACKS))]
@@ -163,6 +169,18 @@ def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
             found = zip(map(osp.basename, maps), pool.map(file_hash, maps))
             digest = hashlib.sha256(repr(list(found)).encode())
         yield osp.dirname(maps[0]), digest.hexdigest()
+
+
+def label_hash(dataset: Dataset) -> str:
+    """SHA-256 of all pictures' names, without their folders, labels and boxes."""
+    digest = hashlib.sha256()
+    for number in range(len(dataset)):
+        info = dataset.get_data_info(number)
+        label = info.get('gt_label')
+        label = label.tolist() if hasattr(label, 'tolist') else label
+        name = osp.basename(info.get('img_path') or '')
+        digest.update(repr((name, label, info.get('instances'))).encode())
+    return digest.hexdigest()
 
 
 def file_hash(path: str, backend_args: dict | None = None) -> str:

@@ -19,6 +19,7 @@ from allinone.errors import AllInOneError, CheckpointError, ConfigError
 from allinone.options import check_choice
 from allinone.registry import MODEL_WRAPPERS, RUNNERS
 
+from .accumulation import ended_with, iterations_of
 from .checkpoint import load_state_dict, read_checkpoint, require_weights, state_dict_of
 from .checkpoint_folder import is_folder, share_of
 from .checkpoint_writer import CheckpointWriter
@@ -184,7 +185,7 @@ class MultiDatasetRunner(Runner):
         require_same_everywhere(record, self._resumed[1]['meta']['iter'] if self._resumed else 0)
         if self._resumed:
             path, checkpoint = self._resumed
-            self._compare(path, checkpoint['meta'].get('run'), record)
+            self._compare(path, checkpoint['meta'], record)
             if is_main_process():
                 move_later_checkpoints(self.work_dir, path)
         super().load_or_resume()
@@ -196,7 +197,8 @@ class MultiDatasetRunner(Runner):
         self.record = record
         self._write_record()
 
-    def _compare(self, path: str, before: dict | None, record: dict) -> None:
+    def _compare(self, path: str, meta: dict, record: dict) -> None:
+        before, step = meta.get('run'), meta['iter']
         if before is None:
             self.logger.warning(f'{path} has no record of its run; what changed is not known')
             return
@@ -207,6 +209,11 @@ class MultiDatasetRunner(Runner):
             balancer.uses_metrics or loop.schedule.uses_metrics,
             loop.schedule.uses_length,
         )
+        if not ended_with(self, step):
+            other.append(
+                f'step {step} is amid {iterations_of(self.optim_wrapper)} iterations of '
+                'optim_wrapper.accumulative_counts, whose gradients are not saved'
+            )
         for clause in same:
             self.logger.info(f'since {path} was saved, {clause}')
         if not self._force_resume:

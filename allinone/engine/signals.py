@@ -66,11 +66,16 @@ class StopSignals:
             words = f'{name}: finishing the step, then saving; a second SIGINT stops at once\n'
             os.write(2, words.encode())
 
-    def agreed(self, step: int) -> int:
-        """The signal that all processes stop for after ``step`` steps; 0: none."""
+    def agreed(self, step: int, since: int) -> int:
+        """The signal that all processes stop for after ``step`` steps; 0: none.
+
+        Args:
+            step: Number of steps made.
+            since: How many of them the last optimizer step was of.
+        """
         if get_world_size() == 1:
             return self.received
-        if step % AGREE_EVERY:
+        if step % AGREE_EVERY >= since:
             return 0
         seen = torch.tensor(self.received)
         all_reduce(seen, 'max')

@@ -2,6 +2,7 @@
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -37,17 +38,46 @@ def deadline(seconds: float):
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def held_back():
+    """Let new workers begin with SIGTERM blocked: one that comes before they can choose kills."""
+    if sys.platform != 'linux':
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
-    """In a new worker: die with the parent, and leave Ctrl-C to it.
+    """In a new worker: end with the parent, and leave Ctrl-C and SIGTERM to it.
 
     PyTorch's workers look for their parent between two samples; one that hangs within a sample
     would outlive a killed run.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == 'linux':
+        parent = multiprocessing.parent_process().pid
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # It was gone before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey, args=(parent,), daemon=True).start()
     if init is not None:
         init(worker_id)
+
+
+def _obey(parent: int) -> None:
+    """End at a SIGTERM of the parent, and pass over all others.
+
+    Schedulers send it to a whole group, of which the parent needs its workers to come to the end
+    of a step. Ignored, it would not end a hanging worker, for which the parent waits when it ends.
+    """
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def workers_of(iterator: Iterator | None) -> list[multiprocessing.Process]:

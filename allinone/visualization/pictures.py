@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from allinone.errors import DataError
 from allinone.picture_files import check_complete, check_decodes
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp', '.gif')
 JPEG_OPTIONS = (
     cv2.IMWRITE_JPEG_QUALITY,
     95,
@@ -37,10 +37,12 @@ def find_pictures(path: str | os.PathLike) -> list[str]:
     """
     path = os.fspath(path)
     if osp.isdir(path):
+        try:
+            files = os.listdir(path)
+        except OSError as error:
+            raise DataError(f'{path} cannot be read: {error.strerror or error}') from error
         names = sorted(
-            name
-            for name in os.listdir(path)
-            if name.lower().endswith(SUFFIXES) and not name.startswith('.')
+            name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith('.')
         )
         if not names:
             raise DataError(f'{path} is a folder without pictures ({", ".join(SUFFIXES)})')

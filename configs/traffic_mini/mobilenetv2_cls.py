@@ -1,7 +1,8 @@
 # Only classification, with the joint config's trunk, head, pictures and schedule.
 _base_ = './mobilenetv2_joint.py'
 
-model = dict(tasks=dict(_delete_=True, cls={{_base_.model.tasks.cls}}))
+model = dict(balancer=dict(_delete_=True, type='FixedWeights'),
+             tasks=dict(_delete_=True, cls={{_base_.model.tasks.cls}}))
 train_dataloader = dict(_delete_=True, cls={{_base_.train_dataloader.cls}})
 val_dataloader = dict(_delete_=True, cls={{_base_.val_dataloader.cls}})
 val_evaluator = dict(_delete_=True, cls={{_base_.val_evaluator.cls}})

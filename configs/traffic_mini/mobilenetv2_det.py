@@ -1,7 +1,8 @@
 # Only detection, with the joint config's trunk, head, pictures and schedule.
 _base_ = './mobilenetv2_joint.py'
 
-model = dict(tasks=dict(_delete_=True, det={{_base_.model.tasks.det}}))
+model = dict(balancer=dict(_delete_=True, type='FixedWeights'),
+             tasks=dict(_delete_=True, det={{_base_.model.tasks.det}}))
 train_dataloader = dict(_delete_=True, det={{_base_.train_dataloader.det}})
 val_dataloader = dict(_delete_=True, det={{_base_.val_dataloader.det}})
 val_evaluator = dict(_delete_=True, det={{_base_.val_evaluator.det}})

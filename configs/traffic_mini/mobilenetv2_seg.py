@@ -1,7 +1,8 @@
 # Only segmentation, with the joint config's trunk, head, pictures and schedule.
 _base_ = './mobilenetv2_joint.py'
 
-model = dict(tasks=dict(_delete_=True, seg={{_base_.model.tasks.seg}}))
+model = dict(balancer=dict(_delete_=True, type='FixedWeights'),
+             tasks=dict(_delete_=True, seg={{_base_.model.tasks.seg}}))
 train_dataloader = dict(_delete_=True, seg={{_base_.train_dataloader.seg}})
 val_dataloader = dict(_delete_=True, seg={{_base_.val_dataloader.seg}})
 val_evaluator = dict(_delete_=True, seg={{_base_.val_evaluator.seg}})

@@ -14,7 +14,7 @@ from conftest import ROOT, TOY_CONFIG
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from allinone.apis.benchmarks import guards, measure
+from allinone.apis.benchmarks import guards, measure, precision
 from allinone.apis.benchmarks.balancers import (
     balancers_table,
     choose,
@@ -23,11 +23,19 @@ from allinone.apis.benchmarks.balancers import (
 )
 from allinone.apis.benchmarks.data import data_table, measure_data
 from allinone.apis.benchmarks.dist import Link, dist_table, fit, scaling, step_model
-from allinone.apis.benchmarks.guards import SAVED, Guards, guards_table, measure_guards
+from allinone.apis.benchmarks.guards import (
+    COPY,
+    SAVED,
+    Guards,
+    guards_table,
+    judge_guards,
+    judge_saves,
+    measure_guards,
+)
 from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
 from allinone.apis.benchmarks.measure import OwnTime, median_interval, peak_memory, time_ratio
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
-from allinone.apis.benchmarks.resume import measure_resume, resume_table
+from allinone.apis.benchmarks.resume import judge_starts, measure_resume, resume_table
 from allinone.apis.benchmarks.run import run_benchmark
 from allinone.apis.benchmarks.step import measure_step
 from allinone.balancers.trunk_gradients import TrunkGradients
@@ -249,15 +257,58 @@ def test_guards(toy_cfg, monkeypatch):
     assert all(row['time_ratio'] > 0 for row in found['guards'].values())
     assert 0 < found['guards']['all']['own_s'] < found['plain_s']
     assert list(found['saves']) == list(SAVED) and found['checkpoint_bytes'] > MIB
-    assert found['holds'] == (found['guards']['all']['time_ratio'] <= 1.01)
+    assert found['saves_hold'] is None  # One round tells nothing.
     table = guards_table(found).splitlines()
     assert len([line for line in table if line.startswith('|')]) == 2 + 5 + 2 + 5
+
+
+@pytest.mark.parametrize('own, holds', [(0.009, True), (0.011, False)])
+def test_the_limit_of_the_guards(own, holds, monkeypatch):
+    """Steps of 1 s, and of 2 s on a slow moment; only what all guards add together is judged."""
+    monkeypatch.setattr(measure, 'device', lambda: CPU)
+    plain = dict.fromkeys(('all', 'finite'), [(1.0, 0.0), (2.0, 0.0), (1.0, 0.0)])
+    guarded = dict(all=[(1.1, own), (1.0, own), (2.0, own)], finite=[(1.0, 0.5)] * 3)
+    found = judge_guards(guarded, plain)
+    assert found['holds'] is holds and found['plain_s'] == 1
+    assert found['guards']['all']['time_ratio'] == pytest.approx(1 + own)
+
+
+@pytest.mark.parametrize(
+    'more, holds',
+    [
+        ([0.0] * 7, True),
+        ([-0.3] * 7, True),
+        ([0.02] * 7, False),
+        # As the whole machine varies: the medians are equal, and nothing is known.
+        ([-0.4, -0.2, -0.1, 0.0, 0.1, 0.3, 0.4], None),
+        ([0.0] * 5, None),
+    ],
+)
+def test_what_the_timings_of_saves_tell(more, holds):
+    """Rounds are compared in themselves, so slow ones, which are slow for all, do not count."""
+    copied = [0.1, 0.9, 0.1, 0.5, 0.2, 0.1, 0.7][: len(more)]
+    values = {name: copied for name, (_, thread) in SAVED.items() if thread}
+    values['pth, async'] = [a + b for a, b in zip(copied, more)]
+    values['pth, at once'] = [2.0, 3.0]
+    found = judge_saves(values, margin_s=0.01)
+    assert found['saves_hold'] is holds
+    row = found['saves']['pth, async']
+    assert row['more_s'] == pytest.approx(more[len(more) // 2])
+    assert row['more_interval'] == pytest.approx([more[0], more[-1]])
+    assert 'more_s' not in found['saves'][COPY] and 'more_s' not in found['saves']['pth, at once']
+
+
+@pytest.mark.parametrize('late, holds', [([2.0, 3.5, 9.0], True), ([2.2, 4.5, 9.0], False)])
+def test_the_limit_of_a_late_start(late, holds):
+    found = judge_starts([1.0, 3.0, 8.5] if holds else [1.1, 3.0, 8.5], late)
+    assert found['holds'] is holds and found['more_s'] == (0.5 if holds else pytest.approx(1.1))
+    assert (found['fresh_s'], found['late_s']) == (3, late[1])
 
 
 def test_resume(toy_cfg):
     found = measure_resume(toy_cfg, 1)
     assert found['step'] == 1_000_000 and found['fresh_s'] > 0 and found['late_s'] > 0
-    assert found['holds'] == (found['more_s'] <= 1)
+    assert found['more_s'] == pytest.approx(found['late_s'] - found['fresh_s'])
     assert 'going on from step 1,000,000' in resume_table(found)
 
 
@@ -345,6 +396,20 @@ def test_the_command(toy_root, tmp_path, capsys):
     assert run_benchmark(args) == 2
 
 
+@pytest.mark.parametrize('trust', [False, True])
+def test_a_checkpoint_with_code_is_trusted_only_if_asked(trust, tmp_path, capsys, monkeypatch):
+    (tmp_path / 'code.pth').write_text('cbuiltins\nprint\n(S"ran"\ntR.')
+    given = ['infer', str(TOY_CONFIG), str(tmp_path / 'code.pth'), '--rounds', '1']
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *given, *['--trust-checkpoint'] * trust])
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    from benchmark import main, parse_args
+
+    assert main(parse_args()) == 2  # It makes no state dict.
+    shown = capsys.readouterr()
+    assert ('ran' in shown.out.splitlines()) is trust
+    assert ('print' in shown.err and '--trust-checkpoint' in shown.err) is not trust
+
+
 def test_the_tool_knows_its_kinds():
     shown = subprocess.run(
         [sys.executable, str(ROOT / 'tools/benchmark.py'), '--help'], capture_output=True, text=True
@@ -382,3 +447,9 @@ def test_predictions_that_differ_in_one_bit():
     other.set_pred_score(torch.nextafter(sample.pred_score, torch.ones(2)))
     assert not same_predictions([sample], [other])
     assert not same_predictions([sample], [sample, sample])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there it measures')
+def test_precision_needs_a_gpu():
+    with pytest.raises(ConfigError, match='AmpOptimWrapper needs a GPU'):
+        precision.measure_precision(None, 1)

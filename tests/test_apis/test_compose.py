@@ -8,6 +8,7 @@ from conftest import ROOT, run_tool
 
 from allinone.apis.compose import average, compose, task_arithmetic
 from allinone.apis.extract import extract
+from allinone.apis.inferencer import AllInOneInferencer
 from allinone.apis.run import load_config
 from allinone.engine.checkpoint import read_checkpoint
 from allinone.engine.config_check import check_config
@@ -86,6 +87,8 @@ def test_the_trunk_is_merged_and_heads_are_kept(parts, tmp_path, options, shift)
         moved = name.startswith('backbone.') and value.is_floating_point()
         torch.testing.assert_close(value, whole[name] + shift if moved else whole[name])
     assert found['meta']['dataset_meta']['seg']['classes'][0] == 'sky'
+    # It is enough by itself.
+    assert list(AllInOneInferencer(out, device='cpu').model.tasks) == list(TASKS)
 
 
 def test_the_fine_tuning_config():

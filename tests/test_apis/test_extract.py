@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import build_model, run_tool
+from conftest import ROOT, build_model, run_tool
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-from allinone.apis.extract import extract, run_extract
+from allinone.apis.extract import STOCK_TYPES, _own_types, extract, run_extract, stock_config
 from allinone.apis.inferencer import AllInOneInferencer
 from allinone.apis.run import load_config
 from allinone.engine.checkpoint import read_checkpoint
@@ -219,8 +219,41 @@ def test_a_joint_model_of_fewer_tasks(joint, extracted):
         assert torch.equal(a.seg_logits.data, b.seg_logits.data)
     for a, b in zip(found['cls'], wanted['cls']):
         assert torch.equal(a.pred_score, b.pred_score)
+    alone = AllInOneInferencer(out / 'model.pth', device='cpu').model.predict(inputs)
+    assert torch.equal(alone['cls'][1].pred_score, found['cls'][1].pred_score)
     extracted_cfg = Config.fromfile(str(out / 'config.py'))
     assert set(extracted_cfg.val_cfg.score) == {'cls/top1', 'seg/mIoU'}
+
+
+def recipes():
+    return sorted(path.name for path in (ROOT / 'configs/track1').glob('*_track1.py'))
+
+
+@pytest.mark.parametrize('recipe', recipes())
+def test_stock_forms_of_recipes(recipe):
+    cfg = load_config(str(ROOT / 'configs/track1' / recipe))
+    for task in cfg.model.tasks:
+        stock = stock_config(cfg, task, dict(classes=('i1', 'po')))
+        own = set(_own_types(stock.to_dict()))
+        assert own == (
+            {'allinone.SimpleFeaturePyramid'} if 'vit' in recipe and task == 'det' else set()
+        )
+        dataset = stock.test_dataloader.dataset
+        if task == 'det':
+            assert dataset.type == 'CocoDataset' and 'classes_from' not in dataset
+            assert dataset.metainfo.classes == ['i1', 'po']
+
+
+def test_a_task_of_our_own_parts_has_no_stock_form(joint, tmp_path, monkeypatch):
+    _, _, config, checkpoint = joint
+    # As if the library did not have that metric
+    monkeypatch.delitem(STOCK_TYPES, 'allinone.SegmentationMetric')
+    said = []
+    monkeypatch.setattr('allinone.apis.extract.print_log', lambda text, *_: said.append(text))
+    extract(load_config(str(config)), checkpoint, ['seg'], tmp_path / 'out')
+    (sentence,) = said
+    assert "no stock form of seg is written: ['allinone.SegmentationMetric']" in sentence
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['config.py', 'model.pth']
 
 
 def test_what_is_refused(joint, tmp_path, capsys):

@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, TOY_CONFIG, run_tool
+from mmengine.config import Config
 from PIL import Image
 
+from allinone import picture_files
 from allinone.apis.inferencer import AllInOneInferencer
 from allinone.apis.results import read_lines
 from allinone.apis.video import Video, VideoWriter
@@ -215,6 +217,37 @@ def test_what_a_camera_saw_is_not_taken_for_what_it_sees(tool, tmp_path, monkeyp
     assert len(read_lines(out / 'predictions/drive.jsonl')[0]) == 6
 
 
+def test_frames_of_a_camera_are_seen_when_they_were_taken(tmp_path):
+    path = str(tmp_path / 'drive.mp4')
+    with VideoWriter(path, 10) as writer:
+        # At 10 a second: one late, and one too early, which is left out
+        for grey, time in ((0, 0.0), (80, 0.1), (160, 0.52), (200, 0.53), (240, 0.6)):
+            writer.write(np.full((64, 96, 3), grey, np.uint8), time)
+    greys = [round(frame[:40].mean() / 80) * 80 for frame in Video(path).frames()]
+    assert greys == [0, 80, 80, 80, 80, 160, 240]
+
+
+def test_times_of_a_camera(tmp_path, monkeypatch):
+    video = Video(str(make_video(tmp_path / 'drive.mp4', 3)))
+    assert video.time(2) == 2 / video.rate
+    monkeypatch.setattr('allinone.apis.video.is_camera', lambda source: True)
+    monkeypatch.setattr('time.monotonic', iter([100.0, 100.5, 102.0]).__next__)
+    assert len(list(video.frames())) == 3
+    assert [video.time(frame) for frame in range(3)] == [0.0, 0.5, 2.0]
+
+
+def test_what_a_container_guesses_is_no_damage(tmp_path):
+    for name, missing, damaged in (
+        ('drive.avi', 2, True),
+        ('drive.mkv', 2, False),
+        ('drive.mkv', 70, True),
+    ):
+        video = Video(str(make_video(tmp_path / name, 5)))
+        assert len(list(video.frames())) == 5
+        video.count = 5 + missing
+        assert (video.damage() is not None) == damaged, name
+
+
 def test_a_video_that_cannot_be_encoded_is_an_inputs_fault(tmp_path):
     with pytest.raises(DataError, match='drive.mp4 cannot be encoded'):
         with VideoWriter(str(tmp_path / 'drive.mp4'), 25) as writer:
@@ -318,6 +351,34 @@ def test_bad_inputs_each_get_a_sentence(tool, pictures, tmp_path, capfd):
     assert len(list((tmp_path / 'out/vis').iterdir())) == len(done)
 
 
+def test_sizes_that_differ_from_the_test_pipelines_are_told(trained, pictures, tmp_path, capfd):
+    _, cfg, work_dir = trained
+    given = ('--device', 'cpu', '--tasks', 'cls', 'seg', '--out-dir')
+    for scale, told in ((None, True), ((64, 48), False)):
+        config = Config(cfg.to_dict())
+        for task in ('cls', 'seg'):
+            config.test_dataloader[task].dataset.pipeline = [
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=(64, 48), keep_ratio=True),
+            ]
+        if scale:
+            config.inference = dict(scale=scale)
+        path = tmp_path / f'{told}.py'
+        config.dump(str(path))
+        out = tmp_path / str(told)
+        assert run_tool('infer', path, work_dir / 'iter_4.pth', pictures[0], *given, out) == 0
+        sentence = 'bring pictures to a scale (cls: (64, 48), seg: (64, 48)), this tool to nothing'
+        assert (sentence in ' '.join(capfd.readouterr().err.split())) == told
+
+
+def test_an_animation_in_a_folder_is_looked_at(tool, pictures, tmp_path):
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    Image.new('RGB', (64, 48)).save(folder / 'moving.gif')
+    assert tool(folder, '--out-dir', tmp_path / 'out') == 0
+    assert len(lines_of(tmp_path / 'out')) == 1
+
+
 def test_pixels_of_unusual_pictures(tmp_path, pictures):
     bad_inputs(tmp_path, pictures[0])
     image = textured(40, 60)[..., ::-1]
@@ -328,12 +389,26 @@ def test_pixels_of_unusual_pictures(tmp_path, pictures):
         assert np.abs(read_picture(tmp_path / name).astype(int) - image).mean() < 20, name
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='root reads everything')
-def test_an_unreadable_file(tool, pictures, tmp_path, capsys):
+def test_an_unreadable_file_and_folder(tool, pictures, tmp_path, capfd, monkeypatch):
+    def denied(call):
+        def checked(path, *args, **kwargs):
+            if 'locked' in os.fspath(path):
+                raise PermissionError(13, 'Permission denied', path)
+            return call(path, *args, **kwargs)
+
+        return checked
+
+    # Root, who may run the tests, reads whatever is locked.
+    monkeypatch.setattr(picture_files, 'open', denied(open), raising=False)
+    monkeypatch.setattr(os, 'listdir', denied(os.listdir))
     shutil.copy(pictures[0], tmp_path / 'locked.png')
-    (tmp_path / 'locked.png').chmod(0)
-    assert tool(tmp_path / 'locked.png', '--out-dir', tmp_path / 'out') == 1
-    assert 'locked.png cannot be read: Permission denied' in capsys.readouterr().err
+    (tmp_path / 'locked').mkdir()
+    given = (tmp_path / 'locked.png', tmp_path / 'locked', pictures[0])
+    assert tool(*given, '--out-dir', tmp_path / 'out') == 1
+    err = capfd.readouterr().err
+    assert f'error: {tmp_path}/locked.png cannot be read: Permission denied' in err
+    assert f'error: {tmp_path}/locked cannot be read: Permission denied' in err
+    assert [line['input'] for line in lines_of(tmp_path / 'out')] == [str(pictures[0])]
 
 
 def test_an_output_folder_that_cannot_be_written(tool, pictures, tmp_path, capsys):
@@ -343,12 +418,16 @@ def test_an_output_folder_that_cannot_be_written(tool, pictures, tmp_path, capsy
         assert 'nothing can be written in' in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_config(trained, pictures, tmp_path, capsys):
+@pytest.mark.parametrize(
+    'change',
+    [
+        'tasks=dict(cls=dict(head=dict(num_classes=9)))',
+        'tasks=dict(seg=dict(decode_head=dict(channels=24)))',
+    ],
+)
+def test_a_checkpoint_of_another_config(trained, pictures, tmp_path, capsys, change):
     child = tmp_path / 'child.py'
-    child.write_text(f"_base_ = ['{TOY_CONFIG}']\nmodel = dict(backbone=dict(widen_factor=1.0))\n")
-    child.write_text(
-        f"_base_ = ['{TOY_CONFIG}']\nmodel = dict(tasks=dict(cls=dict(head=dict(num_classes=9))))\n"
-    )
+    child.write_text(f"_base_ = ['{TOY_CONFIG}']\nmodel = dict({change})\n")
     args = (pictures[0], '--out-dir', tmp_path / 'out', '--device', 'cpu')
     assert run_tool('infer', child, trained[2] / 'iter_4.pth', *args) == 2
     assert 'does not fit the config' in capsys.readouterr().err

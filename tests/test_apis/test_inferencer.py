@@ -144,6 +144,22 @@ def test_what_is_no_picture_is_refused(infer, wrong):
         infer()(wrong)
 
 
+def test_a_picture_too_thin_for_the_scale_is_named(infer):
+    inferencer = infer(inference=dict(scale=(96, 64)))
+    thin, good = np.zeros((1, 2000, 3), np.uint8), np.zeros((48, 64, 3), np.uint8)
+    errors = []
+    records = inferencer([thin, good], on_error=errors.append)
+    assert records[0] is None and set(records[1]) == set(TASKS)
+    assert 'input 0: a picture of 2000 x 1 cannot be brought to' in str(errors[0])
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(infer, monkeypatch):
+    inferencer = infer()
+    monkeypatch.setattr(inferencer, '_predict', None)
+    with pytest.raises(ConfigError, match="out_dir is '/proc/self/out', but nothing can be"):
+        inferencer(np.zeros((48, 64, 3), np.uint8), out_dir='/proc/self/out')
+
+
 def test_wrong_tasks_devices_weights_and_scales(trained, infer):
     _, cfg, work_dir = trained
     with pytest.raises(ConfigError, match='lane'):

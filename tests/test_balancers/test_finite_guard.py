@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from methods import GRADIENT_WEIGHTINGS, build
+from methods import GRADIENT_WEIGHTINGS, LOSS_WEIGHTINGS, WRAPPERS, build
 from mmengine.optim import OptimWrapper
 from torch import nn
 
@@ -78,13 +78,20 @@ SPOILT = {
 }
 
 
+def validate(balancer):
+    """Weights that differ, of methods that follow validation."""
+    if balancer.uses_metrics:
+        for kpi in (0.1, 0.2, 0.4):
+            balancer.observe(torch.tensor([kpi, 0.5, 1 - kpi]))
+
+
 @pytest.mark.parametrize(
-    'kind',
-    ['FixedWeights', *GRADIENT_WEIGHTINGS, 'GradientOrthogonality', 'Orthogonal PCGrad'],
+    'kind', [*LOSS_WEIGHTINGS, *GRADIENT_WEIGHTINGS, 'GradientOrthogonality', *WRAPPERS]
 )
 @pytest.mark.parametrize('spoil', SPOILT.values(), ids=SPOILT)
 def test_the_others_train_as_without_it(kind, spoil):
     spoilt, without = Toy(kind), Toy(kind)
+    validate(spoilt.balancer), validate(without.balancer)
     # With a regulariser a gradient is seen too late for them (see FiniteGuard.after_forward).
     statistics = spoilt.balancer.regulariser is None or spoil is not SPOILT['a gradient']
     for number in range(5):
@@ -97,6 +104,9 @@ def test_the_others_train_as_without_it(kind, spoil):
         if number == 3:
             for found, wanted in zip(spoilt.shared(statistics), without.shared(statistics)):
                 torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+            if spoilt.balancer.weighs_losses:
+                found, wanted = (toy.balancer.state_dict() for toy in (spoilt, without))
+                torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6, equal_nan=True)
     assert all(value.isfinite().all() for value in spoilt.heads['c'].parameters())
     assert all(value.isfinite().all() for value in spoilt.shared())
 

@@ -4,6 +4,8 @@ Tensors of the device ``meta`` have no values: whatever asks for one (``item``, 
 ``bool``, a copy to the host) fails there, as it would wait for a GPU.
 """
 
+from contextlib import contextmanager, nullcontext
+
 import pytest
 import torch
 from conftest import classification
@@ -17,8 +19,8 @@ from allinone.registry import RUNNERS
 TASKS = ('a', 'b', 'c')
 
 
-def steps_on(device, kind, number=3, regime=None):
-    """So many joint steps of a trunk with batch norm on a device, the last ones in ``regime``."""
+def steps_on(device, kind, regime=nullcontext):
+    """Joint steps of a trunk with batch norm on a device, all but the first in ``regime()``."""
     trunk = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)).to(device)
     heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in TASKS}).to(device)
     balancer = build(kind).to(device)
@@ -28,15 +30,17 @@ def steps_on(device, kind, number=3, regime=None):
     step = BalancedStep(balancer, trunk, dict(heads.items()))
     data = torch.ones(8, 4, device=device)
     flags = {}
-    for _ in range(number):
-        for task in TASKS:
-            step.before_forward(task)
-            loss = (heads[task](trunk(data)) - 1).square().mean()
-            step.backward(task, loss, wrapper)
-        flags = step.end_micro_step(wrapper)
-        step.finish(torch.ones((), device=device))
-        wrapper.step()
-        wrapper.zero_grad()
+    scale = torch.ones((), device=device)
+    for number in range(4):
+        with regime() if number else nullcontext():
+            for task in TASKS:
+                step.before_forward(task)
+                loss = (heads[task](trunk(data)) - 1).square().mean()
+                step.backward(task, loss, wrapper)
+            flags = step.end_micro_step(wrapper)
+            step.finish(scale)
+            wrapper.step()
+            wrapper.zero_grad()
     return flags
 
 
@@ -57,12 +61,15 @@ def test_it_would_be_noticed():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @pytest.mark.parametrize('kind', ['FixedWeights', 'Uncertainty'])
 def test_the_guard_on_a_gpu(kind):
-    steps_on('cuda', kind)  # What is set up once may wait.
-    torch.cuda.set_sync_debug_mode('error')
-    try:
-        steps_on('cuda', kind)
-    finally:
-        torch.cuda.set_sync_debug_mode('default')
+    @contextmanager
+    def no_sync():
+        torch.cuda.set_sync_debug_mode('error')
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
+
+    steps_on('cuda', kind, no_sync)  # What is set up once, in the first step, may wait.
 
 
 def test_a_step_of_the_runner(toy_root, tmp_path, monkeypatch):

@@ -113,14 +113,18 @@ def test_not_finite_gradients_are_neither_hidden_nor_learned(kind, bad):
 @pytest.mark.parametrize('kind', ALL)
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
 def test_not_finite_losses(kind, bad):
-    balancer = build(kind)
-    step(balancer, *draw(0))
+    balancer, without = build(kind), build(kind)
+    step(balancer, *draw(0)), step(without, *draw(0))
     before = state(balancer)
     losses, gradients = draw(1)
     losses[1] = bad
     _, weights = step(balancer, losses, gradients)
     assert weights.isfinite().all()
-    if kind not in ADVANCES and kind != 'GradDrop':
+    if balancer.weighs_losses:
+        _, others = step(without, losses[[0, 2]], gradients[[0, 2]], [0, 2])
+        torch.testing.assert_close(weights[[0, 2]], others)
+        torch.testing.assert_close(state(balancer), state(without), equal_nan=True)
+    elif kind not in ADVANCES and kind != 'GradDrop':
         assert same(before, state(balancer))
     found, weights = step(balancer, *draw(2))
     assert found.isfinite().all() and weights.isfinite().all()

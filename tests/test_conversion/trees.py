@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -34,13 +35,16 @@ class Case:
     folder: str = ''
     linked: bool = True
 
-    def data_set(self, source: Path):
-        """What the converter's module says, with the tiny numbers for the published ones."""
+    def published(self, source: Path):
+        """What the converter's module says."""
         module = import_module(f'allinone.conversion.sets.{self.converter}')
         if self.folder:
-            described = module.data_sets(source)[self.folder]
-        else:
-            described = module.data_set(source, **self.options)
+            return module.data_sets(source)[self.folder]
+        return module.data_set(source, **self.options)
+
+    def data_set(self, source: Path):
+        """The same with the tiny numbers for the published ones."""
+        described = self.published(source)
         return replace(
             described,
             parts=tuple(
@@ -91,11 +95,11 @@ def stanford_cars(root: Path) -> None:
         for number, label in enumerate(labels):
             name = f'{number + 1:05}.jpg'
             cars[0, number] = (39, 16, 85, 60, label, name)
-            picture(root / folder / name, 10 * len(labels) + number)
+            picture(root / folder / name, 10 * len(labels) + number, (96 + 16 * number, 64))
         savemat(root / file, {'annotations': cars})
 
 
-def tt100k(root: Path) -> None:
+def tt100k(root: Path, annotations: str = 'annotations.json') -> None:
     def sign(category, xmin, ymin, xmax, ymax):
         return dict(category=category, bbox=dict(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax))
 
@@ -114,7 +118,7 @@ def tt100k(root: Path) -> None:
         for number in ids:
             imgs[number] = dict(id=number, path=f'{folder}/{number}.jpg', objects=objects[number])
             picture(root / folder / f'{number}.jpg', number)
-    write_json(root / 'annotations.json', dict(types=['i2', 'pl40'], imgs=imgs))
+    write_json(root / annotations, dict(types=['i2', 'pl40'], imgs=imgs))
 
 
 def bdd_label(category: str, *corners, **others) -> dict:
@@ -245,10 +249,12 @@ def ade20k(root: Path) -> None:
     rows += [f'{n}\t0.1\t9\t1\t0\tthing {n}, object {n}' for n in range(1, 151)]
     root.mkdir(parents=True)
     (root / 'objectInfo150.txt').write_text('\n'.join(rows) + '\n')
-    for split, stripes in dict(training=[0, 1, 150], validation=[17]).items():
-        name = f'ADE_{split}_00000001'
-        picture(root / f'images/{split}/{name}.jpg', len(split))
-        label_map(root / f'annotations/{split}/{name}.png', stripes)
+    stripes = dict(training=[[0, 1, 150]], validation=[[17], [150, 3]])
+    for split, some in stripes.items():
+        for number, values in enumerate(some, 1):
+            name, size = f'ADE_{split}_{number:08}', (96 * number, 64)  # of many sizes
+            picture(root / f'images/{split}/{name}.jpg', number * len(split), size)
+            label_map(root / f'annotations/{split}/{name}.png', values, size)
 
 
 def cityscapes(root: Path) -> None:
@@ -405,6 +411,12 @@ CASES = dict(
         dict(train=3, val=1),
         *('annotations.json', 'data.zip', 'train/62627.jpg', 'data.zip'),
     ),
+    tt100k_2021=Case(
+        partial(tt100k, annotations='annotations_all.json'),
+        dict(train=3, val=1),
+        *('annotations_all.json', 'tt100k_2021.zip', 'test/41.jpg', 'tt100k_2021.zip'),
+        name='tt100k',
+    ),
     bdd100k_det=Case(
         bdd100k_det,
         dict(train=3, val=1),
@@ -452,7 +464,7 @@ CASES = dict(
     ),
     ade20k=Case(
         ade20k,
-        dict(training=1, validation=1),
+        dict(training=1, validation=2),
         *('objectInfo150.txt', 'ADEChallengeData2016.zip'),
         *('images/training/ADE_training_00000001.jpg', 'ADEChallengeData2016.zip'),
     ),

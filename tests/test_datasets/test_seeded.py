@@ -4,6 +4,7 @@ import io
 import pickle
 import random
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,13 +24,14 @@ from allinone.errors import DataError
 
 
 class Noise(Dataset):
-    """Each sample: its index and what the three global generators give."""
+    """Each sample: its index and what the four global generators give."""
 
     def __len__(self):
         return 5
 
     def __getitem__(self, index):
-        return index, random.random(), np.random.rand(), torch.rand(()).item()
+        pixel = cv2.randu(np.zeros(1), 0, 1).item()
+        return index, random.random(), np.random.rand(), torch.rand(()).item(), pixel
 
 
 class Files(Dataset):

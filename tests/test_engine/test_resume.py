@@ -4,19 +4,26 @@ import json
 import os
 import re
 import shutil
+import signal
 from argparse import Namespace
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
-from conftest import classification, files_of_at_most, literal
+from conftest import classification, files_of_at_most, literal, single
+from kill_and_resume import differences
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 
 from allinone.apis.run import run
 from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.record import changes, flat_config
+from allinone.engine.loops import MultiTaskTrainLoop
+from allinone.engine.record import annotation_hashes, changes, flat_config
 from allinone.engine.resume import newest_checkpoint, resume_command
+from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, CheckpointError
 from allinone.registry import BALANCERS, RUNNERS, TASK_SCHEDULES
 
@@ -92,6 +99,69 @@ def test_files_and_what_comes_of_them(cfg, finished, tmp_path, save_format, asyn
     # Gone on from, it ends as the run that never stopped.
     longer = train(resumed(cfg, **{'train_cfg.max_iters': 6}))
     assert equal(longer.model.state_dict(), finished[1])
+
+
+@pytest.fixture
+def accumulating(cfg):
+    """11 iterations, an optimizer step after the third, sixth, ninth and last of them."""
+    cfg.optim_wrapper.accumulative_counts = 3
+    cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1)
+    cfg.merge_from_dict({'train_cfg.max_iters': 11, 'train_cfg.val_interval': 4})
+    return cfg
+
+
+def test_accumulation_is_saved_validated_and_left_between_optimizer_steps(
+    accumulating, tmp_path, monkeypatch
+):
+    """No checkpoint holds the gradients that add up within one."""
+    cfg = Config(accumulating.to_dict())
+    cfg.update(work_dir=str(tmp_path / 'straight'), experiment_name='straight')
+    straight = train(cfg)
+    assert straight.message_hub.get_scalar('val/cls/top1').data[0].size == 3
+    steps = sorted(int(p.stem.split('_')[1]) for p in tmp_path.glob('straight/iter_*'))
+    assert steps == [3, 6, 9, 11]
+
+    run_iter = MultiTaskTrainLoop.run_iter
+
+    def struck(loop, *given):
+        run_iter(loop, *given)
+        if loop.iter == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match='stopped after step 6'):
+        patch.setattr(MultiTaskTrainLoop, 'run_iter', struck)
+        train(accumulating)
+    whole = read_checkpoint(tmp_path / 'straight/iter_11.pth')
+    losses = straight.message_hub.get_scalar('train/loss').data[0].tolist()
+    for start in (6, 3):
+        given = str(tmp_path / f'work/iter_{start}.pth')
+        longer = train(resumed(accumulating, load_from=given))
+        found = read_checkpoint(tmp_path / 'work/iter_11.pth')
+        assert equal(found['state_dict'], whole['state_dict'])
+        assert not differences(found['optimizer'], whole['optimizer'])
+        assert longer.message_hub.get_scalar('train/loss').data[0].tolist() == losses
+
+
+def test_a_checkpoint_amid_an_accumulation_is_another_run_s(accumulating, tmp_path):
+    """Longer than it was meant to be, the run would not have made its last optimizer step."""
+    train(accumulating)
+    longer = resumed(accumulating, **{'train_cfg.max_iters': 15})
+    assert 'step 11 is amid 3 iterations of optim_wrapper.accumulative_counts' in refusal(longer)
+    longer.force_resume = True
+    assert train(longer).iter == 15
+
+
+def test_the_size_of_batches_is_kept_to_the_end_of_its_interval(toy_root, tmp_path):
+    cfg = single('det', 'bbox_mAP_50', tmp_path, **{'train_cfg.max_iters': 6})
+    resize = dict(type='BatchSyncRandomResize', random_size_range=(32, 64), interval=4)
+    cfg.model.tasks.det.data_preprocessor = dict(batch_augments=[resize])
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.save_best = None
+    expected = train(cfg)
+    (resize,) = expected.model.tasks.det.data_preprocessor.batch_augments
+    assert max(resize._input_size) <= 64  # Pictures have more.
+    longer = train(resumed(cfg, load_from=str(tmp_path / 'iter_5.pth')))
+    assert equal(longer.model.state_dict(), expected.model.state_dict())
 
 
 def test_a_validation_that_made_a_best_is_not_made_again(cfg):
@@ -249,6 +319,48 @@ def test_changed_annotations_are_refused_unless_forced(cfg, data, work):
     longer.force_resume = True
     runner = train(longer)
     assert runner.iter == 5 and 'force_resume' not in runner.cfg
+
+
+def xml_files(root):
+    (root / 'Annotations').mkdir(parents=True)
+    (root / 'JPEGImages').mkdir()
+    (root / 'train.txt').write_text('a\nb\n')
+    for name in 'ab':
+        (root / f'Annotations/{name}.xml').write_text(
+            '<annotation><size><width>40</width><height>30</height></size><object>'
+            '<name>dog</name><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>20</xmax><ymax>25</ymax>'
+            '</bndbox></object></annotation>'
+        )
+    return dict(
+        type='mmdet.VOCDataset', ann_file='train.txt', data_prefix=dict(sub_data_root=''),
+        data_root=str(root),
+    ), root / 'Annotations/b.xml'  # fmt: skip
+
+
+def folders_of_classes(root):
+    for name in ('cat/a.png', 'cat/b.png', 'dog/c.png'):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / name), np.zeros((4, 4, 3), np.uint8))
+    return dict(type='mmpretrain.CustomDataset', data_prefix=str(root)), root / 'cat/b.png'
+
+
+@pytest.mark.parametrize('make', [xml_files, folders_of_classes])
+def test_labels_outside_an_annotation_file_are_hashed(make, tmp_path):
+    """A box moved by a pixel, or a picture moved to another class; but not the data elsewhere."""
+
+    def hashes(cfg):
+        return dict(annotation_hashes(DATASETS.build(dict(cfg))))
+
+    (cfg, changed), (moved, _) = make(tmp_path / 'first'), make(tmp_path / 'moved')
+    before = hashes(cfg)
+    assert list(before.values()) == list(hashes(moved).values())
+    if changed.suffix == '.xml':
+        changed.write_text(changed.read_text().replace('<xmin>2<', '<xmin>3<'))
+    else:
+        changed.rename(changed.parents[1] / 'dog/b.png')
+    after = hashes(cfg)
+    assert before.keys() == after.keys() and list(before)[-1].startswith(str(tmp_path / 'first'))
+    assert before[list(before)[-1]] != after[list(after)[-1]]
 
 
 def test_moved_data_and_harmless_keys_are_the_same_run(cfg, work):

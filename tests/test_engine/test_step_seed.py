@@ -3,6 +3,7 @@
 import random
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -28,10 +29,14 @@ def mixed():
     return Mixup(alpha=0.8)(pictures, torch.eye(16))[0].flatten().tolist()
 
 
+def noise():
+    return cv2.randn(np.zeros((2, 3)), 0, 1).tolist()
+
+
 @pytest.mark.parametrize(
     'draw',
-    [lambda: random.random(), lambda: np.random.rand(), lambda: torch.rand(1).item(), mixed],
-    ids=['random', 'numpy', 'torch', 'mixup'],
+    [lambda: random.random(), lambda: np.random.rand(), lambda: torch.rand(1).item(), mixed, noise],
+    ids=['random', 'numpy', 'torch', 'mixup', 'opencv'],
 )
 def test_a_step_draws_the_same_after_any_interruption(draw):
     first = step(7, draw)

@@ -4,6 +4,7 @@ import os.path as osp
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 
 import torch
 from mmengine.config import ConfigDict
@@ -44,11 +45,15 @@ def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
         for _ in range(rounds):
             times['fresh'].append(_first_step(cfg, folder)[1])
             times['late'].append(_first_step(cfg, folder, checkpoint)[1])
-    more, *interval = median_interval([b - a for a, b in zip(times['fresh'], times['late'])])
+    return dict(rounds=rounds, step=step, **judge_starts(times['fresh'], times['late']))
+
+
+def judge_starts(fresh: Sequence[float], late: Sequence[float]) -> dict:
+    """The times of :func:`measure_resume`, from the seconds of each start."""
+    more, *interval = median_interval([b - a for a, b in zip(fresh, late, strict=True)])
     return dict(
-        rounds=rounds,
-        step=step,
-        **{f'{kind}_s': statistics.median(found) for kind, found in times.items()},
+        fresh_s=statistics.median(fresh),
+        late_s=statistics.median(late),
         more_s=more,
         more_interval=interval,
         limit=LIMIT,

@@ -4,6 +4,7 @@ import sys
 
 from allinone.apis.outputs import require_writable
 from allinone.apis.run import load_config, write_json
+from allinone.engine.checkpoint import trusting_checkpoints
 from allinone.engine.host_memory import keep_freed_memory
 from allinone.engine.signals import Stopped
 from allinone.errors import AllInOneError, ConfigError
@@ -16,6 +17,7 @@ from .guards import guards_table, measure_guards
 from .infer import infer_table, measure_infer
 from .measure import device, quiet
 from .peers import measure_peers, peers_table
+from .precision import measure_precision, precision_table
 from .resume import measure_resume, resume_table
 from .step import measure_step, step_table
 
@@ -27,7 +29,7 @@ def run_benchmark(args) -> int:
             require_writable('--out', args.out)
         if device().type == 'cpu':
             keep_freed_memory()  # As training and tools/infer.py do, for both sides.
-        with quiet():
+        with quiet(), trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
             found, table = _measure(args)
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
@@ -55,6 +57,8 @@ def _measure(args):
     cfg = load_config(args.config, args.cfg_options)
     if args.what == 'step':
         return measure_step(cfg, args.rounds), step_table
+    if args.what == 'precision':
+        return measure_precision(cfg, args.rounds), precision_table
     if args.what == 'guards':
         return measure_guards(cfg, args.rounds), guards_table
     if args.what == 'resume':

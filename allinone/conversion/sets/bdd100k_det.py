@@ -56,7 +56,7 @@ def data_set(source: Path, release: str = '2020') -> DataSet:
                 f'{source} has the labels of 2018, not those of 2020; unpack {archive} there, or '
                 'give --release 2018'
             )
-    folder, picture_archive, _ = PICTURES_100K
+    folder, picture_archive = PICTURES_100K
     return DataSet(
         name='bdd100k_det',
         title=f'BDD100K detection ({release})',

@@ -23,6 +23,7 @@ def data_set(source: Path) -> DataSet:
         pictures=PICTURES_100K,
         labels='labels/drivable/masks',
         archive='bdd100k_drivable_labels_trainval.zip',
+        published={'train': 70_000, 'val': 10_000},
         classes=CLASSES,
         coding=Values(len(CLASSES)),
     )

@@ -22,17 +22,18 @@ CLASSES = tuple(
     'pl120 pl20 pl30 pl40 pl5 pl50 pl60 pl70 pl80 pm20 pm30 pm55 pn pne po pr40 w13 w32 w55 w57 '
     'w59 wo'.split()
 )
-# Release: annotations, archive, pictures of train and test
 RELEASES = {
-    2016: ('annotations.json', 'data.zip', 6105, 3071),
-    2021: ('annotations_all.json', 'tt100k_2021.zip', None, None),
+    2016: ('annotations.json', 'data.zip'),
+    2021: ('annotations_all.json', 'tt100k_2021.zip'),
 }
+# Of both releases, as counted in SUMMARY.md of dataset-ninja/tt100k-2016 and tt100k-2021
+TRAIN, TEST = 6105, 3071
 
 
 def data_set(source: Path) -> DataSet:
     """What the folder with ``train``, ``test`` and the annotations holds, of either release."""
     release = 2021 if (source / 'annotations_all.json').exists() else 2016
-    annotations, archive, train, val = RELEASES[release]
+    annotations, archive = RELEASES[release]
     return DataSet(
         name='tt100k',
         title=f'TT100K ({release})',
@@ -43,8 +44,8 @@ def data_set(source: Path) -> DataSet:
             *(Part(folder, archive, suffix='.jpg') for folder in ('train', 'test')),
         ),
         splits=(
-            Split('train', partial(samples, annotations, 'train'), annotations, train),
-            Split('val', partial(samples, annotations, 'test'), annotations, val),
+            Split('train', partial(samples, annotations, 'train'), annotations, TRAIN),
+            Split('val', partial(samples, annotations, 'test'), annotations, TEST),
         ),
         classes=CLASSES,
         format=CocoBoxes(),

@@ -110,7 +110,7 @@ track1 = dict(
                     dict(type='PhotoMetricDistortion'),
                     dict(type='PackSegInputs')])),
         val_dataloader=dict(
-            batch_size=4, num_workers=4,
+            batch_size=1, num_workers=4,  # other data may have pictures of many sizes
             dataset=dict(
                 **_streets, data_prefix=dict(img_path='images/val', seg_map_path='label/val'),
                 test_mode=True,

@@ -59,6 +59,7 @@ def parse_args():
         help='load a checkpoint of any content, which can run code',
     )
     balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
+    precision.add_argument('--kinds', nargs='+', metavar='NAME', help='only these kinds')
     dist.add_argument('--processes', type=int, default=2, help='on this machine')
     data.add_argument('--task', metavar='TASK', help='only this one (default: all)')
     for kind in (

@@ -201,14 +201,11 @@ def stock_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
             imports=[f'{backbone_scope}.models'], allow_failed_imports=False
         )
     source = _evaluated(cfg, task)
-    loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict())
-    dataset = loader['dataset']
-    if dataset.pop('classes_from', None) is not None:
-        classes = list(metainfo.get('classes') or ())
-        dataset['metainfo'] = dict(dataset.get('metainfo') or {}, classes=classes)
+    classes = list(metainfo.get('classes') or ())
+    loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict(), classes)
     loader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
-    evaluator = _without_allinone(cfg[f'{source}_evaluator'][task])
-    stock['test_pipeline'] = dataset['pipeline']
+    evaluator = _without_allinone(cfg[f'{source}_evaluator'][task], classes)
+    stock['test_pipeline'] = loader['dataset']['pipeline']
     for stage, loop in (('val', 'ValLoop'), ('test', 'TestLoop')):
         stock[f'{stage}_dataloader'] = loader
         stock[f'{stage}_evaluator'] = evaluator
@@ -231,15 +228,21 @@ def _evaluated(cfg: Config, task: str) -> str:
     )
 
 
-def _without_allinone(part):
+def _without_allinone(part, classes: list[str]):
     """Stock types in place of the suite's own, which are these but for their checks."""
     if isinstance(part, Mapping):
-        found = {key: _without_allinone(value) for key, value in part.items() if key != '_scope_'}
+        found = {
+            key: _without_allinone(value, classes)
+            for key, value in part.items()
+            if key != '_scope_'
+        }
+        if found.pop('classes_from', None) is not None:
+            found['metainfo'] = dict(found.get('metainfo') or {}, classes=classes)
         if found.get('type') in STOCK_TYPES:
             found['type'] = STOCK_TYPES[found['type']]
         return found
     if isinstance(part, (list, tuple)):
-        return type(part)(_without_allinone(value) for value in part)
+        return type(part)(_without_allinone(value, classes) for value in part)
     return part
 
 

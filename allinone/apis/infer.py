@@ -229,16 +229,15 @@ def _other_sizes(inferencer: AllInOneInferencer, tasks: list[str]) -> str | None
             loader = (inferencer.cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
             steps = (loader.get('dataset') or {}).get('pipeline') or ()
             scales = [step.get('scale') for step in steps if 'Resize' in str(step.get('type'))]
-            if scales and scales[0] not in (None, inferencer.scale):
-                sizes.setdefault(task, scales[0])
+            scale = tuple(np.atleast_1d(scales[0]).tolist()) if scales and scales[0] else None
+            if scale not in (None, inferencer.scale):
+                sizes.setdefault(task, scale)
     if not sizes:
         return None
     listed = ', '.join(f'{task}: {scale}' for task, scale in sizes.items())
     here = f'{inferencer.scale}' if inferencer.scale else 'nothing: they stay as they are'
-    return (
-        f'the test pipelines bring pictures to a scale ({listed}), this tool to {here}; the config '
-        'key inference.scale=(WIDTH, HEIGHT) sets it'
-    )
+    advice = '; the config key inference.scale sets it' if len(set(sizes.values())) == 1 else ''
+    return f'the test pipelines bring pictures to a scale ({listed}), this tool to {here}{advice}'
 
 
 def _settings(source: ModelSource, tasks: list[str], args) -> dict:

@@ -171,8 +171,8 @@ class AllInOneInferencer:
         """As calling, but picture by picture, so that any number of them fits into memory.
 
         While the model computes, one thread decodes the pictures to come. Drawing and writing are
-        done by another, and on CPU, where the model has a thread on each core, between its passes
-        by as many: beside a parallel loop they would keep all of its threads waiting for one.
+        done by another, and on CPU, where the model has a thread on each core, after each batch of
+        several by as many: beside a parallel loop they would keep all of its threads waiting.
 
         Args:
             entries: Picture files and arrays.
@@ -226,7 +226,7 @@ class AllInOneInferencer:
                         waiting[picture.index] = _nothing()
                     else:
                         waiting[picture.index] = pool.submit(finish, picture, result)
-                if on_cpu:
+                if on_cpu and batch_size > 1:
                     wait(waiting.values())
                 while upcoming in waiting and (
                     len(waiting) > 2 * batch_size or waiting[upcoming].done()

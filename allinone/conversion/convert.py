@@ -25,7 +25,7 @@ __all__ = ['convert']
 
 VERSION = 1
 THREADS = 8
-BATCH, PART = 512, 32
+BATCH, PART, FIRST = 512, 32, 4
 QUICK = 1e-3  # Seconds; a picture that takes less is looked at before a thread has begun.
 
 
@@ -247,10 +247,10 @@ def _examined(
 ) -> Iterator[Examined]:
     """The first few are looked at here; so are the others, unless these take long."""
     begun = time.perf_counter()
-    first = [*map(examine, batch[:PART])]
+    first = [*map(examine, batch[:FIRST])]
     if time.perf_counter() - begun < QUICK * len(first):
-        return chain(first, map(examine, batch[PART:]))
-    parts = pool.map(lambda part: [*map(examine, part)], _batches(batch[PART:], PART))
+        return chain(first, map(examine, batch[FIRST:]))
+    parts = pool.map(lambda part: [*map(examine, part)], _batches(batch[FIRST:], PART))
     return chain(first, chain.from_iterable(parts))
 
 

@@ -72,8 +72,8 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = 
             )
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
-    except CheckpointError:
-        raise
+    except (CheckpointError, MemoryError):
+        raise  # For lack of memory a sound checkpoint must not be passed over.
     except Exception as error:  # What is no pickle can make the unpickler raise anything.
         words = ' '.join(str(error).split())[:WORDS] or type(error).__name__
         if _trusted.get() and isinstance(error, (ImportError, AttributeError)):

@@ -12,8 +12,10 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 AGREE_EVERY = 10
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """The run was asked to stop by a signal, and has saved its state if it had made a step.
+
+    No ``Exception``: what it interrupts would take it for a failure of its own.
 
     Attributes:
         signum: The signal; the tools exit with 128 + signum.

@@ -59,12 +59,12 @@ def start_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == 'linux':
-        parent = multiprocessing.parent_process().pid
+        parent = multiprocessing.parent_process()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if not parent.is_alive():
             os._exit(1)  # It was gone before.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_obey, args=(parent,), daemon=True).start()
+        threading.Thread(target=_obey, args=(parent.pid,), daemon=True).start()
     if init is not None:
         init(worker_id)
 

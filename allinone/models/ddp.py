@@ -36,7 +36,7 @@ class AllInOneDDP(nn.Module):
         self.module = module
         for tensor in [*module.parameters(), *module.buffers()]:
             # What waits on the host for its place goes over the device, one after the other.
-            sent = tensor.detach().to(get_device())
+            sent = tensor.detach().to(get_device(), copy=True)
             dist.broadcast(sent, 0)
             tensor.detach().copy_(sent)
         module.step_with(Replicas(overlap))

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT, TOY_CONFIG
+from conftest import ROOT, TOY_CONFIG, tiny
 from mmpretrain.structures import DataSample
 from torch import nn
 
@@ -449,7 +449,27 @@ def test_predictions_that_differ_in_one_bit():
     assert not same_predictions([sample], [sample, sample])
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='there it measures')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='refused without a GPU only')
 def test_precision_needs_a_gpu():
     with pytest.raises(ConfigError, match='AmpOptimWrapper needs a GPU'):
         precision.measure_precision(None, 1)
+    with pytest.raises(ConfigError, match="--kinds is 'fp8'"):
+        precision.measure_precision(None, 1, ['fp8'])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_precision_on_a_gpu(toy_root, tmp_path):
+    kinds = ['float32', 'channels_last']
+    found = precision.measure_precision(tiny(tmp_path / 'work'), 2, kinds)
+    assert list(found['kinds']) == kinds and found['pictures'] == 12
+    for row in found['kinds'].values():
+        assert row['pictures_s'] == 12 / row['joint_s'] and row['stock_bytes'] > 0
+
+
+def test_the_table_of_precision():
+    row = dict(joint_s=0.5, stock_s=0.8, joint_bytes=3 * 2**20, stock_bytes=2**20)
+    row |= dict(pictures_s=24.0, stock_pictures_s=15.0)
+    found = dict(device='GPU 1', pictures=12, kinds=dict(bfloat16=row))
+    lines = precision.precision_table(found).splitlines()
+    assert lines[2] == '| bfloat16 | 500.0 | 24 | 3 | 800.0 | 15 | 1 | 0.625 |'
+    assert lines[-1].startswith('Training steps of 12 pictures in memory, on GPU 1; medians.')

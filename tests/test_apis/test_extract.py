@@ -232,6 +232,8 @@ def recipes():
 @pytest.mark.parametrize('recipe', recipes())
 def test_stock_forms_of_recipes(recipe):
     cfg = load_config(str(ROOT / 'configs/track1' / recipe))
+    inner = cfg.test_dataloader.det.dataset
+    wrapped = dict(type='RepeatDataset', times=1, dataset=inner, pipeline=[])
     for task in cfg.model.tasks:
         stock = stock_config(cfg, task, dict(classes=('i1', 'po')))
         own = set(_own_types(stock.to_dict()))
@@ -242,6 +244,9 @@ def test_stock_forms_of_recipes(recipe):
         if task == 'det':
             assert dataset.type == 'CocoDataset' and 'classes_from' not in dataset
             assert dataset.metainfo.classes == ['i1', 'po']
+            cfg.test_dataloader.det.dataset = wrapped
+            inside = stock_config(cfg, task, dict(classes=('i1', 'po'))).test_dataloader.dataset
+            assert inside.dataset.metainfo.classes == ['i1', 'po']
 
 
 def test_a_task_of_our_own_parts_has_no_stock_form(joint, tmp_path, monkeypatch):

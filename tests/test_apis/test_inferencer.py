@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import cv2
@@ -158,6 +159,31 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(infer, monke
     monkeypatch.setattr(inferencer, '_predict', None)
     with pytest.raises(ConfigError, match="out_dir is '/proc/self/out', but nothing can be"):
         inferencer(np.zeros((48, 64, 3), np.uint8), out_dir='/proc/self/out')
+
+
+def test_on_cpu_pictures_are_drawn_between_passes_by_all_threads(infer, monkeypatch):
+    inferencer = infer()
+    predict, running, most, lock = inferencer._predict, [], [0], threading.Lock()
+    both = threading.Barrier(2, timeout=20)
+
+    def drawn(*args):
+        with lock:
+            running.append(args)
+        both.wait()  # Of 4 drawings 2 at a time, or it breaks
+        with lock:
+            running.pop()
+        return np.zeros((8, 8, 3), np.uint8)
+
+    def passed(*args):
+        most[0] = max(most[0], len(running))
+        return predict(*args)
+
+    monkeypatch.setattr('allinone.apis.inferencer.draw_tasks', drawn)
+    monkeypatch.setattr('torch.get_num_threads', lambda: 2)
+    monkeypatch.setattr(inferencer, '_predict', passed)
+    pictures = [np.zeros((48, 64, 3), np.uint8)] * 4
+    records, drawings = inferencer(pictures, batch_size=2, return_vis=True)
+    assert len(records) == len(drawings) == 4 and most == [0]
 
 
 def test_wrong_tasks_devices_weights_and_scales(trained, infer):

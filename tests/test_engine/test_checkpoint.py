@@ -12,6 +12,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
 from allinone.engine.checkpoint import load_weights, read_checkpoint, trusting_checkpoints
+from allinone.engine.signals import Stopped
 from allinone.errors import CheckpointError
 
 
@@ -157,3 +158,16 @@ def test_a_prefix_selects(tmp_path):
     assert model.weight.item() == 1
     with pytest.raises(CheckpointError, match="below 'neck'"):
         load_weights(model, tmp_path / 'p.pth', prefix='neck')
+
+
+@pytest.mark.parametrize('error', [Stopped(15, 'stopped'), MemoryError()])
+def test_what_is_not_the_files_fault_is_not_blamed_on_it(error, tmp_path, monkeypatch):
+    """Or going on would pass over the newest checkpoint, and a stop would end as an error."""
+
+    def load(*args, **kwargs):
+        raise error
+
+    torch.save({}, tmp_path / 'good.pth')
+    monkeypatch.setattr(torch, 'load', load)
+    with pytest.raises(type(error)):
+        read_checkpoint(tmp_path / 'good.pth')

@@ -1,4 +1,6 @@
-"""Measurements against a peer, in one run and in alternation: what ``tools/benchmark.py`` does.
+"""Measurements against a peer: what ``tools/benchmark.py`` does.
+
+Each in one run and, but for ``precision``, in alternation.
 
 A module a kind (``bn`` is ``batch_norm.py``): ``measure_KIND`` gives the figures, ``KIND_table``
 the text; ``run.py`` chooses. ``measure.py`` has what they share. Whole steps are compared where the

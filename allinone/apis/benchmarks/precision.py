@@ -3,6 +3,7 @@
 import copy
 import itertools
 import statistics
+from collections.abc import Sequence
 
 import torch
 from mmengine.config import ConfigDict
@@ -12,47 +13,55 @@ from torch import nn
 
 from allinone.engine.dataloaders import training_batches
 from allinone.errors import ConfigError
+from allinone.options import check_choice
 from allinone.registry import MODELS
 
 from .measure import device, seconds
 from .step import stock_model
 
 AMP = dict(type='AmpOptimWrapper', dtype='bfloat16')
-# What of the optimizer wrapper and of the model changes from the config's own
+# The optimizer wrapper, and what of the model is not as in the config
 KINDS = {
     'float32': (dict(type='OptimWrapper'), dict(channels_last=False)),
     'bfloat16': (AMP, dict(channels_last=False)),
-    'bfloat16, channels_last': (AMP, dict(channels_last=True)),
-    'bfloat16, channels_last, compiled trunk': (AMP, dict(channels_last=True, compile_trunk=True)),
+    'channels_last': (AMP, dict(channels_last=True)),
+    'compiled': (AMP, dict(channels_last=True, compile_trunk=True)),
 }
+OF_AMP = ('type', 'dtype', 'loss_scale', 'use_fp64')
 WARM_UP = 5  # Steps that are not measured: compiling, and choosing of kernels
 
 
-def measure_precision(cfg, rounds: int) -> dict:
+def measure_precision(cfg, rounds: int, kinds: Sequence[str] | None = None) -> dict:
     """Times and memory of training steps on batches that are in memory.
 
     Args:
         cfg: A config of a joint model.
         rounds: Measured steps of each model; the figures are medians.
+        kinds: Some of ``KINDS``; default: all.
 
     Returns:
-        ``device``; ``pictures`` of a step; ``kinds``: for each of ``KINDS`` ``joint_s`` and
+        ``device``; ``pictures`` of a step; ``kinds``: for each ``joint_s`` and
         ``stock_s`` (seconds a step; of the stock models, which are not compiled, the sum),
         ``pictures_s`` and ``stock_pictures_s`` (a second), ``joint_bytes`` and
         ``stock_bytes``: the peak of allocated memory in a step, of the stock models the largest.
 
     Raises:
-        ConfigError: Without a GPU.
+        ConfigError: Without a GPU, or if a kind is unknown.
     """
+    for kind in kinds or ():
+        check_choice('--kinds', kind, list(KINDS))
     if device().type == 'cpu':
         raise ConfigError('AmpOptimWrapper needs a GPU, and there is none; run precision on one')
-    kinds = {}
+    rows = {}
     with DefaultScope.overwrite_default_scope('allinone'):
         names = list(cfg.model.tasks)
         batches = list(itertools.islice(training_batches(cfg, names), 2))
-        for kind, (wrapper, options) in KINDS.items():
+        for kind in kinds or KINDS:
+            wrapper, options = KINDS[kind]
             changed = copy.deepcopy(cfg)
             changed.model.update(dict(conflict_interval=0, compile_trunk=False) | options)
+            for key in OF_AMP:
+                changed.optim_wrapper.pop(key, None)
             changed.optim_wrapper.update(wrapper)
             joint = MODELS.build(changed.model)
             stock = {task: stock_model(joint, changed.model, task) for task in names}
@@ -63,7 +72,7 @@ def measure_precision(cfg, rounds: int) -> dict:
                 )
                 for task, model in stock.items()
             }
-            kinds[kind] = dict(
+            rows[kind] = dict(
                 joint_s=joint_s,
                 stock_s=sum(time for time, _ in found.values()),
                 joint_bytes=joint_bytes,
@@ -72,13 +81,13 @@ def measure_precision(cfg, rounds: int) -> dict:
     pictures = statistics.mean(
         sum(len(part['inputs']) for part in batch.values()) for batch in batches
     )
-    for row in kinds.values():
+    for row in rows.values():
         row['pictures_s'] = pictures / row['joint_s']
         row['stock_pictures_s'] = pictures / row['stock_s']
     return dict(
-        device=torch.cuda.get_device_name() if device().type == 'cuda' else 'cpu',
+        device=torch.cuda.get_device_name(),
         pictures=pictures,
-        kinds=kinds,
+        kinds=rows,
     )
 
 
@@ -88,14 +97,13 @@ def _steps(
     """Median seconds of a step, and the peak of allocated bytes; back on the host afterwards."""
     model.to(device()).train()
     wrapper = build_optim_wrapper(model, copy.deepcopy(optim_wrapper))
-    on_cuda = device().type == 'cuda'
     times = []
     for number, batch in zip(range(WARM_UP + rounds), itertools.cycle(batches)):
-        if on_cuda and number == WARM_UP:
+        if number == WARM_UP:
             torch.cuda.reset_peak_memory_stats()
         data = copy.deepcopy(batch)
         times.append(seconds(lambda d=data: model.train_step(d, wrapper)))
-    peak = torch.cuda.max_memory_allocated() if on_cuda else 0
+    peak = torch.cuda.max_memory_allocated()
     model.zero_grad()
     model.cpu()
     return statistics.median(times[WARM_UP:]), peak

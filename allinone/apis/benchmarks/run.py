@@ -58,7 +58,7 @@ def _measure(args):
     if args.what == 'step':
         return measure_step(cfg, args.rounds), step_table
     if args.what == 'precision':
-        return measure_precision(cfg, args.rounds), precision_table
+        return measure_precision(cfg, args.rounds, args.kinds), precision_table
     if args.what == 'guards':
         return measure_guards(cfg, args.rounds), guards_table
     if args.what == 'resume':

@@ -39,8 +39,7 @@ EVERY = {
     'GradientOrthogonality': dict(balancer=dict(type='FixedWeights')),
 }
 ONE_TASK = ('FixedWeights', 'Uncertainty', 'FAMO')
-# GradDrop draws for each part, and sharded parameters have no second derivatives.
-SHARDED = ('FixedWeights', 'Uncertainty', 'FAMO', 'GradNorm', 'PCGrad', 'MGDA')
+SHARDED = [name for name in EVERY if name != 'GradientOrthogonality']  # second derivatives
 GRADIENTS = ('GradNorm', 'PCGrad', 'MGDA', 'GradDrop')  # Those that keep each task's
 
 
@@ -342,7 +341,7 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
     for balancer in EVERY:
         run('as it is', cfg, balancer, 'EveryTask', both if balancer in SHARDED else both[:1])
     for balancer in ONE_TASK:
-        run('as it is', cfg, balancer, 'RoundRobin', both if balancer == 'FAMO' else both[:1])
+        run('as it is', cfg, balancer, 'RoundRobin', both)
     for balancer in ('Uncertainty', 'PCGrad'):
         run('accumulating', cfg, balancer, 'EveryTask', accumulate=5)
     clipped = copy.deepcopy(cfg)

@@ -17,7 +17,7 @@ from allinone.engine.checkpoint_format import files_of
 from allinone.engine.config_check import check_config
 from allinone.engine.dataloaders import training_batches
 from allinone.engine.durable import write_durably
-from allinone.engine.precise_bn import reestimate
+from allinone.engine.precise_bn import SEED, reestimate
 from allinone.errors import AllInOneError, ConfigError
 
 from .model_source import build_network
@@ -66,7 +66,9 @@ def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
     load_state_dict(model, state, checkpoint)
     require_weights(model, state, list(model.tasks), checkpoint)
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
-    mixed = training_batches(cfg, list(cfg.train_dataloader))
+    # Those that the hook takes
+    seed = (cfg.get('randomness') or {}).get('seed') or 0
+    mixed = training_batches(cfg, list(cfg.train_dataloader), seed + SEED)
     count = reestimate(model, itertools.islice(mixed, batches))
     new = {name: value.cpu() for name, value in model.state_dict().items()}
     kept = {name: new.get(name, value) for name, value in state.items()}

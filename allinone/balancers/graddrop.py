@@ -1,6 +1,5 @@
 """One sign for each element of the gradient."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +10,7 @@ from allinone.options import check_count, check_number
 from allinone.registry import BALANCERS
 
 from .base import Balancer
+from .processes import holders
 
 PARTS = 16
 
@@ -28,7 +28,7 @@ class GradDrop(Balancer):
 
     Deviations: elements are parameters, as in the paper's multi-task form; the leak l is one
     number. Written by hand: TorchJD's ``GradDrop`` draws from the global generator; here U is a
-    function of (seed, number of the step).
+    function of (seed, number of the step, element), in sharded gradients too.
 
     Args:
         leak: Share of each gradient that is never dropped, in [0, 1].
@@ -58,22 +58,22 @@ class GradDrop(Balancer):
         generator.manual_seed(seed_of('graddrop', self.seed, self.steps))
         combined = torch.empty_like(gradients[0])
         # In parts, for whole temporaries would take more memory than the gradients themselves.
-        size = math.ceil(len(combined) / PARTS)
+        processes = holders()
         largest = [
-            self._combine_part(part, out, generator)
-            for part, out in zip(gradients.split(size, dim=1), combined.split(size))
+            self._combine_part(gradients[:, part], combined[part], drawn)
+            for part, drawn in processes.draw(generator, len(combined), PARTS)
         ]
-        if not torch.stack(largest).isfinite().all():
+        largest = torch.stack([combined.new_zeros((), dtype=torch.float32), *largest])
+        if not processes.agreed(largest.isfinite().all()):
             return gradients.sum(0), weights
         self.steps += 1
         return combined, weights
 
-    def _combine_part(self, gradients: Tensor, out: Tensor, generator: torch.Generator) -> Tensor:
+    def _combine_part(self, gradients: Tensor, out: Tensor, drawn: Tensor) -> Tensor:
         """Put d of some elements ``[K, P']`` into ``out`` ``[P']``; the largest sum of sizes."""
         gradients = gradients.to(torch.promote_types(gradients.dtype, torch.float32))
         total = gradients.sum(0)
         size = gradients.abs().sum(0)
-        drawn = torch.rand(total.shape, generator=generator, device=total.device)
         # Only one sign is kept of an element: the sum of its positive or of its negative parts.
         positive = 0.5 * (total + size)
         kept = torch.where(positive > drawn * size, positive, total - positive)

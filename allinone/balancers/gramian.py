@@ -1,25 +1,11 @@
 """Inner products and sums of gradients, exact enough to see what nearly cancels."""
 
-from collections.abc import Callable
-from contextlib import contextmanager
-from contextvars import ContextVar
-
 import torch
 from torch import Tensor
 
+from .processes import holders
+
 CHUNK = 1 << 18
-
-_whole: ContextVar[Callable[[Tensor], Tensor] | None] = ContextVar('whole', default=None)
-
-
-@contextmanager
-def products_made_whole(whole: Callable[[Tensor], Tensor]):
-    """Inside, gradients are parts of sharded ones, and ``whole`` adds up the parts' products."""
-    before = _whole.set(whole)
-    try:
-        yield
-    finally:
-        _whole.reset(before)
 
 
 def gramian_of(gradients: Tensor) -> Tensor:
@@ -27,7 +13,8 @@ def gramian_of(gradients: Tensor) -> Tensor:
 
     Summed in float64 over chunks of columns: the products of nearly opposite gradients cancel, and
     what is left in float32 decides a direction by its rounding errors; fp16 products overflow. No
-    value is read off the device, and the copies are of one chunk at a time.
+    value is read off the device, and the copies are of one chunk at a time. Of sharded gradients
+    (inside :func:`held_by`) the parts' products are added up.
 
     Args:
         gradients: One row a task.
@@ -36,8 +23,7 @@ def gramian_of(gradients: Tensor) -> Tensor:
     for chunk in gradients.split(CHUNK, dim=1):
         exact = chunk.double()
         total.addmm_(exact, exact.T)
-    whole = _whole.get()
-    return total if whole is None else whole(total)
+    return holders().whole(total)
 
 
 def weighted_sum(weights: Tensor, gradients: Tensor) -> Tensor:

@@ -1,8 +1,12 @@
 """What the processes of a run tell one another in a training step."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -51,6 +55,27 @@ class Alone:
     def agreed(self, flag: Tensor) -> Tensor:
         """Whether a flag about gradients (scalar, bool) holds for all elements of them."""
         return flag
+
+    def draw(
+        self, generator: torch.Generator, elements: int, parts: int
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Random numbers for the elements of a flat gradient that are here.
+
+        An element's number is the same however the gradient is spread over processes.
+
+        Args:
+            generator: Gets used up alike in all processes.
+            elements: How many are here.
+            parts: To make them in, each by itself, for they take memory.
+
+        Yields:
+            Which elements, one after the other, and their numbers, float32, uniform in [0, 1).
+        """
+        size = math.ceil(elements / parts)
+        for start in range(0, elements, size):
+            place = slice(start, min(start + size, elements))
+            count = place.stop - place.start
+            yield place, torch.rand(count, generator=generator, device=generator.device)
 
 
 class Replicas(Alone):
@@ -106,7 +131,17 @@ class Shards(Replicas):
     Backward passes leave parts of the gradients' means, so losses, statistics and the gradients of
     single numbers, which have no parts, are all that is sent. Inner products of gradients are sums
     over the parts, exactly.
+
+    Args:
+        params: The parameters of which balancers get gradients, each in rows that follow one
+            another in memory, as ``fully_shard`` spreads them.
     """
+
+    def __init__(self, params: Sequence[nn.Parameter] = ()):
+        super().__init__()
+        self._params = list(params)
+        self._spans: np.ndarray | None = None
+        self._places: Tensor | None = None
 
     def send(
         self,
@@ -124,6 +159,57 @@ class Shards(Replicas):
         least = flag.to(torch.uint8)
         dist.all_reduce(least, dist.ReduceOp.MIN)
         return least.bool()
+
+    def draw(
+        self, generator: torch.Generator, elements: int, parts: int
+    ) -> Iterator[tuple[slice, Tensor]]:
+        # Each process draws for all, and takes what is for its own.
+        sizes = [param.numel() for param in self._params]
+        total = sum(sizes)
+        if self._places is None:
+            self._spans = np.array([_span(param) for param in self._params])
+            self._spans[1:, 0] += np.cumsum(sizes[:-1])
+            here = [torch.arange(start, start + size) for start, size in self._spans.tolist()]
+            self._places = torch.cat(here).to(generator.device)
+        for place, numbers in super().draw(generator, total, parts):
+            mine = slice(self._here(place.start), self._here(place.stop))
+            if mine.stop > mine.start:
+                yield mine, numbers[self._places[mine] - place.start]
+
+    def _here(self, place: int) -> int:
+        """How many of the elements before ``place`` of the whole gradient are here."""
+        start, size = self._spans.T
+        return int(np.clip(place - start, 0, size).sum())
+
+
+def _span(param: nn.Parameter) -> tuple[int, int]:
+    """First element and number of elements of the part of a parameter that is here."""
+    here = local(param)
+    if here is param:
+        return 0, param.numel()
+    # ``torch.chunk`` of the rows
+    rows = math.ceil(len(param) / dist.get_world_size())
+    row = param.numel() // len(param)
+    return min(dist.get_rank() * rows, len(param)) * row, here.numel()
+
+
+ALONE = Alone()
+_holders: ContextVar[Alone] = ContextVar('holders', default=ALONE)
+
+
+@contextmanager
+def held_by(processes: Alone):
+    """Inside, the gradients that balancers get are what this one of ``processes`` holds."""
+    before = _holders.set(processes)
+    try:
+        yield
+    finally:
+        _holders.reset(before)
+
+
+def holders() -> Alone:
+    """Those who hold the gradients that a balancer was given."""
+    return _holders.get()
 
 
 def is_sharded(tensor: Tensor) -> bool:

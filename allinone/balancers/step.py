@@ -9,10 +9,10 @@ from torch.nn.utils import get_total_norm
 
 from .base import Balancer
 from .finite_guard import FiniteGuard
-from .gramian import gramian_of, products_made_whole
+from .gramian import gramian_of
 from .layers import columns_of
 from .penalty_gradients import PenaltyGradients
-from .processes import Alone, is_sharded, local
+from .processes import Alone, held_by, is_sharded, local
 from .running_statistics import RunningStatistics
 from .trunk_gradients import TrunkGradients
 
@@ -305,7 +305,7 @@ class BalancedStep:
             log = compare(rows, names, scale, self.processes)
             rows = rows if self._apart else None
         weigh = self._weigh_losses if self.balancer.weighs_losses else self._weigh_gradients
-        with products_made_whole(self.processes.whole):
+        with held_by(self.processes):
             weights = weigh(losses, rows, order, names, scale, skipped)
         if self._penalty is not None:
             self._penalty.put()

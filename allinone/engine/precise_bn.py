@@ -179,31 +179,65 @@ def _over_processes(total: Tensor) -> Tensor:
 
 @HOOKS.register_module()
 class PreciseBNHook(Hook):
-    """Estimates batch norm's statistics again after the last step, before it is saved.
+    """Estimates batch norm's statistics again, after the last step or before a late one.
+
+    After the last step, evaluation gets the statistics of all tasks, but the trunk was trained with
+    those of one task's batch at a time. Estimated before step ``begin`` and kept from there, the
+    last steps train what evaluation sees (`Rethinking "Batch" in BatchNorm
+    <https://arxiv.org/abs/2105.07576>`_, on population statistics in training); heads' norms go on
+    as they did.
 
     Args:
         batches: How many batches of each task.
+        begin: The number of the step, from 0, before which; None: after the last, before it is
+            saved.
+
+    Raises:
+        ConfigError: As :func:`check_reestimable`, and if the training has no step ``begin``; before
+            the first step.
     """
 
     # After averages of weights (EMA) have been taken, whose statistics are their own.
     priority = 'LOW'
 
-    def __init__(self, batches: int = 50):
+    def __init__(self, batches: int = 50, begin: int | None = None):
         self.batches = check_count('custom_hooks.batches', batches)
+        self.begin = None if begin is None else check_count('custom_hooks.begin', begin, 0)
 
     def before_train(self, runner) -> None:
         # Not only when all steps are made.
         check_reestimable(_bare(runner.model))
+        if self.begin is None:
+            return
+        if self.begin >= runner.max_iters:
+            raise ConfigError(
+                f'custom_hooks.begin of PreciseBNHook is {self.begin}, but the training has '
+                f'{runner.max_iters} steps (train_cfg.max_iters), numbered from 0'
+            )
+        if runner.iter > self.begin:  # Gone on from a checkpoint, which has them
+            self._keep(runner)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.begin:
+            self._reestimate(runner)
+            self._keep(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if runner.iter + 1 != runner.max_iters:
-            return
-        model = _bare(runner.model)
+        if self.begin is None and runner.iter + 1 == runner.max_iters:
+            self._reestimate(runner)
+
+    def _reestimate(self, runner) -> None:
         mixed = training_batches(runner.cfg, runner.train_dataloader.loaders, runner.seed + SEED)
-        count = reestimate(model, itertools.islice(mixed, self.batches))
+        batches = itertools.islice(mixed, self.batches)
+        count = reestimate(_bare(runner.model), batches)
         runner.logger.info(
             f'statistics of {count} batch norms estimated again from {self.batches} batches a task'
         )
+
+    @staticmethod
+    def _keep(runner) -> None:
+        _bare(runner.model).bn = 'frozen'
+        runner.model.train()
 
 
 def _bare(model: nn.Module) -> nn.Module:

@@ -21,7 +21,7 @@ class AllInOneFSDP(AllInOneDDP):
     Each process keeps a part of every parameter, gradient and optimizer state. A layer of the trunk
     is whole only while it runs; a task's own part is whole while the task runs. Backward passes
     leave parts of the averaged gradients, of which balancers get the same Gramian
-    (:class:`Shards`). ``GradDrop`` draws for each part, so other signs than on one process.
+    (:class:`Shards`).
 
     Args:
         module: The joint model, with the weights to begin with: sharded ones cannot be initialised.
@@ -65,7 +65,8 @@ class AllInOneFSDP(AllInOneDDP):
             fully_shard(part, mesh=mesh, ignored_params=scalars)
         # Single numbers, and what is of no trunk and no task
         module.to(get_device())
-        module.step_with(Shards())
+        trunk = [param for param in module.backbone.parameters() if param.requires_grad]
+        module.step_with(Shards(trunk))
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:

@@ -15,7 +15,7 @@ model = dict(
             checkpoint='{{$ALLINONE_WEIGHTS:weights}}/mobilenet_v2_imagenet.pth')),
     channels_last=True,
     # Alike, the signs lose most by joining: docs/results.md has what it was chosen by.
-    balancer=dict(type='FixedWeights', weights=dict(cls=4, det=2, seg=1.5)),
+    balancer=dict(type='FixedWeights', weights=dict(cls=4)),
     tasks=dict(
         cls=dict(
             type='mmpretrain.ImageClassifier', features=(4,),

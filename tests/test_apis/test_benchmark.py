@@ -14,7 +14,7 @@ from conftest import ROOT, TOY_CONFIG, tiny
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from allinone.apis.benchmarks import guards, measure, precision
+from allinone.apis.benchmarks import batch_norm, guards, measure, precision
 from allinone.apis.benchmarks.balancers import (
     balancers_table,
     choose,
@@ -370,6 +370,22 @@ def test_data(toy_cfg, monkeypatch):
     monkeypatch.setitem(toy_cfg.train_dataloader.cls.dataset, 'data_prefix', 'https://x/y')
     with pytest.raises(ConfigError, match='train_dataloader.cls reads https://x/y/.*; point it to'):
         measure_data(toy_cfg, 'cls', 1)
+
+
+def test_batch_norms_as_in_training_and_in_evaluation(toy_cfg, monkeypatch):
+    monkeypatch.setattr(batch_norm, 'LOOKED_AT', 1)
+    toy_cfg.model.backbone.norm_cfg = dict(type='BN')
+    found = batch_norm.measure_batch_norm(toy_cfg, 6)
+    again, kept = 'shared, estimated again', '..., and kept'
+    assert list(found) == ['shared', again, kept, 'frozen', 'per_task']
+    for kind, tasks in found.items():
+        assert set(tasks) == {'cls', 'det', 'seg'}
+        for loss in tasks.values():
+            assert (loss['training'] == loss['evaluation']) == (kind in (kept, 'frozen')), kind
+    for task, loss in found['shared'].items():  # The weights stay, and the kept ones do not.
+        assert loss['training'] == found[again][task]['training'] != found[kept][task]['training']
+    table = batch_norm.batch_norm_table(found).splitlines()
+    assert len(table) == 16 and table[-1].split()[:2] == ['per_task', 'seg']
 
 
 def test_the_command(toy_root, tmp_path, capsys):

@@ -166,3 +166,46 @@ def test_hook_and_tool(toy_root, tmp_path, capsys):
     assert new['meta']['iter'] == 1 and 'optimizer' in new
     assert run_tool('precise_bn', *given) == 2
     assert 'is there already' in capsys.readouterr().err
+
+
+def test_estimated_before_a_late_step_and_kept(toy_root, tmp_path):
+    """As the tool estimates them; the same when gone on from before and from after that step."""
+
+    def trained(name, resume=None):
+        cfg = classification(tmp_path / name)
+        cfg.model.backbone.norm_cfg = dict(type='BN')
+        cfg.train_cfg.max_iters = 4
+        cfg.custom_hooks = [dict(type='PreciseBNHook', batches=2, begin=2)]
+        cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
+        if resume is not None:
+            cfg.update(resume=True, load_from=str(tmp_path / f'whole/iter_{resume}.pth'))
+        RUNNERS.build(cfg).train()
+        return cfg
+
+    def state_of(path):
+        return read_checkpoint(tmp_path / path)['state_dict']
+
+    cfg = trained('whole')
+    states = {n: state_of(f'whole/iter_{n}.pth') for n in (2, 3, 4)}
+    (tmp_path / 'config.py').write_text(''.join(f'{k} = {v!r}\n' for k, v in cfg.to_dict().items()))
+    given = (tmp_path / 'config.py', tmp_path / 'whole/iter_2.pth', '--out', tmp_path / 'new.pth')
+    assert run_tool('precise_bn', *given, '--batches', 2) == 0
+    expected = state_of('new.pth')
+    statistics = [name for name in expected if 'backbone' in name and 'running_' in name]
+    assert statistics
+    for name in statistics:
+        assert not torch.equal(states[2][name], expected[name]), name
+        assert torch.equal(states[3][name], expected[name]), name
+        assert torch.equal(states[4][name], expected[name]), name
+    weight = 'backbone.conv1.conv.weight'
+    assert not torch.equal(states[4][weight], states[3][weight])
+    for resume in (2, 3):
+        trained(f'from_{resume}', resume)
+        found = state_of(f'from_{resume}/iter_4.pth')
+        assert all(torch.equal(value, states[4][name]) for name, value in found.items())
+
+
+def test_a_step_that_the_training_does_not_have():
+    runner = SimpleNamespace(model=Joint('a'), max_iters=4, iter=0)
+    with pytest.raises(ConfigError, match='begin of PreciseBNHook is 4, .* has 4 steps'):
+        PreciseBNHook(begin=4).before_train(runner)

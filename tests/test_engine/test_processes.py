@@ -41,7 +41,7 @@ def found(tmp_path_factory):
 
 
 def test_two_processes_train_as_one_with_all_pictures(found):
-    assert len(found['steps']) == 23
+    assert len(found['steps']) == 26
     for name, run in found['steps'].items():
         assert run['equal'], name
         assert run['moved'] > 1e-2, name

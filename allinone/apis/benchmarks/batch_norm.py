@@ -8,6 +8,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
+from allinone.datasets.seeded import seed_all
 from allinone.engine.dataloaders import training_batches
 from allinone.engine.precise_bn import SEED, reestimate
 from allinone.models.batch_norm import norms_of
@@ -16,6 +17,7 @@ from allinone.registry import MODELS
 from .measure import device
 
 KINDS = ('shared', 'frozen', 'per_task')
+KEPT = 0.25  # of the steps, with statistics that are estimated before them
 LOOKED_AT = 8  # batches of each task, to compare on and to estimate from
 
 
@@ -30,26 +32,34 @@ def measure_batch_norm(cfg, steps: int) -> dict:
         steps: Training steps of each kind.
 
     Returns:
-        ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with batch norms as in
-        training, and as in evaluation; the kind ``'shared, estimated again'`` is ``'shared'`` after
-        :func:`reestimate`.
+        ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with the trunk's batch norms
+        as in training, and as in evaluation. ``'shared, estimated again'`` is ``'shared'`` after
+        :func:`reestimate`; ``'..., and kept'`` was estimated again when :data:`KEPT` of the steps
+        were left, which then trained with these statistics.
     """
     found = {}
     with DefaultScope.overwrite_default_scope('allinone'):
+        # Pictures of the training set, by draws that the training did not make
+        batches = training_batches(cfg, cfg.model.tasks, SEED)
+        batches = list(itertools.islice(batches, 2 * LOOKED_AT))
+        mixed = batches[LOOKED_AT:]
+
+        def look(kind: str, model) -> None:
+            found[kind] = _losses(model, batches[:LOOKED_AT])
+
         for kind in KINDS:
             model = _trained(cfg, kind, steps)
-            # Pictures of the training set, by draws that the training did not make
-            batches = training_batches(cfg, model.tasks, SEED)
-            batches = list(itertools.islice(batches, 2 * LOOKED_AT))
-            found[kind] = _losses(model, batches[:LOOKED_AT])
+            look(kind, model)
             if kind == 'shared':
-                reestimate(model, copy.deepcopy(batches[LOOKED_AT:]))
-                found['shared, estimated again'] = _losses(model, batches[:LOOKED_AT])
+                reestimate(model, copy.deepcopy(mixed))
+                look('shared, estimated again', model)
+                look('..., and kept', _trained(cfg, kind, steps, copy.deepcopy(mixed)))
     return found
 
 
-def _trained(cfg, kind: str, steps: int):
-    torch.manual_seed(0)
+def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
+    """A model of ``kind``; with mixed batches, its statistics are of them and kept at the end."""
+    seed_all('training')
     cfg = copy.deepcopy(cfg)
     cfg.model.update(bn=kind, conflict_interval=0)
     model = MODELS.build(cfg.model)
@@ -59,7 +69,11 @@ def _trained(cfg, kind: str, steps: int):
     alone = (
         {task: batch} for step in training_batches(cfg, model.tasks) for task, batch in step.items()
     )
-    for batch in itertools.islice(alone, steps):
+    for step, batch in enumerate(itertools.islice(alone, steps)):
+        if mixed is not None and step == steps - round(KEPT * steps):
+            reestimate(model, mixed)
+            model.bn = 'frozen'
+            model.train()
         model.train_step(batch, wrapper)
     return model
 
@@ -67,13 +81,16 @@ def _trained(cfg, kind: str, steps: int):
 @torch.no_grad()
 def _losses(model, batches) -> dict[str, dict[str, float]]:
     state = {name: value.clone() for name, value in model.state_dict().items()}
+    # A head's norms see its own task alone, so they are no part of the hazard: as in training.
+    adapters = [view.adapter for view in model.views() if view.adapter is not None]
+    norms = [norm for part in (model.backbone, *adapters) for norm in norms_of(part)]
     found = {task: {} for task in model.tasks}
     for name, mode in dict(training=True, evaluation=False).items():
         model.train()
-        for norm in norms_of(model):
-            # Norms alone: some heads answer otherwise in evaluation mode.
+        for norm in norms:
             norm.train(mode and norm.training)
         for task in found:
+            seed_all('losses')  # The same dropout and mixed pictures for both
             losses = [
                 model.parse_losses(model.task_losses(task, copy.deepcopy(batch[task])))[0]
                 for batch in batches

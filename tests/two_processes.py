@@ -56,12 +56,14 @@ class TinyTrunk(nn.Module):
             )
             for before, after in itertools.pairwise(widths)
         )
+        # As ViTs have some: a parameter of the trunk itself, of a single row
+        self.shift = nn.Parameter(torch.zeros(1, 3, 1, 1))
         # With variances of 1, frozen norms would let the activations die away.
         for stage in self.stages:
             stage[1].running_var.fill_(0.1)
 
     def forward(self, x):
-        x = x.to(self.stages[0][0].weight)
+        x = x.to(self.shift) + self.shift
         maps = list(itertools.accumulate(self.stages, lambda y, stage: stage(y), initial=x))
         return tuple(maps[2:])
 
@@ -157,7 +159,8 @@ class Counted:
 
     def __init__(self):
         self.messages: list[int] = []
-        self.get_world_size, self.ReduceOp = dist.get_world_size, dist.ReduceOp
+        self.get_world_size, self.get_rank = dist.get_world_size, dist.get_rank
+        self.ReduceOp = dist.ReduceOp
 
     def all_reduce(self, tensor, *args, **kwargs):
         self.messages.append(tensor.numel() * tensor.element_size())

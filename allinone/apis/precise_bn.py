@@ -66,8 +66,8 @@ def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
     load_state_dict(model, state, checkpoint)
     require_weights(model, state, list(model.tasks), checkpoint)
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
-    # Those that the hook takes
-    seed = (cfg.get('randomness') or {}).get('seed') or 0
+    # Those that the hook takes in a training by one process
+    seed = (loaded.get('meta') or {}).get('seed') or 0
     mixed = training_batches(cfg, list(cfg.train_dataloader), seed + SEED)
     count = reestimate(model, itertools.islice(mixed, batches))
     new = {name: value.cpu() for name, value in model.state_dict().items()}

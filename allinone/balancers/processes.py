@@ -64,12 +64,13 @@ class Alone:
         An element's number is the same however the gradient is spread over processes.
 
         Args:
-            generator: Gets used up alike in all processes.
+            generator: In the same state in all processes, before and after.
             elements: How many are here.
             parts: To make them in, each by itself, for they take memory.
 
         Yields:
-            Which elements, one after the other, and their numbers, float32, uniform in [0, 1).
+            Which elements, in order and without gaps, and their numbers, float32, uniform in
+            [0, 1).
         """
         size = math.ceil(elements / parts)
         for start in range(0, elements, size):
@@ -137,11 +138,9 @@ class Shards(Replicas):
             another in memory, as ``fully_shard`` spreads them.
     """
 
-    def __init__(self, params: Sequence[nn.Parameter] = ()):
+    def __init__(self, params: Sequence[nn.Parameter]):
         super().__init__()
         self._params = list(params)
-        self._spans: np.ndarray | None = None
-        self._places: Tensor | None = None
 
     def send(
         self,
@@ -164,33 +163,32 @@ class Shards(Replicas):
         self, generator: torch.Generator, elements: int, parts: int
     ) -> Iterator[tuple[slice, Tensor]]:
         # Each process draws for all, and takes what is for its own.
-        sizes = [param.numel() for param in self._params]
-        total = sum(sizes)
-        if self._places is None:
-            self._spans = np.array([_span(param) for param in self._params])
-            self._spans[1:, 0] += np.cumsum(sizes[:-1])
-            here = [torch.arange(start, start + size) for start, size in self._spans.tolist()]
-            self._places = torch.cat(here).to(generator.device)
-        for place, numbers in super().draw(generator, total, parts):
-            mine = slice(self._here(place.start), self._here(place.stop))
-            if mine.stop > mine.start:
-                yield mine, numbers[self._places[mine] - place.start]
-
-    def _here(self, place: int) -> int:
-        """How many of the elements before ``place`` of the whole gradient are here."""
-        start, size = self._spans.T
-        return int(np.clip(place - start, 0, size).sum())
+        sizes = np.array([param.numel() for param in self._params])
+        spans = np.array([_span(param) for param in self._params])
+        spans += (sizes.cumsum() - sizes)[:, None]
+        if (held := int(np.diff(spans).sum())) != elements:
+            raise ValueError(f'{elements} elements of gradients are here, of parameters {held}')
+        done = 0
+        for place, numbers in super().draw(generator, int(sizes.sum()), parts):
+            first = np.searchsorted(spans[:, 1], place.start, 'right')
+            last = np.searchsorted(spans[:, 0], place.stop)
+            reached = spans[first:last].clip(place.start, place.stop) - place.start
+            mine = [numbers[start:stop] for start, stop in reached.tolist() if stop > start]
+            if mine:
+                mine = torch.cat(mine)
+                yield slice(done, done + len(mine)), mine
+                done += len(mine)
 
 
 def _span(param: nn.Parameter) -> tuple[int, int]:
-    """First element and number of elements of the part of a parameter that is here."""
+    """From which to before which element the part of a parameter is that is here."""
     here = local(param)
     if here is param:
         return 0, param.numel()
     # ``torch.chunk`` of the rows
     rows = math.ceil(len(param) / dist.get_world_size())
-    row = param.numel() // len(param)
-    return min(dist.get_rank() * rows, len(param)) * row, here.numel()
+    start = min(dist.get_rank() * rows, len(param)) * (param.numel() // len(param))
+    return start, start + here.numel()
 
 
 ALONE = Alone()

@@ -15,6 +15,7 @@ from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from allinone.balancers.processes import is_sharded
+from allinone.datasets.seeded import seeded
 from allinone.errors import ConfigError
 from allinone.models.batch_norm import norms_of
 from allinone.models.trunk import run_trunk
@@ -54,8 +55,10 @@ def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        _reestimate_trunk(model, norms, batches)
-        heads = _reestimate_heads(model, batches)
+        # Augmentation of batches draws, too.
+        with seeded('statistics'):
+            _reestimate_trunk(model, norms, batches)
+            heads = _reestimate_heads(model, batches)
     finally:
         for module, mode in training.items():
             module.training = mode
@@ -185,19 +188,20 @@ class PreciseBNHook(Hook):
     those of one task's batch at a time. Estimated before step ``begin`` and kept from there, the
     last steps train what evaluation sees (`Rethinking "Batch" in BatchNorm
     <https://arxiv.org/abs/2105.07576>`_, on population statistics in training); heads' norms go on
-    as they did.
+    as they did. Averaged weights (EMA) take the kept statistics unless ``update_buffers=True``,
+    with which they average them, too.
 
     Args:
         batches: How many batches of each task.
-        begin: The number of the step, from 0, before which; None: after the last, before it is
-            saved.
+        begin: Estimate before this step (from 0), and keep the statistics from there. None: after
+            the last one, before it is saved.
 
     Raises:
-        ConfigError: As :func:`check_reestimable`, and if the training has no step ``begin``; before
-            the first step.
+        ConfigError: As :func:`check_reestimable`, if the training has no step ``begin``, or there
+            is another such hook; before the first step.
     """
 
-    # After averages of weights (EMA) have been taken, whose statistics are their own.
+    # After averages of weights (EMA) have been taken: of the last step they keep their statistics.
     priority = 'LOW'
 
     def __init__(self, batches: int = 50, begin: int | None = None):
@@ -205,17 +209,18 @@ class PreciseBNHook(Hook):
         self.begin = None if begin is None else check_count('custom_hooks.begin', begin, 0)
 
     def before_train(self, runner) -> None:
-        # Not only when all steps are made.
-        check_reestimable(_bare(runner.model))
-        if self.begin is None:
-            return
-        if self.begin >= runner.max_iters:
+        if sum(isinstance(hook, PreciseBNHook) for hook in runner.hooks) > 1:
+            raise ConfigError('custom_hooks has PreciseBNHook more than once; leave one')
+        if self.begin is not None and self.begin >= runner.max_iters:
             raise ConfigError(
                 f'custom_hooks.begin of PreciseBNHook is {self.begin}, but the training has '
                 f'{runner.max_iters} steps (train_cfg.max_iters), numbered from 0'
             )
-        if runner.iter > self.begin:  # Gone on from a checkpoint, which has them
+        if self.begin is not None and runner.iter > self.begin:  # Gone on from a checkpoint
             self._keep(runner)
+        else:
+            # Not only when all steps are made.
+            check_reestimable(_bare(runner.model))
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         if runner.iter == self.begin:
@@ -236,6 +241,7 @@ class PreciseBNHook(Hook):
 
     @staticmethod
     def _keep(runner) -> None:
+        runner.logger.info("the trunk's statistics of batch norm stay as they are from here")
         _bare(runner.model).bn = 'frozen'
         runner.model.train()
 

@@ -48,6 +48,11 @@ class AllInOneFSDP(AllInOneDDP):
                 f'the tasks {adapted} exchange weights of the trunk (adapter, or bn='
                 "'per_task'), which sharded ones do not let: use type='AllInOneDDP'"
             )
+        if not all(param.is_contiguous() for param in module.parameters()):
+            raise ConfigError(
+                'model.channels_last is True, but parameters in that layout cannot be sharded; '
+                "leave it out, or use type='AllInOneDDP'"
+            )
         # Of one number there are no parts: every process keeps such parameters whole.
         scalars = {param for param in module.parameters() if not param.dim()}
         if any(param in scalars for param in module.backbone.parameters()):
@@ -62,7 +67,9 @@ class AllInOneFSDP(AllInOneDDP):
         super().__init__(module)
         mesh = init_device_mesh(get_device(), (dist.get_world_size(),))
         for part in [*_layers(module.backbone), module.backbone, *module.tasks.values()]:
-            fully_shard(part, mesh=mesh, ignored_params=scalars)
+            # Else parameters that a trunk or task has itself stay whole after its forward pass, and
+            # the balancer would take these for the parts.
+            fully_shard(part, mesh=mesh, ignored_params=scalars, reshard_after_forward=True)
         # Single numbers, and what is of no trunk and no task
         module.to(get_device())
         trunk = [param for param in module.backbone.parameters() if param.requires_grad]

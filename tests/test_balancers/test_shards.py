@@ -37,3 +37,5 @@ def test_an_element_gets_the_same_number_however_gradients_are_spread(world, mon
         monkeypatch.setattr(processes, 'local', lambda tensor, rank=rank: part(tensor, rank))
         expected = torch.cat([part(tensor, rank).flatten() for tensor in numbers])
         assert torch.equal(drawn(Shards(params), len(expected)), expected)
+        with pytest.raises(ValueError, match='elements of gradients are here'):
+            drawn(Shards(params), len(expected) + 1)

@@ -121,7 +121,7 @@ def test_a_trunk_whose_statistics_are_to_stay(bn, frozen):
         reestimate(model, [])
     # And before the first step of a training, not after its last
     with pytest.raises(ConfigError, match='are to stay as they are'):
-        PreciseBNHook().before_train(SimpleNamespace(model=model))
+        PreciseBNHook().before_train(SimpleNamespace(model=model, hooks=[]))
 
 
 def test_averages_of_weights_are_taken_first():
@@ -175,6 +175,8 @@ def test_estimated_before_a_late_step_and_kept(toy_root, tmp_path):
         cfg = classification(tmp_path / name)
         cfg.model.backbone.norm_cfg = dict(type='BN')
         cfg.train_cfg.max_iters = 4
+        mixed = dict(augments=dict(type='Mixup', alpha=0.2))  # Draws as batches are looked at
+        cfg.model.tasks.cls.data_preprocessor = dict(num_classes=8, batch_augments=mixed)
         cfg.custom_hooks = [dict(type='PreciseBNHook', batches=2, begin=2)]
         cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
         if resume is not None:
@@ -206,6 +208,9 @@ def test_estimated_before_a_late_step_and_kept(toy_root, tmp_path):
 
 
 def test_a_step_that_the_training_does_not_have():
-    runner = SimpleNamespace(model=Joint('a'), max_iters=4, iter=0)
+    runner = SimpleNamespace(model=Joint('a'), max_iters=4, iter=0, hooks=[])
     with pytest.raises(ConfigError, match='begin of PreciseBNHook is 4, .* has 4 steps'):
         PreciseBNHook(begin=4).before_train(runner)
+    runner.hooks = [PreciseBNHook(begin=3), PreciseBNHook()]
+    with pytest.raises(ConfigError, match='more than once'):
+        runner.hooks[0].before_train(runner)

@@ -34,8 +34,8 @@ def measure_batch_norm(cfg, steps: int) -> dict:
     Returns:
         ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with the trunk's batch norms
         as in training, and as in evaluation. ``'shared, estimated again'`` is ``'shared'`` after
-        :func:`reestimate`; ``'..., and kept'`` was estimated again when :data:`KEPT` of the steps
-        were left, which then trained with these statistics.
+        :func:`reestimate`; ``'shared, estimated and kept'`` was estimated again when :data:`KEPT`
+        of the steps were left, which then trained with these statistics.
     """
     found = {}
     with DefaultScope.overwrite_default_scope('allinone'):
@@ -53,7 +53,7 @@ def measure_batch_norm(cfg, steps: int) -> dict:
             if kind == 'shared':
                 reestimate(model, copy.deepcopy(mixed))
                 look('shared, estimated again', model)
-                look('..., and kept', _trained(cfg, kind, steps, copy.deepcopy(mixed)))
+                look('shared, estimated and kept', _trained(cfg, kind, steps, copy.deepcopy(mixed)))
     return found
 
 
@@ -70,7 +70,7 @@ def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
         {task: batch} for step in training_batches(cfg, model.tasks) for task, batch in step.items()
     )
     for step, batch in enumerate(itertools.islice(alone, steps)):
-        if mixed is not None and step == steps - round(KEPT * steps):
+        if mixed is not None and step == steps - max(1, round(KEPT * steps)):
             reestimate(model, mixed)
             model.bn = 'frozen'
             model.train()
@@ -81,7 +81,7 @@ def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
 @torch.no_grad()
 def _losses(model, batches) -> dict[str, dict[str, float]]:
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    # A head's norms see its own task alone, so they are no part of the hazard: as in training.
+    # The trunk's share only: a head's norms see its own task alone, and stay as in training.
     adapters = [view.adapter for view in model.views() if view.adapter is not None]
     norms = [norm for part in (model.backbone, *adapters) for norm in norms_of(part)]
     found = {task: {} for task in model.tasks}
@@ -102,12 +102,12 @@ def _losses(model, batches) -> dict[str, dict[str, float]]:
 
 def batch_norm_table(found: Mapping) -> str:
     """What :func:`measure_batch_norm` found, a line for each kind and task."""
-    lines = [f'{"model.bn":<26}{"task":<8}{"training":>10}{"evaluation":>12}{"ratio":>8}']
+    lines = [f'{"model.bn":<28}{"task":<8}{"training":>10}{"evaluation":>12}{"ratio":>8}']
     for kind, tasks in found.items():
         for task, loss in tasks.items():
             ratio = loss['evaluation'] / loss['training']
             lines.append(
-                f'{kind:<26}{task:<8}{loss["training"]:>10.3f}{loss["evaluation"]:>12.3f}'
+                f'{kind:<28}{task:<8}{loss["training"]:>10.3f}{loss["evaluation"]:>12.3f}'
                 f'{ratio:>8.2f}'
             )
     return '\n'.join(lines)

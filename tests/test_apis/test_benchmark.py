@@ -307,8 +307,12 @@ def test_the_limit_of_a_late_start(late, holds):
 
 def test_resume(toy_cfg):
     found = measure_resume(toy_cfg, 1)
-    assert found['step'] == 1_000_000 and found['fresh_s'] > 0 and found['late_s'] > 0
-    assert found['more_s'] == pytest.approx(found['late_s'] - found['fresh_s'])
+    assert found['step'] == 1_000_000
+    for times in (found, found['starts']):
+        assert times['more_s'] == pytest.approx(times['late_s'] - times['fresh_s'])
+    for kind in ('fresh_s', 'late_s'):
+        assert 0 < found[kind] < found['starts'][kind]
+    assert found['fresh_s'] < found['late_s']  # which reads a checkpoint
     assert 'going on from step 1,000,000' in resume_table(found)
 
 

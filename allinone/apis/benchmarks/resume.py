@@ -10,11 +10,13 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
+import allinone.engine.runner as engine_runner
 from allinone.engine.hooks import KEPT
+from allinone.engine.loops import MultiTaskTrainLoop
 from allinone.engine.runner import MultiDatasetRunner
 from allinone.registry import RUNNERS
 
-from .measure import device, interval_name, median_interval, training_only
+from .measure import OwnTime, device, interval_name, median_interval, training_only
 
 LATE = 1_000_000
 LIMIT = 1.0  # second more
@@ -28,28 +30,36 @@ def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
     alternate. There is no validation, so the config's balancer and schedule must not be of those
     that follow it.
 
+    A start takes many seconds, most of them for the libraries' parts, first pictures and the step,
+    and varies by more than the limit. So what is judged is the time of what differs: reading the
+    checkpoint, comparing the run with it, restoring, and beginning where the loaders were.
+
     Args:
         cfg: A config of a joint model.
         rounds: Measured starts of each kind, after one of each that is not.
 
     Returns:
-        ``rounds``, ``step``, ``fresh_s`` and ``late_s`` (seconds, medians), ``more_s``, the median
-        of the differences round by round, with ``more_interval``, ``limit`` and whether it
-        ``holds``.
+        ``rounds``, ``step``; ``starts``, of whole starts, and beside it, of what differs,
+        ``fresh_s`` and ``late_s`` (seconds, medians), ``more_s``, the median of the differences
+        round by round, with ``more_interval``, ``limit`` and whether it ``holds``.
     """
-    times: dict[str, list[float]] = dict(fresh=[], late=[])
+    times: dict[str, list[tuple[float, float]]] = dict(fresh=[], late=[])
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = osp.join(folder, f'iter_{LATE}.pth')
         _first_step(cfg, folder, save_as=checkpoint)
-        step, _ = _first_step(cfg, folder, checkpoint)
+        step, *_ = _first_step(cfg, folder, checkpoint)
         for _ in range(rounds):
-            times['fresh'].append(_first_step(cfg, folder)[1])
-            times['late'].append(_first_step(cfg, folder, checkpoint)[1])
-    return dict(rounds=rounds, step=step, **judge_starts(times['fresh'], times['late']))
+            times['fresh'].append(_first_step(cfg, folder)[1:])
+            times['late'].append(_first_step(cfg, folder, checkpoint)[1:])
+    whole, own = (
+        judge_starts([fresh[i] for fresh in times['fresh']], [late[i] for late in times['late']])
+        for i in range(2)
+    )
+    return dict(rounds=rounds, step=step, starts=whole, **own)
 
 
 def judge_starts(fresh: Sequence[float], late: Sequence[float]) -> dict:
-    """The times of :func:`measure_resume`, from the seconds of each start."""
+    """What :func:`measure_resume` tells of the seconds of each start."""
     more, *interval = median_interval([b - a for a, b in zip(fresh, late, strict=True)])
     return dict(
         fresh_s=statistics.median(fresh),
@@ -63,28 +73,34 @@ def judge_starts(fresh: Sequence[float], late: Sequence[float]) -> dict:
 
 def _first_step(
     cfg: ConfigDict, folder: str, go_on_from: str | None = None, save_as: str | None = None
-) -> tuple[int, float]:
-    """After how many steps the first one was, and the seconds from the config to its end."""
+) -> tuple[int, float, float]:
+    """After how many steps the first one was, the seconds from the config to its end, and those
+    of what going on makes longer."""
     work_dir = tempfile.mkdtemp(dir=folder)
     cfg = training_only(cfg, work_dir, experiment_name=osp.basename(work_dir))
     if go_on_from is not None:
         cfg.load_from, cfg.resume = go_on_from, True
-    start = time.perf_counter()
-    runner, found = RUNNERS.build(cfg), []
+    found = []
+    with OwnTime() as own:
+        own.within(engine_runner, 'read_resumable')
+        own.within(MultiDatasetRunner, 'load_or_resume')
+        own.within(MultiTaskTrainLoop, 'begin')
+        start = time.perf_counter()
+        runner = RUNNERS.build(cfg)
 
-    def first_step() -> None:
-        loop = runner.train_loop
-        loop.begin()
-        found.append(loop.iter)
-        loop.step()
-        if device().type == 'cuda':
-            torch.cuda.synchronize()
-        found.append(time.perf_counter() - start)
-        if save_as is not None:
-            _save_as_late(runner, save_as)
+        def first_step() -> None:
+            loop = runner.train_loop
+            loop.begin()
+            found.append(loop.iter)
+            loop.step()
+            if device().type == 'cuda':
+                torch.cuda.synchronize()
+            found.extend([time.perf_counter() - start, own.take()])
+            if save_as is not None:
+                _save_as_late(runner, save_as)
 
-    runner.train_loop.run = first_step
-    runner.train()
+        runner.train_loop.run = first_step
+        runner.train()
     return tuple(found)
 
 
@@ -104,10 +120,17 @@ def _save_as_late(runner: MultiDatasetRunner, path: str) -> None:
 
 def resume_table(found: dict) -> str:
     """What :func:`measure_resume` found, in two sentences."""
-    low, high = found['more_interval']
+
+    def more(times: dict) -> str:
+        low, high = times['more_interval']
+        return f'{times["more_s"]:+.2f} s ({low:+.2f} to {high:+.2f})'
+
+    starts = found['starts']
     return (
         f'From the config to the end of the first step, medians of {found["rounds"]}: fresh '
-        f'{found["fresh_s"]:.2f} s, going on from step {found["step"]:,} {found["late_s"]:.2f} s.\n'
-        f'{found["more_s"]:+.2f} s ({interval_name(found["rounds"])} {low:+.2f} to {high:+.2f}); '
-        f'at most {found["limit"]:g} s more: {"yes" if found["holds"] else "no"}'
+        f'{starts["fresh_s"]:.2f} s, going on from step {found["step"]:,} {starts["late_s"]:.2f} '
+        f's: {more(starts)}, {interval_name(found["rounds"])}.\n'
+        'Of that reading the checkpoint, comparing, restoring and beginning: '
+        f'{found["fresh_s"]:.2f} s and {found["late_s"]:.2f} s: {more(found)}; at most '
+        f'{found["limit"]:g} s more: {"yes" if found["holds"] else "no"}'
     )

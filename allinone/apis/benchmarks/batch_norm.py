@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -17,6 +17,7 @@ from allinone.registry import MODELS
 from .measure import device
 
 KINDS = ('shared', 'frozen', 'per_task')
+BLOCK = 10  # steps of one task; its statistics then weigh 1 - 0.9**10 = 0.65
 KEPT = 0.25  # of the steps, with statistics that are estimated before them
 LOOKED_AT = 8  # batches of each task, to compare on and to estimate from
 
@@ -24,8 +25,8 @@ LOOKED_AT = 8  # batches of each task, to compare on and to estimate from
 def measure_batch_norm(cfg, steps: int) -> dict:
     """Train with each kind of batch norm, and compare losses of the same training pictures.
 
-    Steps are of one task each in turn, which is the hazard; seed, order and augmentation are the
-    same for all.
+    The tasks take turns in blocks of :data:`BLOCK` steps, which is the hazard: running statistics
+    belong to the last tasks. Seed, order and augmentation are the same for all.
 
     Args:
         cfg: A config of a joint model whose trunk has batch norm.
@@ -66,9 +67,7 @@ def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
     model.init_weights()
     model.to(device()).train()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    alone = (
-        {task: batch} for step in training_batches(cfg, model.tasks) for task, batch in step.items()
-    )
+    alone = _in_blocks(training_batches(cfg, model.tasks))
     for step, batch in enumerate(itertools.islice(alone, steps)):
         if mixed is not None and step == steps - max(1, round(KEPT * steps)):
             reestimate(model, mixed)
@@ -76,6 +75,14 @@ def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
             model.train()
         model.train_step(batch, wrapper)
     return model
+
+
+def _in_blocks(batches: Iterator[dict[str, dict]]) -> Iterator[dict[str, dict]]:
+    """Batches of one task each."""
+    while block := list(itertools.islice(batches, BLOCK)):
+        for task in block[0]:
+            for batch in block:
+                yield {task: batch[task]}
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -139,9 +140,9 @@ def tt100k(root: Path) -> None:
 
 CASES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     'tt100k': (tt100k, ['tt100k']),
-    'bdd100k_det 2020': (lambda root: bdd100k(root, '2020'), ['bdd100k_det']),
+    'bdd100k_det 2020': (partial(bdd100k, release='2020'), ['bdd100k_det']),
     'bdd100k_det 2018': (
-        lambda root: bdd100k(root, '2018'),
+        partial(bdd100k, release='2018'),
         ['bdd100k_det', '--release', '2018'],
     ),
 }

@@ -159,8 +159,7 @@ class Counted:
 
     def __init__(self):
         self.messages: list[int] = []
-        self.get_world_size, self.get_rank = dist.get_world_size, dist.get_rank
-        self.ReduceOp = dist.ReduceOp
+        self.get_world_size, self.ReduceOp = dist.get_world_size, dist.ReduceOp
 
     def all_reduce(self, tensor, *args, **kwargs):
         self.messages.append(tensor.numel() * tensor.element_size())

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -142,6 +143,15 @@ class Shards(Replicas):
         super().__init__()
         self._params = list(params)
 
+    @cached_property
+    def _spans(self) -> tuple[int, np.ndarray]:
+        """How many elements there are, and from and before which the parts here are."""
+        sizes = np.array([param.numel() for param in self._params])
+        rows = [offsets_of(param)[0] * (param.numel() // len(param)) for param in self._params]
+        starts = sizes.cumsum() - sizes + rows
+        here = [local(param).numel() for param in self._params]
+        return int(sizes.sum()), np.stack([starts, starts + here], 1)
+
     def send(
         self,
         sums: Sequence[Tensor] = (),
@@ -163,13 +173,11 @@ class Shards(Replicas):
         self, generator: torch.Generator, elements: int, parts: int
     ) -> Iterator[tuple[slice, Tensor]]:
         # Each process draws for all, and takes what is for its own.
-        sizes = np.array([param.numel() for param in self._params])
-        spans = np.array([_span(param) for param in self._params])
-        spans += (sizes.cumsum() - sizes)[:, None]
+        total, spans = self._spans
         if (held := int(np.diff(spans).sum())) != elements:
             raise ValueError(f'{elements} elements of gradients are here, of parameters {held}')
         done = 0
-        for place, numbers in super().draw(generator, int(sizes.sum()), parts):
+        for place, numbers in super().draw(generator, total, parts):
             first = np.searchsorted(spans[:, 1], place.start, 'right')
             last = np.searchsorted(spans[:, 0], place.stop)
             reached = spans[first:last].clip(place.start, place.stop) - place.start
@@ -178,17 +186,6 @@ class Shards(Replicas):
                 mine = torch.cat(mine)
                 yield slice(done, done + len(mine)), mine
                 done += len(mine)
-
-
-def _span(param: nn.Parameter) -> tuple[int, int]:
-    """From which to before which element the part of a parameter is that is here."""
-    here = local(param)
-    if here is param:
-        return 0, param.numel()
-    # ``torch.chunk`` of the rows
-    rows = math.ceil(len(param) / dist.get_world_size())
-    start = min(dist.get_rank() * rows, len(param)) * (param.numel() // len(param))
-    return start, start + here.numel()
 
 
 ALONE = Alone()
@@ -213,6 +210,11 @@ def holders() -> Alone:
 def is_sharded(tensor: Tensor) -> bool:
     """Whether it is a ``DTensor``, whose import takes long for those who have none."""
     return hasattr(tensor, 'device_mesh')
+
+
+def offsets_of(tensor: Tensor) -> list[int]:
+    """Where the part of a sharded tensor that is here begins in the whole one."""
+    return list(tensor.__create_chunk_list__()[0].offsets)
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from .finite_guard import FiniteGuard
 from .gramian import gramian_of
 from .layers import columns_of
 from .penalty_gradients import PenaltyGradients
-from .processes import Alone, held_by, is_sharded, local
+from .processes import ALONE, Alone, held_by, holders, is_sharded, local
 from .running_statistics import RunningStatistics
 from .trunk_gradients import TrunkGradients
 
@@ -68,7 +68,7 @@ class BalancedStep:
         self.tasks = tasks
         self.max_task_norm = max_task_norm
         self.conflict_interval = conflict_interval
-        self.processes = processes or Alone()
+        self.processes = processes or ALONE
         self._statistics = RunningStatistics([trunk])
         self._own_statistics = {name: RunningStatistics([task]) for name, task in tasks.items()}
         again = any(getattr(part, 'with_cp', False) for part in trunk.modules())
@@ -300,12 +300,12 @@ class BalancedStep:
         losses = losses / counts
         skipped = may_skip and self._learns and not self._finite(names)
         log, rows = {}, None
-        if self._gradients is not None:
-            rows = self._gradients.rows(order)
-            log = compare(rows, names, scale, self.processes)
-            rows = rows if self._apart else None
         weigh = self._weigh_losses if self.balancer.weighs_losses else self._weigh_gradients
         with held_by(self.processes):
+            if self._gradients is not None:
+                rows = self._gradients.rows(order)
+                log = compare(rows, names, scale)
+                rows = rows if self._apart else None
             weights = weigh(losses, rows, order, names, scale, skipped)
         if self._penalty is not None:
             self._penalty.put()
@@ -434,28 +434,25 @@ def _add_back(aside: dict[nn.Parameter, Tensor]) -> None:
         param.grad = grad
 
 
-def compare(
-    rows: Tensor, names: Sequence[str], scale: Tensor, processes: Alone | None = None
-) -> dict[str, Tensor]:
+def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tensor]:
     """How the tasks' trunk gradients lie to one another, as scalars to log.
 
     Args:
         rows: The gradients ``[K, P]``, multiplied by ``scale``.
         names: The K tasks.
         scale: Of the loss scaler (scalar).
-        processes: Those that hold the parts of sharded gradients.
 
     Returns:
         ``'TASK/grad_norm'``, and for each pair ``'cos/TASK-TASK'``, the cosine (0 with a gradient
         of zeros), and ``'conflict/TASK-TASK'``, 1 where it is negative and else 0.
     """
-    processes = processes or Alone()
+    whole = holders().whole
     squares = torch.linalg.vector_norm(rows, dim=1).double() ** 2
-    norms = processes.whole(squares).sqrt().to(rows) / scale
+    norms = whole(squares).sqrt().to(rows) / scale
     log = {f'{name}/grad_norm': norm for name, norm in zip(names, norms)}
     if len(names) > 1:
         units = norms * scale
-        products = processes.whole(rows @ rows.T)
+        products = whole(rows @ rows.T)
         cosines = products / torch.outer(units, units).clamp_min(torch.finfo(rows.dtype).tiny)
         first, second = torch.triu_indices(len(names), len(names), 1).tolist()
         pairs = [f'{names[i]}-{names[j]}' for i, j in zip(first, second)]

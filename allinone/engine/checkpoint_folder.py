@@ -23,12 +23,12 @@ from typing import BinaryIO
 import torch.distributed as dist
 from safetensors import SafetensorError, safe_open
 
-from allinone.balancers.processes import is_sharded, local
+from allinone.balancers.processes import is_sharded, local, offsets_of
 from allinone.errors import AllInOneError, CheckpointError
 
 from .checkpoint_format import files_of, name_of, read_safetensors, write_safetensors
 from .durable import write_durably
-from .shards import StoredTensor, all_read, map_tensors, offsets_of
+from .shards import StoredTensor, all_read, map_tensors
 
 SUFFIX = '.dcp'
 REST = 'checkpoint.safetensors'

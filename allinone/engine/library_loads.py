@@ -41,6 +41,14 @@ def install() -> None:
 
     Every scheme of its ``CheckpointLoader`` ends in one of the two; a change of the schemes alone
     would leave those that call each other directly (``torchvision://``, ``open-mmlab://``).
+
+    Raises:
+        ImportError: If this MMEngine has no such place; loading would then be unsafe in silence.
     """
-    mmengine_checkpoint._safe_torch_load = _read
-    mmengine_checkpoint.load_url = _read_url
+    for name, safe in dict(_safe_torch_load=_read, load_url=_read_url).items():
+        if not hasattr(mmengine_checkpoint, name):
+            raise ImportError(
+                f'mmengine.runner.checkpoint has no {name} to replace by safe loading; install the '
+                'version of constraints.txt'
+            )
+        setattr(mmengine_checkpoint, name, safe)

@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from torch import Tensor
 from torch.optim import Optimizer
 
-from allinone.balancers.processes import is_sharded
+from allinone.balancers.processes import is_sharded, offsets_of
 
 
 class StoredTensor:
@@ -90,11 +90,6 @@ def all_read(checkpoint, map_location='cpu'):
             tensor.read().to(map_location) if isinstance(tensor, StoredTensor) else tensor
         ),
     )
-
-
-def offsets_of(tensor: Tensor) -> list[int]:
-    """Where the part of a sharded tensor that is here begins in the whole one."""
-    return list(tensor.__create_chunk_list__()[0].offsets)
 
 
 def sharded_as(value: Tensor | StoredTensor, like: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from conftest import ROOT, TOY_CONFIG, tiny
 from mmpretrain.structures import DataSample
 from torch import nn
 
+import allinone.engine.runner as engine_runner
 from allinone.apis.benchmarks import batch_norm, guards, measure, precision
 from allinone.apis.benchmarks.balancers import (
     balancers_table,
@@ -33,9 +34,15 @@ from allinone.apis.benchmarks.guards import (
     measure_guards,
 )
 from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
-from allinone.apis.benchmarks.measure import OwnTime, median_interval, peak_memory, time_ratio
+from allinone.apis.benchmarks.measure import (
+    OwnTime,
+    at_most,
+    median_interval,
+    peak_memory,
+    time_ratio,
+)
 from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
-from allinone.apis.benchmarks.resume import judge_starts, measure_resume, resume_table
+from allinone.apis.benchmarks.resume import compare_starts, measure_resume, resume_table
 from allinone.apis.benchmarks.run import run_benchmark
 from allinone.apis.benchmarks.step import measure_step
 from allinone.balancers.trunk_gradients import TrunkGradients
@@ -298,21 +305,33 @@ def test_what_the_timings_of_saves_tell(more, holds):
     assert 'more_s' not in found['saves'][COPY] and 'more_s' not in found['saves']['pth, at once']
 
 
-@pytest.mark.parametrize('late, holds', [([2.0, 3.5, 9.0], True), ([2.2, 4.5, 9.0], False)])
-def test_the_limit_of_a_late_start(late, holds):
-    found = judge_starts([1.0, 3.0, 8.5] if holds else [1.1, 3.0, 8.5], late)
-    assert found['holds'] is holds and found['more_s'] == (0.5 if holds else pytest.approx(1.1))
-    assert (found['fresh_s'], found['late_s']) == (3, late[1])
+def test_late_starts_are_compared_round_by_round():
+    found = compare_starts([1.0, 3.0, 8.5], [2.0, 3.5, 9.0])
+    assert (found['fresh_s'], found['late_s'], found['more_s']) == (3, 3.5, 0.5)
+    assert found['more_interval'] == [0.5, 1.0]
 
 
-def test_resume(toy_cfg):
+@pytest.mark.parametrize(
+    'low, high, values, holds',
+    [(-1, 1, 6, True), (1.1, 2, 6, False), (0.5, 1.1, 6, None), (1, 1.1, 6, None), (0, 1, 5, None)],
+)
+def test_what_an_interval_tells_of_a_limit(low, high, values, holds):
+    assert at_most(1, low, high, values) is holds
+
+
+def test_resume(toy_cfg, monkeypatch):
+    read = []
+    own = engine_runner.read_resumable
+    monkeypatch.setattr(
+        engine_runner, 'read_resumable', lambda path: read.append(path) or own(path)
+    )
     found = measure_resume(toy_cfg, 1)
-    assert found['step'] == 1_000_000
+    assert found['step'] == 1_000_000 and found['holds'] is None
+    assert len(read) == 2 and all('iter_1000000' in path for path in read)
     for times in (found, found['starts']):
         assert times['more_s'] == pytest.approx(times['late_s'] - times['fresh_s'])
     for kind in ('fresh_s', 'late_s'):
         assert 0 < found[kind] < found['starts'][kind]
-    assert found['fresh_s'] < found['late_s']  # which reads a checkpoint
     assert 'going on from step 1,000,000' in resume_table(found)
 
 
@@ -376,8 +395,16 @@ def test_data(toy_cfg, monkeypatch):
         measure_data(toy_cfg, 'cls', 1)
 
 
+def test_tasks_take_turns_in_blocks(monkeypatch):
+    monkeypatch.setattr(batch_norm, 'BLOCK', 2)
+    batches = iter([dict(a=f'a{n}', b=f'b{n}') for n in range(4)])
+    found = [batch for step in batch_norm._in_blocks(batches) for batch in step.values()]
+    assert found == 'a0 a1 b0 b1 a2 a3 b2 b3'.split()
+
+
 def test_batch_norms_as_in_training_and_in_evaluation(toy_cfg, monkeypatch):
     monkeypatch.setattr(batch_norm, 'LOOKED_AT', 1)
+    monkeypatch.setattr(batch_norm, 'BLOCK', 1)
     toy_cfg.model.backbone.norm_cfg = dict(type='BN')
     found = batch_norm.measure_batch_norm(toy_cfg, 6)
     again, kept = 'shared, estimated again', 'shared, estimated and kept'

@@ -207,6 +207,28 @@ def test_estimated_before_a_late_step_and_kept(toy_root, tmp_path):
         assert all(torch.equal(value, states[4][name]) for name, value in found.items())
 
 
+def test_averages_of_weights_take_the_kept_statistics(toy_root, tmp_path):
+    cfg = classification(tmp_path / 'averaged')
+    cfg.model.backbone.norm_cfg = dict(type='BN')
+    cfg.train_cfg.max_iters = 3
+    cfg.custom_hooks = [
+        dict(type='EMAHook', momentum=0.1), dict(type='PreciseBNHook', batches=2, begin=1)
+    ]  # fmt: skip
+    RUNNERS.build(cfg).train()
+    saved = read_checkpoint(tmp_path / 'averaged/iter_3.pth')
+    averaged, own = (
+        {name.removeprefix('module.'): value for name, value in saved[key].items()}
+        for key in ('state_dict', 'ema_state_dict')
+    )
+    names = [name for name in averaged if name.startswith('backbone')]
+    assert any('running_' in name for name in names)
+    for name in names:
+        if 'running_' in name:
+            assert torch.equal(averaged[name], own[name]), name
+    weight = 'backbone.conv1.conv.weight'
+    assert not torch.equal(averaged[weight], own[weight])
+
+
 def test_a_step_that_the_training_does_not_have():
     runner = SimpleNamespace(model=Joint('a'), max_iters=4, iter=0, hooks=[])
     with pytest.raises(ConfigError, match='begin of PreciseBNHook is 4, .* has 4 steps'):

@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 
 from allinone.datasets.seeded import seed_all
 from allinone.engine.dataloaders import training_batches
-from allinone.engine.precise_bn import SEED, reestimate
+from allinone.engine.precise_bn import SEED, keep_statistics, reestimate
 from allinone.models.batch_norm import norms_of
 from allinone.registry import MODELS
 
@@ -71,8 +71,7 @@ def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
     for step, batch in enumerate(itertools.islice(alone, steps)):
         if mixed is not None and step == steps - max(1, round(KEPT * steps)):
             reestimate(model, mixed)
-            model.bn = 'frozen'
-            model.train()
+            keep_statistics(model)
         model.train_step(batch, wrapper)
     return model
 

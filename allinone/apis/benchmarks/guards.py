@@ -20,8 +20,8 @@ from allinone.registry import RUNNERS
 
 from .measure import (
     ENDLESS,
-    FEWEST_FOR_INTERVAL,
     OwnTime,
+    at_most,
     device,
     interval_name,
     median_interval,
@@ -246,9 +246,7 @@ def judge_saves(extra_s: Mapping[str, Sequence[float]], margin_s: float) -> dict
             pairs = zip(found, extra_s[COPY], strict=True)
             more, *interval = median_interval([extra - copied for extra, copied in pairs])
             rows[name] |= dict(more_s=more, more_interval=interval)
-            low, high = interval
-            told = len(found) >= FEWEST_FOR_INTERVAL and not low <= margin_s < high
-            verdicts.append(high <= margin_s if told else None)
+            verdicts.append(at_most(margin_s, *interval, len(found)))
     holds = False if False in verdicts else None if None in verdicts else True
     return dict(saves=rows, saves_hold=holds)
 

@@ -43,6 +43,20 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return statistics.median(ordered), ordered[rank - 1], ordered[-rank]
 
 
+def at_most(limit: float, low: float, high: float, values: int) -> bool | None:
+    """Whether what has this interval, of so many values, lies at or below a limit.
+
+    None: the interval has both sides of it, or the values are too few for one of 95 %.
+    """
+    if values < FEWEST_FOR_INTERVAL or low <= limit < high:
+        return None
+    return high <= limit
+
+
+def verdict(holds: bool | None) -> str:
+    return {True: 'yes', False: 'no', None: 'not to be told by these timings'}[holds]
+
+
 class OwnTime:
     """Seconds spent in some calls, but not in others that these make.
 

@@ -11,12 +11,20 @@ from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
 import allinone.engine.runner as engine_runner
+from allinone.engine.dataloaders import TaskLoaders
 from allinone.engine.hooks import KEPT
-from allinone.engine.loops import MultiTaskTrainLoop
 from allinone.engine.runner import MultiDatasetRunner
 from allinone.registry import RUNNERS
 
-from .measure import OwnTime, device, interval_name, median_interval, training_only
+from .measure import (
+    OwnTime,
+    at_most,
+    device,
+    interval_name,
+    median_interval,
+    training_only,
+    verdict,
+)
 
 LATE = 1_000_000
 LIMIT = 1.0  # second more
@@ -32,7 +40,7 @@ def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
 
     A start takes many seconds, most of them for the libraries' parts, first pictures and the step,
     and varies by more than the limit. So what is judged is the time of what differs: reading the
-    checkpoint, comparing the run with it, restoring, and beginning where the loaders were.
+    checkpoint, comparing the run with it, restoring, and moving the loaders on.
 
     Args:
         cfg: A config of a joint model.
@@ -41,7 +49,8 @@ def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
     Returns:
         ``rounds``, ``step``; ``starts``, of whole starts, and beside it, of what differs,
         ``fresh_s`` and ``late_s`` (seconds, medians), ``more_s``, the median of the differences
-        round by round, with ``more_interval``, ``limit`` and whether it ``holds``.
+        round by round, with ``more_interval``. Of what differs also ``limit`` and whether it
+        ``holds``, None where the timings do not tell.
     """
     times: dict[str, list[tuple[float, float]]] = dict(fresh=[], late=[])
     with tempfile.TemporaryDirectory() as folder:
@@ -52,13 +61,14 @@ def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
             times['fresh'].append(_first_step(cfg, folder)[1:])
             times['late'].append(_first_step(cfg, folder, checkpoint)[1:])
     whole, own = (
-        judge_starts([fresh[i] for fresh in times['fresh']], [late[i] for late in times['late']])
+        compare_starts([fresh[i] for fresh in times['fresh']], [late[i] for late in times['late']])
         for i in range(2)
     )
-    return dict(rounds=rounds, step=step, starts=whole, **own)
+    holds = at_most(LIMIT, *own['more_interval'], rounds)
+    return dict(rounds=rounds, step=step, starts=whole, **own, limit=LIMIT, holds=holds)
 
 
-def judge_starts(fresh: Sequence[float], late: Sequence[float]) -> dict:
+def compare_starts(fresh: Sequence[float], late: Sequence[float]) -> dict:
     """What :func:`measure_resume` tells of the seconds of each start."""
     more, *interval = median_interval([b - a for a, b in zip(fresh, late, strict=True)])
     return dict(
@@ -66,8 +76,6 @@ def judge_starts(fresh: Sequence[float], late: Sequence[float]) -> dict:
         late_s=statistics.median(late),
         more_s=more,
         more_interval=interval,
-        limit=LIMIT,
-        holds=more <= LIMIT,
     )
 
 
@@ -84,7 +92,7 @@ def _first_step(
     with OwnTime() as own:
         own.within(engine_runner, 'read_resumable')
         own.within(MultiDatasetRunner, 'load_or_resume')
-        own.within(MultiTaskTrainLoop, 'begin')
+        own.within(TaskLoaders, 'seek')
         start = time.perf_counter()
         runner = RUNNERS.build(cfg)
 
@@ -130,7 +138,7 @@ def resume_table(found: dict) -> str:
         f'From the config to the end of the first step, medians of {found["rounds"]}: fresh '
         f'{starts["fresh_s"]:.2f} s, going on from step {found["step"]:,} {starts["late_s"]:.2f} '
         f's: {more(starts)}, {interval_name(found["rounds"])}.\n'
-        'Of that reading the checkpoint, comparing, restoring and beginning: '
+        'Of that reading the checkpoint, comparing, restoring and moving the loaders on: '
         f'{found["fresh_s"]:.2f} s and {found["late_s"]:.2f} s: {more(found)}; at most '
-        f'{found["limit"]:g} s more: {"yes" if found["holds"] else "no"}'
+        f'{found["limit"]:g} s more: {verdict(found["holds"])}'
     )

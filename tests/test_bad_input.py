@@ -201,9 +201,10 @@ def test_two_coco_pictures_with_one_id_are_named(cfg, toy):
     assert f'{path}: 2 pictures have the id 1; give each its own' in data_error(cfg, 'det')
 
 
-def test_a_missing_folder_of_pictures_is_named(cfg, toy):
-    shutil.rmtree(toy / 'cls/train')
-    assert f'the folder {toy}/cls/train does not exist; check data_root' in data_error(cfg, 'cls')
+@pytest.mark.parametrize('task, folder', [('cls', 'cls/train'), ('seg', 'seg/label/train')])
+def test_a_missing_folder_is_named(cfg, toy, task, folder):
+    shutil.rmtree(toy / folder)
+    assert f'the folder {toy}/{folder} does not exist; check data_root' in data_error(cfg, task)
 
 
 # 2

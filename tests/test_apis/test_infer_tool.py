@@ -413,7 +413,8 @@ def test_an_unreadable_file_and_folder(tool, pictures, tmp_path, capfd, monkeypa
 
 def test_an_output_folder_that_cannot_be_written(tool, pictures, tmp_path, capsys):
     (tmp_path / 'file').write_text('x')
-    for place in ('/proc/self/out', tmp_path / 'file' / 'out'):
+    # Also root cannot write in /proc.
+    for place in ('/proc/self', '/proc/self/out', tmp_path / 'file' / 'out'):
         assert tool(pictures[0], '--out-dir', place) == 2
         assert 'nothing can be written in' in capsys.readouterr().err
 

@@ -26,10 +26,11 @@ from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
 from .samples import make_samples, micro_batches
-from .trunk import SharedTrunk, trunk_pass
+from .trunk import SharedTrunk, layers_of, trunk_pass
 from .tta import build_merger, has_views
 
 TASK_SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'allinone')
+STRUCTURES = 64  # of blocks that are compiled in one trunk
 
 
 @MODELS.register_module()
@@ -67,8 +68,8 @@ class AllInOne(BaseModel):
             task's batches; ``'frozen'``, statistics stay as they are; ``'per_task'`` or
             ``dict(type='per_task', affine=True)``, statistics (scale and shift) of each task's own,
             at the cost of a trunk pass a task; ``'sync'``, of the batch over all processes.
-        compile_trunk: Run the trunk through ``torch.compile``, once for all sizes of pictures; or
-            a dictionary of its options.
+        compile_trunk: Run the trunk's layers through ``torch.compile``, once for all sizes of
+            pictures; or a dictionary of its options.
         init_cfg: As in mmengine.
 
     Raises:
@@ -375,8 +376,13 @@ def _compile(model: AllInOne, options: bool | Mapping) -> None:
             f'model.compile_trunk is set, but the tasks {adapted} exchange weights of the trunk '
             "(adapter, or bn='per_task'); leave one of them out"
         )
-    # The module itself stays, and with it the names of its weights.
-    model.backbone.compile(**{'dynamic': True, **(options if options is not True else {})})
+    # One graph a structure of blocks: beyond PyTorch's 8 the rest would just not be compiled.
+    limit = torch.compiler.config.recompile_limit
+    torch.compiler.config.recompile_limit = max(limit, STRUCTURES)
+    # Layer by layer, for each begins with sizes that are plain symbols: through a whole trunk they
+    # become nested divisions, which take minutes. The modules stay, and with them their names.
+    for layer in list(layers_of(model.backbone)) or [model.backbone]:
+        layer.compile(**{'dynamic': True, **(options if options is not True else {})})
 
 
 def _build_distillation(cfg: Mapping, tasks: nn.ModuleDict) -> Distillation:

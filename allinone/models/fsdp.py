@@ -1,10 +1,7 @@
 """A joint model whose parameters are spread over the processes."""
 
-from collections.abc import Iterator
-
 import torch.distributed as dist
 from mmengine.device import get_device
-from torch import nn
 
 from allinone.balancers.processes import Shards
 from allinone.errors import ConfigError
@@ -12,6 +9,7 @@ from allinone.registry import MODEL_WRAPPERS
 
 from .allinone import AllInOne
 from .ddp import AllInOneDDP
+from .trunk import layers_of
 
 
 @MODEL_WRAPPERS.register_module()
@@ -66,7 +64,7 @@ class AllInOneFSDP(AllInOneDDP):
 
         super().__init__(module)
         mesh = init_device_mesh(get_device(), (dist.get_world_size(),))
-        for part in [*_layers(module.backbone), module.backbone, *module.tasks.values()]:
+        for part in [*layers_of(module.backbone), module.backbone, *module.tasks.values()]:
             # Else parameters that a trunk or task has itself stay whole after its forward pass, and
             # the balancer would take these for the parts.
             fully_shard(part, mesh=mesh, ignored_params=scalars, reshard_after_forward=True)
@@ -74,12 +72,3 @@ class AllInOneFSDP(AllInOneDDP):
         module.to(get_device())
         trunk = [param for param in module.backbone.parameters() if param.requires_grad]
         module.step_with(Shards(trunk))
-
-
-def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules inside that have parameters and run as a whole."""
-    for child in module.children():
-        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
-            yield from _layers(child)
-        elif any(True for _ in child.parameters()):
-            yield child

@@ -1,6 +1,6 @@
 """The trunk as a task sees it: a backbone without parameters of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -68,6 +68,15 @@ def run_trunk(
         x = x.contiguous(memory_format=torch.channels_last)
     maps = trunk(x) if adapter is None else functional_call(trunk, adapter.values(trunk), (x,))
     return tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
+
+
+def layers_of(trunk: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules inside that have parameters and run as a whole (a ResNet's stages)."""
+    for child in trunk.children():
+        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+            yield from layers_of(child)
+        elif any(True for _ in child.parameters()):
+            yield child
 
 
 @contextmanager

@@ -84,7 +84,8 @@ def test_recomputing_changes_nothing(cfg):
         assert name.endswith('num_batches_tracked') or torch.equal(found[name], value), name
 
 
-def test_the_compiled_trunk_is_compiled_once_for_all_sizes(cfg):
+def test_layers_of_the_trunk_are_compiled_once_for_all_sizes(cfg):
+    """Also beyond the 8 structures of blocks at which PyTorch stops; copies (EMA) use their own."""
     plain = build_model(cfg).eval()
     counter = CompileCounter()
     cfg.model.compile_trunk = dict(backend=counter)
@@ -97,7 +98,12 @@ def test_the_compiled_trunk_is_compiled_once_for_all_sizes(cfg):
             for own, other in zip(model.backbone(x), plain.backbone(x)):
                 torch.testing.assert_close(own, other)
         graphs.append(counter.frame_count)
-    assert graphs[0] > 0 and len(set(graphs)) == 1
+    assert graphs[0] > 8 and len(set(graphs)) == 1
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        for param in copied.backbone.parameters():
+            param.zero_()
+        assert not copied.backbone(x)[0].any()
     cfg.model.compile_trunk = 'fast'
     with pytest.raises(ConfigError, match="model.compile_trunk is 'fast'"):
         build_model(cfg)

@@ -15,7 +15,7 @@ from torch import nn
 from allinone.errors import CheckpointError
 
 from .checkpoint_folder import is_folder, read_folder
-from .checkpoint_format import check_zip, is_safetensors, read_safetensors
+from .checkpoint_format import check_pickle, check_zip, is_safetensors, read_safetensors
 from .shards import all_read, sharded_as
 
 SHOWN = 8
@@ -63,6 +63,8 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = 
             raise CheckpointError(f'{path} is an empty file')
         if head == ZIP_START:
             check_zip(path)
+        elif _trusted.get():
+            check_pickle(path)
         with torch.serialization.safe_globals(_allowed_types()):
             return torch.load(
                 path,

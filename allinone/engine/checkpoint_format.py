@@ -6,6 +6,7 @@ Of one as a folder (``checkpoint_folder.py``) one file is of the second kind.
 import json
 import math
 import os
+import pickletools
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -113,6 +114,22 @@ def read_safetensors(path: str, map_location='cpu') -> dict:
     if metadata.get('crc32') != str(zlib.crc32(text.encode())):
         raise CheckpointError(f'{path} is damaged: its header fails its checksum')
     return _decode(json.loads(text), tensors, map_location, path)
+
+
+def check_pickle(path: str) -> None:
+    """Walk through a pickle without executing it: of garbage the unpickler may take gigabytes.
+
+    Raises:
+        CheckpointError: If it is none.
+    """
+    with open(path, 'rb') as file:
+        try:
+            for _ in pickletools.genops(file):
+                pass
+        except Exception as error:  # Of what is no pickle, anything
+            raise CheckpointError(
+                f'{path} is damaged or not a checkpoint: it holds no pickle'
+            ) from error
 
 
 def check_zip(path: str) -> None:

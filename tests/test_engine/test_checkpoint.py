@@ -1,4 +1,5 @@
 import os
+import pickle
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -119,6 +120,14 @@ def test_damaged_files_are_named(tmp_path, content):
 def test_garbage_is_one_sentence_whatever_it_starts_with(tmp_path, first, trust):
     (tmp_path / 'bad.pth').write_text(f'{first} some words, but no checkpoint\n')
     with pytest.raises(CheckpointError, match=r'bad\.pth is damaged'), trusting_checkpoints(trust):
+        read_checkpoint(tmp_path / 'bad.pth')
+
+
+def test_garbage_takes_no_memory(tmp_path, monkeypatch):
+    """An index of the memo, as four letters are, would be room for as many entries."""
+    (tmp_path / 'bad.pth').write_bytes(b'N' + pickle.LONG_BINPUT + b'four, but no pickle')
+    monkeypatch.setattr(torch, 'load', None)  # It is not reached.
+    with pytest.raises(CheckpointError, match='it holds no pickle'), trusting_checkpoints():
         read_checkpoint(tmp_path / 'bad.pth')
 
 

@@ -1,4 +1,6 @@
-"""Two processes against one: python tests/two_processes.py [FOLDER] [--only steps runs kills]
+"""Two processes against one, on two cores:
+
+    OMP_NUM_THREADS=1 python tests/two_processes.py [FOLDER] [--only steps runs kills]
 
 The pairs are forked from this process, which imports the libraries once, and meet on loopback.
 Prints what was found as JSON; the tests of ``test_engine/test_processes.py`` look at it.
@@ -26,6 +28,7 @@ import torch.distributed as dist
 from torch import nn
 
 STEPS = 20
+ACCUMULATED = 5
 CLIP = 1.0
 BATCH = dict(cls=4, det=2, seg=2)  # of one process
 EVERY = {
@@ -345,7 +348,7 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
     for balancer in ONE_TASK:
         run('as it is', cfg, balancer, 'RoundRobin', both)
     for balancer in ('Uncertainty', 'PCGrad'):
-        run('accumulating', cfg, balancer, 'EveryTask', accumulate=5)
+        run('accumulating', cfg, balancer, 'EveryTask', accumulate=ACCUMULATED)
     clipped = copy.deepcopy(cfg)
     clipped.model.max_task_norm = 2.0
     run('clipped', clipped, 'PCGrad', 'EveryTask', both[1:])
@@ -565,8 +568,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('folder', nargs='?', help='for the toy scenes and the runs')
     parser.add_argument('--only', nargs='+', default=['steps', 'runs', 'kills'])
+    parser.add_argument('--steps', type=int, default=STEPS, help=f'a multiple of {ACCUMULATED}')
     args = parser.parse_args()
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    torch.set_num_threads(1)  # Two processes on what may be two cores
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     from allinone.datasets.toy_scenes import make_toy_data
     from allinone.engine.dataloaders import training_batches
@@ -582,7 +587,7 @@ def main() -> int:
         if 'steps' in args.only:
             cfg = config(folder / 'steps')
             batches = training_batches(config(folder / 'steps', 2), BATCH)
-            batches = list(itertools.islice(batches, STEPS))
+            batches = list(itertools.islice(batches, args.steps))
             out = folder / 'steps.json'
             succeed(pair(steps, cfg, batches, out))
             found |= json.loads(out.read_text())

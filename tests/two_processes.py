@@ -570,6 +570,8 @@ def main() -> int:
     parser.add_argument('--only', nargs='+', default=['steps', 'runs', 'kills'])
     parser.add_argument('--steps', type=int, default=STEPS, help=f'a multiple of {ACCUMULATED}')
     args = parser.parse_args()
+    if args.steps % ACCUMULATED:
+        parser.error(f'--steps is {args.steps}; give a multiple of {ACCUMULATED}')
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
     torch.set_num_threads(1)  # Two processes on what may be two cores
     sys.path.insert(0, str(Path(__file__).resolve().parent))

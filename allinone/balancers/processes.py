@@ -145,7 +145,7 @@ class Shards(Replicas):
 
     @cached_property
     def _spans(self) -> tuple[int, np.ndarray]:
-        """How many elements there are, and from and before which the parts here are."""
+        """How many elements there are, and where each part that is here begins and ends."""
         sizes = np.array([param.numel() for param in self._params])
         rows = [offsets_of(param)[0] * (param.numel() // len(param)) for param in self._params]
         starts = sizes.cumsum() - sizes + rows

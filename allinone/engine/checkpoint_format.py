@@ -117,7 +117,9 @@ def read_safetensors(path: str, map_location='cpu') -> dict:
 
 
 def check_pickle(path: str) -> None:
-    """Walk through a pickle without executing it: of garbage the unpickler may take gigabytes.
+    """Walk through the file's first pickle without executing it.
+
+    Of garbage the unpickler itself may take gigabytes.
 
     Raises:
         CheckpointError: If it is none.
@@ -126,6 +128,8 @@ def check_pickle(path: str) -> None:
         try:
             for _ in pickletools.genops(file):
                 pass
+        except MemoryError:
+            raise
         except Exception as error:  # Of what is no pickle, anything
             raise CheckpointError(
                 f'{path} is damaged or not a checkpoint: it holds no pickle'

@@ -45,10 +45,12 @@ def install() -> None:
     Raises:
         ImportError: If this MMEngine has no such place; loading would then be unsafe in silence.
     """
-    for name, safe in dict(_safe_torch_load=_read, load_url=_read_url).items():
+    safe = dict(_safe_torch_load=_read, load_url=_read_url)
+    for name in safe:
         if not hasattr(mmengine_checkpoint, name):
             raise ImportError(
                 f'mmengine.runner.checkpoint has no {name} to replace by safe loading; install the '
                 'version of constraints.txt'
             )
-        setattr(mmengine_checkpoint, name, safe)
+    for name, load in safe.items():
+        setattr(mmengine_checkpoint, name, load)

@@ -4,6 +4,7 @@ import itertools
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -149,7 +150,7 @@ def _run_together(
     for norm in norms:
         norm.forward = partial(normalise, norm)
     try:
-        with ThreadPoolExecutor(len(pictures)) as pool:
+        with _uncompiled(trunk), ThreadPoolExecutor(len(pictures)) as pool:
             runs = [pool.submit(run, number) for number in range(len(pictures))]
     finally:
         for norm in norms:
@@ -158,6 +159,13 @@ def _run_together(
     # First what made the others stop waiting.
     for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
         raise error
+
+
+def _uncompiled(trunk: nn.Module):
+    """Compiled layers would be traced anew for what the norms do meanwhile."""
+    if any(module._compiled_call_impl is not None for module in trunk.modules()):
+        return torch.compiler.set_stance('force_eager')
+    return nullcontext()
 
 
 def _reestimate_heads(model: nn.Module, batches) -> int:

@@ -30,7 +30,7 @@ from .trunk import SharedTrunk, layers_of, trunk_pass
 from .tta import build_merger, has_views
 
 TASK_SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'allinone')
-STRUCTURES = 64  # of blocks that are compiled in one trunk
+COMPILED = 64  # graphs of one class of blocks, which differ in structure, mode or size
 
 
 @MODELS.register_module()
@@ -376,13 +376,19 @@ def _compile(model: AllInOne, options: bool | Mapping) -> None:
             f'model.compile_trunk is set, but the tasks {adapted} exchange weights of the trunk '
             "(adapter, or bn='per_task'); leave one of them out"
         )
-    # One graph a structure of blocks: beyond PyTorch's 8 the rest would just not be compiled.
-    limit = torch.compiler.config.recompile_limit
-    torch.compiler.config.recompile_limit = max(limit, STRUCTURES)
+    if model.balancer.regulariser is not None:
+        raise ConfigError(
+            f'model.compile_trunk is set, but {type(model.balancer).__name__} needs second '
+            'derivatives, which compiled layers do not have; leave one of them out'
+        )
+    # PyTorch counts all blocks of a class together, and does not compile those beyond its 8.
+    dynamo = torch._dynamo.config
+    dynamo.cache_size_limit = max(dynamo.cache_size_limit, COMPILED)
+    options = {'dynamic': True, **(options if options is not True else {})}
     # Layer by layer, for each begins with sizes that are plain symbols: through a whole trunk they
     # become nested divisions, which take minutes. The modules stay, and with them their names.
     for layer in list(layers_of(model.backbone)) or [model.backbone]:
-        layer.compile(**{'dynamic': True, **(options if options is not True else {})})
+        layer.compile(**options)
 
 
 def _build_distillation(cfg: Mapping, tasks: nn.ModuleDict) -> Distillation:

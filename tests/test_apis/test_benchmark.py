@@ -406,7 +406,16 @@ def test_batch_norms_as_in_training_and_in_evaluation(toy_cfg, monkeypatch):
     monkeypatch.setattr(batch_norm, 'LOOKED_AT', 1)
     monkeypatch.setattr(batch_norm, 'BLOCK', 1)
     toy_cfg.model.backbone.norm_cfg = dict(type='BN')
+    wrappers, build = [], batch_norm.build_optim_wrapper
+
+    def built(*args):
+        wrappers.append(build(*args))
+        return wrappers[-1]
+
+    monkeypatch.setattr(batch_norm, 'build_optim_wrapper', built)
     found = batch_norm.measure_batch_norm(toy_cfg, 6)
+    rates = [group['lr'] for wrapper in wrappers for group in wrapper.optimizer.param_groups]
+    assert len(wrappers) == 4 and set(rates) == {0}
     again, kept = 'shared, estimated again', 'shared, estimated and kept'
     assert list(found) == ['shared', again, kept, 'frozen', 'per_task']
     for kind, tasks in found.items():

@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader, load_checkpoint
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
+from allinone.engine import library_loads
 from allinone.engine.checkpoint import load_weights, read_checkpoint, trusting_checkpoints
 from allinone.engine.signals import Stopped
 from allinone.errors import CheckpointError
@@ -100,6 +101,14 @@ def test_a_trusted_file_is_read_by_them_too(evil):
     (evil.parent / 'made').rmdir()
 
 
+@pytest.mark.parametrize('name', ['_safe_torch_load', 'load_url'])
+def test_an_mmengine_that_loads_in_another_way_is_refused(name, monkeypatch):
+    """Its checkpoints would be unpickled unsafely, in silence."""
+    monkeypatch.delattr(mmengine_checkpoint, name)
+    with pytest.raises(ImportError, match=f'has no {name} to replace'):
+        library_loads.install()
+
+
 def test_mmengines_own_log_types_are_read(tmp_path):
     buffer = HistoryBuffer([1.0, 2.0], [1, 1])
     torch.save(dict(message_hub=dict(log_scalars={'train/loss': buffer})), tmp_path / 'ok.pth')
@@ -124,7 +133,7 @@ def test_garbage_is_one_sentence_whatever_it_starts_with(tmp_path, first, trust)
 
 
 def test_garbage_takes_no_memory(tmp_path, monkeypatch):
-    """An index of the memo, as four letters are, would be room for as many entries."""
+    """The four letters are an index of the memo, which then has room for as many entries."""
     (tmp_path / 'bad.pth').write_bytes(b'N' + pickle.LONG_BINPUT + b'four, but no pickle')
     monkeypatch.setattr(torch, 'load', None)  # It is not reached.
     with pytest.raises(CheckpointError, match='it holds no pickle'), trusting_checkpoints():

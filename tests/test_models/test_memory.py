@@ -1,14 +1,16 @@
 """Less memory or time a step, the same training: micro-batches, recomputing, compiling."""
 
 import copy
+import itertools
 
 import pytest
 import torch
 from conftest import build_model, classification
 from mmengine.optim import OptimWrapper
-from torch._dynamo.testing import CompileCounter
+from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
 from allinone.engine.dataloaders import training_batches
+from allinone.engine.precise_bn import reestimate
 from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
 
@@ -85,7 +87,7 @@ def test_recomputing_changes_nothing(cfg):
 
 
 def test_layers_of_the_trunk_are_compiled_once_for_all_sizes(cfg):
-    """Also beyond the 8 structures of blocks at which PyTorch stops; copies (EMA) use their own."""
+    """Also beyond the 8 structures at which PyTorch stops; copies (EMA) run their own weights."""
     plain = build_model(cfg).eval()
     counter = CompileCounter()
     cfg.model.compile_trunk = dict(backend=counter)
@@ -106,4 +108,45 @@ def test_layers_of_the_trunk_are_compiled_once_for_all_sizes(cfg):
         assert not copied.backbone(x)[0].any()
     cfg.model.compile_trunk = 'fast'
     with pytest.raises(ConfigError, match="model.compile_trunk is 'fast'"):
+        build_model(cfg)
+
+
+def test_a_compiled_trunk_trains_as_the_plain_one(cfg):
+    """Also once it was validated and its statistics were estimated again."""
+    cfg.model.backbone = dict(
+        type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8, num_stages=1,
+        strides=(1,), dilations=(1,), out_indices=(0,), norm_eval=False,
+    )  # fmt: skip
+    tasks = cfg.model.tasks
+    del tasks.det, cfg.train_dataloader.det
+    tasks.cls.features, tasks.cls.head.in_channels = (0,), 8
+    batches = list(itertools.islice(training_batches(cfg, tasks), 2))
+    small = copy.deepcopy(batches[0])
+    small['cls']['inputs'] = [image[:, :48, :32] for image in small['cls']['inputs']]
+    counter = CompileCounterWithBackend('aot_eager')
+
+    def trained(**options):
+        cfg.model.update(options)
+        model = build_model(cfg)
+        optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
+        graphs = []
+        for batch in (batches[0], small, batches[1]):
+            model.train().train_step(copy.deepcopy(batch), optimizer)
+            with torch.no_grad():
+                model.eval().backbone(torch.rand(2, 3, 64, 48))
+            reestimate(model, copy.deepcopy(batches))
+            graphs.append(counter.frame_count)
+        return model.state_dict(), graphs
+
+    expected, _ = trained()
+    found, graphs = trained(compile_trunk=dict(backend=counter))
+    assert 0 < graphs[0] and graphs[1] == graphs[2]
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, msg=name)
+
+
+def test_second_derivatives_are_not_compiled(cfg):
+    cfg.model.compile_trunk = True
+    cfg.model.balancer = dict(type='GradientOrthogonality', balancer=dict(type='FixedWeights'))
+    with pytest.raises(ConfigError, match='GradientOrthogonality needs second derivatives'):
         build_model(cfg)

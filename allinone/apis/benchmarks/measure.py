@@ -46,7 +46,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
 def at_most(limit: float, low: float, high: float, values: int) -> bool | None:
     """Whether what has this interval, of so many values, lies at or below a limit.
 
-    None: the interval has both sides of it, or the values are too few for one of 95 %.
+    None: the interval lies on both sides of it, or the values are too few for one of 95 %.
     """
     if values < FEWEST_FOR_INTERVAL or low <= limit < high:
         return None

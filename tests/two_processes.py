@@ -573,7 +573,6 @@ def main() -> int:
     if args.steps % ACCUMULATED:
         parser.error(f'--steps is {args.steps}; give a multiple of {ACCUMULATED}')
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
-    torch.set_num_threads(1)  # Two processes on what may be two cores
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     from allinone.datasets.toy_scenes import make_toy_data
     from allinone.engine.dataloaders import training_batches

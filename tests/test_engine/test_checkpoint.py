@@ -132,9 +132,13 @@ def test_garbage_is_one_sentence_whatever_it_starts_with(tmp_path, first, trust)
         read_checkpoint(tmp_path / 'bad.pth')
 
 
-def test_garbage_takes_no_memory(tmp_path, monkeypatch):
-    """The four letters are an index of the memo, which then has room for as many entries."""
-    (tmp_path / 'bad.pth').write_bytes(b'N' + pickle.LONG_BINPUT + b'four, but no pickle')
+@pytest.mark.parametrize(
+    'start',
+    [b'N' + pickle.LONG_BINPUT, pickle.BINUNICODE8, pickle.BINBYTES8, pickle.BYTEARRAY8],
+)
+def test_garbage_takes_no_memory(tmp_path, monkeypatch, start):
+    """The letters are an index of the memo, which then has room for as many, or a length."""
+    (tmp_path / 'bad.pth').write_bytes(start + b'letters, but no pickle')
     monkeypatch.setattr(torch, 'load', None)  # It is not reached.
     with pytest.raises(CheckpointError, match='it holds no pickle'), trusting_checkpoints():
         read_checkpoint(tmp_path / 'bad.pth')

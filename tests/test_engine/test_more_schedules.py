@@ -152,7 +152,9 @@ def balancer(**cfg):
     return built
 
 
-@pytest.mark.parametrize('kind', ['PCGrad', 'GradNorm', 'GradDrop', 'GradientOrthogonality'])
+@pytest.mark.parametrize(
+    'kind', ['PCGrad', 'GradNorm', 'MGDA', 'GradDrop', 'GradientOrthogonality']
+)
 def test_gradient_methods_refuse_one_task_a_step(kind):
     with pytest.raises(ConfigError, match=rf"'RoundRobin'.*{kind}.*EveryTask"):
         Loop(balancer(type=kind), build('RoundRobin'))._start()

@@ -11,6 +11,18 @@ def at_least_one(value: str) -> int:
     return number
 
 
+def scale(value: str) -> tuple[int, int] | str | None:
+    """``WxH``, ``none`` or ``tested``, for argparse."""
+    if value in ('none', 'tested'):
+        return None if value == 'none' else value
+    sides = value.lower().split('x')
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(
+            f"must be WIDTHxHEIGHT in pixels, 'none' or 'tested', not {value!r}"
+        )
+    return int(sides[0]), int(sides[1])
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         usage='%(prog)s [CONFIG] CKPT INPUT [INPUT ...] --out-dir D [options]',
@@ -55,6 +67,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='most pictures of one size in a pass (default: %(default)s)',
     )
     parser.add_argument(
+        '--scale',
+        type=scale,
+        default='tested',
+        metavar='WxH|none|tested',
+        help="resize images into WxH, keeping their ratio; 'none' leaves their size; 'tested' is "
+        "the config's inference.scale, else the largest scale that detection and segmentation "
+        'are tested at (default: %(default)s)',
+    )
+    parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
@@ -64,7 +85,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--cfg-options',
         nargs='+',
         metavar='KEY=VALUE',
-        help='change config keys, e.g. "inference.scale=(960, 540)"',
+        help='change config keys, e.g. model.tasks.det.test_cfg.score_thr=0.05',
     )
     return parser.parse_args(argv)
 

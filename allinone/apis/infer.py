@@ -87,10 +87,12 @@ class InferRun:
         if not self.entries:
             return
         self.names = output_names(self.entries)
-        self.inferencer = AllInOneInferencer(source, None, args.device, self.tasks)
+        self.inferencer = AllInOneInferencer(
+            source, None, args.device, self.tasks, args.scale, self.note
+        )
         # Before a file is made
         self.inferencer.box_classifier(args.on_boxes, self.tasks)
-        settings = _settings(source, self.tasks, args)
+        settings = _settings(source, self.inferencer, args)
         self.results = Results(args.out_dir, settings, args.resume, self.entries)
 
     def status(self) -> int:
@@ -99,8 +101,6 @@ class InferRun:
         todo = [entry for entry in self.entries if entry not in self.results.done]
         if len(todo) < len(self.entries):
             self.say(f'{len(self.entries) - len(todo)} of {len(self.entries)} inputs are done')
-        if (note := _other_sizes(self.inferencer, self.tasks)) is not None:
-            self.say(f'note: {note}')
         with self.progress:
             self.pictures([entry for entry in todo if not _moves(entry)])
             for entry in filter(_moves, todo):
@@ -116,6 +116,9 @@ class InferRun:
 
     def say(self, sentence: str) -> None:
         self.progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, sentence: str) -> None:
+        self.say(f'note: {sentence}')
 
     def report(self, error) -> None:
         self.problems += 1
@@ -155,7 +158,7 @@ class InferRun:
             score_thr=self.args.score_thr,
             on_boxes=self.args.on_boxes,
             on_error=self.report,
-            on_note=lambda sentence: self.say(f'note: {sentence}'),
+            on_note=self.note,
             names=self.names,
         )
         with closing(found):
@@ -221,32 +224,14 @@ class InferRun:
             yield number, record, drawing
 
 
-def _other_sizes(inferencer: AllInOneInferencer, tasks: list[str]) -> str | None:
-    """A sentence on tasks that are tested on pictures of another size than they predict on here."""
-    sizes = {}
-    for task in tasks:
-        for stage in ('test', 'val'):
-            loader = (inferencer.cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
-            steps = (loader.get('dataset') or {}).get('pipeline') or ()
-            scales = [step.get('scale') for step in steps if 'Resize' in str(step.get('type'))]
-            scale = tuple(np.atleast_1d(scales[0]).tolist()) if scales and scales[0] else None
-            if scale not in (None, inferencer.scale):
-                sizes.setdefault(task, scale)
-    if not sizes:
-        return None
-    listed = ', '.join(f'{task}: {scale}' for task, scale in sizes.items())
-    here = f'{inferencer.scale}' if inferencer.scale else 'nothing: they stay as they are'
-    advice = '; the config key inference.scale sets it' if len(set(sizes.values())) == 1 else ''
-    return f'the test pipelines bring pictures to a scale ({listed}), this tool to {here}{advice}'
-
-
-def _settings(source: ModelSource, tasks: list[str], args) -> dict:
+def _settings(source: ModelSource, inferencer: AllInOneInferencer, args) -> dict:
     """What results depend on."""
-    cfg = {key: _plain(source.cfg.get(key)) for key in ('model', 'inference')}
+    cfg = _plain(source.cfg.model)
     return dict(
         weights_sha256=file_hash(source.path),
         config_sha256=hashlib.sha256(repr(cfg).encode()).hexdigest(),
-        tasks=tasks,
+        tasks=inferencer.tasks,
+        scale=inferencer.scale.key,
         score_thr=args.score_thr,
         on_boxes=args.on_boxes,
     )

@@ -8,10 +8,10 @@ from contextlib import closing
 from functools import partial
 
 import cv2
-import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from allinone.engine.checkpoint import load_state_dict, require_weights, state_dict_of
 from allinone.engine.dataloaders import named
@@ -27,6 +27,7 @@ from allinone.visualization.pictures import (
 )
 
 from .box_classifier import BoxClassifier
+from .image_scale import AS_TESTED, image_scale
 from .model_source import ModelSource, build_network, find_model
 from .outputs import require_writable
 from .records import dataset_metainfo, to_record
@@ -40,6 +41,10 @@ Input = str | os.PathLike | np.ndarray
 Found = tuple[int, dict | None, np.ndarray | None]
 
 
+def _log(sentence: str) -> None:
+    print_log(sentence, 'current')
+
+
 class AllInOneInferencer:
     """A trained joint model, ready for pictures.
 
@@ -50,15 +55,19 @@ class AllInOneInferencer:
     Args:
         model: A checkpoint, whose own config is taken (as data: nothing of it is executed); a work
             dir, which stands for its best checkpoint, else its newest complete one; or a config.
-            The config's optional key ``inference = dict(scale=(W, H))`` is the size that pictures
-            are brought to, keeping their ratio; without it they are taken as they are.
         weights: A checkpoint or work dir; needed with a config. Checkpoints are read without
             executing code from them.
         device: As in torch. Default: CUDA where there is one.
         tasks: Run only these. Default: all.
+        scale: ``(width, height)`` that images are resized into with their ratio kept; None: they
+            keep their size. Default: the config's ``inference = dict(scale=...)``; where that is
+            absent, the largest scale that detection and segmentation tasks are tested at, resized
+            as their test pipelines do.
+        on_note: Called with a sentence on the scale. Default: it is logged.
 
     Raises:
-        ConfigError: If the config cannot be used, a task is unknown, or the device is not there.
+        ConfigError: If the config cannot be used, a task is unknown, the scale is none, or the
+            device is not there.
         CheckpointError: If the checkpoint cannot be read, lacks weights of trunk or tasks, or holds
             no config where one is needed.
     """
@@ -69,14 +78,19 @@ class AllInOneInferencer:
         weights: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
         tasks: Sequence[str] | None = None,
+        scale: tuple[int, int] | str | None = AS_TESTED,
+        on_note: Callable[[str], None] = _log,
     ):
         source = model if isinstance(model, ModelSource) else find_model(model, weights)
         self.cfg, self.weights = source.cfg, source.path
-        self.scale = _scale_of(self.cfg)
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         with named('model'):
             self.model = build_network(self.cfg)
         self.tasks = self.model.task_names(_listed(tasks))
+        whole = [task for task in self.tasks if self._sees_whole(task)]
+        self.scale = image_scale(self.cfg, scale, self.tasks, whole)
+        if self.scale.note:
+            on_note(self.scale.note)
         state = state_dict_of(source.checkpoint, source.path)
         load_state_dict(self.model, state, source.path, key='weights')
         require_weights(self.model, state, self.tasks, source.path)
@@ -315,17 +329,20 @@ class AllInOneInferencer:
     def _detects(self, task: str) -> bool:
         return library_of(self.model.tasks[task]) == 'mmdet'
 
+    def _sees_whole(self, task: str) -> bool:
+        # A classifier may be one of crops, whose scale says nothing of whole images.
+        return library_of(self.model.tasks[task]) in ('mmdet', 'mmseg')
+
     def _resize(self, image: np.ndarray) -> np.ndarray:
-        # As the Resize transform of the test pipelines does with keep_ratio=True
-        if self.scale is None:
+        if self.scale.resize is None:
             return image
         try:
-            return mmcv.imrescale(image, self.scale)
+            return self.scale.resize(dict(img=image))['img']
         except cv2.error as error:
             height, width = image.shape[:2]
             raise DataError(
-                f'a picture of {width} x {height} cannot be brought to inference.scale='
-                f'{self.scale}, where a side would have less than a pixel'
+                f'an image of {width} x {height} cannot be resized to the scale '
+                f'{self.scale.resize.scale}, where a side would have less than a pixel'
             ) from error
 
     def _read(self, index: int, entry, on_note: Callable[[str], None]) -> Picture:
@@ -339,25 +356,6 @@ class AllInOneInferencer:
         except DataError as error:
             error = error if name in str(error) else DataError(f'{name}: {error}')
             return Picture(index, name, error=error)
-
-
-def _scale_of(cfg: Config) -> tuple[int, int] | None:
-    inference = cfg.get('inference') or {}
-    if not isinstance(inference, Mapping):
-        raise ConfigError(f'inference is {inference!r}; give dict(scale=(width, height))')
-    scale = inference.get('scale')
-    unknown = sorted(set(inference) - {'scale'})
-    if unknown:
-        raise ConfigError(f'inference has no key {unknown}; its key is scale')
-    if scale is None:
-        return None
-    if (
-        not isinstance(scale, (tuple, list))
-        or len(scale) != 2
-        or not all(isinstance(side, int) and side > 0 for side in scale)
-    ):
-        raise ConfigError(f'inference.scale is {scale!r}; give (width, height) in pixels')
-    return tuple(scale)
 
 
 def _listed(tasks: Sequence[str] | str | None) -> list[str] | None:

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, TOY_CONFIG, run_tool
-from mmengine.config import Config
 from PIL import Image
 
 from allinone import picture_files
@@ -351,24 +350,34 @@ def test_bad_inputs_each_get_a_sentence(tool, pictures, tmp_path, capfd):
     assert len(list((tmp_path / 'out/vis').iterdir())) == len(done)
 
 
-def test_sizes_that_differ_from_the_test_pipelines_are_told(trained, pictures, tmp_path, capfd):
-    _, cfg, work_dir = trained
-    given = ('--device', 'cpu', '--tasks', 'cls', 'seg', '--out-dir')
-    for scale, told in ((None, True), ((64, 48), False)):
-        config = Config(cfg.to_dict())
-        for task in ('cls', 'seg'):
-            config.test_dataloader[task].dataset.pipeline = [
-                dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(64, 48), keep_ratio=True),
-            ]
-        if scale:
-            config.inference = dict(scale=scale)
-        path = tmp_path / f'{told}.py'
-        config.dump(str(path))
-        out = tmp_path / str(told)
-        assert run_tool('infer', path, work_dir / 'iter_4.pth', pictures[0], *given, out) == 0
-        sentence = 'bring pictures to a scale (cls: (64, 48), seg: (64, 48)), this tool to nothing'
-        assert (sentence in ' '.join(capfd.readouterr().err.split())) == told
+@pytest.mark.parametrize(
+    'scale, says',
+    [
+        ((), 'images are resized to 256 x 192 with their ratio kept, the test scale of det'),
+        (('--scale', 'none'), 'images keep their size, but the test pipelines resize them'),
+        (('--scale', '64x48'), 'images are resized to 64 x 48 with their ratio kept, but the test'),
+        (('--scale', '256x192', '--tasks', 'det'), None),
+    ],
+)
+def test_the_scale_is_told_once(tool, pictures, tmp_path, capfd, scale, says):
+    assert tool(pictures[0], '--out-dir', tmp_path / 'out', *scale) == 0
+    written = capfd.readouterr()
+    assert ' '.join(written.err.split()).count(says or 'note: ') == (says is not None)
+    assert 'images are' not in written.out
+
+
+def test_results_of_another_scale_are_not_mixed(tool, pictures, tmp_path, capfd):
+    given = (pictures[0], '--out-dir', tmp_path / 'out', '--resume')
+    assert tool(*given) == tool(*given) == 0
+    assert tool(*given, '--scale', 'none') == 2
+    assert 'was made with scale [256, 192, True], which is None now' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('scale', ['640', '0x5', '640x', 'big', '640,480'])
+def test_a_scale_that_is_none_is_refused(tool, pictures, tmp_path, capsys, scale):
+    with pytest.raises(SystemExit):
+        tool(pictures[0], '--out-dir', tmp_path / 'out', '--scale', scale)
+    assert 'must be WIDTHxHEIGHT in pixels' in capsys.readouterr().err
 
 
 def test_an_animation_in_a_folder_is_looked_at(tool, pictures, tmp_path):

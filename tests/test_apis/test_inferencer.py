@@ -82,7 +82,7 @@ def test_round_trip_of_a_mask():
 def test_results_are_in_the_pixels_of_the_original(infer, pictures):
     image = read_picture(pictures[0])
     large = cv2.resize(image, (512, 384))
-    (expected,) = infer()(large)
+    (expected,) = infer(inference=dict(scale=None))(large)
     (found,) = infer(inference=dict(scale=(512, 384)))(image)
     assert len(found['det']) == len(expected['det']) > 0
     np.testing.assert_allclose(
@@ -93,9 +93,52 @@ def test_results_are_in_the_pixels_of_the_original(infer, pictures):
     assert found['seg'][0]['segmentation']['size'] == [192, 256]
 
 
-def test_the_ratio_is_kept(infer, pictures):
+def test_the_ratio_is_kept(infer):
     inferencer = infer(inference=dict(scale=(320, 320)))
     assert inferencer._resize(np.zeros((100, 200, 3), np.uint8)).shape == (160, 320, 3)
+
+
+def resized_at(**scales):
+    """Options that give tasks a test pipeline with this Resize, or without one."""
+    return {
+        f'test_dataloader.{task}.dataset.pipeline': [
+            dict(type='LoadImageFromFile'),
+            *([dict(type='Resize', **resize)] if resize else []),
+            dict(type=f'Pack{dict(det="Det", seg="Seg").get(task, "")}Inputs'),
+        ]
+        for task, resize in scales.items()
+    }
+
+
+def test_the_default_scale_is_the_largest_of_the_tests_of_whole_images(infer):
+    image = np.zeros((300, 600, 3), np.uint8)
+    tests = resized_at(
+        cls=dict(scale=(640, 640)), det=dict(scale=(160, 320)), seg=dict(scale=(320, 320))
+    )
+    assert infer(**tests)._resize(image).shape == (320, 320, 3)  # as Resize does by default
+    tests |= resized_at(seg=dict(scale=(320, 320), keep_ratio=True))
+    inferencer = infer(**tests)
+    assert inferencer._resize(image).shape == (160, 320, 3)
+    assert inferencer.scale.note == (
+        'images are resized to 320 x 320 with their ratio kept, the test scale of seg (others are '
+        'tested otherwise, cls: 640 x 640, det: 160 x 320); --scale or the config key '
+        'inference.scale changes it'
+    )
+    tests.update(resized_at(seg=None))
+    assert 'seg: the size of its files' in infer(**tests).scale.note
+    assert infer(**tests, inference=dict(scale=None)).scale.resize is None
+    assert infer(**tests, inference=dict(scale=(100, 100)))._resize(image).shape == (50, 100, 3)
+
+
+def test_the_scale_of_a_call_comes_before_that_of_the_config(trained):
+    _, cfg, work_dir = trained
+    image, cfg = np.zeros((300, 600, 3), np.uint8), cfg.copy()
+    cfg.inference = dict(scale=(100, 100))
+    for scale, shape in (((200, 200), (100, 200, 3)), (None, (300, 600, 3))):
+        inferencer = AllInOneInferencer(cfg, work_dir / 'iter_4.pth', 'cpu', scale=scale)
+        assert inferencer._resize(image).shape == shape
+    with pytest.raises(ConfigError, match='^scale is 640; give'):
+        AllInOneInferencer(cfg, work_dir / 'iter_4.pth', 'cpu', scale=640)
 
 
 def test_records_do_not_depend_on_the_batch(infer, pictures):
@@ -117,9 +160,10 @@ def test_records_do_not_depend_on_the_batch(infer, pictures):
 
 def test_pictures_of_several_sizes_are_not_padded_to_one(infer, pictures):
     image = read_picture(pictures[0])
-    inferencer = infer()
+    inferencer = infer(inference=dict(scale=None))
     mixed = inferencer([image, image[:100, :130].copy(), image], batch_size=4)
-    assert mixed[0] == mixed[2] == inferencer(image)[0]
+    # Of two, as in the mixed list: kernels may round otherwise for a batch of one.
+    assert [mixed[0], mixed[2]] == inferencer([image, image], batch_size=4)
     assert mixed[1]['seg'][0]['segmentation']['size'] == [100, 130]
 
 
@@ -151,7 +195,7 @@ def test_a_picture_too_thin_for_the_scale_is_named(infer):
     errors = []
     records = inferencer([thin, good], on_error=errors.append)
     assert records[0] is None and set(records[1]) == set(TASKS)
-    assert 'input 0: a picture of 2000 x 1 cannot be brought to' in str(errors[0])
+    assert 'input 0: an image of 2000 x 1 cannot be resized to' in str(errors[0])
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(infer, monkeypatch):

@@ -18,6 +18,9 @@ setup(
     version=re.search(
         r"__version__ = '(.+)'", (ROOT / 'allinone/__init__.py').read_text(encoding='utf-8')
     ).group(1),
+    author='The allinone authors',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
     description='Classification, detection and segmentation trained jointly on one backbone',
     packages=find_packages(include=['allinone', 'allinone.*']),
     python_requires='>=3.10,<3.13',

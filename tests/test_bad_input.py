@@ -139,15 +139,17 @@ def edit(path, change):
 def test_a_missing_data_root_is_named(cfg, toy, task, missing):
     shutil.rmtree(toy)
     assert re.search(
-        rf'^train_dataloader.{task}.dataset: {toy / missing}\S* cannot be read: '
-        'No such file or directory; check the path$',
+        rf'^train_dataloader.{task}.dataset: {toy / missing}\S* cannot be read: No such file or '
+        rf'directory; there is no data set {toy}: make it with: python tools/make_toy_data.py',
         data_error(cfg, task),
     )
 
 
 def test_the_program_refuses_a_missing_data_root(toy, refused):
     shutil.rmtree(toy)
-    assert str(toy / 'cls/train.txt') in refused()
+    sentence = refused()
+    assert str(toy / 'cls/train.txt') in sentence
+    assert 'ALLINONE_DATA' in sentence and 'tools/make_toy_data.py' in sentence
 
 
 @pytest.mark.parametrize('task, missing', [('cls', 'train.txt'), ('det', 'train.json')])

@@ -19,6 +19,7 @@ from mmseg.datasets import BaseSegDataset
 from torch.utils.data import DataLoader, Dataset
 
 from allinone.datasets.checks import check_dataset
+from allinone.datasets.data_root import missing_data_set
 from allinone.datasets.seeded import SeededDataset
 from allinone.errors import AllInOneError, ConfigError, DataError, LoaderError
 
@@ -43,9 +44,10 @@ def named(key: str, cfg=None):
     except AllInOneError as error:
         raise type(error)(f'{key}: {error}' if key else str(error)) from error
     except OSError as error:
+        remedy = error.filename and missing_data_set(error.filename)
         raise DataError(
             f'{key and key + ": "}{error.filename or error} cannot be read: '
-            f'{error.strerror or type(error).__name__}; check the path'
+            f'{error.strerror or type(error).__name__}; {remedy or "check the path"}'
         ) from error
     except Exception as error:
         raise ConfigError(fault(key, cfg, error)) from error

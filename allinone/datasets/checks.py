@@ -17,6 +17,8 @@ from torch.utils.data import Dataset
 from allinone.errors import DataError
 from allinone.picture_files import is_local, shown_size
 
+from .data_root import missing_data_set
+
 IGNORED = 255
 SHOWN = 3
 
@@ -75,7 +77,8 @@ def _check_files(infos: list[dict]) -> None:
                 wanted[folder].add(name)
     for folder, names in wanted.items():
         if not os.path.isdir(folder or '.'):
-            raise DataError(f'the folder {folder} does not exist; check data_root and data_prefix')
+            remedy = missing_data_set(folder) or 'check data_root and data_prefix'
+            raise DataError(f'the folder {folder} does not exist; {remedy}')
         missing = sorted(names.difference(os.listdir(folder or '.')))
         if missing:
             raise DataError(
@@ -141,6 +144,7 @@ def _check_categories(dataset: Dataset, classes) -> None:
     with get_local_path(file) as path, open(path, encoding='utf-8') as text:
         content = json.load(text)
     _check_pictures_and_boxes(file, content['images'], content.get('annotations', ()))
+    _refuse_categories_listed_twice(file, content['categories'], classes)
     names = {category['id']: category['name'] for category in content['categories']}
     used = Counter(annotation['category_id'] for annotation in content.get('annotations', ()))
     unknown = {number: count for number, count in used.items() if number not in names}
@@ -172,8 +176,27 @@ def _check_categories(dataset: Dataset, classes) -> None:
     if order != list(classes):
         raise DataError(
             f'metainfo.classes is {list(classes)}, but {file} has them in the order '
-            f'{order}, and mmdet numbers them so; use that order'
+            f'{order}, and mmdet numbers them so; write the categories of the file in the order of '
+            'metainfo.classes, or, if the files of all splits have this order, metainfo.classes of '
+            'all splits'
         )
+
+
+def _refuse_categories_listed_twice(file: str, categories: list[dict], classes) -> None:
+    """pycocotools lists the number of such a category twice, which shifts all labels after it."""
+    for key in ('id', 'name'):
+        values = Counter(category[key] for category in categories)
+        for category in categories:
+            if category['name'] in classes and values[category[key]] > 1:
+                twice = [
+                    f'{other["name"]!r} (id {other["id"]})'
+                    for other in categories
+                    if other[key] == category[key]
+                ]
+                raise DataError(
+                    f'{file} lists the {key} {category[key]!r} {len(twice)} times among its '
+                    f'categories, {_some(twice)}; leave one entry a category'
+                )
 
 
 def _check_label_maps(

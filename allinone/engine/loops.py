@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from signal import Signals
 
 import torch
+from mmdet.evaluation import CocoMetric
 from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import EMAHook, Hook
@@ -15,8 +16,14 @@ from mmengine.runner.amp import autocast
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 
+from allinone.datasets.class_names import (
+    class_lists,
+    class_lists_of_config,
+    require_same_classes,
+)
 from allinone.datasets.seeded import seed_all
 from allinone.errors import ConfigError
+from allinone.evaluation.metrics import complete_annotations
 from allinone.evaluation.names import check_figures, figure_names
 from allinone.evaluation.score import combined_score, short_names
 from allinone.models.classes import num_classes_of
@@ -91,6 +98,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         check_data: bool = True,
     ):
         self.accumulate = _check_accumulate(accumulate, dataloader)
+        self.check_data = check_data
         loaders = _build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
         super().__init__(runner, loaders, max_iters, val_begin, val_interval, dynamic_intervals)
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
@@ -191,6 +199,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
 
     def _start(self) -> None:
         """Tell balancer and schedule about this training; refuse what cannot work together."""
+        if self.check_data:
+            self._compare_classes()
         balancer, tasks = self._balancer, self.schedule.tasks
         compares = balancer.requires != 'losses' or balancer.regulariser is not None
         if self.schedule.one_task and compares and len(tasks) > 1:
@@ -218,6 +228,23 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self.schedule.load_state_dict(
             self.runner.message_hub.runtime_info.get('schedule_state', {})
         )
+
+    def _compare_classes(self) -> None:
+        """Refuse data sets of a task whose labels are numbered differently."""
+        cfg, validation = self.runner.cfg, self.runner.val_loop
+        for task, loader in self.dataloader.loaders.items():
+            splits = {f'train_dataloader.{task}': class_lists(loader.dataset)}
+            if validation is not None and task in validation.dataloader.loaders:
+                evaluated = validation.dataloader.loaders[task].dataset
+                splits[f'val_dataloader.{task}'] = class_lists(evaluated)
+            datasets = {
+                stage: ((cfg.get(f'{stage}_dataloader') or {}).get(task) or {}).get('dataset')
+                for stage in ('train', 'val', 'test')
+            }
+            tested = datasets.pop('test')
+            if tested and tested not in datasets.values():
+                splits[f'test_dataloader.{task}'] = class_lists_of_config(scoped(tested))
+            require_same_classes(splits)
 
     @property
     def _balancer(self):
@@ -345,6 +372,9 @@ class _EvalLoop(BaseLoop):
                 self.evaluators[task] = EVALUATOR.build(
                     dict(type='Evaluator', metrics=[scoped(metric) for metric in metrics])
                 )
+            for metric in self.evaluators[task].metrics:
+                if isinstance(metric, CocoMetric):
+                    complete_annotations(metric)
             self._compare_annotations(task, metrics, loader.dataset)
             self.evaluators[task].dataset_meta = getattr(loader.dataset, 'metainfo', None)
         for member in self.score:

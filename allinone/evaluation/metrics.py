@@ -1,5 +1,7 @@
 """The libraries' metrics, with an answer also where they have none."""
 
+from contextlib import redirect_stdout
+
 import numpy as np
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
@@ -22,6 +24,10 @@ class DetectionMetric(CocoMetric):
         **kwargs: As for ``mmdet.CocoMetric``.
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        complete_annotations(self)
+
     def compute_metrics(self, results: list) -> dict[str, float]:
         metrics = super().compute_metrics(results)
         if not metrics and not self.format_only:
@@ -43,6 +49,26 @@ class DetectionMetric(CocoMetric):
             else 'all figures are 0',
         )
         return metrics
+
+
+def complete_annotations(metric: CocoMetric) -> None:
+    """Make the annotations that a COCO metric compares with as COCO's evaluation expects them.
+
+    It takes an annotation of id 0 for none, and needs ``iscrowd``, which many exporters leave out.
+    Ids become 1, 2, ... and an absent ``iscrowd`` 0; other files are left as they are.
+
+    Args:
+        metric: Changed in place; one without an annotation file stays as it is.
+    """
+    coco = metric._coco_api
+    annotations = coco.dataset.get('annotations', ()) if coco is not None else ()
+    if all(annotation['id'] and 'iscrowd' in annotation for annotation in annotations):
+        return
+    for number, annotation in enumerate(annotations, 1):
+        annotation['id'] = number
+        annotation.setdefault('iscrowd', 0)
+    with redirect_stdout(None):  # It prints.
+        coco.createIndex()
 
 
 @METRICS.register_module()

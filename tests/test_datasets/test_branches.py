@@ -113,7 +113,7 @@ def test_a_split_that_orders_its_categories_otherwise_is_refused(tmp_path):
         ann_file='val.json',
         data_prefix=dict(img='val/'),
     )
-    with pytest.raises(DataError, match='use that order'):
+    with pytest.raises(DataError, match='write the categories of the file in the order'):
         check_dataset(dataset, 45)
 
 

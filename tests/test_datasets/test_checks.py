@@ -159,12 +159,28 @@ def test_a_box_of_no_category_is_found(tmp_path):
     assert f'{tmp_path}/train.json: 2 boxes have category_id 9' in text and '[1, 2, 3]' in text
 
 
+@pytest.mark.parametrize(
+    'first, says',
+    [((1, 'car'), 'the id 1 2 times'), ((9, 'car'), "the name 'car' 2 times")],
+)
+def test_a_category_is_listed_once(tmp_path, first, says):
+    """pycocotools gives its number twice, which shifts the labels of all categories after it."""
+    text = message(coco(tmp_path, categories=(first, (1, 'car'), (2, 'sign'), (3, 'tree'))))
+    assert says in text and f"'car' (id {first[0]}), 'car' (id 1)" in text
+
+
+def test_what_takes_no_part_may_be_listed_twice(tmp_path):
+    categories = ((1, 'car'), (2, 'sign'), (3, 'tree'), (4, 'dog'), (5, 'dog'))
+    check_dataset(coco(tmp_path, categories=categories), 3)
+
+
 def test_categories_must_be_the_classes(tmp_path):
     """mmdet numbers the categories that it knows by their order in the file."""
     text = message(coco(tmp_path, categories=((1, 'car'), (2, 'sgin'), (3, 'tree'))))
     assert f'has sign, which {tmp_path}/train.json does not have' in text and "'sgin'" in text
     text = message(coco(tmp_path, categories=((2, 'sign'), (1, 'car'), (3, 'tree'))))
     assert "in the order ['sign', 'car', 'tree']" in text
+    assert 'or, if the files of all splits have this order, metainfo.classes of all splits' in text
     more = dict(
         boxes=[(1, 1), (2, 4)], categories=((1, 'car'), (2, 'sign'), (3, 'tree'), (4, 'dog'))
     )

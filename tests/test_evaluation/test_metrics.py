@@ -3,11 +3,45 @@ import math
 
 import pytest
 import torch
+from mmdet.evaluation import CocoMetric
 from mmengine.structures import InstanceData, PixelData
 
 from allinone.errors import ConfigError
 from allinone.evaluation import DetectionMetric, SegmentationMetric
+from allinone.evaluation.metrics import complete_annotations
 from allinone.evaluation.score import combined_score, short_names
+
+
+def perfect(kind, path, first_id=1, drop=()):
+    """mAP50 of two boxes that are both found exactly."""
+    boxes = [(1, 1, [10, 10, 50, 50]), (2, 2, [20, 20, 60, 70])]
+    annotations = [
+        dict(id=number, image_id=i, category_id=c, bbox=box, area=box[2] * box[3], iscrowd=0)
+        for number, (i, c, box) in enumerate(boxes, first_id)
+    ]
+    content = dict(
+        images=[dict(id=i, file_name=f'{i}.jpg', width=256, height=192) for i in (1, 2)],
+        categories=[dict(id=1, name='car'), dict(id=2, name='bus')],
+        annotations=[{k: v for k, v in a.items() if k not in drop} for a in annotations],
+    )
+    path.write_text(json.dumps(content))
+    metric = kind(ann_file=str(path), metric=['bbox', 'proposal_fast'])
+    complete_annotations(metric)
+    metric.dataset_meta = dict(classes=('car', 'bus'))
+    for i, c, (x, y, width, height) in boxes:
+        found = dict(
+            bboxes=torch.tensor([[x, y, x + width, y + height]], dtype=torch.float),
+            scores=torch.tensor([0.9]),
+            labels=torch.tensor([c - 1]),
+        )
+        metric.process({}, [dict(img_id=i, ori_shape=(192, 256), pred_instances=found)])
+    return metric.evaluate(2)['coco/bbox_mAP_50']
+
+
+@pytest.mark.parametrize('kind', [DetectionMetric, CocoMetric])
+@pytest.mark.parametrize('first_id, drop', [(1, ()), (0, ()), (1, ('iscrowd',)), (0, ('iscrowd',))])
+def test_ids_from_0_and_no_iscrowd_change_no_metric(tmp_path, kind, first_id, drop):
+    assert perfect(kind, tmp_path / 'val.json', first_id, drop) == 1.0
 
 
 def test_short_names_drop_prefixes_unless_they_would_clash():

@@ -1,0 +1,104 @@
+"""Classes of training, validation and test data, compared by name before the first step."""
+
+import json
+
+import pytest
+from conftest import single
+from mmengine.registry import DefaultScope
+from mmpretrain.datasets import CustomDataset
+from PIL import Image
+
+from allinone.datasets.class_names import (
+    class_lists,
+    class_lists_of_config,
+    require_same_classes,
+)
+from allinone.errors import ConfigError
+from allinone.registry import RUNNERS
+
+
+def folders(root, *names):
+    for name in names:
+        (root / name).mkdir(parents=True)
+        Image.new('RGB', (4, 4)).save(root / name / '0.png')
+    return str(root)
+
+
+def coco_config(path, order, classes=('car', 'bus')):
+    categories = [dict(id=number, name=name) for number, name in enumerate(order)]
+    path.write_text(json.dumps(dict(images=[], annotations=[], categories=categories)))
+    return dict(
+        type='mmdet.CocoDataset',
+        _scope_='mmdet',
+        ann_file=str(path),
+        metainfo=dict(classes=classes),
+        pipeline=[dict(type='LoadImageFromFile')],
+    )
+
+
+def test_folders_number_the_classes_of_a_split(tmp_path):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        train = CustomDataset(data_prefix=folders(tmp_path / 'train', 'bus', 'car', 'van'))
+        val = CustomDataset(data_prefix=folders(tmp_path / 'val', 'bus', 'van'))
+    assert class_lists(train)['class folders'] == ['bus', 'car', 'van']
+    with pytest.raises(ConfigError, match=r"^val numbers .*'van'\], but train as \['bus', 'car'"):
+        require_same_classes({'train': class_lists(train), 'val': class_lists(val)})
+
+
+def test_folders_are_compared_also_where_the_config_names_the_classes(tmp_path):
+    metainfo = dict(classes=('A', 'B'))
+    lists = {
+        split: class_lists_of_config(
+            dict(
+                type='mmpretrain.CustomDataset',
+                _scope_='mmpretrain',
+                metainfo=metainfo,
+                data_prefix=folders(tmp_path / split, *names),
+            )
+        )
+        for split, names in dict(train=('bus', 'car'), test=('bus', 'van')).items()
+    }
+    assert lists['train']['metainfo.classes'] == ['A', 'B']
+    with pytest.raises(ConfigError, match='^test numbers its classes by class folders'):
+        require_same_classes(lists)
+
+
+def test_a_test_set_is_compared_without_being_loaded(tmp_path):
+    train = {'metainfo.classes': ['car', 'bus']}
+    same = class_lists_of_config(coco_config(tmp_path / 'same.json', ('tree', 'car', 'bus')))
+    require_same_classes({'train': train, 'test': same})
+    other = class_lists_of_config(coco_config(tmp_path / 'other.json', ('bus', 'car')))
+    with pytest.raises(ConfigError, match=r'by categories as .*write the categories of its'):
+        require_same_classes({'train': train, 'test': other})
+
+
+def test_a_test_set_that_is_not_there_yet_is_no_error(tmp_path):
+    cfg = coco_config(tmp_path / 'later.json', ())
+    (tmp_path / 'later.json').unlink()
+    assert class_lists_of_config(cfg) == {'metainfo.classes': ['car', 'bus']}
+    assert class_lists_of_config(dict(cfg, type='allinone.CocoFile', classes_from='no.json')) == {}
+
+
+def test_numbers_in_the_place_of_names_are_not_compared():
+    class Unnamed:
+        metainfo = dict(classes=('0', '1', '2'))
+
+    assert class_lists(Unnamed()) == class_lists(object()) == {}
+    require_same_classes({'train': class_lists(Unnamed()), 'val': {'metainfo.classes': ['a']}})
+
+
+ORDER = ('building', 'sky', 'road', 'pavement', 'tree', 'vehicle', 'sign')
+
+
+@pytest.mark.parametrize('stage', ['val', 'test'])
+def test_splits_of_other_orders_are_refused_before_the_first_step(toy_root, tmp_path, stage):
+    cfg = single('seg', 'mIoU', tmp_path / 'work')
+    dataset = dict(cfg.val_dataloader.seg.dataset, metainfo=dict(classes=ORDER))
+    loader = dict(cfg.val_dataloader.seg, dataset=dataset)
+    cfg[f'{stage}_dataloader'] = dict(seg=loader)
+    with pytest.raises(ConfigError) as error:
+        RUNNERS.build(cfg).train()
+    for names in (ORDER, ('sky', 'building', *ORDER[2:])):
+        assert str(list(names)) in str(error.value)
+    assert f'{stage}_dataloader.seg' in str(error.value)
+    assert not list(tmp_path.rglob('*.pth'))

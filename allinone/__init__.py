@@ -1,6 +1,25 @@
-"""Package allinone."""
+"""Joint training of classification, detection and segmentation on one backbone."""
+
+from importlib import import_module
 
 from allinone.compat import install as _install_compat
 
 _install_compat()
 __version__ = '0.1.0'
+
+# The libraries take seconds to import, so each name is imported when it is first asked for.
+_PLACES = {
+    'AllInOneInferencer': 'allinone.inference.inferencer',
+    'compose': 'allinone.reuse.compose',
+    'extract': 'allinone.reuse.extract',
+    'load_config': 'allinone.config.loading',
+    'test': 'allinone.training.api',
+    'train': 'allinone.training.api',
+}
+__all__ = list(_PLACES)
+
+
+def __getattr__(name: str):
+    if name not in _PLACES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(_PLACES[name]), name)

@@ -42,7 +42,7 @@ def literal(cfg) -> str:
 @pytest.fixture(scope='session')
 def toy_root(tmp_path_factory):
     """Folder that holds ``toy/`` with 16 training pictures a set; set as ALLINONE_DATA."""
-    from allinone.datasets.toy_scenes import make_toy_data
+    from allinone.data.toy.make import make_toy_data
 
     root = tmp_path_factory.mktemp('data')
     make_toy_data(root / 'toy', seed=0, pictures=16)
@@ -57,7 +57,7 @@ def toy_cfg(toy_root, tmp_path):
 
 
 def tiny(work_dir, **options):
-    from allinone.apis.run import load_config
+    from allinone.config.loading import load_config
 
     cfg = load_config(str(TOY_CONFIG), work_dir=str(work_dir))
     for task, batch in dict(cls=8, det=2, seg=2).items():

@@ -123,7 +123,7 @@ def differences(one, other, path: str = '') -> list[str]:
 
 
 def state_of(work_dir: Path, steps: int) -> dict:
-    from allinone.engine.checkpoint import read_checkpoint
+    from allinone.checkpoint.loading import read_checkpoint
 
     (path,) = work_dir.glob(f'iter_{steps}.*')
     checkpoint = read_checkpoint(path)
@@ -205,10 +205,10 @@ def main() -> int:
     import mmseg.datasets.transforms  # noqa: F401
 
     import allinone.balancers
-    import allinone.datasets
-    import allinone.engine
+    import allinone.data
     import allinone.evaluation
-    import allinone.models  # noqa: F401
+    import allinone.models
+    import allinone.training  # noqa: F401
 
     with tempfile.TemporaryDirectory() as folder:
         for name in args.only:

@@ -15,16 +15,18 @@ from conftest import ROOT, TOY_CONFIG, build_model, literal, tiny
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from allinone.apis import demo
-from allinone.apis.class_weights import print_class_weights
-from allinone.apis.demo import run_demo
-from allinone.apis.outputs import require_writable
-from allinone.apis.run import load_config, run, train
-from allinone.engine.dataloaders import TaskLoaders, build_loader
-from allinone.engine.signals import Stopped
+from allinone.cli.programs import demo
+from allinone.cli.programs.class_weights import print_class_weights
+from allinone.cli.programs.demo import run_demo
+from allinone.cli.programs.run import run
+from allinone.config.loading import load_config
+from allinone.data.loaders import TaskLoaders, build_loader
 from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.evaluation.score import combined_score
+from allinone.io.outputs import require_writable
 from allinone.registry import RUNNERS
+from allinone.training.api import train
+from allinone.training.signals import Stopped
 
 NUM_CLASSES = dict(cls=8, det=3, seg=7)
 
@@ -787,7 +789,7 @@ def test_known_schedules_are_listed(cfg, refused):
 
 
 def test_a_configs_own_variables_are_legal(cfg):
-    from allinone.engine.config_check import check_config
+    from allinone.config.check import check_config
 
     cfg.model.balancer = cfg.balancer = dict(type='FixedWeights')
     cfg.max_iters = cfg.classes = cfg.img_size = 4

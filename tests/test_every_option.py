@@ -6,8 +6,8 @@ import re
 import pytest
 
 from allinone.errors import ConfigError
-from allinone.options import check_number, renamed
 from allinone.registry import BALANCERS, TASK_SCHEDULES
+from allinone.registry.options import check_number, renamed
 
 NAN, INF = float('nan'), float('inf')
 NO_COUNT = ['1', True, [1], {}, NAN, INF, -INF, 2.0, 2.5, -1]

@@ -18,16 +18,16 @@ import torch
 from conftest import ROOT, classification, joined, literal
 from torch.utils.data import DataLoader, Dataset
 
-from allinone.apis.run import run
-from allinone.datasets import seeded
-from allinone.datasets.seeded import SeededDataset
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.dataloaders import TaskLoaders
-from allinone.engine.samplers import DrawSampler
-from allinone.engine.signals import Stopped, StopSignals
-from allinone.engine.workers import start_worker
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.cli.programs.run import run
+from allinone.data import seeded
+from allinone.data.loaders import TaskLoaders
+from allinone.data.samplers import DrawSampler
+from allinone.data.seeded import SeededDataset
+from allinone.data.workers import start_worker
 from allinone.errors import DataError, LoaderError
 from allinone.registry import RUNNERS
+from allinone.training.signals import Stopped, StopSignals
 
 
 class Pictures(Dataset):
@@ -109,7 +109,7 @@ class Deadly(Pictures):
 
 
 def test_a_worker_that_always_dies_ends_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr('allinone.engine.dataloaders.MAX_RESTARTS', 1)
+    monkeypatch.setattr('allinone.data.loaders.MAX_RESTARTS', 1)
     struck = loaders(tmp_path, 1)
     struck.loaders['det'].dataset.dataset = Deadly(tmp_path)
     with pytest.raises(LoaderError, match=r'^task det: worker \d+ was killed by SIGKILL') as error:
@@ -357,7 +357,7 @@ def test_a_signal_to_one_of_two_processes_stops_both(toy, tmp_path):
 
 def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monkeypatch):
     """The EMA weights, which validation swaps in, are not saved as those of the model."""
-    from allinone.engine.loops import MultiTaskValLoop
+    from allinone.training.eval_loop import MultiTaskValLoop
 
     def config(name, **options):
         cfg = classification(tmp_path / name, **options)
@@ -390,7 +390,7 @@ def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monke
 
 
 def test_a_signal_after_the_last_step_leaves_the_run_complete(toy, tmp_path, monkeypatch):
-    from allinone.engine.checkpoint_hook import CheckpointHook
+    from allinone.training.hooks.checkpoint import CheckpointHook
 
     finish = CheckpointHook.finish
 

@@ -9,8 +9,8 @@ from conftest import run_tool, tiny
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from allinone.apis.run import build_test_runner
 from allinone.registry import RUNNERS
+from allinone.training.api import build_test_runner
 
 STEPS = 80
 
@@ -27,7 +27,7 @@ def scenes(tmp_path_factory):
 @pytest.fixture(scope='module')
 def learnt(scenes, tmp_path_factory):
     """Metrics before and after, and the logged losses, of 80 steps on 64 scenes a task."""
-    from allinone.datasets.toy_scenes import make_toy_data
+    from allinone.data.toy.make import make_toy_data
 
     work_dir = tmp_path_factory.mktemp('learning')
     make_toy_data(scenes / 'toy', seed=1, pictures=64)

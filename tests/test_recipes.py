@@ -12,10 +12,10 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from track1_data import SIGNS, make_track1
 
-from allinone.apis.run import load_config
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.config_check import check_config
-from allinone.engine.dataloaders import build_loader
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.config.check import check_config
+from allinone.config.loading import load_config
+from allinone.data.loaders import build_loader
 from allinone.registry import MODELS, RUNNERS
 
 SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'border', 'size'}

@@ -13,8 +13,9 @@ from conftest import ROOT, build_model, tiny
 from mmengine.config import Config
 from PIL import Image
 
-from allinone.apis.run import load_config, run
-from allinone.engine.checkpoint import read_checkpoint
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.cli.programs.run import run
+from allinone.config.loading import load_config
 from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
 

@@ -179,7 +179,7 @@ def expected_bytes(model, balancer: str, tasks) -> int:
 
 
 def flat(model):
-    from allinone.balancers.processes import is_sharded
+    from allinone.distributed.processes import is_sharded
 
     values = [value.detach() for value in (*model.parameters(), *model.buffers())]
     values = [value.full_tensor() if is_sharded(value) else value for value in values]
@@ -218,7 +218,7 @@ def train_pair(
     rank, cfg, balancer, tasks_of, batches, alone, accumulate=1, bn='shared', wrapper='AllInOneDDP'
 ):
     """As one of two with half of the pictures each; what came out, beside ``train_alone``'s."""
-    from allinone.balancers import processes
+    from allinone.distributed import processes
     from allinone.registry import MODEL_WRAPPERS
 
     cfg.model.bn = bn
@@ -278,8 +278,8 @@ def one_is_bad(rank: int, cfg, batch, wrapper: str) -> dict:
     What it must come to: with replicas the first one's share of the mean is left, with parts of
     gradients, which hold the NaN everywhere, nothing of the task.
     """
-    from allinone.engine.bad_steps import BadStepHook
     from allinone.registry import MODEL_WRAPPERS
+    from allinone.training.hooks.non_finite import BadStepHook
 
     good = copy.deepcopy(batch)
     good['cls'] = half(good['cls'], 0)
@@ -381,7 +381,7 @@ def program(rank: int, mode: str, cfg, log: Path, dies=None, **given) -> int:
         dies: ``(step, ranks)`` of SIGKILL.
         **given: Arguments of the command line.
     """
-    from allinone.apis import run
+    from allinone.cli.programs import run
 
     with open(f'{log}.{rank}', 'w') as file:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
@@ -440,7 +440,7 @@ def run_config(folder: Path, name: str, factor: int = 1):
 
 
 def weights(work_dir: Path) -> torch.Tensor:
-    from allinone.engine.checkpoint import read_checkpoint
+    from allinone.checkpoint.loading import read_checkpoint
 
     (path,) = work_dir.glob('iter_6.*')
     state = read_checkpoint(path)['state_dict']
@@ -574,8 +574,8 @@ def main() -> int:
         parser.error(f'--steps is {args.steps}; give a multiple of {ACCUMULATED}')
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
     sys.path.insert(0, str(Path(__file__).resolve().parent))
-    from allinone.datasets.toy_scenes import make_toy_data
-    from allinone.engine.dataloaders import training_batches
+    from allinone.data.loaders import training_batches
+    from allinone.data.toy.make import make_toy_data
     from allinone.registry import MODELS
 
     MODELS.register_module(module=TinyTrunk)

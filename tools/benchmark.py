@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 
 def parse_args():
@@ -73,7 +74,8 @@ def parse_args():
 
 
 def main(args) -> int:
-    from allinone.apis.benchmarks.run import run_benchmark
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from benchmarks.run import run_benchmark
 
     return run_benchmark(args)
 

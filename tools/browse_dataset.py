@@ -1,30 +1,10 @@
 """Draw what training sees, after augmentation: python tools/browse_dataset.py CONFIG --out-dir D"""
 
-import argparse
 import sys
 
+from allinone.cli.browse_dataset import main, parse_args
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description='Draw pictures and annotations of each task as they reach its model.'
-    )
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--out-dir', required=True, help='folder for TASK/NUMBER-NAME.jpg, and TASK.jpg with all'
-    )
-    parser.add_argument('--tasks', nargs='+', help='only these tasks')
-    parser.add_argument('--count', type=int, default=16, help='pictures a task (%(default)s)')
-    parser.add_argument('--stage', default='train', help='train, val or test (%(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
-    return parser.parse_args(argv)
-
-
-def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
-    from allinone.apis.browse import run_browse
-
-    return run_browse(args)
-
+__all__ = ['main', 'parse_args']
 
 if __name__ == '__main__':
     sys.exit(main(parse_args()))

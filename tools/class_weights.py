@@ -1,25 +1,10 @@
-"""Class weights of a segmentation task from its training label maps.
+"""Class weights of a segmentation task from its training label maps."""
 
-w_c = 1 / log(1.02 + p_c), with p_c the share of class c's pixels (ENet, arXiv:1606.02147,
-section 5.2), divided by the mean weight of a pixel, so that the loss keeps its size.
-"""
-
-import argparse
 import sys
 
+from allinone.cli.class_weights import main, parse_args
 
-def parse_args():
-    parser = argparse.ArgumentParser(description='Print class weights for CrossEntropyLoss.')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('task', help='a segmentation task of the config')
-    return parser.parse_args()
-
-
-def main(args) -> int:
-    from allinone.apis.class_weights import print_class_weights
-
-    return print_class_weights(args.config, args.task)
-
+__all__ = ['main', 'parse_args']
 
 if __name__ == '__main__':
     sys.exit(main(parse_args()))

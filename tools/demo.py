@@ -1,22 +1,10 @@
 """The demo behind `make demo`: toy scenes, joint training, test, pictures, in one process."""
 
-import argparse
 import sys
 
+from allinone.cli.demo import main, parse_args
 
-def parse_args():
-    parser = argparse.ArgumentParser(description='Train, test and draw the toy model.')
-    parser.add_argument('--config', default='configs/toy/mobilenetv2_toy.py', help='config file')
-    parser.add_argument('--data', default='data/toy', help='where the toy scenes are or go')
-    parser.add_argument('--work-dir', default='work_dirs/demo', help='where the results go')
-    return parser.parse_args()
-
-
-def main(args) -> int:
-    from allinone.apis.demo import run_demo
-
-    return run_demo(args)
-
+__all__ = ['main', 'parse_args']
 
 if __name__ == '__main__':
     sys.exit(main(parse_args()))

@@ -1,33 +1,10 @@
 """Some tasks by themselves: python tools/extract.py CONFIG CKPT --tasks det --out DIR."""
 
-import argparse
 import sys
 
+from allinone.cli.extract import main, parse_args
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description='Write the sub-network of some tasks, without training: a joint model of '
-        'fewer tasks, and of one task also a config and checkpoint for its own library.'
-    )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='load a checkpoint of any content, which can run code',
-    )
-    parser.add_argument('--tasks', nargs='+', required=True, help='the tasks to keep')
-    parser.add_argument('--out', required=True, help='folder for the configs and checkpoints')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
-    return parser.parse_args(argv)
-
-
-def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
-    from allinone.apis.extract import run_extract
-
-    return run_extract(args)
-
+__all__ = ['main', 'parse_args']
 
 if __name__ == '__main__':
     sys.exit(main(parse_args()))

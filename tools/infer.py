@@ -1,101 +1,10 @@
 """All tasks on pictures and videos: python tools/infer.py [CONFIG] CKPT INPUT... --out-dir D."""
 
-import argparse
 import sys
 
+from allinone.cli.infer import main, parse_args
 
-def at_least_one(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'must be 1 or more, not {number}')
-    return number
-
-
-def scale(value: str) -> tuple[int, int] | str | None:
-    """``WxH``, ``none`` or ``tested``, for argparse."""
-    if value in ('none', 'tested'):
-        return None if value == 'none' else value
-    sides = value.lower().split('x')
-    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
-        raise argparse.ArgumentTypeError(
-            f"must be WIDTHxHEIGHT in pixels, 'none' or 'tested', not {value!r}"
-        )
-    return int(sides[0]), int(sides[1])
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        usage='%(prog)s [CONFIG] CKPT INPUT [INPUT ...] --out-dir D [options]',
-        description='Run all tasks of a joint model on pictures and videos, and draw the results.',
-        epilog='Exit status: 0; 1 if an input was skipped; 2 if config, checkpoint or output is at '
-        'fault; 130 if interrupted.',
-    )
-    parser.add_argument(
-        'model',
-        metavar='[CONFIG] CKPT',
-        help='config file and checkpoint; or a checkpoint alone, with the config that it carries; '
-        'a work dir stands for its best checkpoint, else its newest',
-    )
-    parser.add_argument(
-        'inputs',
-        nargs='+',
-        metavar='INPUT',
-        help="picture, folder of pictures, pattern ('street/*.jpg'), video, or number of a camera",
-    )
-    parser.add_argument(
-        '--out-dir',
-        required=True,
-        help='folder for vis/NAME.jpg and .mp4, predictions/NAME.json, predictions.jsonl',
-    )
-    parser.add_argument(
-        '--resume', action='store_true', help='go on with what an interrupted run left in --out-dir'
-    )
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='load a checkpoint of any content, which can run code',
-    )
-    parser.add_argument('--tasks', nargs='+', help='only these tasks')
-    parser.add_argument(
-        '--on-boxes', metavar='TASK', help='a classification task that says what each box is'
-    )
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if there is one)')
-    parser.add_argument(
-        '--batch-size',
-        type=at_least_one,
-        default=8,
-        help='most pictures of one size in a pass (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--scale',
-        type=scale,
-        default='tested',
-        metavar='WxH|none|tested',
-        help="resize images into WxH, keeping their ratio; 'none' leaves their size; 'tested' is "
-        "the config's inference.scale, else the largest scale that detection and segmentation "
-        'are tested at (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--score-thr',
-        type=float,
-        default=0.3,
-        help='draw no box below this score; the JSON has all (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='change config keys, e.g. model.tasks.det.test_cfg.score_thr=0.05',
-    )
-    return parser.parse_args(argv)
-
-
-def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
-    from allinone.apis.infer import infer
-
-    return infer(args)
-
+__all__ = ['main', 'parse_args']
 
 if __name__ == '__main__':
     sys.exit(main(parse_args()))

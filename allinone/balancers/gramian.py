@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .processes import holders
+from allinone.distributed.processes import holders
 
 CHUNK = 1 << 18
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from allinone.errors import ConfigError
-from allinone.options import check_figure_names, check_number
+from allinone.registry.options import check_figure_names, check_number
 
 from .adaptive_weighting import AdaptiveWeighting
 

@@ -8,7 +8,7 @@ Two shortcomings of the installed packages are corrected here, each in its own m
   starting an installer.
 """
 
-from allinone.compat import ext_finder, packages
+from . import ext_finder, packages
 
 __all__ = ['install']
 

@@ -12,28 +12,23 @@ at import that every operator it could ever need exists.
 from collections.abc import Callable
 from typing import NoReturn
 
-from allinone.compat.ops.attention import ms_deform_attn_backward, ms_deform_attn_forward
-from allinone.compat.ops.deform_conv import (
+from .ops.attention import ms_deform_attn_backward, ms_deform_attn_forward
+from .ops.deform_conv import (
     deform_conv_backward_input,
     deform_conv_backward_parameters,
     deform_conv_forward,
     modulated_deform_conv_backward,
     modulated_deform_conv_forward,
 )
-from allinone.compat.ops.focal_loss import (
+from .ops.focal_loss import (
     sigmoid_focal_loss_backward,
     sigmoid_focal_loss_forward,
     softmax_focal_loss_backward,
     softmax_focal_loss_forward,
 )
-from allinone.compat.ops.nms import nms, nms_match, softnms
-from allinone.compat.ops.roi import (
-    roi_align_backward,
-    roi_align_forward,
-    roi_pool_backward,
-    roi_pool_forward,
-)
-from allinone.compat.ops.unavailable import UnavailableOpError
+from .ops.nms import nms, nms_match, softnms
+from .ops.roi import roi_align_backward, roi_align_forward, roi_pool_backward, roi_pool_forward
+from .ops.unavailable import UnavailableOpError
 
 __all__ = [
     'deform_conv_backward_input',

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from allinone.errors import DataError
-from allinone.picture_files import check_complete, check_decodes, shown_size
+from allinone.io.image_files import check_complete, check_decodes, shown_size
 
 from .data_set import Sample
 from .files import place, replacing

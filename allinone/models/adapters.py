@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from allinone.errors import ConfigError
-from allinone.options import check_count, check_number
 from allinone.registry import MODELS
+from allinone.registry.options import check_count, check_number
 
 
 class TrunkAdapter(nn.Module):

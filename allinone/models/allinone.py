@@ -10,15 +10,15 @@ from mmengine.model import BaseModel, ImgDataPreprocessor, ModuleDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
-from allinone.balancers.layers import check_layers
-from allinone.balancers.processes import Alone
-from allinone.balancers.step import BalancedStep
-from allinone.engine.checkpoint import load_weights
-from allinone.engine.config_check import check_frozen
-from allinone.engine.faults import accepted_keys, fault, unknown_key
+from allinone.checkpoint.loading import load_weights
+from allinone.config.build_errors import accepted_keys, fault, unknown_key
+from allinone.config.check import check_frozen
+from allinone.distributed.processes import Alone
 from allinone.errors import AllInOneError, ConfigError
-from allinone.options import check_count, check_flag, check_number
 from allinone.registry import BALANCERS, MODELS
+from allinone.registry.options import check_count, check_flag, check_number
+from allinone.step.layers import check_layers
+from allinone.step.step import BalancedStep
 
 from . import batch_norm
 from .adapters import build_adapter
@@ -26,7 +26,7 @@ from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
 from .samples import make_samples, micro_batches
-from .trunk import SharedTrunk, layers_of, trunk_pass
+from .shared_backbone import SharedTrunk, layers_of, trunk_pass
 from .tta import build_merger, has_views
 
 TASK_SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'allinone')

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from allinone.errors import ConfigError
-from allinone.options import check_choice, check_flag
+from allinone.registry.options import check_choice, check_flag
 
 from .adapters import TrunkAdapter
 from .sync_bn import synchronise

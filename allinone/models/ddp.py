@@ -4,9 +4,9 @@ import torch.distributed as dist
 from mmengine.device import get_device
 from torch import Tensor, nn
 
-from allinone.balancers.processes import Replicas
-from allinone.options import check_flag
+from allinone.distributed.processes import Replicas
 from allinone.registry import MODEL_WRAPPERS
+from allinone.registry.options import check_flag
 
 from .allinone import AllInOne
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from allinone.engine.config_check import TRUNK
+from allinone.config.check import TRUNK
 from allinone.errors import ConfigError
 
 

@@ -3,13 +3,13 @@
 import torch.distributed as dist
 from mmengine.device import get_device
 
-from allinone.balancers.processes import Shards
+from allinone.distributed.processes import Shards
 from allinone.errors import ConfigError
 from allinone.registry import MODEL_WRAPPERS
 
 from .allinone import AllInOne
 from .ddp import AllInOneDDP
-from .trunk import layers_of
+from .shared_backbone import layers_of
 
 
 @MODEL_WRAPPERS.register_module()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from allinone.errors import ConfigError
 
 from .samples import make_samples
-from .trunk import run_trunk, trunk_pass
+from .shared_backbone import run_trunk, trunk_pass
 
 PROBE_SIZE = 128
 HEADS = ('head', 'decode_head', 'rpn_head', 'bbox_head', 'roi_head', 'panoptic_head')

@@ -1,5 +1,5 @@
-from .curves import plot_curves
-from .draw import draw_tasks
-from .draw_hook import DrawHook
+"""Predictions and ground truth drawn on images."""
 
-__all__ = ['DrawHook', 'draw_tasks', 'plot_curves']
+from .draw import draw_tasks
+
+__all__ = ['draw_tasks']

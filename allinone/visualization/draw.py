@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from .annotator import Box, Pen, shorten
+from .legend import Row, add_strip
 from .palette import ClassTable
-from .pen import Box, Pen, shorten
-from .strip import Row, add_strip
 
 SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # of a picture that was scaled up
 OPACITY = 0.42

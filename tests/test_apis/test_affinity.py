@@ -9,10 +9,10 @@ import torch
 from conftest import TOY_CONFIG, run_tool
 from torch import nn
 
-from allinone.apis.affinity import _trunk_rates, format_affinity, summary
-from allinone.apis.lookahead import lookahead_affinity
-from allinone.apis.task_groups import _partitions, best_groups, suggestion, total_affinity
-from allinone.engine.checkpoint import read_checkpoint
+from allinone.analysis.affinity import _trunk_rates, format_affinity, summary
+from allinone.analysis.lookahead import lookahead_affinity
+from allinone.analysis.task_groups import _partitions, best_groups, suggestion, total_affinity
+from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import ConfigError
 
 NAN = float('nan')

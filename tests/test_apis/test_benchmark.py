@@ -14,17 +14,19 @@ from conftest import ROOT, TOY_CONFIG, tiny
 from mmpretrain.structures import DataSample
 from torch import nn
 
-import allinone.engine.runner as engine_runner
-from allinone.apis.benchmarks import batch_norm, guards, measure, precision
-from allinone.apis.benchmarks.balancers import (
-    balancers_table,
-    choose,
-    measure_balancers,
-    method_configs,
-)
-from allinone.apis.benchmarks.data import data_table, measure_data
-from allinone.apis.benchmarks.dist import Link, dist_table, fit, scaling, step_model
-from allinone.apis.benchmarks.guards import (
+import allinone.training.runner as engine_runner
+from allinone.data.storage.packs import PackBackend
+from allinone.errors import ConfigError, DataError
+from allinone.registry import BALANCERS
+from allinone.step.backbone_gradients import TrunkGradients
+from benchmarks import batch_norm, measure, precision
+from benchmarks import overhead as guards
+from benchmarks.balancers import balancers_table, choose, measure_balancers, method_configs
+from benchmarks.data import data_table, measure_data
+from benchmarks.dist import Link, dist_table, fit, scaling, step_model
+from benchmarks.infer import infer_table, measure_infer, same_predictions
+from benchmarks.measure import OwnTime, at_most, median_interval, peak_memory, time_ratio
+from benchmarks.overhead import (
     COPY,
     SAVED,
     Guards,
@@ -33,22 +35,10 @@ from allinone.apis.benchmarks.guards import (
     judge_saves,
     measure_guards,
 )
-from allinone.apis.benchmarks.infer import infer_table, measure_infer, same_predictions
-from allinone.apis.benchmarks.measure import (
-    OwnTime,
-    at_most,
-    median_interval,
-    peak_memory,
-    time_ratio,
-)
-from allinone.apis.benchmarks.peers import PEERS, OurStep, SmallModel, measure_peers, peers_table
-from allinone.apis.benchmarks.resume import compare_starts, measure_resume, resume_table
-from allinone.apis.benchmarks.run import run_benchmark
-from allinone.apis.benchmarks.step import measure_step
-from allinone.balancers.trunk_gradients import TrunkGradients
-from allinone.datasets.packs import PackBackend
-from allinone.errors import ConfigError, DataError
-from allinone.registry import BALANCERS
+from benchmarks.resume import compare_starts, measure_resume, resume_table
+from benchmarks.run import run_benchmark
+from benchmarks.step import measure_step
+from benchmarks.torchjd import PEERS, OurStep, SmallModel, measure_peers, peers_table
 
 CPU = torch.device('cpu')
 MIB = 2**20

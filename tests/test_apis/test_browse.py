@@ -5,11 +5,11 @@ import pytest
 import torch
 from conftest import TOY_CONFIG, run_tool
 
-from allinone.apis import browse as module
-from allinone.apis.browse import _picture, browse
+from allinone.cli.programs import browse as module
+from allinone.cli.programs.browse import _picture, browse
+from allinone.io.images import read_picture
 from allinone.models.allinone import AllInOne
 from allinone.registry import RUNNERS
-from allinone.visualization.pictures import read_picture
 
 
 def test_the_pictures_are_those_of_the_first_steps(toy_cfg, monkeypatch):

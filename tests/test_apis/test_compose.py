@@ -6,13 +6,13 @@ import pytest
 import torch
 from conftest import ROOT, run_tool
 
-from allinone.apis.compose import average, compose, task_arithmetic
-from allinone.apis.extract import extract
-from allinone.apis.inferencer import AllInOneInferencer
-from allinone.apis.run import load_config
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.config_check import check_config
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.config.check import check_config
+from allinone.config.loading import load_config
 from allinone.errors import CheckpointError, ConfigError
+from allinone.inference.inferencer import AllInOneInferencer
+from allinone.reuse.compose import average, compose, task_arithmetic
+from allinone.reuse.extract import extract
 
 TASKS = ('cls', 'det', 'seg')
 

@@ -16,12 +16,12 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-from allinone.apis.extract import STOCK_TYPES, _own_types, extract, run_extract, stock_config
-from allinone.apis.inferencer import AllInOneInferencer
-from allinone.apis.run import load_config
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.config_check import check_config
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.config.check import check_config
+from allinone.config.loading import load_config
 from allinone.errors import CheckpointError, ConfigError
+from allinone.inference.inferencer import AllInOneInferencer
+from allinone.reuse.extract import STOCK_TYPES, _own_types, extract, run_extract, stock_config
 
 
 @pytest.fixture(scope='module')
@@ -254,7 +254,7 @@ def test_a_task_of_our_own_parts_has_no_stock_form(joint, tmp_path, monkeypatch)
     # As if the library did not have that metric
     monkeypatch.delitem(STOCK_TYPES, 'allinone.SegmentationMetric')
     said = []
-    monkeypatch.setattr('allinone.apis.extract.print_log', lambda text, *_: said.append(text))
+    monkeypatch.setattr('allinone.reuse.extract.print_log', lambda text, *_: said.append(text))
     extract(load_config(str(config)), checkpoint, ['seg'], tmp_path / 'out')
     (sentence,) = said
     assert "no stock form of seg is written: ['allinone.SegmentationMetric']" in sentence

@@ -15,12 +15,12 @@ import pytest
 from conftest import ROOT, TOY_CONFIG, run_tool
 from PIL import Image
 
-from allinone import picture_files
-from allinone.apis.inferencer import AllInOneInferencer
-from allinone.apis.results import read_lines
-from allinone.apis.video import Video, VideoWriter
 from allinone.errors import DataError
-from allinone.visualization.pictures import read_picture
+from allinone.inference.inferencer import AllInOneInferencer
+from allinone.inference.output_folder import read_lines
+from allinone.inference.video import Video, VideoWriter
+from allinone.io import image_files as picture_files
+from allinone.io.images import read_picture
 
 
 @pytest.fixture(scope='module')
@@ -209,7 +209,9 @@ def test_what_a_camera_saw_is_not_taken_for_what_it_sees(tool, tmp_path, monkeyp
     assert tool(*args) == 130
     assert read_lines(out / 'predictions/drive.unfinished.jsonl')[0]
     # Opened as the file it is, and treated as a camera by the tool
-    monkeypatch.setattr('allinone.apis.infer.is_camera', lambda source: source.endswith('.mp4'))
+    monkeypatch.setattr(
+        'allinone.cli.programs.infer.is_camera', lambda source: source.endswith('.mp4')
+    )
     seen[:] = [0] * 10
     assert tool(*args, '--resume') == 0
     assert len(seen) - 10 == 6
@@ -229,7 +231,7 @@ def test_frames_of_a_camera_are_seen_when_they_were_taken(tmp_path):
 def test_times_of_a_camera(tmp_path, monkeypatch):
     video = Video(str(make_video(tmp_path / 'drive.mp4', 3)))
     assert video.time(2) == 2 / video.rate
-    monkeypatch.setattr('allinone.apis.video.is_camera', lambda source: True)
+    monkeypatch.setattr('allinone.inference.video.is_camera', lambda source: True)
     monkeypatch.setattr('time.monotonic', iter([100.0, 100.5, 102.0]).__next__)
     assert len(list(video.frames())) == 3
     assert [video.time(frame) for frame in range(3)] == [0.0, 0.5, 2.0]

@@ -9,13 +9,13 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from allinone.apis.box_classifier import _crops
-from allinone.apis.inferencer import AllInOneInferencer
-from allinone.apis.records import dataset_metainfo, encode_mask, from_record
-from allinone.engine.checkpoint import read_checkpoint
+from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import CheckpointError, ConfigError, DataError
+from allinone.inference.crops import _crops
+from allinone.inference.inferencer import AllInOneInferencer
+from allinone.inference.records import dataset_metainfo, encode_mask, from_record
+from allinone.io.images import read_picture
 from allinone.visualization.draw import draw_tasks
-from allinone.visualization.pictures import read_picture
 
 TASKS = ['cls', 'det', 'seg']
 
@@ -222,7 +222,7 @@ def test_on_cpu_pictures_are_drawn_between_passes_by_all_threads(infer, monkeypa
         most[0] = max(most[0], len(running))
         return predict(*args)
 
-    monkeypatch.setattr('allinone.apis.inferencer.draw_tasks', drawn)
+    monkeypatch.setattr('allinone.inference.inferencer.draw_tasks', drawn)
     monkeypatch.setattr('torch.get_num_threads', lambda: 2)
     monkeypatch.setattr(inferencer, '_predict', passed)
     pictures = [np.zeros((48, 64, 3), np.uint8)] * 4
@@ -277,7 +277,7 @@ def test_classes_come_from_the_config_if_the_checkpoint_has_none(trained, infer)
 
 
 def test_a_checkpoint_or_a_work_dir_is_enough(trained, infer, pictures):
-    from allinone.apis import AllInOneInferencer as exported
+    from allinone import AllInOneInferencer as exported
 
     expected = AllInOneInferencer(trained[1], trained[2] / 'iter_4.pth', 'cpu')(pictures[0])
     assert exported(trained[2] / 'iter_4.pth', device='cpu')(pictures[0]) == expected

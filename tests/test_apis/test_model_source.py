@@ -9,9 +9,9 @@ import torch
 from conftest import TOY_CONFIG
 from mmengine.config import Config
 
-from allinone.apis.model_source import check_types, find_model, literal_config
-from allinone.engine.checkpoint import read_checkpoint
+from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import CheckpointError, ConfigError
+from allinone.inference.model_source import check_types, find_model, literal_config
 
 
 def test_a_config_text_as_mmengine_writes_it():

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from allinone.apis.results import Results, read_lines
 from allinone.errors import ConfigError
+from allinone.inference.output_folder import Results, read_lines
 
 SETTINGS = dict(weights_sha256='a', tasks=['cls'], score_thr=0.3)
 

@@ -5,9 +5,9 @@ import threading
 import numpy as np
 import pytest
 
-from allinone.apis import streaming
-from allinone.apis.streaming import Picture, batches_of_a_size, read_ahead
 from allinone.errors import DataError
+from allinone.inference import streaming
+from allinone.inference.streaming import Picture, batches_of_a_size, read_ahead
 
 
 def picture(index, side):

@@ -8,8 +8,8 @@ import torch
 from methods import build, cosine
 
 from allinone.balancers import combine
-from allinone.balancers.correlation import points_of
-from allinone.balancers.simplex import nearest_to_origin
+from allinone.balancers.solvers.correlation import points_of
+from allinone.balancers.solvers.simplex import nearest_to_origin
 
 LOSSES = torch.ones(10).double()
 
@@ -119,7 +119,7 @@ def test_upgrad_against_all_faces_of_the_cone(tasks, seed):
 @pytest.mark.parametrize('seed', range(6))
 def test_upgrad_meets_the_optimality_conditions(tasks, seed):
     """Each projection p of g: p . g_k >= 0, p - g in the cone of the g_k, and orthogonal to p."""
-    from allinone.balancers.simplex import project_to_dual_cone
+    from allinone.balancers.solvers.simplex import project_to_dual_cone
 
     rows = hard_gradients(seed, tasks).numpy()
     points = points_of(rows @ rows.T)

@@ -6,8 +6,8 @@ from methods import GRADIENT_WEIGHTINGS, LOSS_WEIGHTINGS, WRAPPERS, build
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from allinone.balancers.finite_guard import FiniteGuard, _keep_if
-from allinone.balancers.step import BalancedStep
+from allinone.step.non_finite import FiniteGuard, _keep_if
+from allinone.step.step import BalancedStep
 
 TASKS = ('a', 'b', 'c')
 NAN, INF = float('nan'), float('inf')

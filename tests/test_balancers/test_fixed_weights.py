@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from allinone.balancers import combine
-from allinone.balancers.trunk_gradients import TrunkGradients
 from allinone.errors import ConfigError
 from allinone.registry import BALANCERS
+from allinone.step.backbone_gradients import TrunkGradients
 
 GRADIENTS = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])
 LOSSES = torch.tensor([2.0, 8.0])

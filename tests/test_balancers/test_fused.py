@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from allinone.balancers.step import BalancedStep
+from allinone.step.step import BalancedStep
 
 TASKS = ('a', 'b', 'c')
 

@@ -5,8 +5,8 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from allinone.balancers import combine
-from allinone.balancers.step import BalancedStep
 from allinone.errors import ConfigError
+from allinone.step.step import BalancedStep
 
 GOLD = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])
 

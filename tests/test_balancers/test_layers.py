@@ -5,8 +5,8 @@ from conftest import build_model
 from methods import build
 from torch import nn
 
-from allinone.balancers.layers import check_layers
 from allinone.errors import ConfigError
+from allinone.step.layers import check_layers
 
 NORM, PENALTY = dict(type='GradNorm'), dict(type='GradientOrthogonality')
 BAD = [

@@ -13,8 +13,8 @@ from methods import LOSS_WEIGHTINGS, build
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from allinone.balancers.step import BalancedStep
 from allinone.registry import RUNNERS
+from allinone.step.step import BalancedStep
 
 TASKS = ('a', 'b', 'c')
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from allinone.balancers import processes
-from allinone.balancers.processes import Alone, Shards
+from allinone.distributed import processes
+from allinone.distributed.processes import Alone, Shards
 
 SHAPES = (5, 3), (1,), (7, 2, 2), (2,), (16, 4)
 SIZES = [math.prod(shape) for shape in SHAPES]

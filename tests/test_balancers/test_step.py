@@ -9,9 +9,9 @@ from methods import CONFIGS, build
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
-from allinone.balancers.step import BalancedStep, compare
 from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
+from allinone.step.step import BalancedStep, compare
 
 TASKS = ('a', 'b', 'c')
 

@@ -6,7 +6,7 @@ from methods import build
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from allinone.balancers.step import BalancedStep
+from allinone.step.step import BalancedStep
 
 
 def weights_of_steps(balancer, steps):

@@ -212,7 +212,8 @@ def test_the_base_file_reads_it(tree, monkeypatch):
         pytest.skip('another download of the same set')
     from mmengine.config import Config
 
-    from allinone.engine.dataloaders import build_loader, scoped
+    from allinone.config.build_errors import scoped
+    from allinone.data.loaders import build_loader
     from allinone.models.allinone import task_preprocessor
     from allinone.registry import MODELS
 

@@ -8,9 +8,9 @@ import pytest
 from mmengine.registry import DATASETS
 from track1_data import SIGNS, make_track1
 
-from allinone.datasets import CocoFile
-from allinone.datasets.checks import check_dataset
-from allinone.datasets.seeded import Draw, SeededDataset
+from allinone.data.checks import check_dataset
+from allinone.data.datasets.coco_file import CocoFile
+from allinone.data.seeded import Draw, SeededDataset
 from allinone.errors import ConfigError, DataError
 
 MOSAIC = [

@@ -10,8 +10,9 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
 from PIL import Image
 
-from allinone.datasets import PictureList, checks
-from allinone.datasets.checks import check_dataset
+from allinone.data import checks
+from allinone.data.checks import check_dataset
+from allinone.data.datasets.image_list import PictureList
 from allinone.errors import DataError
 
 CLASSES = ('car', 'sign', 'tree')

@@ -8,11 +8,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.datasets import CustomDataset
 from PIL import Image
 
-from allinone.datasets.class_names import (
-    class_lists,
-    class_lists_of_config,
-    require_same_classes,
-)
+from allinone.data.class_names import class_lists, class_lists_of_config, require_same_classes
 from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
 

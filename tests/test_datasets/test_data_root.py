@@ -2,7 +2,7 @@
 
 import pytest
 
-from allinone.datasets.data_root import missing_data_set
+from allinone.config.data_root import missing_data_set
 
 
 @pytest.fixture

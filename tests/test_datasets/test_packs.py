@@ -17,11 +17,11 @@ from mmengine.fileio import LmdbBackend, get, get_file_backend, get_local_path, 
 from PIL import Image
 from torch.utils.data import Dataset
 
-from allinone.datasets import lmdb_packs
-from allinone.datasets.packs import pack
-from allinone.datasets.seeded import SeededDataset
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.dataloaders import training_batches
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.data.loaders import training_batches
+from allinone.data.seeded import SeededDataset
+from allinone.data.storage import lmdb_packs
+from allinone.data.storage.packs import pack
 from allinone.errors import DataError
 from allinone.registry import RUNNERS
 

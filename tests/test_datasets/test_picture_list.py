@@ -2,7 +2,7 @@
 
 import pytest
 
-from allinone.datasets import PictureList
+from allinone.data.datasets.image_list import PictureList
 from allinone.errors import DataError
 
 

@@ -22,9 +22,9 @@ from mmengine.fileio import (
 from mmengine.registry import METRICS, DefaultScope
 from torch.utils.data import Dataset
 
-from allinone.datasets import remote
-from allinone.datasets.seeded import SeededDataset
-from allinone.engine.dataloaders import training_batches
+from allinone.data.loaders import training_batches
+from allinone.data.seeded import SeededDataset
+from allinone.data.storage import remote
 from allinone.errors import DataError
 from allinone.registry import RUNNERS
 

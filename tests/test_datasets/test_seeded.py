@@ -12,15 +12,11 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from torch.utils.data import Dataset
 
-from allinone.datasets import seeded
-from allinone.datasets.seeded import (
-    Draw,
-    SeededDataset,
-    check_complete,
-    check_decodes,
-    seed_of,
-)
+from allinone.data import seeded
+from allinone.data.seeded import Draw, SeededDataset, check_complete, check_decodes
 from allinone.errors import DataError
+from allinone.io import seeding
+from allinone.io.seeding import seed_of
 
 
 class Noise(Dataset):
@@ -126,10 +122,10 @@ def test_a_failed_draw_leaves_the_global_generators_alone(tmp_path):
         with pytest.raises(DataError):
             draw()
         assert random.getstate() == state
-    with seeded.seeded(1):  # Nor is anything left from it.
+    with seeding.seeded(1):  # Nor is anything left from it.
         inside = random.getstate()
         assert inside != state
-        with seeded.seeded(2):
+        with seeding.seeded(2):
             assert random.getstate() != inside
         assert random.getstate() == inside
     assert random.getstate() == state
@@ -138,7 +134,7 @@ def test_a_failed_draw_leaves_the_global_generators_alone(tmp_path):
 @pytest.mark.parametrize('task', ['cls', 'det'])
 def test_batches_are_equal_with_0_and_2_workers(toy_cfg, task):
     """``cls``: RandomResizedCrop and ColorJitter; ``det``: RandomFlip; 3 epochs of draws."""
-    from allinone.engine.dataloaders import TaskLoaders, build_loader
+    from allinone.data.loaders import TaskLoaders, build_loader
 
     def batches(workers):
         cfg = dict(toy_cfg.train_dataloader[task], num_workers=workers, batch_size=8)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from allinone.datasets import toy_scenes as toy
+from allinone.data.toy import make as toy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -32,10 +32,12 @@ def digests(root):
 
 
 def test_same_seed_same_files_in_another_process(data, tmp_path):
-    code = 'import sys, toy_scenes; toy_scenes.make_toy_data(sys.argv[1], pictures=8)'
+    code = (
+        'import sys; from allinone.data.toy.make import make_toy_data; '
+        'make_toy_data(sys.argv[1], pictures=8)'
+    )
     subprocess.run(
         [sys.executable, '-c', code, str(tmp_path / 'again')],
-        cwd=Path(toy.__file__).parent,
         check=True,
     )
     assert digests(tmp_path / 'again') == digests(data)

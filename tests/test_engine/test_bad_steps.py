@@ -7,11 +7,11 @@ import torch
 from conftest import joined
 from mmengine.hooks import LoggerHook
 
-from allinone.engine.bad_steps import BadStepHook
-from allinone.engine.checkpoint import read_checkpoint
+from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import TrainingError
 from allinone.models.allinone import AllInOne
 from allinone.registry import RUNNERS
+from allinone.training.hooks.non_finite import BadStepHook
 
 
 @pytest.fixture

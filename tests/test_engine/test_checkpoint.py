@@ -12,10 +12,10 @@ from mmengine.runner import CheckpointLoader, load_checkpoint
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
-from allinone.engine import library_loads
-from allinone.engine.checkpoint import load_weights, read_checkpoint, trusting_checkpoints
-from allinone.engine.signals import Stopped
+from allinone.checkpoint import library_loads
+from allinone.checkpoint.loading import load_weights, read_checkpoint, trusting_checkpoints
 from allinone.errors import CheckpointError
+from allinone.training.signals import Stopped
 
 
 class Evil:

@@ -10,12 +10,12 @@ import torch.distributed as dist
 from conftest import files_of_at_most, joined
 from mmengine.logging import HistoryBuffer
 
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.checkpoint_folder import remove_folder, share_of, tidy
-from allinone.engine.checkpoint_writer import CheckpointWriter
-from allinone.engine.resume import newest_checkpoint
-from allinone.engine.shards import StoredTensor, shard_state, sharded_as, whole
+from allinone.checkpoint.folder import remove_folder, share_of, tidy
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.checkpoint.shards import StoredTensor, shard_state, sharded_as, whole
+from allinone.checkpoint.writer import CheckpointWriter
 from allinone.errors import CheckpointError
+from allinone.training.resume import newest_checkpoint
 
 SHAPES = dict(even=(6, 2), uneven=(5, 3), few=(2,), long=(40_000,))
 

@@ -4,9 +4,9 @@ import torch
 from mmengine.hooks import LoggerHook
 from mmengine.logging import HistoryBuffer, MessageHub
 
-from allinone.engine import hooks
-from allinone.engine.hooks import DeferredLogHook
-from allinone.engine.runner import _keep_norm
+from allinone.training.hooks import deferred_log as hooks
+from allinone.training.hooks.deferred_log import DeferredLogHook
+from allinone.training.runner import _keep_norm
 
 
 def test_deferred_figures_are_the_stock_ones(tmp_path):

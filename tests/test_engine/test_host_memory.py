@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-MODULE = Path(__file__).parents[2] / 'allinone/engine/host_memory.py'
+MODULE = Path(__file__).parents[2] / 'allinone/io/host_memory.py'
 # In its own process, since the setting holds for a whole process and cannot be taken back.
 PROGRAM = """
 import resource, runpy, sys

@@ -10,9 +10,9 @@ import pytest
 import torch
 from conftest import ROOT, classification
 
-from allinone.apis.run import train
-from allinone.engine.launchers import set_variables
+from allinone.distributed.launchers import set_variables
 from allinone.errors import ConfigError
+from allinone.training.api import train
 
 SLURM = dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0', SLURM_NODELIST='localhost')
 MPI = {

@@ -4,14 +4,9 @@ import torch
 from conftest import tiny
 from torch.utils.data import DataLoader, Dataset
 
-from allinone.datasets.seeded import SeededDataset
-from allinone.engine.dataloaders import (
-    TaskLoaders,
-    build_loader,
-    in_this_process,
-    training_batches,
-)
-from allinone.engine.samplers import DrawSampler
+from allinone.data.loaders import TaskLoaders, build_loader, in_this_process, training_batches
+from allinone.data.samplers import DrawSampler
+from allinone.data.seeded import SeededDataset
 
 
 class Numbers(Dataset):

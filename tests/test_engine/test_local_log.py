@@ -9,7 +9,7 @@ def test_figures_that_find_no_room_are_missing_and_no_error(tmp_path, monkeypatc
     """As the stock logger hook writes them: to the file of all figures and to one of its own."""
     said = []
     monkeypatch.setattr(
-        'allinone.engine.local_log.print_log', lambda words, logger, level: said.append(words)
+        'allinone.training.local_log.print_log', lambda words, logger, level: said.append(words)
     )
     with DefaultScope.overwrite_default_scope('allinone'):
         visualizer = Visualizer(

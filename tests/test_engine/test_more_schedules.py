@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from allinone.engine.loops import MultiTaskTrainLoop
 from allinone.errors import ConfigError
 from allinone.registry import BALANCERS, TASK_SCHEDULES
+from allinone.training.train_loop import MultiTaskTrainLoop
 
 SIZES = dict(cls=8100, det=900, seg=100)
 METRICS = ['cls/top1', 'det/mAP', 'seg/mIoU']

@@ -8,10 +8,10 @@ from conftest import classification, run_tool
 from mmengine.runner import get_priority
 from torch import nn
 
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.precise_bn import PreciseBNHook, reestimate
+from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import ConfigError
 from allinone.registry import HOOKS, RUNNERS
+from allinone.training.precise_bn import PreciseBNHook, reestimate
 
 
 class Task(nn.Module):

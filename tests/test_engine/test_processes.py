@@ -13,10 +13,10 @@ from conftest import ROOT
 from torch import nn
 from two_processes import CLIP
 
-from allinone.balancers.processes import _Message
-from allinone.engine import runner
-from allinone.engine.peers import lost_peer
+from allinone.distributed.consistency import lost_peer
+from allinone.distributed.processes import _Message
 from allinone.models import AllInOneDDP
+from allinone.training import runner
 
 LIMIT = 900  # seconds
 

@@ -18,14 +18,14 @@ from kill_and_resume import differences
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from allinone.apis.run import run
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.loops import MultiTaskTrainLoop
-from allinone.engine.record import annotation_hashes, changes, flat_config
-from allinone.engine.resume import newest_checkpoint, resume_command
-from allinone.engine.signals import Stopped
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.cli.programs.run import run
 from allinone.errors import AllInOneError, CheckpointError
 from allinone.registry import BALANCERS, RUNNERS, TASK_SCHEDULES
+from allinone.training.resume import newest_checkpoint, resume_command
+from allinone.training.run_manifest import annotation_hashes, changes, flat_config
+from allinone.training.signals import Stopped
+from allinone.training.train_loop import MultiTaskTrainLoop
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_a_balancer_follows_validation_beside_an_average_of_its_buffers(cfg):
 
 def test_a_failed_save_keeps_the_best_and_the_last(cfg, tmp_path, monkeypatch, caplog):
     """Every save after step 2 fails, and the run goes on until too many have."""
-    from allinone.engine import checkpoint_writer
+    from allinone.checkpoint import writer as checkpoint_writer
 
     whole = checkpoint_writer.write_durably
 
@@ -224,7 +224,7 @@ def test_a_failed_save_keeps_the_best_and_the_last(cfg, tmp_path, monkeypatch, c
 
 
 def test_a_best_checkpoint_that_fails_leaves_the_earlier_best(cfg, tmp_path, monkeypatch):
-    from allinone.engine import checkpoint_writer
+    from allinone.checkpoint import writer as checkpoint_writer
 
     scores = iter([10.0, 20.0, 15.0])
     monkeypatch.setattr(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import tiny
 
-from allinone.engine.checkpoint import read_checkpoint
+from allinone.checkpoint.loading import read_checkpoint
 from allinone.registry import RUNNERS
 
 METHODS = {

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from torch.utils.data import Dataset
 
-from allinone.engine import ClassAwareSampler
+from allinone.data.samplers import ClassAwareSampler
 from allinone.errors import ConfigError
 
 

@@ -13,11 +13,11 @@ import torch
 from conftest import files_of_at_most
 from mmengine.logging import HistoryBuffer
 
-from allinone.engine.checkpoint import read_checkpoint, trusting_checkpoints
-from allinone.engine.checkpoint_format import DTYPES, files_of
-from allinone.engine.checkpoint_writer import CheckpointWriter, SaveError
-from allinone.engine.durable import write_durably
+from allinone.checkpoint.formats import DTYPES, files_of
+from allinone.checkpoint.loading import read_checkpoint, trusting_checkpoints
+from allinone.checkpoint.writer import CheckpointWriter, SaveError
 from allinone.errors import CheckpointError
+from allinone.io.atomic import write_durably
 
 FORMATS = ['pth', 'safetensors']
 
@@ -258,7 +258,7 @@ def test_the_background_thread_is_waited_for_and_its_failure_told(tmp_path, monk
         assert hold.wait(60)
         write_durably(path, content)
 
-    monkeypatch.setattr('allinone.engine.checkpoint_writer.write_durably', slow)
+    monkeypatch.setattr('allinone.checkpoint.writer.write_durably', slow)
     writer = CheckpointWriter(background=True)
     first, second = (str(tmp_path / f'{i}.pth') for i in range(2))
     writer.write(a_checkpoint(), first)  # Returns while the thread is held.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmpretrain.models import Mixup
 
-from allinone.engine.loops import MultiTaskTrainLoop
+from allinone.training.train_loop import MultiTaskTrainLoop
 
 
 def step(iteration, draw, seed=0):

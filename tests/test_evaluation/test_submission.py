@@ -16,12 +16,12 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 from track1_data import make_track1
 
-from allinone.apis.submit import sections_of
+from allinone.cli.programs.submit import sections_of
 from allinone.errors import ConfigError, DataError
 from allinone.evaluation import DetectionMetric, SegmentationMetric
-from allinone.evaluation.polygons import decode_label_map, encode_label_map, to_polygons
-from allinone.evaluation.submission import Submission
-from allinone.evaluation.submission_check import Annotations, faults, misfits, score
+from allinone.evaluation.track1.check import Annotations, faults, misfits, score
+from allinone.evaluation.track1.polygons import decode_label_map, encode_label_map, to_polygons
+from allinone.evaluation.track1.submission import Submission
 
 SECTIONS = dict(cars='cls', signs='dec', streets='seg')
 

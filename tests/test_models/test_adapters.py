@@ -7,7 +7,7 @@ from torch import nn
 
 from allinone.errors import ConfigError
 from allinone.models.adapters import FiLMAdapter, LowRankAdapter, build_adapter
-from allinone.models.trunk import run_trunk
+from allinone.models.shared_backbone import run_trunk
 
 ADAPTERS = [dict(type='LowRankAdapter', rank=2), dict(type='FiLMAdapter')]
 

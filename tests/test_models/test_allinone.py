@@ -6,10 +6,10 @@ import torch
 from conftest import build_model
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-from allinone.engine.dataloaders import build_loader
+from allinone.data.loaders import build_loader
 from allinone.errors import CheckpointError, ConfigError
 from allinone.models.samples import make_samples
-from allinone.models.trunk import run_trunk
+from allinone.models.shared_backbone import run_trunk
 
 TASKS = ('cls', 'det', 'seg')
 # mmpretrain's MobileNetV2 has a last convolution that the toy tasks do not look at.

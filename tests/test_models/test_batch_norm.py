@@ -6,11 +6,11 @@ from conftest import build_model
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from allinone.apis.extract import stock_state
-from allinone.engine.checkpoint import load_state_dict
-from allinone.engine.dataloaders import training_batches
+from allinone.checkpoint.loading import load_state_dict
+from allinone.data.loaders import training_batches
 from allinone.errors import ConfigError
 from allinone.models.batch_norm import norms_of
+from allinone.reuse.extract import stock_state
 
 
 @pytest.fixture

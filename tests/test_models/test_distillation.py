@@ -11,15 +11,16 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from allinone.apis.extract import extract
-from allinone.apis.run import load_config, run
-from allinone.engine.checkpoint import read_checkpoint, require_weights
-from allinone.engine.config_check import check_config
-from allinone.engine.dataloaders import build_loader
+from allinone.checkpoint.loading import read_checkpoint, require_weights
+from allinone.cli.programs.run import run
+from allinone.config.check import check_config
+from allinone.config.loading import load_config
+from allinone.data.loaders import build_loader
 from allinone.errors import CheckpointError, ConfigError
 from allinone.models.distillation import FeatureImitation, LogitDistillation, ScoreDistillation
 from allinone.models.distillation.teachers import renormalised
 from allinone.registry import MODELS, RUNNERS
+from allinone.reuse.extract import extract
 
 TASKS = ('cls', 'det', 'seg')
 LOSSES = dict(

@@ -11,12 +11,13 @@ from conftest import ROOT, build_model, literal, tiny
 from mmengine.hooks import EMAHook as StockEMAHook
 from torch.nn.modules.batchnorm import _NormBase
 
-from allinone.apis.run import load_config, run
-from allinone.engine.checkpoint import read_checkpoint
-from allinone.engine.config_check import check_config
-from allinone.engine.ema import EMAHook
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.cli.programs.run import run
+from allinone.config.check import check_config
+from allinone.config.loading import load_config
 from allinone.errors import CheckpointError, ConfigError
 from allinone.registry import RUNNERS
+from allinone.training.hooks.ema import EMAHook
 
 GROW = ROOT / 'configs/toy/mobilenetv2_toy_grow.py'
 OLD = ('cls', 'det', 'seg')

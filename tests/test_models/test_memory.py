@@ -9,10 +9,10 @@ from conftest import build_model, classification
 from mmengine.optim import OptimWrapper
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
-from allinone.engine.dataloaders import training_batches
-from allinone.engine.precise_bn import reestimate
+from allinone.data.loaders import training_batches
 from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
+from allinone.training.precise_bn import reestimate
 
 
 @pytest.fixture

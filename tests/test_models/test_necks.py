@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmpretrain.models import ViTSAM
 
-from allinone.engine.checkpoint import load_weights
+from allinone.checkpoint.loading import load_weights
 from allinone.errors import ConfigError
 from allinone.models import SimpleFeaturePyramid
 

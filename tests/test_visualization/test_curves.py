@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from allinone.analysis.curves import draw_curves, main_metrics, plot_curves, plot_validations
+from allinone.analysis.scalars import read_scalars, series
 from allinone.errors import DataError
-from allinone.visualization import plot_curves
-from allinone.visualization.curves import draw_curves, main_metrics, plot_validations
-from allinone.visualization.pictures import read_picture
-from allinone.visualization.scalars import read_scalars, series
+from allinone.io.images import read_picture
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,7 +136,7 @@ def panels(monkeypatch, training):
         for axis in figure.axes:
             drawn[axis.get_title()] = [line.get_label() for line in axis.get_lines()]
 
-    monkeypatch.setattr('allinone.visualization.curves.save_figure', look)
+    monkeypatch.setattr('allinone.analysis.curves.save_figure', look)
     draw_curves(training, {}, 'unused.png', 'run')
     return drawn
 

@@ -7,9 +7,9 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
 from allinone.visualization import draw_tasks
+from allinone.visualization.annotator import Pen
 from allinone.visualization.draw import OPACITY, _free_spot, _overlap, label_areas, top_classes
 from allinone.visualization.palette import ClassTable, distinct_colour
-from allinone.visualization.pen import Pen
 
 GREY = 100
 RED, BLUE = (255, 0, 0), (0, 0, 255)

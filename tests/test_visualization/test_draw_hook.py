@@ -6,9 +6,9 @@ import torch
 from mmpretrain.structures import DataSample
 
 from allinone.errors import ConfigError
+from allinone.io.images import read_picture, write_picture
 from allinone.registry import HOOKS, RUNNERS
-from allinone.visualization.pictures import read_picture, write_picture
-from allinone.visualization.truth import truth_of
+from allinone.visualization.ground_truth import truth_of
 
 
 def test_every_tested_picture_is_drawn(trained, toy_cfg, toy_root, tmp_path):
@@ -47,7 +47,7 @@ def test_annotations_are_in_the_pixels_of_the_file(trained, toy_cfg, tmp_path, m
         truths.append((truth_of(sample, info), sample.img_path))
         return truths[-1][0]
 
-    monkeypatch.setattr('allinone.visualization.draw_hook.truth_of', keep)
+    monkeypatch.setattr('allinone.training.hooks.prediction_visualization.truth_of', keep)
     toy_cfg.custom_hooks = [dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'))]
     runner = RUNNERS.build(toy_cfg)
     runner.test()

@@ -4,12 +4,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from PIL import Image
 
 from allinone.errors import DataError
-from allinone.visualization.pictures import (
-    find_pictures,
-    output_names,
-    read_picture,
-    write_picture,
-)
+from allinone.io.images import find_pictures, output_names, read_picture, write_picture
 
 
 @pytest.fixture

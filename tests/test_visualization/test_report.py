@@ -8,17 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from allinone.analysis.comparison import balancer_name, delta_m, read_runs, relative_changes
+from allinone.analysis.conflicts import conflict_matrices, plot_conflicts
+from allinone.analysis.report import write_report
+from allinone.analysis.scalars import read_scalars, task_pairs
 from allinone.errors import ConfigError, DataError
-from allinone.visualization.comparison import (
-    balancer_name,
-    delta_m,
-    read_runs,
-    relative_changes,
-)
-from allinone.visualization.conflicts import conflict_matrices, plot_conflicts
-from allinone.visualization.pictures import read_picture
-from allinone.visualization.report import write_report
-from allinone.visualization.scalars import read_scalars, task_pairs
+from allinone.io.images import read_picture
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,9 +7,9 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
 from allinone.visualization.draw import draw_tasks
-from allinone.visualization.sheet import contact_sheet, side_by_side
-from allinone.visualization.strip import BACKGROUND
-from allinone.visualization.truth import truth_of
+from allinone.visualization.ground_truth import truth_of
+from allinone.visualization.image_grid import contact_sheet, side_by_side
+from allinone.visualization.legend import BACKGROUND
 
 
 def plain(height, width, value):

@@ -19,7 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    from allinone.datasets.packs import pack
+    from allinone.data.storage.packs import pack
     from allinone.errors import DataError
 
     try:

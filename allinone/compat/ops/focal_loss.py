@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from allinone.compat.ops.precision import to_kernel_dtype
+from .precision import to_kernel_dtype
 
 __all__ = [
     'sigmoid_focal_loss_backward',

@@ -6,7 +6,7 @@ import torch
 import torchvision  # noqa: F401  # registers `torch.ops.torchvision`
 from torch import Tensor
 
-from allinone.compat.ops.precision import to_kernel_dtype
+from .precision import to_kernel_dtype
 
 __all__ = ['nms', 'nms_match', 'softnms']
 

@@ -8,8 +8,8 @@ import torch
 import torchvision  # noqa: F401  # registers `torch.ops.torchvision`
 from torch import Tensor
 
-from allinone.compat.ops.precision import to_kernel_dtype
-from allinone.compat.ops.unavailable import UnavailableOpError
+from .precision import to_kernel_dtype
+from .unavailable import UnavailableOpError
 
 __all__ = ['roi_align_backward', 'roi_align_forward', 'roi_pool_backward', 'roi_pool_forward']
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ..data_set import DataSet, Part, Sample, Split
-from ..formats import LabelMaps
-from ..label_maps import Values
+from allinone.conversion.data_set import DataSet, Part, Sample, Split
+from allinone.conversion.formats import LabelMaps
+from allinone.conversion.label_maps import Values
 
 __all__ = ['data_set']
 

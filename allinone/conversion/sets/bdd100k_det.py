@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from allinone.conversion.data_set import Box, DataSet, Part, Sample, Split
+from allinone.conversion.formats import CocoBoxes
+from allinone.conversion.json_stream import stream
 from allinone.errors import DataError
 
-from ..data_set import Box, DataSet, Part, Sample, Split
-from ..formats import CocoBoxes
-from ..json_stream import stream
 from .bdd100k import HOME, PICTURES_100K
 
 __all__ = ['CLASSES', 'data_set']

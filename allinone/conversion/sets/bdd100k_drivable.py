@@ -6,8 +6,9 @@ Masks ``labels/drivable/masks/SPLIT/NAME.png`` have one channel with the class o
 
 from pathlib import Path
 
-from ..data_set import DataSet
-from ..label_maps import Values
+from allinone.conversion.data_set import DataSet
+from allinone.conversion.label_maps import Values
+
 from .bdd100k import PICTURES_100K, segmentation
 
 __all__ = ['CLASSES', 'data_set']

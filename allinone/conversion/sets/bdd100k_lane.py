@@ -7,8 +7,9 @@ the classes are those of ``doc/source/format.rst``, in which background is the l
 
 from pathlib import Path
 
-from ..data_set import DataSet
-from ..label_maps import Values
+from allinone.conversion.data_set import DataSet
+from allinone.conversion.label_maps import Values
+
 from .bdd100k import PICTURES_100K, segmentation
 
 __all__ = ['CLASSES', 'data_set']

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ..data_set import DataSet, Part, Sample, Split
-from ..formats import LabelMaps
-from ..label_maps import IGNORED, Values
+from allinone.conversion.data_set import DataSet, Part, Sample, Split
+from allinone.conversion.formats import LabelMaps
+from allinone.conversion.label_maps import IGNORED, Values
 
 __all__ = ['CLASSES', 'data_set']
 

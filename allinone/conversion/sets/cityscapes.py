@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ..data_set import DataSet, Part, Sample, Split
-from ..formats import LabelMaps
-from ..label_maps import IGNORED, Values
+from allinone.conversion.data_set import DataSet, Part, Sample, Split
+from allinone.conversion.formats import LabelMaps
+from allinone.conversion.label_maps import IGNORED, Values
+
 from .bdd100k_seg import CLASSES
 
 __all__ = ['data_set']

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ..data_set import Box, DataSet, Part, Sample, Split
-from ..formats import CocoAsIs
-from ..json_stream import stream
+from allinone.conversion.data_set import Box, DataSet, Part, Sample, Split
+from allinone.conversion.formats import CocoAsIs
+from allinone.conversion.json_stream import stream
 
 __all__ = ['data_set']
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from scipy.io import loadmat
 
-from ..data_set import DataSet, Part, Sample, Split
-from ..formats import PictureList
+from allinone.conversion.data_set import DataSet, Part, Sample, Split
+from allinone.conversion.formats import PictureList
 
 __all__ = ['data_set']
 

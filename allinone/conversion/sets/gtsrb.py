@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ..data_set import DataSet, Part, Sample, Split
-from ..formats import PictureList
+from allinone.conversion.data_set import DataSet, Part, Sample, Split
+from allinone.conversion.formats import PictureList
 
 __all__ = ['data_set']
 

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from allinone.conversion.data_set import Box, DataSet, Part, Sample, Split
+from allinone.conversion.formats import CocoBoxes
 from allinone.errors import DataError
-
-from ..data_set import Box, DataSet, Part, Sample, Split
-from ..formats import CocoBoxes
 
 __all__ = ['CLASSES', 'data_set']
 

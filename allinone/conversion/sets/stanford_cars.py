@@ -13,10 +13,9 @@ from pathlib import Path
 
 from scipy.io import loadmat
 
+from allinone.conversion.data_set import DataSet, Part, Sample, Split
+from allinone.conversion.formats import PictureList
 from allinone.errors import DataError
-
-from ..data_set import DataSet, Part, Sample, Split
-from ..formats import PictureList
 
 __all__ = ['data_set']
 

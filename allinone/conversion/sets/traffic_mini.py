@@ -22,9 +22,10 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from ..data_set import DataSet, Part, Sample, Split
-from ..formats import CocoBoxes
-from ..source import check_source
+from allinone.conversion.data_set import DataSet, Part, Sample, Split
+from allinone.conversion.formats import CocoBoxes
+from allinone.conversion.source import check_source
+
 from . import camvid, coco, gtsrb
 
 __all__ = ['BOX_CLASSES', 'data_sets']

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ..data_set import Box, DataSet, Part, Sample, Split
-from ..formats import CocoBoxes
+from allinone.conversion.data_set import Box, DataSet, Part, Sample, Split
+from allinone.conversion.formats import CocoBoxes
 
 __all__ = ['CLASSES', 'data_set']
 

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
+from allinone.conversion.data_set import Box, DataSet, Part, Sample, Split
+from allinone.conversion.formats import VocXml
 from allinone.errors import DataError
-
-from ..data_set import Box, DataSet, Part, Sample, Split
-from ..formats import VocXml
 
 __all__ = ['CLASSES', 'data_set']
 

@@ -8,9 +8,9 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from allinone.errors import ConfigError
+from allinone.models.samples import make_samples
 from allinone.registry import MODELS
 
-from ..samples import make_samples
 from .losses import DistillationLoss
 from .taps import tapped
 from .teachers import Teacher, check_source, load_teacher, teacher_of

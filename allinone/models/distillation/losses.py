@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from allinone.errors import ConfigError
-from allinone.options import check_choice, check_count, check_number
+from allinone.models.samples import library_of
 from allinone.registry import MODELS
+from allinone.registry.options import check_choice, check_count, check_number
 
-from ..samples import library_of
 from .taps import tensors
 
 LOGITS = dict(mmpretrain='head', mmseg='decode_head.conv_seg')

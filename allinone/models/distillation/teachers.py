@@ -9,7 +9,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from allinone.engine.checkpoint import read_checkpoint, state_dict_of
+from allinone.checkpoint.loading import read_checkpoint, state_dict_of
 from allinone.errors import CheckpointError, ConfigError
 
 from .taps import tapped

@@ -1,0 +1,1 @@
+"""What runs did: curves, conflicts, affinity, comparison, report."""

@@ -1,0 +1,1 @@
+"""Balancing methods, one a file."""

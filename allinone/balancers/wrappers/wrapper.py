@@ -1,0 +1,104 @@
+"""What balancers around another one share."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from allinone.balancers.base import Balancer
+from allinone.errors import ConfigError
+from allinone.registry import BALANCERS
+from allinone.registry.options import renamed
+
+
+class Wrapper(Balancer):
+    """A method that changes when or how strongly another one's weights apply.
+
+    Wrappers nest, and are of the kind of the wrapped method: ``weighs_losses``, ``requires`` and
+    ``layer`` are its own. What :class:`Balancer` promises for hard input holds for it, and the
+    wrapper's own state is left alone too where input is not finite.
+
+    Args:
+        balancer: Config of the wrapped method.
+        needs_weights: Whether the method must give one weight a task.
+
+    Raises:
+        ConfigError: If it does not, or cannot be built.
+    """
+
+    counters = ('steps',)
+
+    def __init__(self, balancer: Mapping, needs_weights: bool = True):
+        super().__init__()
+        with self.naming_inner():
+            self.inner = BALANCERS.build(balancer)
+        self.weighs_losses = self.inner.weighs_losses
+        self.requires = self.inner.requires
+        self.layer = self.inner.layer
+        if needs_weights and self.requires == 'gradients':
+            raise ConfigError(
+                f'model.balancer.balancer.type is {balancer["type"]!r}, which has no '
+                f'weights for {type(self).__name__} to keep; choose another'
+            )
+
+    @staticmethod
+    def naming_inner() -> AbstractContextManager[None]:
+        """Within it, errors of the wrapped method's options name them where they lie."""
+        return renamed('model.balancer', 'model.balancer.balancer')
+
+    @property
+    def regulariser(self) -> Balancer | None:
+        return self.inner.regulariser
+
+    @property
+    def uses_metrics(self) -> bool:
+        return self.inner.uses_metrics
+
+    def bind(self, task_names: Sequence[str]) -> None:
+        with self.naming_inner():
+            self.inner.bind(task_names)
+        super().bind(task_names)
+
+    def prepare(self, num_tasks: int, device: torch.device | None = None) -> None:
+        super().prepare(num_tasks, device)
+        with self.naming_inner():
+            self.inner.prepare(num_tasks, device)
+
+    def start(self, epoch_steps: int, evaluated: Mapping[str, set[str] | None]) -> None:
+        with self.naming_inner():
+            self.inner.start(epoch_steps, evaluated)
+
+    def after_validation(self, metrics: Mapping[str, float]) -> None:
+        with self.naming_inner():
+            self.inner.after_validation(metrics)
+
+    @property
+    def factor_follows_loss(self) -> bool:
+        """As in :class:`LossWeighting`, where the wrapped method is one."""
+        return self.inner.factor_follows_loss
+
+    def factor(self, task: int, loss: Tensor) -> Tensor:
+        """As in :class:`LossWeighting`, where the wrapped method is one."""
+        return self.inner.factor(task, loss)
+
+    def common(self, losses: Tensor, tasks: Sequence[int]) -> Tensor | None:
+        """As in :class:`LossWeighting`, where the wrapped method is one."""
+        return self.inner.common(losses, tasks)
+
+    def keep(
+        self,
+        kept: Tensor,
+        new: Tensor,
+        losses: Tensor,
+        gramian: Tensor | None,
+        tasks: Sequence[int] | None,
+    ) -> None:
+        """Put ``new`` ``[K]`` into ``kept`` ``[num_tasks]`` where the step's input is finite."""
+        finite = torch.isfinite(losses)
+        if not self.weighs_losses:
+            finite = finite.all()
+        if gramian is not None:
+            finite = finite & torch.isfinite(gramian).all()
+        index = self.index(tasks, len(losses), kept.device)
+        kept[index] = torch.where(finite, new.to(kept), kept[index])

@@ -1,0 +1,56 @@
+"""Checkpoints that the libraries load themselves, read as safely as ours.
+
+Parts of mmseg, mmdet and mmpretrain call MMEngine's loader on their own (``init_cfg`` of type
+``Pretrained_Part``, a detector's ``teacher_ckpt``). Where a file holds more than tensors, it falls
+back to unpickling anything, and of a URL it unpickles anything at once.
+"""
+
+import os
+import tempfile
+from typing import BinaryIO
+from urllib.parse import urlparse
+
+import torch
+from mmengine.runner import checkpoint as mmengine_checkpoint
+
+from .loading import read_checkpoint
+
+__all__ = ['install']
+
+
+def _read(file: str | os.PathLike | BinaryIO, map_location=None, weights_only=None) -> dict:
+    if isinstance(file, (str, os.PathLike)):
+        return read_checkpoint(file, map_location)
+    with tempfile.NamedTemporaryFile(suffix='.pth') as copy:
+        copy.write(file.read())
+        copy.flush()
+        return read_checkpoint(copy.name, map_location)
+
+
+def _read_url(url: str, model_dir=None, map_location=None, progress: bool = True) -> dict:
+    folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
+    path = os.path.join(folder, os.path.basename(urlparse(url).path))
+    if not os.path.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        torch.hub.download_url_to_file(url, path, progress=progress)
+    return read_checkpoint(path, map_location)
+
+
+def install() -> None:
+    """Put :func:`read_checkpoint` in the place of all that MMEngine unpickles with.
+
+    Every scheme of its ``CheckpointLoader`` ends in one of the two; a change of the schemes alone
+    would leave those that call each other directly (``torchvision://``, ``open-mmlab://``).
+
+    Raises:
+        ImportError: If this MMEngine has no such place; loading would then be unsafe in silence.
+    """
+    safe = dict(_safe_torch_load=_read, load_url=_read_url)
+    for name in safe:
+        if not hasattr(mmengine_checkpoint, name):
+            raise ImportError(
+                f'mmengine.runner.checkpoint has no {name} to replace by safe loading; install the '
+                'version of constraints.txt'
+            )
+    for name, load in safe.items():
+        setattr(mmengine_checkpoint, name, load)

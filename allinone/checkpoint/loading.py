@@ -1,0 +1,232 @@
+"""Reading checkpoints without executing code from them, and saying what fitted."""
+
+import os
+import pickle
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, print_log
+from torch import nn
+
+from allinone.errors import CheckpointError
+
+from .folder import is_folder, read_folder
+from .formats import check_pickle, check_zip, is_safetensors, read_safetensors
+from .shards import all_read, sharded_as
+
+SHOWN = 8
+WORDS = 200
+ZIP_START = b'PK\x03\x04'
+
+_trusted: ContextVar[bool] = ContextVar('trusted', default=False)
+
+
+@contextmanager
+def trusting_checkpoints(trust: bool = True):
+    """Inside, checkpoints may hold any type, and so run any code (``--trust-checkpoint``)."""
+    before = _trusted.set(trust)
+    try:
+        yield
+    finally:
+        _trusted.reset(before)
+
+
+def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = False) -> dict:
+    """Read a checkpoint with only tensors, plain containers and mmengine's own log types.
+
+    Args:
+        path: Local; a folder ``.dcp``, a file ``.safetensors``, or what ``torch.save`` wrote.
+        map_location: As in ``torch.load``.
+        lazily: Take no memory for tensors until they are used: of a folder they are
+            :class:`StoredTensor`, and of a file of ``torch.save`` on the CPU mapped from it.
+
+    Raises:
+        CheckpointError: If the file is missing, fails its checksums, or holds any other type
+            (unless within :func:`trusting_checkpoints`).
+    """
+    path = os.path.expanduser(os.fspath(path))
+    folder = is_folder(path) and os.path.isdir(path)
+    if not folder and not os.path.isfile(path):
+        raise CheckpointError(f'{path}: no such checkpoint file')
+    try:
+        if folder:
+            return read_folder(path, map_location, lazily)
+        if is_safetensors(path):
+            return read_safetensors(path, map_location)
+        with open(path, 'rb') as file:
+            head = file.read(len(ZIP_START))
+        if not head:
+            raise CheckpointError(f'{path} is an empty file')
+        if head == ZIP_START:
+            check_zip(path)
+        elif _trusted.get():
+            check_pickle(path)
+        with torch.serialization.safe_globals(_allowed_types()):
+            return torch.load(
+                path,
+                map_location=map_location,
+                weights_only=not _trusted.get(),
+                mmap=lazily and head == ZIP_START,
+            )
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(path, str(error))) from error
+    except (CheckpointError, MemoryError):
+        raise  # For lack of memory a sound checkpoint must not be passed over.
+    except Exception as error:  # What is no pickle can make the unpickler raise anything.
+        words = ' '.join(str(error).split())[:WORDS] or type(error).__name__
+        if _trusted.get() and isinstance(error, (ImportError, AttributeError)):
+            raise CheckpointError(
+                f'{path} is damaged, or needs code that is not here ({words}); install what made it'
+            ) from error
+        raise CheckpointError(f'{path} is damaged or not a checkpoint: {words}') from error
+
+
+def _refusal(path: str, words: str) -> str:
+    found = re.search(r'GLOBAL (\S+)', words) or re.search(r"class '?([\w.]+)", words)
+    if not found:
+        return f'{path} is damaged or not a checkpoint: it holds no pickle of plain data'
+    return (
+        f'{path} is refused: it holds {found.group(1)}, not only tensors and numbers, and loading '
+        'it could run code; give --trust-checkpoint if you trust who made it'
+    )
+
+
+def _allowed_types() -> list:
+    multiarray = np._core.multiarray
+    dtypes = (
+        *(f'{kind}{bits}' for kind in ('int', 'uint') for bits in (8, 16, 32, 64)),
+        *('float16', 'float32', 'float64', 'bool'),
+    )
+    return [
+        HistoryBuffer,
+        slice,
+        np.ndarray,
+        np.dtype,
+        multiarray._reconstruct,
+        multiarray.scalar,
+        # So they are called in files that NumPy 1 wrote.
+        (multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
+        (multiarray.scalar, 'numpy.core.multiarray.scalar'),
+        *(type(np.dtype(name)) for name in dtypes),
+        (_history_method, 'builtins.getattr'),
+    ]
+
+
+def _history_method(owner, name: str):
+    """Stands in for ``getattr``, by which mmengine's ``HistoryBuffer`` pickles its methods."""
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise pickle.UnpicklingError(f'GLOBAL getattr({owner!r}, {name!r})')
+    return getattr(owner, name)
+
+
+def load_weights(
+    module: nn.Module, path: str | os.PathLike, prefix: str | None = None, key: str = 'load_from'
+) -> None:
+    """Load the weights that fit into ``module``, and log what was loaded, missing, unexpected.
+
+    Args:
+        module: Where to.
+        path: A checkpoint, or a bare state dict.
+        prefix: Take only the file's keys below this prefix, e.g. ``'backbone'``.
+        key: The config key that named the file, for messages.
+
+    Raises:
+        CheckpointError: If the file cannot be read, or none of its keys fits.
+    """
+    checkpoint = read_checkpoint(path)
+    load_state_dict(module, state_dict_of(checkpoint, path), path, prefix, key)
+
+
+def state_dict_of(checkpoint: dict, path) -> dict:
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+    if not state or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(f'{path} holds no state dict')
+    return {re.sub(r'^module\.', '', name): value for name, value in state.items()}
+
+
+def load_state_dict(
+    module: nn.Module, state: dict, path, prefix: str | None = None, key: str = 'load_from'
+) -> None:
+    """As :func:`load_weights`, from a state dict in memory."""
+    if prefix:
+        state = {
+            name[len(prefix.rstrip('.')) + 1 :]: value
+            for name, value in state.items()
+            if name.startswith(prefix.rstrip('.') + '.')
+        }
+    own = module.state_dict()
+    if _other_shapes(state, own):
+        state = _resized(module, all_read(state))
+    shapes = _other_shapes(state, own)
+    fitting = {name: value for name, value in state.items() if name in own and name not in shapes}
+    if not fitting:
+        raise CheckpointError(
+            f'{key}={str(path)!r}: none of its {len(state)} keys'
+            f'{f" below {prefix!r}" if prefix else ""} fits the model. It has '
+            f'{_some(state)}; the model has {_some(own)}'
+        )
+    fitting = {name: sharded_as(value, own[name]) for name, value in fitting.items()}
+    module.load_state_dict(fitting, strict=False)
+    report = {
+        'missing': sorted(own.keys() - state.keys()),
+        'unexpected': sorted(state.keys() - own.keys()),
+        'of another shape': sorted(f'{name} ({shape})' for name, shape in shapes.items()),
+    }
+    print_log(
+        f'{path}: loaded {len(fitting)} of {len(own)} tensors of the model'
+        + ''.join(
+            f'; {len(names)} {what}: {_some(names)}' for what, names in report.items() if names
+        ),
+        'current',
+    )
+
+
+def _other_shapes(state: Mapping, own: Mapping) -> dict[str, str]:
+    return {
+        name: f'{tuple(getattr(state[name], "shape", ()))} instead of {tuple(own[name].shape)}'
+        for name in state.keys() & own.keys()
+        if getattr(state[name], 'shape', None) != own[name].shape
+    }
+
+
+def _resized(module: nn.Module, state: Mapping) -> dict:
+    """A state dict as modules themselves prepare it, such as embeddings of other picture sizes."""
+    state = dict(state)
+    for name, part in module.named_modules():
+        for hook in part._load_state_dict_pre_hooks.values():
+            hook(state, name and f'{name}.', {}, False, [], [], [])
+    return state
+
+
+def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path) -> None:
+    """Refuse a state dict that would leave trunk or ``tasks`` with random weights.
+
+    Raises:
+        CheckpointError: If a tensor is missing or of another shape.
+    """
+    needed = ('backbone.', *(f'tasks.{task}.' for task in tasks))
+    lacking = [
+        name
+        for name, value in model.state_dict().items()
+        if name.startswith(needed)
+        and not name.endswith('num_batches_tracked')
+        # Only training needs that.
+        and '.distillation.' not in name
+        and getattr(state.get(name), 'shape', None) != value.shape
+    ]
+    if lacking:
+        raise CheckpointError(
+            f'{path} does not fit the config: it lacks {len(lacking)} tensors of trunk or tasks, '
+            f'or has them in other shapes, such as {lacking[0]!r}; give the config that it was '
+            'trained with'
+        )
+
+
+def _some(names) -> str:
+    names = list(names)
+    more = f', and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return ', '.join(names[:SHOWN]) + more

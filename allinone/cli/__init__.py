@@ -1,0 +1,1 @@
+"""The programs of tools/, one a file: arguments here, work in programs/."""

@@ -1,0 +1,17 @@
+"""The demo behind `make demo`: toy scenes, joint training, test, pictures, in one process."""
+
+import argparse
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description='Train, test and draw the toy model.')
+    parser.add_argument('--config', default='configs/toy/mobilenetv2_toy.py', help='config file')
+    parser.add_argument('--data', default='data/toy', help='where the toy scenes are or go')
+    parser.add_argument('--work-dir', default='work_dirs/demo', help='where the results go')
+    return parser.parse_args()
+
+
+def main(args) -> int:
+    from allinone.cli.programs.demo import run_demo
+
+    return run_demo(args)

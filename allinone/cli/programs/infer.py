@@ -1,0 +1,244 @@
+"""What ``tools/infer.py`` does once its arguments are parsed."""
+
+import hashlib
+import json
+import os
+import os.path as osp
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, nullcontext, suppress
+from itertools import chain
+
+import numpy as np
+from mmengine.config import ConfigDict
+from PIL import Image
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from allinone.checkpoint.loading import trusting_checkpoints
+from allinone.errors import AllInOneError, ConfigError, DataError
+from allinone.inference.inferencer import AllInOneInferencer, Found, flat
+from allinone.inference.model_source import ModelSource, find_model, is_config
+from allinone.inference.output_folder import Results, cut, read_lines
+from allinone.inference.records import from_record
+from allinone.inference.video import Video, VideoWriter, is_camera, is_video
+from allinone.io.host_memory import keep_freed_memory
+from allinone.io.images import output_names
+from allinone.training.run_manifest import file_hash
+from allinone.visualization.draw import draw_tasks
+
+RESERVED = ('input', 'name', 'frames', 'rate', 'frame', 'time')
+STOPPED = 130
+
+
+def infer(args) -> int:
+    """All inputs; the exit status: 0, 1 if one was skipped, 2 for errors, 130 if interrupted."""
+    warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
+    keep_freed_memory()
+    try:
+        with trusting_checkpoints(args.trust_checkpoint):
+            return InferRun(args).status()
+    except (AllInOneError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('stopped; the same command with --resume goes on', file=sys.stderr)
+        return STOPPED
+
+
+class InferRun:
+    """A call of the tool, ready to begin: nothing can be refused any more."""
+
+    def __init__(self, args):
+        self.args, self.problems, self.done = args, 0, 0
+        self.progress = Progress(
+            TextColumn('{task.description}'),
+            BarColumn(),
+            TaskProgressColumn(),
+            MofNCompleteColumn(),
+            TextColumn('{task.fields[rate]}'),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        inputs = list(args.inputs)
+        weights = inputs.pop(0) if is_config(args.model) else None
+        if not inputs:
+            raise ConfigError(f'no inputs are given after {weights or args.model}')
+        source = find_model(args.model, weights, args.cfg_options)
+        self.tasks = self._tasks(source)
+        self.results = None
+        if not self.tasks:
+            return
+        entries = (
+            entry
+            for given in inputs
+            for entry in ([given] if is_camera(given) else flat(given, self.report))
+        )
+        self.entries = list(dict.fromkeys(entries))
+        if not self.entries:
+            return
+        self.names = output_names(self.entries)
+        self.inferencer = AllInOneInferencer(
+            source, None, args.device, self.tasks, args.scale, self.note
+        )
+        # Before a file is made
+        self.inferencer.box_classifier(args.on_boxes, self.tasks)
+        settings = _settings(source, self.inferencer, args)
+        self.results = Results(args.out_dir, settings, args.resume, self.entries)
+
+    def status(self) -> int:
+        if self.results is None:
+            return 1
+        todo = [entry for entry in self.entries if entry not in self.results.done]
+        if len(todo) < len(self.entries):
+            self.say(f'{len(self.entries) - len(todo)} of {len(self.entries)} inputs are done')
+        with self.progress:
+            self.pictures([entry for entry in todo if not _moves(entry)])
+            for entry in filter(_moves, todo):
+                try:
+                    self._video(entry)
+                except DataError as error:
+                    self.report(error)
+        print(
+            f'{self.done + len(self.entries) - len(todo)} of {len(self.entries)} inputs in '
+            f'{self.args.out_dir}: drawings in vis, records in predictions and predictions.jsonl'
+        )
+        return 1 if self.problems else 0
+
+    def say(self, sentence: str) -> None:
+        self.progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, sentence: str) -> None:
+        self.say(f'note: {sentence}')
+
+    def report(self, error) -> None:
+        self.problems += 1
+        self.say(f'error: {error}')
+
+    def _tasks(self, source: ModelSource) -> list[str]:
+        known = list(source.cfg.model.tasks)
+        for task in [task for task in self.args.tasks or () if task not in known]:
+            self.report(f'--tasks has {task!r}, skipped; {self.args.model} has {known}')
+        clash = sorted(set(known) & set(RESERVED))
+        if clash:
+            raise ConfigError(
+                f'model.tasks has {clash}, names of other things in a line of results'
+            )
+        return [task for task in self.args.tasks or known if task in known]
+
+    def _tracked(self, found: Iterator, what: str, total: int | None) -> Iterator:
+        task = self.progress.add_task(what, total=total, rate='')
+        try:
+            for entry in found:
+                yield entry
+                self.progress.advance(task)
+                speed = self.progress.tasks[task].speed
+                if speed:
+                    self.progress.update(task, rate=f'{speed:.1f}/s')
+        finally:
+            self.progress.stop_task(task)
+
+    def pictures(self, pictures: list[str]) -> None:
+        """Predict, draw and write these of the inputs."""
+        if not pictures:
+            return
+        found = self.inferencer.stream(
+            pictures,
+            self.args.batch_size,
+            out_dir=self.args.out_dir,
+            score_thr=self.args.score_thr,
+            on_boxes=self.args.on_boxes,
+            on_error=self.report,
+            on_note=self.note,
+            names=self.names,
+        )
+        with closing(found):
+            for index, record, _ in self._tracked(found, 'pictures', len(pictures)):
+                if record is not None:
+                    path = pictures[index]
+                    self.results.append(dict(input=path, name=self.names[path], **record))
+                    self.done += 1
+
+    def _video(self, source: str) -> None:
+        """A drawn video and a file of lines, one a frame; then the input's own line.
+
+        Frames that an interrupted run has written lines of are drawn again, but not predicted.
+        """
+        video, name = Video(source), self.names[source]
+        frames, earlier, written = video.frames(), [], 0
+        unfinished = self.results.record(f'{name}.unfinished.jsonl')
+        # What a camera saw then is not what it sees now.
+        if self.args.resume and not is_camera(source):
+            earlier, size = read_lines(unfinished)
+            cut(unfinished, size)
+        writer = VideoWriter(self.results.drawing(f'{name}.mp4'), video.rate)
+        found = self.inferencer.stream(
+            frames,
+            1 if is_camera(source) else self.args.batch_size,
+            return_vis=True,
+            score_thr=self.args.score_thr,
+            on_boxes=self.args.on_boxes,
+        )
+        os.makedirs(osp.dirname(unfinished), exist_ok=True)
+        tracked = self._tracked(chain(self._again(earlier, frames), found), name, video.count)
+        with (
+            open(unfinished, 'ab' if earlier else 'wb') as lines,
+            writer,
+            # Frames in flight are dropped, not waited for.
+            closing(found),
+            # A camera has no end but this.
+            suppress(KeyboardInterrupt) if is_camera(source) else nullcontext(),
+        ):
+            for _, record, drawing in tracked:
+                time = video.time(written)
+                writer.write(drawing, time if is_camera(source) else None)
+                if written >= len(earlier):
+                    line = dict(frame=written, time=round(time, 6), **record)
+                    lines.write(f'{json.dumps(line)}\n'.encode())
+                written += 1
+        if written:
+            os.replace(unfinished, self.results.record(f'{name}.jsonl'))
+            self.results.append(dict(input=source, name=name, frames=written, rate=video.rate))
+            self.done += 1
+        else:
+            os.remove(unfinished)
+        if (damage := video.damage()) is not None:
+            raise damage
+
+    def _again(self, lines: list[dict], frames: Iterator[np.ndarray]) -> Iterator[Found]:
+        """Frames with their records of an earlier run."""
+        for number, (line, frame) in enumerate(zip(lines, frames)):
+            record = {task: line[task] for task in self.tasks}
+            drawing = draw_tasks(
+                frame[..., ::-1], from_record(record), self.inferencer.metainfo, self.args.score_thr
+            )
+            yield number, record, drawing
+
+
+def _settings(source: ModelSource, inferencer: AllInOneInferencer, args) -> dict:
+    """What results depend on."""
+    cfg = _plain(source.cfg.model)
+    return dict(
+        weights_sha256=file_hash(source.path),
+        config_sha256=hashlib.sha256(repr(cfg).encode()).hexdigest(),
+        tasks=inferencer.tasks,
+        scale=inferencer.scale.key,
+        score_thr=args.score_thr,
+        on_boxes=args.on_boxes,
+    )
+
+
+def _plain(part):
+    return part.to_dict() if isinstance(part, ConfigDict) else part
+
+
+def _moves(entry: str) -> bool:
+    return is_video(entry) or is_camera(entry)

@@ -1,0 +1,55 @@
+"""Train a joint model: python tools/train.py CONFIG [--work-dir D] ..."""
+
+import argparse
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description='Train a joint model on all its data sets.',
+        epilog='Exit status: 0; 2 if config, data or checkpoint is at fault; 143 after SIGTERM and '
+        '130 after SIGINT, when --resume goes on.',
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir', help='where logs and checkpoints go (default: work_dirs/NAME_OF_CONFIG)'
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
+        help='go on from CKPT, or from the newest complete checkpoint of the work dir',
+    )
+    parser.add_argument(
+        '--force-resume',
+        action='store_true',
+        help='with --resume: go on though config or annotations have changed',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints of any content, which can run code',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA)')
+    parser.add_argument('--seed', type=int, help='seed of everything random')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='change config keys, e.g. train_cfg.max_iters=100',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run',
+    )
+    parser.add_argument('--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main(args) -> int:
+    # The libraries take seconds to import; --help does not wait for them.
+    from allinone.cli.programs.run import run
+
+    return run('train', args)

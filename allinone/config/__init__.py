@@ -1,0 +1,1 @@
+"""Text in, checked config out."""

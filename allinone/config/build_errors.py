@@ -1,0 +1,210 @@
+"""Which key of a config an error of building its part comes from."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from mmengine import registry as mmengine_registry
+from mmengine.registry import Registry
+
+from allinone.errors import AllInOneError, ConfigError, DataError
+from allinone.registry import BALANCERS, TASK_SCHEDULES
+
+from .data_root import missing_data_set
+
+UNKNOWN_KEY = re.compile(r"\(\) got an unexpected keyword argument '(\w+)'( in <.*>)?$")
+UNKNOWN_TYPE = re.compile(r'^(\S+) is not in the (?:(\w+)::)?([\w ]+) registry')
+REGISTRIES = (
+    *(part for part in vars(mmengine_registry).values() if isinstance(part, Registry)),
+    BALANCERS,
+    TASK_SCHEDULES,
+)
+
+
+def fault(key: str, cfg, error: Exception) -> str:
+    """What is wrong with a part that cannot be built, in one sentence.
+
+    Args:
+        key: Of the part in the config; empty for the whole.
+        cfg: The part.
+        error: As building it raised it.
+    """
+    what = key or 'the config'
+    return (
+        misspelt(key, cfg, error)
+        or f'{what} cannot be built: {type(error).__name__}: {_words(error)}'
+    )
+
+
+def misspelt(key: str, cfg, error: Exception) -> str | None:
+    """Where in ``cfg`` an unknown key or type is: of it the libraries name only the class.
+
+    Args:
+        key: Of ``cfg``; empty for a whole config.
+        cfg: Where to look.
+        error: As the libraries raised it.
+
+    Returns:
+        A sentence; None where ``error`` is another one, or its cause is not in ``cfg``.
+    """
+    words, parts = _words(error), list(_parts(key, cfg, None))
+    if found := UNKNOWN_KEY.search(words):
+        return _unknown_key(parts, found[1])
+    if found := UNKNOWN_TYPE.match(words):
+        return _unknown_type(parts, *found.groups())
+    return None
+
+
+def places(key: str, cfg, kind: type | tuple[type, ...]) -> Iterator[tuple[str, str]]:
+    """Path and type of each part of a config that is built of a class, or of one derived from it.
+
+    Args:
+        key: Of ``cfg``.
+        cfg: Where to look.
+        kind: The class, or several.
+    """
+    for path, part, scope in _parts(key, cfg, None):
+        for found in _classes(part['type'], scope) if 'type' in part else ():
+            if inspect.isclass(found) and issubclass(found, kind):
+                yield path, found.__name__
+
+
+def _words(error: Exception) -> str:
+    # The text of a KeyError is quoted.
+    return ' '.join(str(error.args[0] if isinstance(error, KeyError) else error).split())
+
+
+def unknown_key(path: str, name: str, known: Iterable[str], complete: bool = True) -> str:
+    """The sentence that refuses a key.
+
+    Args:
+        path: Of the part that has it.
+        name: The key.
+        known: Keys that the part may have.
+        complete: Whether it may have no others.
+    """
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        remedy = f'do you mean {near[0]!r}?'
+    else:
+        remedy = f'its keys are {sorted(known)}' if complete else 'check its spelling'
+    return f'{path} has no key {name!r}; {remedy}'
+
+
+def accepted_keys(kind) -> set[str]:
+    """Names of the arguments of a class, also of those that it hands on to its bases."""
+    names = set()
+    for part in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:
+        call = vars(part).get('__init__') if inspect.isclass(kind) else part
+        if not inspect.isfunction(call):
+            continue
+        parameters = inspect.signature(call).parameters.values()
+        names |= {
+            parameter.name
+            for parameter in parameters
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        }
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return names - {'self'}
+
+
+def _parts(key: str, cfg, scope: str | None) -> Iterator[tuple[str, Mapping, str | None]]:
+    """Path, content and library of each dictionary in a config, the outer ones first."""
+    if isinstance(cfg, Mapping):
+        kind = cfg.get('type')
+        if isinstance(cfg.get('_scope_'), str):
+            scope = cfg['_scope_']
+        elif isinstance(kind, str) and '.' in kind:
+            scope = kind.split('.')[0]
+        yield key, cfg, scope
+    members = (
+        cfg.items()
+        if isinstance(cfg, Mapping)
+        else enumerate(cfg)
+        if isinstance(cfg, (list, tuple))
+        else ()
+    )
+    for name, part in members:
+        yield from _parts(f'{key}.{name}' if key else str(name), part, scope)
+
+
+def _unknown_key(parts: list, name: str) -> str | None:
+    untyped = None
+    for path, part, scope in parts:
+        if name not in part:
+            continue
+        if 'type' not in part:
+            untyped = untyped or path
+            continue
+        kinds = _classes(part['type'], scope)
+        if kinds and not any(name in accepted_keys(kind) for kind in kinds):
+            hands_on = inspect.getfullargspec(kinds[0]).varkw is not None
+            return unknown_key(path, name, accepted_keys(kinds[0]), complete=not hands_on)
+    return untyped and unknown_key(untyped, name, (), complete=False)
+
+
+def _classes(kind, scope: str | None) -> list:
+    """What a config may mean by a type; registries of different things share names."""
+    if not isinstance(kind, str):
+        return [kind]
+    found = [_in_scope(root, scope).get(kind) for root in REGISTRIES]
+    return [kind for kind in found if kind is not None]
+
+
+def _in_scope(root: Registry, scope: str | None) -> Registry:
+    return root.children.get(scope or 'allinone', root)
+
+
+def _unknown_type(parts: list, name: str, scope: str | None, thing: str) -> str | None:
+    for path, part, _ in parts:
+        if part.get('type') != name:
+            continue
+        library, dot, short = name.rpartition('.')
+        known = {
+            kind
+            for root in REGISTRIES
+            if root.name == thing
+            for registry in (_in_scope(root, library or scope), root)
+            for kind in registry.module_dict
+        }
+        near = difflib.get_close_matches(short, known, 1)
+        remedy = (
+            f'do you mean {library + dot + near[0]!r}?'
+            if near
+            else 'check its spelling, or import its module with custom_imports'
+        )
+        return f'{path}.type is {name!r}, which no {thing} of {library or scope} is; {remedy}'
+    return None
+
+
+@contextmanager
+def named(key: str, cfg=None):
+    """Say which config key an error of building its part comes from.
+
+    Args:
+        key: Of the part; empty for the whole config.
+        cfg: The part, in which the place of the error is looked for.
+    """
+    try:
+        yield
+    except AllInOneError as error:
+        raise type(error)(f'{key}: {error}' if key else str(error)) from error
+    except OSError as error:
+        remedy = error.filename and missing_data_set(error.filename)
+        raise DataError(
+            f'{key and key + ": "}{error.filename or error} cannot be read: '
+            f'{error.strerror or type(error).__name__}; {remedy or "check the path"}'
+        ) from error
+    except Exception as error:
+        raise ConfigError(fault(key, cfg, error)) from error
+
+
+def scoped(cfg: dict) -> dict:
+    """The config with the library of its type as the scope of all parts inside."""
+    kind = cfg.get('type')
+    if isinstance(kind, str) and '.' in kind and '_scope_' not in cfg:
+        return dict(cfg, _scope_=kind.split('.')[0])
+    return dict(cfg)

@@ -1,0 +1,282 @@
+"""Does the config hang together? Answered before a folder is made or a file is read."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+
+from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.registry import DefaultScope
+from mmengine.runner import LogProcessor, Runner
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.utils.data import DataLoader
+
+from allinone.errors import ConfigError
+from allinone.registry import HOOKS, LOOPS, OPTIMIZERS, TASK_SCHEDULES
+from allinone.registry.options import check_choice, check_count, check_number, check_type
+
+from .build_errors import accepted_keys, unknown_key
+
+STAGES = ('train', 'val', 'test')
+EXTRA_KEYS = (
+    'runner_type',
+    'custom_imports',
+    'model_wrapper_cfg',
+    'compile',
+    'sync_bn',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'vis_backends',
+    'inference',
+    'force_resume',
+)
+KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, *EXTRA_KEYS} - {'self', 'cfg'}
+MODEL_KEYS = ('backbone', 'tasks', 'balancer')
+LOADER_KEYS = {
+    *inspect.signature(DataLoader.__init__).parameters,
+    'num_batch_per_epoch',
+    'disable_subprocess_warning',
+    'skip_corrupt',
+} - {'self', 'shuffle'}
+LIKENESS = 0.85
+TRUNK = 'backbone'
+# What no class is built of, or one that hands all it gets on: misspelt, they would do nothing.
+PARTS = dict(
+    randomness=accepted_keys(Runner.set_randomness),
+    env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    log_processor=accepted_keys(LogProcessor),
+)
+DEFAULT_HOOKS = (
+    *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'),
+    *('bad_steps', 'visualization'),
+)
+TEST_KEYS = (
+    *('nms_pre', 'min_bbox_size', 'score_thr', 'nms', 'max_per_img', 'mask_thr_binary'),
+    *('type', 'iou_threshold', 'class_agnostic', 'split_thr', 'max_num', 'min_score'),
+    *('mode', 'crop_size', 'stride', 'threshold'),
+)
+NMS = import_module('mmcv.ops.nms')  # mmcv.ops has a function of that name.
+CLIP = dict(norm=clip_grad_norm_, value=clip_grad_value_)
+MULTIPLIERS = {'lr_mult', 'decay_mult'}
+PARAMWISE = {
+    *('bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
+    *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate', 'custom_keys'),
+}
+
+
+def check_config(cfg: Mapping) -> None:
+    """Raise :class:`ConfigError` for a misspelt key or tasks that do not agree.
+
+    A config may hold variables of its own, so a top-level key is refused only if it is nearly one
+    that the runner knows, or one of the model's that the model has not got.
+    """
+    for key in cfg:
+        near = difflib.get_close_matches(key, [*KNOWN_KEYS, *MODEL_KEYS], 1, LIKENESS)
+        if near and near[0] != key:
+            place = 'model.' if near[0] in MODEL_KEYS else ''
+            raise ConfigError(f'the config has {key!r}; do you mean {place + near[0]!r}?')
+    model = cfg.get('model') or {}
+    for key in MODEL_KEYS:
+        if key in cfg and key not in model:
+            raise ConfigError(
+                f'the config has {key!r} at the top, where nothing reads it; move it to model.{key}'
+            )
+    if not isinstance(model, Mapping):
+        raise ConfigError(f"model is {model!r}; give dict(type='AllInOne', ...)")
+    tasks = model.get('tasks')
+    if not isinstance(tasks, Mapping):
+        raise ConfigError(f'model.tasks is {tasks!r}; give {{name: model config}}')
+    frozen = check_frozen(model.get('frozen') or (), list(tasks))
+    for stage in STAGES:
+        _check_stage(cfg, stage, list(tasks), frozen)
+    for name, task in tasks.items():
+        if isinstance(task, Mapping):
+            _check_test_cfg(f'model.tasks.{name}.test_cfg', task.get('test_cfg') or {})
+    for key, known in PARTS.items():
+        if isinstance(cfg.get(key), Mapping) and 'type' not in cfg[key]:
+            _check_keys(key, cfg[key], known)
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None:
+        check_count('randomness.seed', seed, 0)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'allinone'):
+        _check_hooks(cfg.get('default_hooks') or {})
+        _check_averages(cfg.get('custom_hooks') or (), cfg.get('train_cfg') or {})
+        if isinstance(cfg.get('optim_wrapper'), Mapping):
+            _check_optimizer(cfg['optim_wrapper'])
+
+
+def _check_test_cfg(key: str, cfg: Mapping) -> None:
+    """Heads read it key by key and take their defaults for what they do not find."""
+    for name, value in cfg.items():
+        near = difflib.get_close_matches(name, TEST_KEYS, 1, LIKENESS)
+        if near and near[0] != name:
+            raise ConfigError(f'{key} has no key {name!r}; do you mean {near[0]!r}?')
+        if isinstance(value, Mapping):
+            _check_test_cfg(f'{key}.{name}', value)
+    kind = cfg.get('type')
+    # mmcv looks the name up in its module, not before something is detected.
+    if key.endswith('.nms') and isinstance(kind, str) and not hasattr(NMS, kind):
+        raise ConfigError(
+            f"{key}.type is {kind!r}, which mmcv does not have; use 'nms' or 'soft_nms'"
+        )
+
+
+def _check_hooks(hooks: Mapping) -> None:
+    for name, hook in hooks.items():
+        near = difflib.get_close_matches(name, DEFAULT_HOOKS, 1, LIKENESS)
+        if near and near[0] != name:
+            # A second hook of the kind would run beside the default one.
+            raise ConfigError(f'default_hooks has {name!r}; do you mean {near[0]!r}?')
+        kind = hook.get('type') if isinstance(hook, Mapping) else None
+        kind = HOOKS.get(kind) if isinstance(kind, str) else kind
+        if inspect.isclass(kind) and issubclass(kind, CheckpointHook):
+            known = accepted_keys(kind) | accepted_keys(Runner.save_checkpoint)
+            _check_keys(f'default_hooks.{name}', hook, {*known, 'type', '_scope_', 'priority'})
+
+
+def _check_averages(hooks: Sequence, loop: Mapping) -> None:
+    """What mmengine's ``EMAHook`` asserts once all is built, without a key."""
+    for index, hook in enumerate(hooks):
+        kind = hook.get('type') if isinstance(hook, Mapping) else None
+        kind = HOOKS.get(kind) if isinstance(kind, str) else kind
+        if not (inspect.isclass(kind) and issubclass(kind, EMAHook)):
+            continue
+        key = f'custom_hooks.{index}'
+        begin = check_count(f'{key}.begin_iter', hook.get('begin_iter', 0), 0)
+        if begin > loop.get('max_iters', begin):
+            raise ConfigError(
+                f'{key}.begin_iter is {begin}, but training ends at '
+                f'train_cfg.max_iters={loop["max_iters"]}; begin before it'
+            )
+        if hook.get('begin_epoch'):
+            raise ConfigError(
+                f'{key}.begin_epoch is {hook["begin_epoch"]}, but training counts steps, not '
+                'epochs; give begin_iter'
+            )
+
+
+def _check_optimizer(cfg: Mapping) -> None:
+    """What mmengine finds at the first step, passes over, or words so that nobody finds it."""
+    clip = cfg.get('clip_grad')
+    if clip is not None:
+        if not isinstance(clip, Mapping) or not clip:
+            raise ConfigError(f'optim_wrapper.clip_grad is {clip!r}; give dict(max_norm=...)')
+        kind = check_choice('optim_wrapper.clip_grad.type', clip.get('type', 'norm'), list(CLIP))
+        known = accepted_keys(CLIP[kind]) - {'parameters'}
+        _check_keys('optim_wrapper.clip_grad', clip, {*known, 'type'})
+    if 'constructor' in cfg:
+        return
+    paramwise = cfg.get('paramwise_cfg') or {}
+    _check_keys('optim_wrapper.paramwise_cfg', paramwise, PARAMWISE)
+    for name, part in (paramwise.get('custom_keys') or {}).items():
+        key = f'optim_wrapper.paramwise_cfg.custom_keys.{name}'
+        _check_keys(key, part, MULTIPLIERS)
+        for multiplier in part:
+            check_number(f'{key}.{multiplier}', part[multiplier], 0)
+    for name in paramwise.keys() - {'bypass_duplicate', 'custom_keys'}:
+        check_number(f'optim_wrapper.paramwise_cfg.{name}', paramwise[name], 0)
+    optimizer = cfg.get('optimizer')
+    if not isinstance(optimizer, Mapping) or 'type' not in optimizer:
+        raise ConfigError(f'optim_wrapper.optimizer is {optimizer!r}; give dict(type=..., lr=...)')
+    kind = optimizer['type']
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        known = [*OPTIMIZERS.module_dict, *OPTIMIZERS.parent.module_dict]
+        near = difflib.get_close_matches(kind, known, 1)
+        raise ConfigError(
+            f'optim_wrapper.optimizer.type is {kind!r}, which is no optimizer; '
+            + (f'do you mean {near[0]!r}?' if near else f'the optimizers are {sorted(known)}')
+        )
+    for name in ('lr', 'weight_decay'):
+        if name in optimizer:
+            check_number(f'optim_wrapper.optimizer.{name}', optimizer[name], 0)
+
+
+def check_frozen(frozen: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
+    """``model.frozen`` as a tuple.
+
+    Raises:
+        ConfigError: If it names what is not there, or leaves nothing to train.
+    """
+    parts = [TRUNK, *tasks]
+    if not isinstance(frozen, (list, tuple)) or not set(map(str, frozen)) <= set(parts):
+        raise ConfigError(f'model.frozen is {frozen!r}; name some of {parts}, as in ({TRUNK!r},)')
+    if set(frozen) == set(parts):
+        raise ConfigError(f'model.frozen has all of {parts}; leave something to train')
+    return tuple(frozen)
+
+
+def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[str]) -> None:
+    loader_key, loop_key, evaluator_key = (
+        f'{stage}_{part}' for part in ('dataloader', 'cfg', 'evaluator')
+    )
+    keyed = [loader_key] if stage == 'train' else [loader_key, evaluator_key]
+    present = [key for key in (*keyed, loop_key) if cfg.get(key) is not None]
+    if not present:
+        return
+    absent = [key for key in (*keyed, loop_key) if key not in present]
+    if absent:
+        raise ConfigError(
+            f'the config has {", ".join(present)} but not {", ".join(absent)}; '
+            f'{stage} needs all of them, or none'
+        )
+    for key in keyed:
+        if not isinstance(cfg[key], Mapping) or 'type' in cfg[key] or 'dataset' in cfg[key]:
+            raise ConfigError(f'{key} must be keyed by task: {{{", ".join(tasks)}}}')
+        extra = [name for name in cfg[key] if name not in tasks]
+        if extra:
+            raise ConfigError(
+                f'{key} has {extra}, which model.tasks does not have ({tasks}); '
+                'add the task, or remove the key'
+            )
+    if stage == 'train' and TRUNK in frozen:
+        idle = [name for name in cfg[loader_key] if name in frozen]
+        if idle:
+            raise ConfigError(
+                f'{loader_key} has {idle}, which model.frozen has too, with the trunk: nothing '
+                f'learns from their pictures; leave them out of {loader_key} (_delete_=True)'
+            )
+    # Validation and test may leave tasks out, but then in both.
+    learning = [name for name in tasks if name not in frozen]
+    sources = {'model.tasks': learning} if stage == 'train' else {key: cfg[key] for key in keyed}
+    for source, names in sources.items():
+        for key in keyed:
+            missing = [name for name in names if name not in cfg[key]]
+            if missing:
+                raise ConfigError(
+                    f'{source} has {missing}, but {key} does not; add it to {key}, '
+                    f'or remove it from {source}'
+                )
+    for task, loader in cfg[loader_key].items():
+        if not isinstance(loader, Mapping):
+            raise ConfigError(f'{loader_key}.{task} is {loader!r}; give the config of a dataloader')
+        _check_keys(f'{loader_key}.{task}', loader, LOADER_KEYS)
+    _check_loop(loop_key, cfg[loop_key], stage, cfg.get('default_scope') or 'allinone')
+
+
+def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
+    kind = cfg.get('type')
+    if kind is None:
+        raise ConfigError(f"{key} has no type; use 'MultiTask{stage.title()}Loop'")
+    with DefaultScope.overwrite_default_scope(scope):
+        loop = LOOPS.get(kind) if isinstance(kind, str) else kind
+    if loop is None:
+        raise ConfigError(
+            f"{key}.type is {kind!r}, which no registry has; use 'MultiTask{stage.title()}Loop'"
+        )
+    parameters = inspect.signature(loop).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        _check_keys(
+            key, cfg, {*parameters, 'type', '_scope_'} - {'runner', 'dataloader', 'evaluator'}
+        )
+    for name, low in dict(max_iters=1, val_begin=0, val_interval=1).items():
+        if name in cfg:
+            check_count(f'{key}.{name}', cfg[name], low)
+    if cfg.get('schedule') is not None:
+        check_type(f'{key}.schedule', cfg['schedule'], TASK_SCHEDULES)
+
+
+def _check_keys(key: str, cfg: Mapping, known: Iterable[str]) -> None:
+    for name in cfg:
+        if name not in known:
+            raise ConfigError(unknown_key(key, name, known))

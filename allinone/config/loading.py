@@ -1,0 +1,94 @@
+"""Read a config file, and apply the options of a command line."""
+
+import difflib
+import os.path as osp
+
+from mmengine.config import Config, DictAction
+
+from allinone.errors import ConfigError
+
+from .check import KNOWN_KEYS
+
+
+def load_config(
+    path: str, options: list[str] | None = None, work_dir: str | None = None, launcher: str = 'none'
+) -> Config:
+    """Read a config, apply ``KEY=VALUE`` options, and set where the run goes.
+
+    Raises:
+        ConfigError: If the file is missing or cannot be parsed.
+    """
+    if not osp.isfile(path):
+        raise ConfigError(f'{path}: no such config file')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:
+        words = ' '.join(str(error).split())
+        raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
+    cfg = complete_config(cfg, path, options)
+    cfg.launcher = launcher
+    cfg.work_dir = (
+        work_dir
+        or cfg.get('work_dir')
+        or osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
+    )
+    return cfg
+
+
+def complete_config(cfg: Config, path: str, options: list[str] | None = None) -> Config:
+    """Apply ``KEY=VALUE`` options, and set what a config may leave out.
+
+    Args:
+        cfg: Changed in place.
+        path: The file that it is from, for messages.
+        options: As in :func:`parse_options`.
+
+    Raises:
+        ConfigError: If an option changes nothing, or does not fit.
+    """
+    parsed = parse_options(options)
+    _check_options(path, cfg, parsed)
+    try:
+        cfg.merge_from_dict(parsed)
+    except (KeyError, TypeError):
+        # Together, for _delete_ and the keys beside it belong together; alone, to name the one.
+        for key, value in parsed.items():
+            try:
+                cfg.merge_from_dict({key: value})
+            except (KeyError, TypeError) as error:
+                raise ConfigError(
+                    f'--cfg-options has {key!r}, which does not fit {path}: {error.args[0]}'
+                ) from error
+        raise
+    cfg.setdefault('runner_type', 'MultiDatasetRunner')
+    cfg.setdefault('default_scope', 'allinone')
+    return cfg
+
+
+def parse_options(options: list[str] | None) -> dict:
+    """``['a.b=1', ...]`` as mmengine's ``--cfg-options`` reads them."""
+    parsed = {}
+    for option in options or []:
+        key, equals, value = option.partition('=')
+        if not equals:
+            raise ConfigError(f'--cfg-options has {option!r}; give KEY=VALUE')
+        parsed[key] = DictAction._parse_iterable(value)
+    return parsed
+
+
+def _check_options(path: str, cfg: Config, options: dict) -> None:
+    """Refuse options that change nothing."""
+    for key in options:
+        top = key.split('.')[0]
+        near = difflib.get_close_matches(top, KNOWN_KEYS, 1)
+        if top in KNOWN_KEYS:
+            continue
+        if top in cfg:
+            raise ConfigError(
+                f'--cfg-options has {key!r}, but {top} is a variable of {path}, used up when the '
+                'file is read; set the keys that are made of it'
+            )
+        raise ConfigError(
+            f'--cfg-options has {key!r}, which nothing reads; '
+            + (f'do you mean {near[0]!r}?' if near else 'check its spelling')
+        )

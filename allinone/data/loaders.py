@@ -1,0 +1,353 @@
+"""The loaders of all tasks behind the one that mmengine's runner and hooks expect."""
+
+import inspect
+import signal
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from json import JSONDecodeError
+from logging import WARNING
+from types import SimpleNamespace
+
+from mmdet.datasets.transforms import CachedMixUp, CachedMosaic
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
+from torch.utils.data import DataLoader, Dataset
+
+from allinone.config.build_errors import named, places, scoped
+from allinone.errors import AllInOneError, ConfigError, DataError, LoaderError
+
+from .checks import check_dataset
+from .seeded import SeededDataset
+from .workers import Late, deadline, death, held_back, start_worker, workers_of
+
+PATIENCE = 50  # seconds; longer than a data set tries to read a file again
+MAX_RESTARTS = 3
+PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
+
+
+def build_loader(
+    key: str, task: str, cfg: dict, seed: int, num_classes: int | None, train: bool, check: bool
+) -> DataLoader:
+    """A stock DataLoader of one task, its data set checked and its draws seeded.
+
+    Args:
+        key: Where the config stands, for messages: ``train_dataloader.det``.
+        task: Name of the task.
+        cfg: mmengine's dataloader config, and for training ``skip_corrupt``. ``timeout``, in
+            seconds, is the longest that a batch may take, with or without workers (0: any time).
+        seed: The run's seed.
+        num_classes: Of the task's head; None where it has no such number.
+        train: Draw endlessly in a random order (``DrawSampler``) unless ``cfg`` has a sampler.
+        check: Compare annotations, pictures and label maps before the first batch.
+
+    Raises:
+        ConfigError: If it cannot be built, or a sample would depend on what was drawn before it.
+        DataError: If the data cannot be read.
+    """
+    cfg = dict(cfg)
+    skip_corrupt = cfg.pop('skip_corrupt', False)
+    if skip_corrupt and not train:
+        raise ConfigError(
+            f'{key}.skip_corrupt={skip_corrupt}: it would change the metrics, so it '
+            'is for train_dataloader alone; remove it here'
+        )
+    dataset_cfg = cfg.get('dataset')
+    if not isinstance(dataset_cfg, dict):
+        raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
+    if train:
+        _refuse_caches(f'{key}.dataset', dataset_cfg)
+    with named(f'{key}.dataset', dataset_cfg):
+        dataset = _build_dataset(_numbered(dataset_cfg, num_classes))
+        if check:
+            check_dataset(dataset, num_classes, skip_corrupt)
+    cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt, may_skip=train)
+    if check:
+        _check_pipeline(f'{key}.dataset.pipeline', cfg['dataset'])
+    cfg.setdefault(
+        'sampler',
+        dict(type='allinone.DrawSampler') if train else dict(type='DefaultSampler', shuffle=False),
+    )
+    if cfg.get('num_workers'):
+        cfg.setdefault('persistent_workers', True)
+    patience = cfg.pop('timeout', PATIENCE)
+    if not isinstance(patience, (int, float)) or patience < 0:
+        raise ConfigError(f'{key}.timeout is {patience!r}; give seconds, or 0 for any time')
+    with named(key, {name: part for name, part in cfg.items() if name != 'dataset'}):
+        loader = Runner.build_dataloader(cfg, seed=seed)
+    loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
+    loader.patience = patience
+    return loader
+
+
+def training_batches(
+    cfg: Mapping, tasks: Iterable[str], seed: int = 0
+) -> Iterator[dict[str, dict]]:
+    """Endless ``{task: batch}`` of a config's training data, loaded in this process.
+
+    Args:
+        cfg: The joint config.
+        tasks: Of which tasks.
+        seed: Of order and augmentation.
+    """
+    loaders = {
+        task: _endless(
+            build_loader(
+                f'train_dataloader.{task}',
+                task,
+                in_this_process(cfg['train_dataloader'][task]),
+                seed,
+                None,
+                True,
+                False,
+            )
+        )
+        for task in tasks
+    }
+    while True:
+        yield {task: next(loader) for task, loader in loaders.items()}
+
+
+def in_this_process(cfg: Mapping) -> dict:
+    """A dataloader's config without workers, and without the options that only they have."""
+    options = ('persistent_workers', 'prefetch_factor')
+    return {key: value for key, value in cfg.items() if key not in options} | dict(num_workers=0)
+
+
+def _refuse_caches(key: str, cfg: dict) -> None:
+    for path, name in places(key, cfg, (CachedMixUp, CachedMosaic)):
+        raise ConfigError(
+            f'{path}.type is {name!r}, which mixes pictures that its worker happens to have read, '
+            'so a resumed run would be another; use '
+            f"{name.removeprefix('Cached')!r} in the pipeline of type='mmdet.MultiImageMixDataset'"
+        )
+
+
+def _endless(loader: Iterable) -> Iterator:
+    """A finite sampler of the user's own goes round again."""
+    while True:
+        yield from loader
+
+
+def _build_dataset(cfg: dict) -> Dataset:
+    if not isinstance(cfg.get('pipeline', []), (list, tuple)):
+        raise ConfigError(f'pipeline is {cfg["pipeline"]!r}; give a list of transforms')
+    paths = ', '.join(f'{name}={cfg[name]!r}' for name in PATH_KEYS if cfg.get(name))
+    try:
+        dataset = MMENGINE_DATASETS.build(scoped(cfg))
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+        size = len(dataset)
+    except (UnicodeDecodeError, JSONDecodeError) as error:
+        remedy = 'save it as UTF-8' if isinstance(error, UnicodeDecodeError) else 'make it again'
+        raise DataError(f'the annotation file is damaged ({paths}): {error}; {remedy}') from error
+    except Exception as error:
+        if isinstance(error, (AllInOneError, OSError)):
+            raise
+        # So mmengine fails on packing a list of no samples.
+        if 'need at least one array' not in str(error):
+            if not _while_reading(error):
+                raise
+            words = ' '.join(f'{type(error).__name__}: {error}'.split())
+            raise DataError(
+                f'the data set cannot be read with {paths}: {words}; mend the annotations, or '
+                'these keys'
+            ) from error
+        size = 0
+    if size == 0:
+        raise DataError(f'the data set is empty; check its files and filter_cfg ({paths})')
+    return dataset
+
+
+def _numbered(cfg: dict, num_classes: int | None) -> dict:
+    """The config with the classes' numbers as names, for label maps whose classes have none.
+
+    mmseg evaluates nothing without names.
+    """
+    kind = cfg.get('type')
+    kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind
+    told = dict(cfg.get('metainfo') or {})
+    if (
+        num_classes is None
+        or told.get('classes')
+        or not (inspect.isclass(kind) and issubclass(kind, BaseSegDataset))
+        or kind.METAINFO.get('classes')
+    ):
+        return cfg
+    return dict(cfg, metainfo=dict(told, classes=tuple(map(str, range(num_classes)))))
+
+
+def _check_pipeline(key: str, dataset: SeededDataset) -> None:
+    """Whether a sample comes out as models take it; else each loader fails at its first batch."""
+    # A broken picture is met again in training, where skip_corrupt has its say.
+    with suppress(DataError):
+        try:
+            sample = dataset[0]
+        except RuntimeError as error:
+            raise ConfigError(f'{key} fails: {" ".join(str(error).split())}; mend it') from error
+        if not isinstance(sample, Mapping) or 'inputs' not in sample:
+            found = sorted(sample) if isinstance(sample, Mapping) else type(sample).__name__
+            raise ConfigError(
+                f"{key} ends with {found}, but models take 'inputs' and 'data_samples'; end it "
+                'with PackInputs (mmpretrain), PackDetInputs (mmdet) or PackSegInputs (mmseg)'
+            )
+
+
+def _while_reading(error: Exception) -> bool:
+    """Whether the annotations are at fault, and not what the config says of the data set."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_name == 'load_data_list' for frame, _ in frames)
+
+
+class WorkerDied(Exception):
+    """A worker of a loader is gone, and with it a batch."""
+
+
+def own_words(error: AllInOneError) -> AllInOneError:
+    """The error as it was raised, out of the traceback that torch brings from a worker."""
+    kind = type(error)
+    return kind(str(error).rpartition(f'\n{kind.__module__}.{kind.__qualname__}: ')[2].strip())
+
+
+class TaskLoaders:
+    """``{task: DataLoader}`` that looks like one DataLoader to mmengine.
+
+    Iterating (validation, test) gives ``{task: batch}`` of one task after the other; its length
+    is the sum. :meth:`next` draws from one task's endless training loader, whose workers prefetch
+    on their own, so a slow loader holds up only the steps that name its task.
+
+    A loader whose worker was killed is started again at its number of draws, which changes
+    nothing of the run; one that hangs is an error.
+    """
+
+    def __init__(self, loaders: Mapping[str, DataLoader]):
+        self.loaders = dict(loaders)
+        self.dataset = SimpleNamespace(
+            metainfo={
+                task: dict(getattr(loader.dataset, 'metainfo', None) or {})
+                for task, loader in loaders.items()
+            }
+        )
+        self.sampler = self.batch_sampler = SimpleNamespace(sampler=None)
+        self.batches = dict.fromkeys(loaders, 0)
+        self._iterators: dict[str, Iterator] = {}
+        self._world_size = 1
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {task: len(loader.dataset) for task, loader in self.loaders.items()}
+
+    def next(self, task: str):
+        """The task's next batch.
+
+        Raises:
+            DataError: If a picture or label map cannot be read.
+            LoaderError: If the batch does not come in time, or workers die again and again.
+        """
+        for restarts in range(MAX_RESTARTS + 1):
+            if task not in self._iterators:
+                self._iterators[task] = self._start(task)
+            try:
+                try:
+                    batch = self._draw(task, self._iterators[task])
+                except StopIteration:
+                    # A finite sampler of the user's own: go round again.
+                    self._iterators[task] = self._start(task)
+                    batch = self._draw(task, self._iterators[task])
+            except WorkerDied as error:
+                sampler = _sampler_of(self.loaders[task])
+                if restarts == MAX_RESTARTS or not hasattr(sampler, 'start'):
+                    raise LoaderError(str(error)) from error
+                count = self.batches[task]
+                print_log(f'{error}; the loader starts again at batch {count}', 'current', WARNING)
+                self._stop(task)
+                self.seek({task: count}, self._world_size)
+            else:
+                self.batches[task] += 1
+                return batch
+
+    def seek(self, batches: Mapping[str, int], world_size: int) -> None:
+        """Continue each task after so many batches, without reading what lies before."""
+        self._world_size = world_size
+        for task, count in batches.items():
+            if task not in self.loaders:
+                continue
+            loader = self.loaders[task]
+            _sampler_of(loader).start = count * loader.batch_sampler.batch_size * world_size
+            self.batches[task] = count
+
+    def close(self) -> None:
+        """End all workers, also those that hang."""
+        for task in self.loaders:
+            self._stop(task)
+
+    def __iter__(self):
+        for task in self.loaders:
+            iterator = self._start(task)
+            while True:
+                try:
+                    batch = self._draw(task, iterator)
+                except StopIteration:
+                    break
+                except WorkerDied as error:
+                    raise LoaderError(str(error)) from error
+                yield {task: batch}
+
+    def __len__(self) -> int:
+        return sum(len(loader) for loader in self.loaders.values())
+
+    def _start(self, task: str) -> Iterator:
+        with held_back():
+            iterator = iter(self.loaders[task])
+        if threading.current_thread() is threading.main_thread():
+            # PyTorch's handler would raise for a dead worker anywhere, also amid an optimizer
+            # step. A draw finds out by itself, within seconds.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return iterator
+
+    def _draw(self, task: str, iterator: Iterator):
+        patience = getattr(self.loaders[task], 'patience', PATIENCE)
+        try:
+            with deadline(patience):
+                return next(iterator)
+        except AllInOneError as error:
+            raise own_words(error) from None
+        except Late:
+            reading = self._being_read(task)
+            self._stop(task)
+            raise LoaderError(
+                f'task {task}: no batch within {patience:g} s; the loader hangs'
+                f'{reading and f" on {reading}"}, so the run ends (if batches may take longer, '
+                f'raise timeout of its dataloader)'
+            ) from None
+        except RuntimeError as error:
+            dead = [worker for worker in workers_of(iterator) if not worker.is_alive()]
+            if not dead:
+                raise
+            raise WorkerDied(
+                f'task {task}: {", ".join(map(death, dead))}, reading '
+                f'{self._being_read(task) or "nothing"}'
+            ) from error
+
+    def _being_read(self, task: str) -> str:
+        dataset = self.loaders[task].dataset
+        return ', '.join(dataset.being_read()) if hasattr(dataset, 'being_read') else ''
+
+    def _stop(self, task: str) -> None:
+        loader = self.loaders[task]
+        iterators = [self._iterators.pop(task, None), getattr(loader, '_iterator', None)]
+        loader._iterator = None  # Of persistent workers
+        for iterator in iterators:
+            # They only read, so nothing is lost; asked kindly, a hanging one would stay.
+            for worker in workers_of(iterator):
+                worker.kill()
+            if workers_of(iterator):
+                iterator._shutdown_workers()
+
+
+def _sampler_of(loader: DataLoader):
+    return getattr(loader.batch_sampler, 'sampler', loader.sampler)

@@ -1,0 +1,187 @@
+"""Samples that depend on the seed, the task and the number of the draw, and on nothing else."""
+
+import copy
+
+import torch
+from mmengine.logging import print_log
+from torch.utils.data import Dataset, get_worker_info
+
+from allinone.errors import DataError
+from allinone.io.image_files import check_complete, check_decodes
+from allinone.io.seeding import seed_host, seed_of, state_kept
+
+from .storage.retries import may_pass, patiently
+
+PICTURE_KEYS = ('img_path', 'seg_map_path')
+MAX_WORKERS = 256
+
+
+class Draw(int):
+    """Index of a sample in its data set that also knows the number of the draw.
+
+    An ``int``, so that every stock batch sampler and data set takes it.
+    """
+
+    number: int
+
+    def __new__(cls, index: int, number: int):
+        draw = super().__new__(cls, index)
+        draw.number = number
+        return draw
+
+    def __reduce__(self):
+        return Draw, (int(self), self.number)
+
+
+class SeededDataset(Dataset):
+    """A task's data set with reproducible augmentation and a name for every broken picture.
+
+    What a draw gives does not depend on the worker that makes it, so neither the number of
+    workers nor an interruption changes a training.
+
+    Args:
+        dataset: Any map-style data set of the libraries.
+        task: Name of the task.
+        seed: The run's seed.
+        skip_corrupt: Replace a sample whose picture cannot be read by another one, naming the
+            file once, instead of stopping. More than 1 % of the data set (and more than one
+            picture) is an error still.
+        may_skip: Whether the user may set ``skip_corrupt``, for messages: not of what is evaluated.
+
+    Raises:
+        DataError: When a sample's picture or label map is missing, truncated or no picture.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        task: str,
+        seed: int,
+        skip_corrupt: bool = False,
+        may_skip: bool = True,
+    ):
+        self.dataset = dataset
+        self.task = task
+        self.seed = seed
+        self.skip_corrupt = skip_corrupt
+        self.may_skip = may_skip
+        if hasattr(dataset, 'skip_corrupt'):
+            dataset.skip_corrupt = skip_corrupt  # Of the pictures that it mixes into others
+        # Shared memory: workers count together, and the loader sees what each of them reads.
+        self.corrupt = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
+        self._reading = torch.full((MAX_WORKERS,), -1).share_memory_()
+
+    def __deepcopy__(self, memo: dict) -> 'SeededDataset':
+        # mmengine copies the data set into its loader, and a copied tensor is not shared.
+        dataset = copy.deepcopy(self.dataset, memo)
+        copied = SeededDataset(dataset, self.task, self.seed, self.skip_corrupt, self.may_skip)
+        copied.corrupt.copy_(self.corrupt)
+        return copied
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name):
+        if name == 'dataset':
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getitems__(self, indices: list[int]) -> list:
+        """Of a batch, as PyTorch's loaders ask for it."""
+        with state_kept():
+            return [self._sample(index) for index in indices]
+
+    def __getitem__(self, index: int):
+        with state_kept():
+            return self._sample(index)
+
+    def _sample(self, index: int):
+        """Leaves the random numbers where loading it has left them."""
+        draw = (self.seed, self.task, getattr(index, 'number', int(index)))
+        index = int(index)
+        while True:
+            if not self.corrupt.numpy()[index]:
+                try:
+                    return self._load_patiently(index, draw)
+                except DataError as error:
+                    if not self.skip_corrupt:
+                        remedy = 'repair or remove the file'
+                        if self.may_skip:
+                            remedy += (
+                                ', or let training skip such files with '
+                                f'train_dataloader.{self.task}.skip_corrupt=True'
+                            )
+                        raise DataError(f'task {self.task}: {error}; {remedy}') from error
+                    self._count(index, error)
+            # Of the draw alone: whether this worker met the broken file before must not matter.
+            draw = (*draw, 'instead')
+            index = seed_of(*draw, 'index') % len(self)
+
+    def paths(self, index: int) -> list[str]:
+        """Files of a sample: its picture, and its label map if it has one."""
+        if not hasattr(self.dataset, 'get_data_info'):
+            return []
+        info = self.dataset.get_data_info(index)
+        return [info[key] for key in PICTURE_KEYS if info.get(key)]
+
+    def being_read(self) -> list[str]:
+        """Files of the samples that are being loaded now, by any worker."""
+        return [
+            path for index in self._reading.tolist() if index >= 0 for path in self.paths(index)
+        ]
+
+    def _load_patiently(self, index: int, draw: tuple):
+        """Load with the random numbers of ``draw``, again after a while if the files are away."""
+        worker = get_worker_info()
+        slot = (worker.id if worker else 0) % MAX_WORKERS
+        self._reading.numpy()[slot] = index
+        try:
+            sample = self._load_again(index, draw)
+        except Exception:
+            self._reading.numpy()[slot] = -1
+            raise
+        # A loader that is out of patience leaves by no Exception, and then asks what was read.
+        self._reading.numpy()[slot] = -1
+        return sample
+
+    def _load_again(self, index: int, draw: tuple):
+        def load():
+            seed_host(*draw)
+            return self._load(index)
+
+        def names() -> str:
+            return ', '.join(self.paths(index))
+
+        try:
+            return patiently(load, may_pass, lambda: f'task {self.task}: {names()}')
+        except OSError as error:
+            raise DataError(f'{error.filename or names()} cannot be read: {error}') from error
+
+    def _load(self, index: int):
+        paths = self.paths(index)
+        for path in paths:
+            check_complete(path)
+        try:
+            return self.dataset[index]
+        except DataError:
+            raise
+        except Exception as error:
+            for path in paths:
+                check_decodes(path, getattr(self.dataset, 'backend_args', None))
+            if isinstance(error, OSError):
+                raise
+            raise RuntimeError(
+                f'task {self.task}, sample {index} ({", ".join(paths)}): '
+                f'{type(error).__name__}: {error}'
+            ) from error
+
+    def _count(self, index: int, error: DataError) -> None:
+        self.corrupt[index] = 1
+        count = int(self.corrupt.sum())
+        print_log(f'task {self.task}: skipped ({count} so far): {error}', 'current')
+        if count > max(1, 0.01 * len(self)) or count == len(self):
+            raise DataError(
+                f'task {self.task}: {count} of {len(self)} pictures cannot be read, '
+                'more than the 1 % (or one) that skip_corrupt allows; repair the data '
+                f'set. The last: {error}'
+            )

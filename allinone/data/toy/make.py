@@ -1,0 +1,146 @@
+"""Procedurally painted street scenes, written as small data sets in the suite's three formats."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .classes import (
+    DET_CLASSES,
+    IGNORE,
+    KIND_OF_SIGN,
+    SCENE_CLASSES,
+    SEG_CLASSES,
+    SEG_PALETTE,
+    SIGN_KINDS,
+)
+from .formats import FORMATS
+from .images import DEFAULT_COUNTS, SPLITS, TAGGED_SIZE, make_picture
+from .painter import MIN_SIDE, MIN_VISIBLE, Picture, paint
+from .people import pedestrian
+from .readme import readme
+from .scene import DAY, Scene, View
+from .street import SCENE_SIZE
+from .vehicle_shapes import BUS
+from .vehicles import vehicle
+
+__all__ = [
+    'BUS',
+    'TAGGED_SIZE',
+    'DAY',
+    'DEFAULT_COUNTS',
+    'DET_CLASSES',
+    'GENERATOR_VERSION',
+    'IGNORE',
+    'KIND_OF_SIGN',
+    'MAX_PICTURES',
+    'MIN_SIDE',
+    'MIN_VISIBLE',
+    'SCENE_SIZE',
+    'SEG_CLASSES',
+    'SEG_PALETTE',
+    'SCENE_CLASSES',
+    'SIGN_KINDS',
+    'SPLITS',
+    'Picture',
+    'Scene',
+    'View',
+    'make_picture',
+    'make_toy_data',
+    'paint',
+    'pedestrian',
+    'vehicle',
+]
+
+GENERATOR_VERSION = 2
+MAX_PICTURES = 10_000
+
+
+def make_toy_data(
+    out: str | Path, seed: int = 0, pictures: int | None = None, progress: bool = False
+) -> Path:
+    """Paint the toy data sets ``cls``, ``det``, ``seg`` and ``signs`` into a new folder.
+
+    Everything is written to a temporary folder beside ``out`` that is renamed at the end, so
+    ``out`` is either complete or absent. The same data is not painted again.
+
+    Args:
+        out: Folder to make; missing parents are made as well.
+        seed: Non-negative seed of all pictures.
+        pictures: Pictures in each train split, 1 to ``MAX_PICTURES``; each val split gets a
+            quarter, 8 at least. None takes ``DEFAULT_COUNTS``.
+        progress: Print a line for each split.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: ``out`` holds something other than this data.
+        ValueError: ``seed`` or ``pictures`` is out of range.
+    """
+    if seed < 0:
+        raise ValueError(f'seed must be 0 or more, not {seed}')
+    if pictures is not None and not 1 <= pictures <= MAX_PICTURES:
+        raise ValueError(f'pictures must be 1 to {MAX_PICTURES}, not {pictures}')
+    out = Path(out)
+    recipe = {'generator': GENERATOR_VERSION, 'seed': seed, 'pictures': pictures}
+    if _already_made(out, recipe):
+        print(f'{out} already holds this toy data; nothing to do.')
+        return out
+    counts = DEFAULT_COUNTS
+    if pictures is not None:
+        counts = dict.fromkeys(DEFAULT_COUNTS, (pictures, max(8, pictures // 4)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}-') as beside:
+        root = Path(beside) / out.name
+        for name in counts:
+            for split, count in zip(SPLITS, counts[name]):
+                _write_split(root, seed, name, split, count)
+                if progress:
+                    print(f'{name}/{split}: {count} pictures', flush=True)
+        (root / 'README.md').write_text(readme(recipe, counts), encoding='utf-8')
+        (root / 'toy.json').write_text(json.dumps(recipe | {'counts': counts}), encoding='utf-8')
+        if out.is_dir():
+            out.rmdir()  # empty; some systems do not rename onto a folder
+        root.rename(out)
+    return out
+
+
+def _write_split(root: Path, seed: int, data_set: str, split: str, count: int) -> None:
+    """Paint one split of a data set and write its files below ``root``."""
+    pictures = (make_picture(seed, data_set, split, number) for number in range(1, count + 1))
+    for name, content in FORMATS[data_set].files(split, pictures):
+        path = root / data_set / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            path.write_text(content, encoding='utf-8')
+        else:
+            _write_image(path, content)
+
+
+def _write_image(path: Path, image: np.ndarray) -> None:
+    """Write an RGB (H, W, 3) or label (H, W) uint8 picture in the format of the suffix."""
+    pixels = image[..., ::-1] if image.ndim == 3 else image
+    done, data = cv2.imencode(path.suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not done:
+        raise OSError(f'OpenCV could not encode {path.name}')
+    path.write_bytes(data.tobytes())
+
+
+def _already_made(out: Path, recipe: dict) -> bool:
+    """Whether ``out`` holds this very data; raises FileExistsError if it holds anything else."""
+    if not out.exists() or out.is_dir() and not any(out.iterdir()):
+        return False
+    try:
+        found = json.loads((out / 'toy.json').read_text(encoding='utf-8'))
+        found = {key: found[key] for key in recipe}
+    except (OSError, ValueError, KeyError, TypeError):
+        found = 'something that is no toy data'
+    if found == recipe:
+        return True
+    raise FileExistsError(
+        f'{out} already exists and holds {found}, but {recipe} was asked for. '
+        'Choose another folder, or remove this one first.'
+    )

@@ -1,0 +1,112 @@
+"""A classification task on what a detection task found: which car, which sign."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from allinone.config.build_errors import named
+from allinone.errors import ConfigError
+from allinone.models.samples import library_of
+from allinone.visualization.draw import to_numpy
+
+from .records import to_record
+
+CROPS = 64  # in a batch
+
+
+class BoxClassifier:
+    """Classifies each detected box by its crop of the original picture.
+
+    A crop goes through the test pipeline of the task's data set (but for its loading) and the
+    task's ``test_step``, as a picture of that data set would.
+
+    Args:
+        model: The joint model.
+        cfg: Its config, with ``test_dataloader`` or ``val_dataloader`` of the task.
+        task: Name of the classification task.
+        metainfo: With the names of its classes.
+
+    Raises:
+        ConfigError: If the task does not classify, or its test pipeline is not known.
+    """
+
+    def __init__(self, model: nn.Module, cfg: Config, task: str, metainfo: Mapping):
+        self.task, self.metainfo = task, metainfo
+        self.model = model.tasks[task]
+        if library_of(self.model) != 'mmpretrain':
+            raise ConfigError(
+                f'on_boxes is {task!r}, which does not classify; name a classification task'
+            )
+        self.pipeline = _crop_pipeline(cfg, task)
+
+    def classify(self, images: Sequence[np.ndarray], detections: Sequence) -> None:
+        """Give each box its class: ``pred_instances.classified``, a list of ``{task: record}``.
+
+        Args:
+            images: BGR pictures ``(H, W, 3)``.
+            detections: A data sample with ``pred_instances`` of each, in pixels of the picture.
+        """
+        crops = [
+            self.pipeline(dict(img=crop, img_shape=crop.shape[:2], ori_shape=crop.shape[:2]))
+            for image, sample in zip(images, detections)
+            for crop in _crops(image, to_numpy(sample.pred_instances.bboxes))
+        ]
+        found = iter(self._records(crops))
+        for sample in detections:
+            instances = sample.pred_instances
+            instances.classified = [{self.task: next(found)} for _ in range(len(instances))]
+
+    def _records(self, crops: list[dict]) -> list[dict]:
+        records: list[dict | None] = [None] * len(crops)
+        by_shape: dict[tuple, list[int]] = {}
+        for number, crop in enumerate(crops):
+            by_shape.setdefault(tuple(crop['inputs'].shape), []).append(number)
+        for numbers in by_shape.values():
+            for start in range(0, len(numbers), CROPS):
+                batch = numbers[start : start + CROPS]
+                data = dict(
+                    inputs=[crops[number]['inputs'] for number in batch],
+                    data_samples=[crops[number]['data_samples'] for number in batch],
+                )
+                with torch.no_grad():
+                    samples = self.model.test_step(data)
+                for number, sample in zip(batch, samples):
+                    records[number] = to_record(sample, self.metainfo)
+        return records
+
+
+def _crops(image: np.ndarray, boxes: np.ndarray):
+    """The pixels that boxes ``[n, 4]`` touch; at least one."""
+    height, width = image.shape[:2]
+    # A model that has gone wrong gives boxes without numbers.
+    corners = np.nan_to_num(boxes).reshape(-1, 2, 2).clip(0, (width, height))
+    for (x1, y1), (x2, y2) in corners:
+        left, top = min(int(x1), width - 1), min(int(y1), height - 1)
+        right, bottom = max(int(np.ceil(x2)), left + 1), max(int(np.ceil(y2)), top + 1)
+        yield np.ascontiguousarray(image[top:bottom, left:right])
+
+
+def _crop_pipeline(cfg: Config, task: str) -> Compose:
+    for stage in ('test', 'val'):
+        dataset = ((cfg.get(f'{stage}_dataloader') or {}).get(task) or {}).get('dataset') or {}
+        while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), Mapping):
+            dataset = dataset['dataset']
+        if 'pipeline' not in dataset:
+            continue
+        steps = [
+            step
+            for step in dataset['pipeline']
+            if not step['type'].rpartition('.')[2].startswith('Load')
+        ]
+        key = f'{stage}_dataloader.{task}.dataset.pipeline'
+        with DefaultScope.overwrite_default_scope('mmpretrain'), named(key, steps):
+            return Compose(steps)
+    raise ConfigError(
+        f'on_boxes is {task!r}, but the config has no test or val data set of it, whose pipeline '
+        'crops would go through; add one'
+    )

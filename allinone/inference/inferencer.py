@@ -1,0 +1,416 @@
+"""All tasks on pictures, in one pass of the trunk: from files or arrays to plain records."""
+
+import os
+import os.path as osp
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from functools import partial
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from allinone.checkpoint.loading import load_state_dict, require_weights, state_dict_of
+from allinone.config.build_errors import named
+from allinone.errors import ConfigError, DataError
+from allinone.io.atomic import write_json
+from allinone.io.images import find_pictures, output_names, read_picture, write_picture
+from allinone.io.outputs import require_writable
+from allinone.models.samples import library_of
+from allinone.registry.options import check_choice, check_count
+from allinone.visualization.draw import draw_tasks
+
+from .crops import BoxClassifier
+from .model_source import ModelSource, build_network, find_model
+from .records import dataset_metainfo, to_record
+from .scale import AS_TESTED, image_scale
+from .streaming import Picture, batches_of_a_size, read_ahead
+
+MAX_PIXELS = 40_000_000
+MASKS = ('rle', 'array')
+
+Input = str | os.PathLike | np.ndarray
+Found = tuple[int, dict | None, np.ndarray | None]
+
+
+def _log(sentence: str) -> None:
+    print_log(sentence, 'current')
+
+
+class AllInOneInferencer:
+    """A trained joint model, ready for pictures.
+
+    >>> inferencer = AllInOneInferencer('best_score_iter_1200.pth')
+    >>> record, = inferencer('street.jpg', out_dir='results')
+    >>> record['cls']['name'], record['det'][0]['bbox'], record['seg'][0]['name']
+
+    Args:
+        model: A checkpoint, whose own config is taken (as data: nothing of it is executed); a work
+            dir, which stands for its best checkpoint, else its newest complete one; or a config.
+        weights: A checkpoint or work dir; needed with a config. Checkpoints are read without
+            executing code from them.
+        device: As in torch. Default: CUDA where there is one.
+        tasks: Run only these. Default: all.
+        scale: ``(width, height)`` that images are resized into with their ratio kept; None: they
+            keep their size. Default: the config's ``inference = dict(scale=...)``; where that is
+            absent, the largest scale that detection and segmentation tasks are tested at, resized
+            as their test pipelines do.
+        on_note: Called with a sentence on the scale. Default: it is logged.
+
+    Raises:
+        ConfigError: If the config cannot be used, a task is unknown, the scale is none, or the
+            device is not there.
+        CheckpointError: If the checkpoint cannot be read, lacks weights of trunk or tasks, or holds
+            no config where one is needed.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | Config | ModelSource,
+        weights: str | os.PathLike | None = None,
+        device: str | torch.device | None = None,
+        tasks: Sequence[str] | None = None,
+        scale: tuple[int, int] | str | None = AS_TESTED,
+        on_note: Callable[[str], None] = _log,
+    ):
+        source = model if isinstance(model, ModelSource) else find_model(model, weights)
+        self.cfg, self.weights = source.cfg, source.path
+        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        with named('model'):
+            self.model = build_network(self.cfg)
+        self.tasks = self.model.task_names(_listed(tasks))
+        whole = [task for task in self.tasks if self._sees_whole(task)]
+        self.scale = image_scale(self.cfg, scale, self.tasks, whole)
+        if self.scale.note:
+            on_note(self.scale.note)
+        state = state_dict_of(source.checkpoint, source.path)
+        load_state_dict(self.model, state, source.path, key='weights')
+        require_weights(self.model, state, self.tasks, source.path)
+        try:
+            self.model.to(device).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(f'device {device} cannot be used: {error}') from error
+        self.device = torch.device(device)
+        told = (source.checkpoint.get('meta') or {}).get('dataset_meta')
+        told = told if isinstance(told, Mapping) else {}
+        self.metainfo = {
+            task: told.get(task) or dataset_metainfo(self.cfg, task) for task in self.model.tasks
+        }
+
+    def __call__(
+        self,
+        inputs: Input | Iterable[Input],
+        batch_size: int = 8,
+        tasks: Sequence[str] | None = None,
+        out_dir: str | os.PathLike | None = None,
+        return_vis: bool = False,
+        score_thr: float = 0.3,
+        on_boxes: str | None = None,
+        masks: str = 'rle',
+        on_error: Callable[[DataError], None] | None = None,
+    ):
+        """Predict all tasks on every picture.
+
+        Args:
+            inputs: A picture file, a folder, a pattern (``'street/*.jpg'``), an array
+                ``(H, W, 3)`` (uint8, BGR), or a list or generator of them.
+            batch_size: Most pictures in a pass; see :func:`batches_of_a_size`.
+            tasks: Run only these. Default: those of the constructor.
+            out_dir: Write ``vis/NAME.jpg`` and ``predictions/NAME.json`` for each picture.
+            return_vis: Also return the drawn pictures.
+            score_thr: Leave out boxes below this score in drawings. Records keep all of them.
+            on_boxes: A classification task that says of each detected box what it is.
+            masks: ``'rle'``, or ``'array'`` for label maps ``(H, W)``, which are not written.
+            on_error: Called when an input cannot be read, which is then None among the records.
+                Default: raise.
+
+        Returns:
+            A record for each picture, in order; with ``return_vis`` a pair of the records and
+            the drawings (uint8 RGB). A record is ``{task: result}`` with boxes and masks in the
+            picture's own pixels:
+
+            * classification: ``{'label', 'name', 'score', 'top5': [{'label', 'name', 'score'}]}``;
+            * detection: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``, ``'mask'``
+              (COCO RLE) of instance segmentation, and with ``on_boxes='cls'`` the box's
+              classification, ``'cls'``;
+            * segmentation: ``[{'label', 'name', 'area', 'segmentation'}]`` of each class present,
+              the area in pixels, the mask as COCO RLE; or an array of labels.
+
+        Raises:
+            ConfigError: If a task is unknown or an option cannot be.
+            DataError: If a file is missing, truncated or no picture, a folder holds none, an array
+                is not a BGR picture, or the model fails on one (such as for lack of memory).
+        """
+        entries = flat(inputs, on_error or _raise)
+        if not _is_lazy(inputs):
+            entries = list(entries)
+        found = list(
+            self.stream(
+                entries,
+                batch_size,
+                tasks,
+                out_dir,
+                return_vis,
+                score_thr,
+                on_boxes,
+                masks,
+                on_error,
+            )
+        )
+        records = [record for _, record, _ in found]
+        return (records, [drawing for _, _, drawing in found]) if return_vis else records
+
+    def stream(
+        self,
+        entries: Iterable[str | np.ndarray],
+        batch_size: int = 8,
+        tasks: Sequence[str] | None = None,
+        out_dir: str | os.PathLike | None = None,
+        return_vis: bool = False,
+        score_thr: float = 0.3,
+        on_boxes: str | None = None,
+        masks: str = 'rle',
+        on_error: Callable[[DataError], None] | None = None,
+        on_note: Callable[[str], None] = lambda sentence: None,
+        names: Mapping[str, str] | None = None,
+    ) -> Iterator[Found]:
+        """As calling, but picture by picture, so that any number of them fits into memory.
+
+        While the model computes, one thread decodes the pictures to come. Drawing and writing are
+        done by another, and on CPU, where the model has a thread on each core, after each batch of
+        several by as many: beside a parallel loop they would keep all of its threads waiting.
+
+        Args:
+            entries: Picture files and arrays.
+            on_note: Told, in a sentence, of what in a file is not looked at.
+            names: Of results by file. Default: of a list its unique stems, of anything else the
+                number of the entry.
+
+        Yields:
+            Index, record, and the drawing or None, in the order of the entries; of what cannot be
+            read index, None and None.
+        """
+        check_count('batch_size', batch_size)
+        check_choice('masks', masks, MASKS)
+        if out_dir and masks == 'array':
+            raise ConfigError("masks is 'array', which out_dir cannot hold; leave one of them out")
+        if out_dir:
+            require_writable('out_dir', os.fspath(out_dir), folder=True)
+        tasks = self._chosen(tasks)
+        boxes = self.box_classifier(on_boxes, tasks)
+        on_error = on_error or _raise
+        name_of = _naming(entries, names)
+
+        def finish(picture: Picture, samples: dict):
+            record = {
+                task: to_record(sample, self.metainfo[task], masks)
+                for task, sample in samples.items()
+            }
+            drawing = None
+            if out_dir or return_vis:
+                rgb = cv2.cvtColor(picture.image, cv2.COLOR_BGR2RGB)  # in a tenth of a flip's time
+                drawing = draw_tasks(rgb, samples, self.metainfo, score_thr)
+            if out_dir:
+                name = name_of(picture)
+                write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
+                write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record, indent=None)
+            return record, drawing if return_vis else None
+
+        waiting: dict[int, Future] = {}
+        upcoming = 0
+        read = partial(self._read, on_note=on_note)
+        on_cpu = self.device.type == 'cpu'
+        threads = torch.get_num_threads() if on_cpu else 1
+        with (
+            closing(read_ahead(entries, read, max(2, batch_size))) as pictures,
+            ThreadPoolExecutor(threads, 'finish') as pool,
+        ):
+            for batch in batches_of_a_size(pictures, batch_size):
+                for picture, result in self._predicted(batch, tasks, boxes):
+                    if isinstance(result, DataError):
+                        on_error(result)
+                        waiting[picture.index] = _nothing()
+                    else:
+                        waiting[picture.index] = pool.submit(finish, picture, result)
+                if on_cpu and batch_size > 1:
+                    wait(waiting.values())
+                while upcoming in waiting and (
+                    len(waiting) > 2 * batch_size or waiting[upcoming].done()
+                ):
+                    yield upcoming, *waiting.pop(upcoming).result()
+                    upcoming += 1
+            while upcoming in waiting:
+                yield upcoming, *waiting.pop(upcoming).result()
+                upcoming += 1
+
+    def predict(self, images: Sequence[np.ndarray], tasks: Sequence[str]) -> list[dict]:
+        """Data samples ``{task: sample}`` of each BGR picture ``(H, W, 3)``; one trunk pass."""
+        return self._predict(images, [self._resize(image) for image in images], tasks)
+
+    def _predict(
+        self, images: Sequence[np.ndarray], resized: Sequence[np.ndarray], tasks: Sequence[str]
+    ) -> list[dict]:
+        metainfo = [
+            dict(
+                ori_shape=image.shape[:2],
+                scale_factor=(small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]),
+            )
+            for image, small in zip(images, resized)
+        ]
+        inputs = [torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))) for x in resized]
+        predictions = self.model.predict(inputs, tasks, metainfo)
+        return [{task: predictions[task][i] for task in tasks} for i in range(len(images))]
+
+    def _predicted(
+        self, batch: list[Picture], tasks: list[str], boxes: BoxClassifier | None
+    ) -> Iterator[tuple[Picture, dict | DataError]]:
+        """Each picture with its samples, or with the error that the model fails with on it."""
+        if batch[0].error is not None:
+            yield batch[0], batch[0].error
+            return
+        images = [picture.image for picture in batch]
+        try:
+            found = self._predict(images, [picture.resized for picture in batch], tasks)
+            if boxes is not None:
+                for task in tasks:
+                    samples = [samples[task] for samples in found]
+                    if 'pred_instances' in samples[0]:
+                        boxes.classify(images, samples)
+        except (RuntimeError, MemoryError) as error:
+            if len(batch) > 1:
+                for picture in batch:
+                    yield from self._predicted([picture], tasks, boxes)
+                return
+            height, width = images[0].shape[:2]
+            words = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+            sentence = (
+                f'{batch[0].name} ({width} x {height} pixels): the model fails on it: {words}'
+            )
+            failure = DataError(sentence)
+            failure.__cause__ = error
+            found = [failure]
+        yield from zip(batch, found)
+
+    def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
+        tasks = self.model.task_names(self.tasks if tasks is None else _listed(tasks))
+        self._require_loaded(tasks)
+        return tasks
+
+    def _require_loaded(self, tasks: Sequence[str]) -> None:
+        unloaded = [task for task in tasks if task not in self.tasks]
+        if unloaded:
+            raise ConfigError(
+                f'tasks {unloaded} are not among those that the inferencer was '
+                f'made for: {self.tasks}'
+            )
+
+    def box_classifier(self, task: str | None, tasks: Sequence[str]) -> BoxClassifier | None:
+        """What says of the boxes that ``tasks`` find what they are; None for no ``task``.
+
+        Raises:
+            ConfigError: If ``task`` cannot, or none of ``tasks`` finds boxes.
+        """
+        if task is None:
+            return None
+        check_choice('on_boxes', task, list(self.model.tasks))
+        self._require_loaded([task])
+        if not any(self._detects(name) for name in tasks):
+            raise ConfigError(f'on_boxes is {task!r}, but none of the tasks {tasks} detects')
+        return BoxClassifier(self.model, self.cfg, task, self.metainfo[task])
+
+    def _detects(self, task: str) -> bool:
+        return library_of(self.model.tasks[task]) == 'mmdet'
+
+    def _sees_whole(self, task: str) -> bool:
+        # A classifier may be one of crops, whose scale says nothing of whole images.
+        return library_of(self.model.tasks[task]) in ('mmdet', 'mmseg')
+
+    def _resize(self, image: np.ndarray) -> np.ndarray:
+        if self.scale.resize is None:
+            return image
+        try:
+            return self.scale.resize(dict(img=image))['img']
+        except cv2.error as error:
+            height, width = image.shape[:2]
+            raise DataError(
+                f'an image of {width} x {height} cannot be resized to the scale '
+                f'{self.scale.resize.scale}, where a side would have less than a pixel'
+            ) from error
+
+    def _read(self, index: int, entry, on_note: Callable[[str], None]) -> Picture:
+        name = entry if isinstance(entry, str) else f'input {index}'
+        try:
+            if isinstance(entry, str):
+                image = read_picture(entry, MAX_PIXELS, on_note)
+            else:
+                image = _checked(entry, index)
+            return Picture(index, name, image, self._resize(image))
+        except DataError as error:
+            error = error if name in str(error) else DataError(f'{name}: {error}')
+            return Picture(index, name, error=error)
+
+
+def _listed(tasks: Sequence[str] | str | None) -> list[str] | None:
+    return [tasks] if isinstance(tasks, str) else tasks
+
+
+def _is_lazy(inputs) -> bool:
+    return not isinstance(inputs, (str, os.PathLike, np.ndarray, list, tuple))
+
+
+def flat(inputs, on_error: Callable[[DataError], None]) -> Iterator[str | np.ndarray]:
+    """Folders and patterns replaced by their pictures, paths by strings."""
+    if isinstance(inputs, (str, os.PathLike, np.ndarray)) or not isinstance(inputs, Iterable):
+        inputs = [inputs]
+    for entry in inputs:
+        if isinstance(entry, (str, os.PathLike)):
+            try:
+                yield from find_pictures(entry)
+            except DataError as error:
+                on_error(error)
+        else:
+            yield entry
+
+
+def _naming(entries: Iterable, names: Mapping[str, str] | None) -> Callable[[Picture], str]:
+    """What results are called."""
+    if names is not None:
+        return lambda picture: names[picture.name]
+    if not isinstance(entries, (list, tuple)):
+        return lambda picture: f'{picture.index:06d}'
+    numbered = [
+        entry if isinstance(entry, str) else f'{index:06d}.array'
+        for index, entry in enumerate(entries)
+    ]
+    unique = output_names(numbered)
+    return lambda picture: unique[numbered[picture.index]]
+
+
+def _checked(image, index: int) -> np.ndarray:
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or 0 in image.shape
+    ):
+        found = (
+            f'{image.dtype} of shape {image.shape}'
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise DataError(f'input {index} is {found}; give a path or a uint8 BGR array (H, W, 3)')
+    return image
+
+
+def _nothing() -> Future:
+    future: Future = Future()
+    future.set_result((None, None))
+    return future
+
+
+def _raise(error: DataError) -> None:
+    raise error

@@ -1,0 +1,244 @@
+"""Config and weights of a trained model from what names them: a config, a work dir, a checkpoint.
+
+A checkpoint carries the config that it was trained with, as text. That text comes from whoever
+made the file, so it is read as data: literals only, nothing is executed or imported, and only types
+that the libraries have registered are built.
+"""
+
+import ast
+import os
+import os.path as osp
+import re
+from collections.abc import Iterator, Mapping
+from glob import escape, glob
+from importlib import import_module
+from typing import NamedTuple
+
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope, Registry
+from torch import nn
+
+from allinone.checkpoint.folder import is_folder
+from allinone.checkpoint.loading import read_checkpoint
+from allinone.config.check import check_config
+from allinone.config.loading import complete_config, load_config
+from allinone.errors import CheckpointError, ConfigError
+from allinone.registry import MODELS
+from allinone.training.resume import SUFFIXES, step_checkpoints
+
+CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
+SCOPES = ('mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'allinone')
+TYPE = re.compile(rf'(?:({"|".join(SCOPES)})\.)?([A-Za-z_]\w*)')
+# All that predicting needs of a config; what else is in it is not looked at.
+NEEDED = ('model', 'inference', 'default_scope')
+# Functions and layers of mmcv that no registry has, by the key that names them
+UNREGISTERED = dict(nms=('nms', 'soft_nms'), roi_layer=('RoIAlign', 'RoIPool'))
+NUMBERS = dict(inf=float('inf'), nan=float('nan'))
+
+
+class ModelSource(NamedTuple):
+    """A config, and the checkpoint that goes with it.
+
+    Attributes:
+        cfg: Checked as far as predicting needs it.
+        path: The checkpoint's file.
+        checkpoint: Its content.
+        trusted: Whether ``cfg`` is the user's own, so that any type may be built from it.
+    """
+
+    cfg: Config
+    path: str
+    checkpoint: dict
+    trusted: bool
+
+
+def is_config(path: str | os.PathLike) -> bool:
+    return os.fspath(path).lower().endswith(CONFIG_SUFFIXES)
+
+
+def find_model(
+    model: str | os.PathLike | Config,
+    weights: str | os.PathLike | None = None,
+    options: list[str] | None = None,
+) -> ModelSource:
+    """Read config and checkpoint.
+
+    Args:
+        model: A config or its path; a checkpoint, whose own config is taken; or a work dir, which
+            stands for its best checkpoint, else its newest complete one.
+        weights: A checkpoint or a work dir. Default: ``model``, if that is one.
+        options: ``KEY=VALUE`` to change in the config.
+
+    Raises:
+        ConfigError: If the config cannot be used, or ``weights`` is missing.
+        CheckpointError: If the checkpoint cannot be read, or its config is missing or no data.
+    """
+    if isinstance(model, Config) or is_config(model):
+        cfg = model if isinstance(model, Config) else load_config(os.fspath(model), options)
+        check_config(cfg)
+        if weights is None:
+            raise ConfigError(
+                f'{getattr(cfg, "filename", None) or "model"} is a config, which has no weights; '
+                'give a checkpoint or work dir beside it'
+            )
+        return ModelSource(cfg, *_read(weights), trusted=True)
+    path, checkpoint = _read(model)
+    cfg = complete_config(_config_of(checkpoint, path), path, options)
+    check_config({key: value for key, value in cfg.items() if key in NEEDED})
+    check_types(cfg, path)
+    if weights is not None:
+        path, checkpoint = _read(weights)
+    return ModelSource(cfg, path, checkpoint, trusted=False)
+
+
+def build_network(cfg: Config) -> nn.Module:
+    """The joint model of a config, without what it learns from a teacher by."""
+    model = ConfigDict({key: value for key, value in cfg.model.items() if key != 'distill'})
+    with DefaultScope.overwrite_default_scope('allinone'):
+        return MODELS.build(model)
+
+
+def _read(weights: str | os.PathLike) -> tuple[str, dict]:
+    weights = osp.expanduser(os.fspath(weights))
+    if osp.isdir(weights) and not is_folder(weights):
+        return _best_of(weights)
+    return weights, read_checkpoint(weights)
+
+
+def _best_of(work_dir: str) -> tuple[str, dict]:
+    """Path and content of a work dir's best checkpoint, else of the newest that is complete."""
+    best = [
+        path for suffix in SUFFIXES for path in glob(osp.join(escape(work_dir), f'best_*{suffix}'))
+    ]
+    reasons = []
+    for path in [*sorted(best, key=osp.getmtime, reverse=True), *step_checkpoints(work_dir)]:
+        try:
+            checkpoint = read_checkpoint(path)
+        except CheckpointError as error:
+            reasons.append(str(error))
+            continue
+        for reason in reasons:
+            print_log(f'passed over: {reason}', 'current')
+        return path, checkpoint
+    why = f'none that is whole: {"; ".join(reasons)}' if reasons else 'none'
+    raise CheckpointError(
+        f'{work_dir} is a folder in which a checkpoint ({", ".join(SUFFIXES)}) is looked for, and '
+        f'has {why}; name a checkpoint'
+    )
+
+
+def _config_of(checkpoint: dict, path: str) -> Config:
+    """What predicting needs of the config that travels in a checkpoint.
+
+    Raises:
+        CheckpointError: If there is none, or it is more than literals.
+    """
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    text = meta.get('cfg') if isinstance(meta, Mapping) else None
+    if not isinstance(text, str):
+        raise CheckpointError(f'{path} has no config in it; give its config before it')
+    try:
+        values = literal_config(text)
+        needed = {key: values[key] for key in NEEDED if key in values}
+        for stage in ('val', 'test'):
+            loaders = values.get(f'{stage}_dataloader') or {}
+            needed[f'{stage}_dataloader'] = {
+                task: dict(dataset=loader.get('dataset')) for task, loader in loaders.items()
+            }
+        return Config(needed)
+    except (SyntaxError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f'the config in {path} is no plain data ({" ".join(str(error).split())}); give its '
+            'config file before it'
+        ) from error
+
+
+def literal_config(text: str) -> dict:
+    """``{key: value}`` of a config as mmengine writes it: ``key = literal`` each, or ``dict(...)``.
+
+    Raises:
+        SyntaxError: If it is no Python.
+        ValueError: If it holds anything else.
+    """
+    found = {}
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            raise ValueError(f'line {node.lineno} is no assignment')
+        found[node.targets[0].id] = _literal(node.value)
+    return found
+
+
+def _literal(node: ast.expr):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        # Keys that are no names: dict({'cls/top1': 1}, seg=2)
+        parts = [_literal(part) for part in node.args if isinstance(part, ast.Dict)]
+        if len(parts) == len(node.args) <= 1 and all(keyword.arg for keyword in node.keywords):
+            return dict(
+                *parts, **{keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+            )
+    elif isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
+        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values)}
+    elif isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
+        return kind(_literal(part) for part in node.elts)
+    elif isinstance(node, ast.Name) and node.id in NUMBERS:
+        return NUMBERS[node.id]
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_literal(node.operand)
+    elif isinstance(node, ast.Constant):
+        return node.value
+    raise ValueError(f'line {node.lineno} has {ast.unparse(node)[:60]!r}')
+
+
+def check_types(cfg, path: str, key: str = '') -> None:
+    """Refuse types that no library has registered.
+
+    Registries import what they do not know by its dotted name, be it ``os.system``.
+
+    Raises:
+        CheckpointError: If there is one.
+    """
+    if isinstance(cfg, Mapping):
+        for name in ('type', '_scope_'):
+            kind = cfg.get(name)
+            if kind is None or (name == '_scope_' and kind in SCOPES):
+                continue
+            if name == '_scope_' or not isinstance(kind, str) or not _is_registered(kind, key):
+                raise CheckpointError(
+                    f'the config in {path} is refused: {key}.{name} is {kind!r}, which the '
+                    'libraries have not registered; if you trust it, give its config file before it'
+                )
+    members = cfg.items() if isinstance(cfg, Mapping) else enumerate(cfg)
+    for name, part in members:
+        if isinstance(part, (Mapping, list, tuple)):
+            check_types(part, path, f'{key}.{name}' if key else str(name))
+
+
+def _is_registered(kind: str, key: str) -> bool:
+    found = TYPE.fullmatch(kind)
+    if found is None:
+        return False
+    scope, name = found.groups()
+    last = key.rpartition('.')[2]
+    if last in UNREGISTERED:
+        # mmcv evaluates the name of a non-maximum suppression.
+        return kind in UNREGISTERED[last]
+    # What is imported already, first: importing takes seconds.
+    return any(
+        name in registry.module_dict
+        for load in (False, True)
+        for registry in _registries(scope, load)
+    )
+
+
+def _registries(scope: str | None, load: bool) -> Iterator[Registry]:
+    """Registries of a library, or of all, with what they import if ``load``."""
+    for library in SCOPES if scope is None else (scope,):
+        # mmcv's parts are in mmengine's.
+        module = import_module('mmengine.registry' if library == 'mmcv' else f'{library}.registry')
+        for registry in vars(module).values():
+            if isinstance(registry, Registry):
+                if load:
+                    registry.import_from_location()
+                yield registry

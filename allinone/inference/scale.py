@@ -1,0 +1,144 @@
+"""The size that inference brings images to: by default that of validation."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from mmcv.transforms import Resize
+from mmengine.config import Config
+from mmengine.registry import TRANSFORMS, DefaultScope
+
+from allinone.config.build_errors import named, scoped
+from allinone.errors import ConfigError
+
+AS_TESTED = 'tested'
+
+
+class ImageScale(NamedTuple):
+    """How images are resized before the model gets them.
+
+    Attributes:
+        resize: The transform; None: images keep their size.
+        note: A sentence for the user, or None if there is nothing to say.
+    """
+
+    resize: Resize | None
+    note: str | None
+
+    @property
+    def key(self) -> list | None:
+        """What results depend on, as JSON holds it."""
+        return _key(self.resize)
+
+
+def image_scale(cfg: Config, wanted, tasks: Iterable[str], whole: Collection[str]) -> ImageScale:
+    """The scale that is wanted, else the config's, else the largest that the tasks are tested at.
+
+    Args:
+        cfg: The joint config; ``inference.scale`` is read, and the test or validation pipelines.
+        wanted: ``(width, height)``, which the image is resized into with its ratio kept; None: no
+            resizing; ``AS_TESTED``: what ``cfg`` says.
+        tasks: Those that predict.
+        whole: Those of them that look at whole images, whose test scale may be taken.
+
+    Raises:
+        ConfigError: If the scale is no pair of positive integers.
+    """
+    key = 'scale'
+    inference = cfg.get('inference') or {}
+    if not isinstance(inference, Mapping):
+        raise ConfigError(f'inference is {inference!r}; give dict(scale=(width, height))')
+    unknown = sorted(set(inference) - {'scale'})
+    if unknown:
+        raise ConfigError(f'inference has no key {unknown}; its key is scale')
+    if wanted == AS_TESTED and 'scale' in inference:
+        key, wanted = 'inference.scale', inference['scale']
+    tested = tested_resizes(cfg, tasks)
+    tested = {task: resize for task, resize in tested.items() if resize or task in whole}
+    if wanted == AS_TESTED:
+        areas = {task: math.prod(tested[task].scale) for task in whole if tested.get(task)}
+        source = max(areas, key=areas.get, default=None)
+        resize = None if source is None else tested[source]
+    else:
+        source = None
+        resize = None
+        if wanted is not None:
+            resize = Resize(scale=_checked(key, wanted), keep_ratio=True)
+    return ImageScale(resize, _note(tested, resize, source))
+
+
+def tested_resizes(cfg: Config, tasks: Iterable[str]) -> dict[str, Resize | None]:
+    """``{task: transform}`` that brings a task's test images to a fixed scale.
+
+    None stands for a pipeline without one; a task whose pipeline is not in the config is left out.
+    """
+    found = {}
+    for task in tasks:
+        for stage in ('val', 'test'):
+            loader = (cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
+            scope, pipeline = _pipeline(loader.get('dataset'))
+            if pipeline:
+                key = f'{stage}_dataloader.{task}.dataset.pipeline'
+                with DefaultScope.overwrite_default_scope(scope), named(key, pipeline):
+                    found[task] = _resize_of(pipeline)
+    return found
+
+
+def _resize_of(pipeline: Iterable) -> Resize | None:
+    for step in pipeline:
+        if isinstance(step, Mapping) and 'Resize' in str(step.get('type')):
+            resize = TRANSFORMS.build(dict(step))
+            if isinstance(resize, Resize) and resize.scale is not None:
+                return resize
+    return None
+
+
+def _pipeline(dataset) -> tuple[str, list | None]:
+    """Scope and pipeline of a data set's config, or of the first one that wrappers hold."""
+    scope = 'allinone'
+    while isinstance(dataset, Mapping):
+        scope = scoped(dataset).get('_scope_', scope)
+        if dataset.get('pipeline'):
+            return scope, dataset['pipeline']
+        parts = dataset.get('datasets')
+        dataset = parts[0] if parts else dataset.get('dataset')
+    return scope, None
+
+
+def _note(
+    tested: Mapping[str, Resize | None], resize: Resize | None, source: str | None
+) -> str | None:
+    others = ', '.join(
+        f'{task}: {_words(other) if other else "the size of its files"}'
+        for task, other in tested.items()
+        if _key(other) != _key(resize)
+    )
+    if source is not None:
+        also = f' (others are tested otherwise, {others})' if others else ''
+        return (
+            f'images are resized to {_words(resize)}, the test scale of {source}{also}; --scale '
+            'or the config key inference.scale changes it'
+        )
+    if not others:
+        return None
+    here = f'are resized to {_words(resize)}' if resize else 'keep their size'
+    return f'images {here}, but the test pipelines resize them otherwise ({others})'
+
+
+def _key(resize: Resize | None) -> list | None:
+    return resize and [*resize.scale, resize.keep_ratio]
+
+
+def _words(resize: Resize) -> str:
+    width, height = resize.scale
+    return f'{width} x {height}' + (' with their ratio kept' if resize.keep_ratio else '')
+
+
+def _checked(key: str, scale) -> tuple[int, int]:
+    if (
+        not isinstance(scale, (tuple, list))
+        or len(scale) != 2
+        or not all(isinstance(side, int) and side > 0 for side in scale)
+    ):
+        raise ConfigError(f'{key} is {scale!r}; give (width, height) in pixels, or None')
+    return tuple(scale)

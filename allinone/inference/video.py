@@ -1,0 +1,184 @@
+"""Frames of video files and cameras, and drawn frames as a video."""
+
+import math
+import os
+import os.path as osp
+import time
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from allinone.errors import DataError
+from allinone.visualization.annotator import Pen
+from allinone.visualization.legend import BACKGROUND
+
+SUFFIXES = (
+    *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm'),
+    *('.mpg', '.mpeg', '.wmv', '.flv', '.ts', '.3gp'),
+)
+# They tell how many frames they have; of others OpenCV guesses by the longest stream's duration.
+COUNTED = ('.mp4', '.m4v', '.mov', '.avi', '.3gp')
+CODEC = 'mp4v'  # the one that every build of OpenCV encodes
+USUAL_RATE = 25.0
+SILENT = 0
+# Damage is told in a sentence, not by ffmpeg's log, whose level is asked for once.
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+
+
+def is_video(path: str) -> bool:
+    return path.lower().endswith(SUFFIXES)
+
+
+def is_camera(source: str) -> bool:
+    """Whether ``source`` is the number of a camera, not the name of a file."""
+    return source.isdecimal() and not osp.exists(source)
+
+
+class Video:
+    """A video file or a camera; its frames turned as its metadata says.
+
+    Args:
+        source: A file, or the number of a camera.
+
+    Attributes:
+        rate: Frames a second; 25 where the file does not say.
+        count: Of frames that the file says it has; None of a camera, or where it does not say.
+        read: Of frames that have been read.
+
+    Raises:
+        DataError: If it cannot be opened.
+    """
+
+    def __init__(self, source: str):
+        self.source, self.read = source, 0
+        self._times: list[float] = []
+        if not is_camera(source) and not osp.isfile(source):
+            raise DataError(f'{source}: no such video')
+        if not is_camera(source) and not osp.getsize(source):
+            raise DataError(f'{source} is an empty file')
+        self._capture = _open(source)
+        if not self._capture.isOpened():
+            raise DataError(
+                f'camera {source} cannot be opened'
+                if is_camera(source)
+                else f'{source} cannot be opened as a video: it is damaged or cut short, or of a '
+                'format that OpenCV does not read'
+            )
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = rate if math.isfinite(rate) and 0 < rate <= 1000 else USUAL_RATE
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.count = count if count > 0 and not is_camera(source) else None
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """BGR uint8 ``(H, W, 3)`` each, up to the end or the first that is damaged."""
+        try:
+            while True:
+                ok, frame = self._capture.read()
+                if not ok:
+                    return
+                self.read += 1
+                if is_camera(self.source):
+                    self._times.append(time.monotonic())
+                yield frame
+        finally:
+            self._capture.release()
+
+    def time(self, frame: int) -> float:
+        """Seconds from the first frame to another; of a camera, between being read."""
+        return self._times[frame] - self._times[0] if self._times else frame / self.rate
+
+    def damage(self) -> DataError | None:
+        """After the last frame: whether there should have been more.
+
+        One is allowed for, and 2 seconds or 5 % where a container tells a duration only, which may
+        be that of its sound.
+        """
+        if self.read == 0:
+            return DataError(f'{self.source} has no frame that can be read')
+        if self.count is None:
+            return None
+        counted = self.source.lower().endswith(COUNTED)
+        if self.read >= self.count - (1 if counted else max(2 * self.rate, 0.05 * self.count)):
+            return None
+        return DataError(
+            f'{self.source} is damaged: {self.read} of {self.count} frames can be read; '
+            'these are in the results'
+        )
+
+
+def _open(source: str) -> cv2.VideoCapture:
+    level = cv2.setLogLevel(SILENT)
+    try:
+        return cv2.VideoCapture(int(source) if is_camera(source) else source)
+    finally:
+        cv2.setLogLevel(level)
+
+
+class VideoWriter:
+    """Drawn frames as an MP4 file, which is there once it is whole.
+
+    All frames of a video have one size. What is drawn below the picture may differ in height, so
+    there is room for a line more than the first has; what does not fit is cut off.
+
+    Args:
+        path: Ends with ``.mp4``.
+        rate: Frames a second.
+    """
+
+    def __init__(self, path: str, rate: float):
+        self.path, self.rate = path, rate
+        self._unfinished = f'{osp.splitext(path)[0]}.unfinished.mp4'
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._written, self._last = 0, None
+
+    def write(self, drawing: np.ndarray, time: float | None = None) -> None:
+        """Add a frame, uint8 RGB ``(H, W, 3)``.
+
+        Args:
+            drawing: The frame.
+            time: When it is to be seen, in seconds. The one before is repeated until then, and one
+                that comes before its turn is left out. Default: one frame after the other.
+        """
+        if self._writer is None:
+            self._open(drawing)
+        width, height = self._size
+        frame = np.full((height, width, 3), BACKGROUND, np.uint8)
+        part = drawing[:height, :width]
+        frame[: len(part), : part.shape[1]] = part
+        frame = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        due = self._written if time is None else round(time * self.rate)
+        while self._written <= due:
+            self._writer.write(self._last if self._written < due and self._written else frame)
+            self._written += 1
+        self._last = frame
+
+    def _open(self, drawing: np.ndarray) -> None:
+        height, width = drawing.shape[:2]
+        height += Pen(drawing[:1, :1], like=(height, width)).chip_height
+        # Encoders want even sides.
+        self._size = width + width % 2, height + height % 2
+        os.makedirs(osp.dirname(osp.abspath(self.path)), exist_ok=True)
+        writer = cv2.VideoWriter(
+            self._unfinished, cv2.VideoWriter_fourcc(*CODEC), self.rate, self._size
+        )
+        if not writer.isOpened():
+            raise DataError(
+                f'{self.path} cannot be encoded: OpenCV has no {CODEC} here for {self._size[0]} x '
+                f'{self._size[1]} at {self.rate:g} frames a second'
+            )
+        self._writer = writer
+
+    def __enter__(self) -> 'VideoWriter':
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        """Give the file its name; after an error, or without a frame, there is none."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        if kind is None:
+            os.replace(self._unfinished, self.path)
+        else:
+            os.remove(self._unfinished)

@@ -1,0 +1,122 @@
+"""Files that are there whole or not at all, whatever dies while they are written."""
+
+import errno
+import json
+import os
+import os.path as osp
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from typing import BinaryIO
+
+from allinone.errors import AllInOneError
+
+SUFFIX = '.tmp'
+
+
+class WriteError(AllInOneError):
+    """A file could not be written; what was there before is untouched."""
+
+
+class _Sink:
+    """A file that takes everything and keeps its first error for the end.
+
+    So it is known how many bytes are needed, and PyTorch's zip writer ends well: left amid a file,
+    it hides the cause behind an error of its own.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.size = 0
+        self.error: OSError | None = None
+
+    def write(self, data) -> int:
+        size = memoryview(data).nbytes
+        self.size += size
+        self._try(lambda: self.file.write(data))
+        return size
+
+    def flush(self) -> None:
+        self._try(self.file.flush)
+
+    def sync(self) -> None:
+        self.flush()
+        self._try(lambda: os.fsync(self.file.fileno()))
+
+    def _try(self, call: Callable[[], object]) -> None:
+        if self.error is None:
+            try:
+                call()
+            except OSError as error:
+                self.error = error
+
+
+def write_durably(path: str | os.PathLike, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """Write to a temporary file in the same folder, flush it to the disk, then rename it.
+
+    A process or machine that dies at any moment leaves the earlier file of this name, or the new
+    one. After a failure the temporary file is gone.
+
+    Args:
+        path: Where to.
+        content: Bytes, or what writes them into the file that it is given, piece by piece.
+
+    Raises:
+        WriteError: If the file cannot be written, such as on a full disk. It names the bytes
+            needed.
+    """
+    path = os.fspath(path)
+    temporary, sink = path + SUFFIX, None
+    try:
+        with open(temporary, 'wb') as file:
+            sink = _Sink(file)
+            content(sink) if callable(content) else sink.write(content)
+            sink.sync()
+            if sink.error is not None:
+                raise sink.error
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            os.remove(temporary)
+        if not isinstance(error, OSError):
+            raise
+        raise WriteError(_why_not(path, sink and sink.size, error)) from error
+    _flush_folder(osp.dirname(osp.abspath(path)))
+
+
+def _flush_folder(folder: str) -> None:
+    """The new name, too, is on the disk only after this."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems do not know it, and need it as little.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _why_not(path: str, needed: int | None, error: OSError) -> str:
+    """One clause with the file, the bytes it needs and the bytes that are free."""
+    why = f'{path} cannot be written: {error.strerror or error}'
+    if not needed:
+        return why  # It could not even be begun.
+    free = 'unknown'
+    with suppress(OSError):
+        free = f'{shutil.disk_usage(osp.dirname(osp.abspath(path))).free:,}'
+    return f'{why}; it needs {needed:,} bytes, and {free} are free'
+
+
+def write_json(path: str, content, indent: int | None = 2) -> None:
+    """Write beside the target and rename, so that no half-written file is ever there.
+
+    NaN is not JSON: a number of a dictionary that is NaN is written as null. To indent takes three
+    times as long.
+    """
+    if isinstance(content, dict):
+        content = {key: None if value != value else value for key, value in content.items()}
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
+        file.write(f'{json.dumps(content, indent=indent)}\n')
+    os.replace(f'{path}.tmp', path)

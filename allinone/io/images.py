@@ -1,0 +1,154 @@
+"""Picture files: finding, reading, naming and writing them."""
+
+import hashlib
+import os
+import os.path as osp
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from glob import glob, has_magic
+
+import cv2
+import mmcv
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from allinone.errors import DataError
+
+from .image_files import check_complete, check_decodes
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp', '.gif')
+JPEG_OPTIONS = (
+    cv2.IMWRITE_JPEG_QUALITY,
+    95,
+    # Full-resolution colour: coloured letters blur without.
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+)
+
+
+def find_pictures(path: str | os.PathLike) -> list[str]:
+    """The file itself, the pictures in a folder (not in folders below), or a pattern's files.
+
+    Args:
+        path: A file, a folder, or a pattern such as ``'street/**/*.jpg'``; sorted by name.
+
+    Raises:
+        DataError: If there is no such file, the folder holds no picture, or nothing matches.
+    """
+    path = os.fspath(path)
+    if osp.isdir(path):
+        try:
+            files = os.listdir(path)
+        except OSError as error:
+            raise DataError(f'{path} cannot be read: {error.strerror or error}') from error
+        names = sorted(
+            name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith('.')
+        )
+        if not names:
+            raise DataError(f'{path} is a folder without pictures ({", ".join(SUFFIXES)})')
+        return [osp.join(path, name) for name in names]
+    if osp.exists(path):
+        return [path]
+    if has_magic(path):
+        found = sorted(name for name in glob(path, recursive=True) if osp.isfile(name))
+        if not found:
+            raise DataError(f'{path} matches no file')
+        return found
+    raise DataError(f'{path}: no such picture or folder')
+
+
+def read_picture(
+    path: str | os.PathLike,
+    max_pixels: float = float('inf'),
+    note: Callable[[str], None] = lambda sentence: None,
+) -> np.ndarray:
+    """Decode a picture file to BGR uint8 ``(H, W, 3)``, turned as its EXIF data says.
+
+    Of 16 bits a channel the upper 8 are taken, of an animation the first frame; CMYK becomes RGB,
+    and transparency is not looked at: as data sets are read for training.
+
+    Args:
+        path: The file.
+        max_pixels: Larger pictures are refused before they are decoded.
+        note: Told, in a sentence, of what in the file is not looked at.
+
+    Raises:
+        DataError: If the file is missing, truncated, too large or no picture.
+    """
+    path = os.fspath(path)
+    check_complete(path)
+    _check_header(path, max_pixels, note)
+    try:
+        image = mmcv.imread(path)
+    except (OSError, ValueError, cv2.error) as error:
+        raise DataError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
+    if image is None:
+        check_decodes(path)
+        raise DataError(f'{path} is not a picture that OpenCV can read')
+    return image
+
+
+def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> None:
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            mode, frames = picture.mode, getattr(picture, 'n_frames', 1)
+            deep = any('16' in str(tile[3]) for tile in picture.tile)
+    except Image.DecompressionBombError as error:
+        if max_pixels < float('inf'):
+            # Pillow has a limit of its own, and its error alone knows the size.
+            pixels = int(re.search(r'\d+', str(error))[0])
+            raise DataError(
+                f'{path} is too large: {pixels:,} pixels; scale it to at most '
+                f'{max_pixels:,.0f} pixels'
+            ) from error
+        return
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        # Decoding judges it; OpenCV reads some formats that Pillow does not.
+        return
+    if width * height > max_pixels:
+        raise DataError(
+            f'{path} is too large: {width} x {height} pixels; scale it to at most '
+            f'{max_pixels:,.0f} pixels'
+        )
+    if frames > 1:
+        note(f'{path} has {frames} frames; only the first is looked at')
+    if deep:
+        note(f'{path} has 16 bits a channel; the upper 8 are looked at')
+    if mode == 'CMYK':
+        note(f'{path} is CMYK; it is looked at as RGB')
+    if mode in ('RGBA', 'LA', 'PA'):
+        note(f'{path} has transparency, which is not looked at')
+
+
+def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Write RGB uint8 ``(H, W, 3)`` in the format of the suffix; never a half-written file."""
+    path = os.fspath(path)
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    suffix = osp.splitext(path)[1]
+    options = JPEG_OPTIONS if suffix in ('.jpg', '.jpeg') else ()
+    _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    with open(f'{path}.tmp', 'wb') as file:
+        file.write(data.tobytes())
+    os.replace(f'{path}.tmp', path)
+
+
+def output_names(paths: Sequence[str]) -> dict[str, str]:
+    """``{path: name}`` for results: the stem, and where pictures share one, a hash of the path.
+
+    A function of the paths alone, so that each process of a distributed run gives the same names.
+    """
+    paths = list(dict.fromkeys(paths))
+    # Some file systems do not tell A.png from a.png.
+    count = Counter(_stem(path).lower() for path in paths)
+    return {
+        path: _stem(path)
+        if count[_stem(path).lower()] == 1
+        else f'{_stem(path)}-{hashlib.blake2b(path.encode(), digest_size=4).hexdigest()}'
+        for path in paths
+    }
+
+
+def _stem(path: str) -> str:
+    return osp.splitext(osp.basename(path))[0]

@@ -1,0 +1,196 @@
+"""Options of parts named in a config: how they are checked, and built from a registry.
+
+Every message begins with the config key and the value found.
+"""
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from mmengine.registry import Registry, build_from_cfg
+
+from allinone.errors import ConfigError
+
+LARGEST = sys.float_info.max
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def check_number(
+    key: str, value, low: float, high: float = float('inf'), *, open_low: bool = False
+) -> float:
+    """``value`` as a float in ``[low, high]``, or ``(low, high]`` with ``open_low``.
+
+    Raises:
+        ConfigError: If it is no finite number, or outside.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if (
+        not number
+        or not max(low, -LARGEST) <= value <= min(high, LARGEST)
+        or (open_low and value == low)
+    ):
+        bounds = f' above {low:g}' if open_low else f' of at least {low:g}'
+        bounds = ', not infinite' if low == float('-inf') else bounds
+        bounds += '' if high == float('inf') else f' and at most {high:g}'
+        raise ConfigError(f'{key} is {value!r}; give a number{bounds}')
+    return float(value)
+
+
+def check_numbers(
+    key: str, values, low: float = float('-inf'), *, open_low: bool = False, some: bool = False
+) -> list[float]:
+    """``values``, a list, as floats of at least ``low``, or above it with ``open_low``.
+
+    Args:
+        key: The config key.
+        values: What it holds.
+        low: As in :func:`check_number`.
+        open_low: As in :func:`check_number`.
+        some: Whether at least one must be positive.
+
+    Raises:
+        ConfigError: If it is no list, one is no such number, or none is positive.
+    """
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Sequence):
+        raise ConfigError(f'{key} is {values!r}; give a list with one number for each task')
+    numbers = [
+        check_number(f'{key}[{i}]', value, low, open_low=open_low) for i, value in enumerate(values)
+    ]
+    if some and not any(number > 0 for number in numbers):
+        raise ConfigError(f'{key} is {values!r}; make at least one positive')
+    return numbers
+
+
+def check_one_each(key: str, values: Sequence, count: int, tasks: Sequence[str] = ()) -> None:
+    """That ``values`` has one entry for each of ``count`` tasks.
+
+    Raises:
+        ConfigError: If not.
+    """
+    if len(values) != count:
+        names = f' {list(tasks)}' if tasks else ''
+        raise ConfigError(
+            f'{key} is {list(values)}, {len(values)} numbers for {count} tasks{names}; '
+            'give one for each'
+        )
+
+
+def check_count(key: str, value, low: int = 1) -> int:
+    """``value`` if it is a whole number of at least ``low``.
+
+    Raises:
+        ConfigError: If not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ConfigError(f'{key} is {value!r}; give a whole number of at least {low}')
+    return value
+
+
+def check_flag(key: str, value) -> bool:
+    """``value`` if it is True or False.
+
+    Raises:
+        ConfigError: If not.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(f'{key} is {value!r}; give True or False')
+    return value
+
+
+def check_choice(key: str, value, choices: Sequence[str], others: str = '') -> str:
+    """``value`` if it is one of ``choices``.
+
+    Args:
+        key: The config key.
+        value: What it holds.
+        choices: What it may be.
+        others: In words, what it may be that is not for this function to check.
+
+    Raises:
+        ConfigError: If not.
+    """
+    if value not in choices:
+        others = others and f' and {others}'
+        raise ConfigError(f'{key} is {value!r}; the choices are {list(choices)}{others}')
+    return value
+
+
+def check_figure_names(key: str, names, tasks: Iterable[str]) -> dict[str, str]:
+    """``names``, a list of ``'TASK/metric'``, by task in the order of ``tasks``.
+
+    Raises:
+        ConfigError: If it is no list with one for each task.
+    """
+    tasks = list(tasks)
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    by_task = (
+        {name.partition('/')[0]: name for name in names if isinstance(name, str)} if listed else {}
+    )
+    figures = [by_task.get(task, '').partition('/')[2] for task in tasks]
+    if not listed or len(names) != len(tasks) or not all(figures):
+        raise ConfigError(
+            f"{key} is {names!r}; give one 'TASK/metric' for each of the tasks {tasks}"
+        )
+    return {task: by_task[task] for task in tasks}
+
+
+def check_type(key: str, cfg, registry: Registry) -> None:
+    """That ``cfg`` is a config of a part that a registry has, or of any class.
+
+    Raises:
+        ConfigError: If not; it lists what the registry has.
+    """
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f'{key} is {cfg!r}; give a dictionary with its type')
+    kind = cfg.get('type')
+    if not callable(kind) and (not isinstance(kind, str) or registry.get(kind) is None):
+        registry.import_from_location()
+        check_choice(f'{key}.type', kind, sorted(registry.module_dict))
+
+
+def build_part(cfg, registry: Registry, default_args: Mapping | None = None, *, key: str):
+    """The ``build_func`` of a registry whose parts users choose by name.
+
+    Args:
+        cfg: ``type`` and options.
+        registry: Where to look the type up.
+        default_args: Options that ``cfg`` need not have, and users need not know of.
+        key: The config key of such a part.
+
+    Raises:
+        ConfigError: If there is no such part, it has no such option, or needs one that is not
+            given; and what the part itself raises.
+    """
+    check_type(key, cfg, registry)
+    kind = registry.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+    parameters = inspect.signature(kind).parameters
+    default_args = dict(default_args or {})
+    if all(parameter.kind not in VARIADIC for parameter in parameters.values()):
+        options = [name for name in parameters if name not in default_args]
+        for name, value in cfg.items():
+            if name not in (*parameters, 'type', '_scope_'):
+                raise ConfigError(
+                    f'{key}.{name} is {value!r}, but {kind.__name__} has no such option; '
+                    f'its options are {options}'
+                )
+    for name, parameter in parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind not in VARIADIC
+        if required and name not in {**default_args, **cfg}:
+            raise ConfigError(f'{key}.{name} is not set, which {kind.__name__} needs; give it')
+    return build_from_cfg(dict(cfg), registry, default_args)
+
+
+@contextmanager
+def renamed(key: str, to: str) -> Iterator[None]:
+    """Let errors that begin with one config key begin with another.
+
+    A part names its options as if it lay at the usual place, and does not know where it lies.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        rest = str(error).removeprefix(key)
+        if rest == str(error) or rest[:1].isidentifier():
+            raise
+        raise type(error)(to + rest) from error

@@ -1,0 +1,1 @@
+"""Parts of a joint model as models of their own, and the other way round."""

@@ -1,0 +1,216 @@
+"""Models of single tasks with one trunk architecture become a joint model, without training."""
+
+import math
+import os
+import os.path as osp
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from allinone.checkpoint.loading import (
+    read_checkpoint,
+    require_weights,
+    state_dict_of,
+    trusting_checkpoints,
+)
+from allinone.config.check import check_config
+from allinone.config.loading import load_config
+from allinone.errors import AllInOneError, CheckpointError, ConfigError
+from allinone.inference.model_source import build_network
+from allinone.inference.records import dataset_metainfo
+from allinone.io.atomic import write_durably
+from allinone.io.outputs import require_writable
+
+TRUNK = 'backbone.'
+STATISTICS = ('running_mean', 'running_var')
+
+State = dict[str, Tensor]
+
+
+def average(trunks: Mapping[str, State], weights: Mapping[str, float]) -> State:
+    """The weighted mean of the trunks; of whole numbers (batch norm's counters) the largest.
+
+    Running means and variances of batch norm are averaged too, which is not what the averaged
+    weights would have measured: train on, or re-estimate them.
+
+    Args:
+        trunks: ``{task: state dict}``, all with the same keys and shapes.
+        weights: ``{task: w}``, not negative; divided by their sum.
+    """
+    total = sum(weights.values())
+    found = {}
+    for name, first in next(iter(trunks.values())).items():
+        values = {task: trunk[name] for task, trunk in trunks.items()}
+        if first.is_floating_point():
+            found[name] = sum(weights[task] / total * value for task, value in values.items())
+        else:
+            found[name] = torch.stack(list(values.values())).amax(0)
+    return found
+
+
+def task_arithmetic(
+    trunks: Mapping[str, State], ancestor: State, scales: Mapping[str, float]
+) -> State:
+    r"""The ancestor plus task vectors, :math:`\theta_0 + \sum_k s_k (\theta_k - \theta_0)`.
+
+    `Ilharco et al. <https://arxiv.org/abs/2212.04089>`_; equal scales of 1 / K give the average.
+    Running means and variances of batch norm are no weights, and a variance may not become
+    negative; they are averaged over the trunks, as are, by the largest, its counters.
+
+    Args:
+        trunks: ``{task: state dict}``.
+        ancestor: State dict of the trunk that all of them were trained from.
+        scales: ``{task: s}``; negative ones unlearn.
+    """
+    found = average(trunks, dict.fromkeys(trunks, 1.0))
+    for name, value in ancestor.items():
+        if value.is_floating_point() and not name.endswith(STATISTICS):
+            found[name] = value + sum(
+                scales[task] * (trunk[name] - value) for task, trunk in trunks.items()
+            )
+    return found
+
+
+def compose(
+    cfg: Config,
+    sources: Mapping[str, str],
+    out: str | os.PathLike,
+    trunk: str = 'average',
+    weights: Mapping[str, float] | None = None,
+    ancestor: str | os.PathLike | None = None,
+) -> None:
+    """Write a checkpoint of the joint config from one checkpoint a task.
+
+    Args:
+        cfg: The joint config.
+        sources: ``{task: checkpoint}`` of every task: of its library's stock model, or of an
+            allinone model that has the task.
+        out: The checkpoint to write; it holds the joint config, too.
+        trunk: ``'average'``, ``'arithmetic'``, or the task whose trunk is taken.
+        weights: Of the average, default 1 each, none negative; or the scales of task arithmetic,
+            default 1 / K.
+        ancestor: For task arithmetic, a checkpoint of the common ancestor.
+
+    Raises:
+        ConfigError: If a task is missing or unknown, a weight cannot be used, or ``out`` exists.
+        CheckpointError: If a file cannot be read, or does not fit the config.
+    """
+    tasks = list(cfg.model.tasks)
+    if set(sources) != set(tasks):
+        raise ConfigError(f'--from names {sorted(sources)}; {cfg.filename} has the tasks {tasks}')
+    if osp.exists(out):
+        raise ConfigError(f'--out {out} exists; name another file')
+    if trunk not in ('average', 'arithmetic', *tasks):
+        raise ConfigError(f'--trunk is {trunk!r}; give average, arithmetic, or one of {tasks}')
+    if (trunk == 'arithmetic') != (ancestor is not None):
+        raise ConfigError(f'--ancestor is {ancestor!r} with --trunk {trunk}; arithmetic needs one')
+    weights = _checked_weights(weights or {}, tasks, trunk)
+    model = build_network(cfg)
+    own = model.state_dict()
+    shapes = {name[len(TRUNK) :]: value.shape for name, value in own.items() if _of_trunk(name)}
+    trunks, heads, metainfo = {}, {}, {}
+    for task, path in sources.items():
+        loaded = read_checkpoint(path)
+        state = state_dict_of(loaded, path)
+        trunks[task] = _trunk_of(state, shapes, path)
+        prefix = f'tasks.{task}.'
+        # An allinone checkpoint has the prefix already.
+        joint = any(name.startswith(prefix) for name in state)
+        heads |= {
+            name if joint else prefix + name: value
+            for name, value in state.items()
+            if (name.startswith(prefix) if joint else not _of_trunk(name))
+        }
+        told = (loaded.get('meta') or {}).get('dataset_meta') or {}
+        metainfo[task] = (told.get(task) if joint else told) or dataset_metainfo(cfg, task)
+    if trunk == 'average':
+        merged = average(trunks, weights)
+    elif trunk == 'arithmetic':
+        state = state_dict_of(read_checkpoint(ancestor), ancestor)
+        merged = task_arithmetic(trunks, _trunk_of(state, shapes, ancestor), weights)
+    else:
+        merged = trunks[trunk]
+    state = {TRUNK + name: value for name, value in merged.items()} | heads
+    state = {name: value for name, value in state.items() if name in own}
+    require_weights(model, state, tasks, ', '.join(map(str, sources.values())))
+    os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
+    checkpoint = dict(state_dict=state, meta=dict(dataset_meta=metainfo, cfg=cfg.pretty_text))
+    write_durably(out, partial(torch.save, checkpoint))
+
+
+def _of_trunk(name: str) -> bool:
+    return name.startswith(TRUNK)
+
+
+def _trunk_of(state: State, shapes: Mapping[str, torch.Size], path) -> State:
+    """The trunk's part of a state dict, or a state dict that is one.
+
+    Raises:
+        CheckpointError: If it is not a trunk of the joint config.
+    """
+    trunk = {name[len(TRUNK) :]: value for name, value in state.items() if _of_trunk(name)} or state
+    # Files of old versions do not count batches.
+    counters = (name for name in shapes if name.endswith('num_batches_tracked'))
+    trunk = {**dict.fromkeys(counters, torch.tensor(0)), **trunk}
+    wrong = [
+        name for name, shape in shapes.items() if getattr(trunk.get(name), 'shape', None) != shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f'{path} has another trunk than the joint config: {len(wrong)} of {len(shapes)} '
+            f'tensors are missing or of another shape, such as {TRUNK}{wrong[0]}'
+        )
+    return {name: trunk[name] for name in shapes}
+
+
+def _checked_weights(given: Mapping[str, float], tasks: list[str], trunk: str) -> dict[str, float]:
+    if given and trunk in tasks:
+        raise ConfigError(
+            f'--weights gives {dict(given)}, but --trunk {trunk} takes one trunk as it is; leave '
+            'one of the two out'
+        )
+    unknown = sorted(set(given) - set(tasks))
+    if unknown:
+        raise ConfigError(f'--weights names {unknown}; the tasks are {tasks}')
+    default = 1 / len(tasks) if trunk == 'arithmetic' else 1.0
+    weights = {task: given.get(task, default) for task in tasks}
+    if not all(map(math.isfinite, weights.values())):
+        raise ConfigError(f'--weights gives {weights}; give finite numbers')
+    if trunk == 'average' and (min(weights.values()) < 0 or not any(weights.values())):
+        raise ConfigError(
+            f'--weights gives {weights}; make none negative, and at least one positive'
+        )
+    return weights
+
+
+def _once(key: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Pairs of the command line as a dictionary.
+
+    Raises:
+        ConfigError: If a task comes twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ConfigError(f'{key} names a task twice: {[name for name, _ in pairs]}')
+    return found
+
+
+def run_compose(args) -> int:
+    """What ``tools/compose.py`` does; the exit status."""
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+        check_config(cfg)
+        sources = _once('--from', args.sources)
+        weights = {task: float(value) for task, value in _once('--weights', args.weights).items()}
+        require_writable('--out', args.out)
+        with trusting_checkpoints(args.trust_checkpoint):
+            compose(cfg, sources, args.out, args.trunk, weights, args.ancestor)
+    except (AllInOneError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    print(f'{args.out}: test it with tools/test.py, or train on with load_from')
+    return 0

@@ -1,0 +1,287 @@
+"""Fewer tasks out of a joint model, without training: also as a stock model of one library."""
+
+import logging
+import os
+import os.path as osp
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from allinone.checkpoint.loading import (
+    read_checkpoint,
+    require_weights,
+    state_dict_of,
+    trusting_checkpoints,
+)
+from allinone.config.check import check_config
+from allinone.config.loading import load_config
+from allinone.errors import AllInOneError, ConfigError
+from allinone.inference.model_source import build_network
+from allinone.inference.records import dataset_metainfo
+from allinone.io.atomic import write_durably
+from allinone.io.outputs import require_writable
+
+from .upstream import stock_model_config
+
+STOCK_TYPES = {
+    'allinone.PictureList': 'CustomDataset',
+    'allinone.CocoFile': 'CocoDataset',
+    'allinone.DetectionMetric': 'CocoMetric',
+    'allinone.SegmentationMetric': 'IoUMetric',
+}
+VISUALIZERS = dict(
+    mmpretrain='UniversalVisualizer', mmdet='DetLocalVisualizer', mmseg='SegLocalVisualizer'
+)
+STAGES = ('train', 'val', 'test')
+
+
+def extract(
+    cfg: Config, checkpoint: str | os.PathLike, tasks: Sequence[str], out: str | os.PathLike
+) -> dict[str, int]:
+    """Write the sub-network of some tasks of a joint model.
+
+    ``OUT/config.py`` and ``OUT/model.pth`` are an allinone model of these tasks; the checkpoint
+    holds the config, too, so that it predicts by itself. Of one task there are also
+    ``OUT/stock_config.py`` and ``OUT/stock.pth``, which the task's own library loads without
+    allinone; not where the task is built of parts that only allinone has, which the log names.
+    Predictions are the joint model's to the last bit; the stock form's are those with
+    ``model.channels_last=False``, since a stock model has no such layout.
+
+    Args:
+        cfg: The joint config.
+        checkpoint: A checkpoint of it.
+        tasks: Which tasks.
+        out: A folder, made if it is not there.
+
+    Returns:
+        Numbers of parameters: of the whole joint model, ``'joint'``; of what is written,
+        ``'extracted'``, and therein ``'trunk'`` and each task by its name.
+
+    Raises:
+        ConfigError: If a task is unknown, or a file is there already.
+        CheckpointError: If the checkpoint cannot be read, or lacks weights of trunk or tasks.
+    """
+    unknown = [task for task in tasks if task not in cfg.model.tasks]
+    if unknown:
+        raise ConfigError(f'--tasks has {unknown}; {cfg.filename} has {list(cfg.model.tasks)}')
+    names = ['config.py', 'model.pth'] + (['stock_config.py', 'stock.pth'] * (len(tasks) == 1))
+    there = [name for name in names if osp.exists(osp.join(out, name))]
+    if there:
+        raise ConfigError(f'--out {out} has {there} already; name another folder')
+    loaded = read_checkpoint(checkpoint)
+    state = state_dict_of(loaded, checkpoint)
+    # Built and compared, so that nothing is written that would not load.
+    joint = build_network(cfg)
+    require_weights(joint, state, tasks, checkpoint)
+    told = (loaded.get('meta') or {}).get('dataset_meta') or {}
+    metainfo = {task: told.get(task) or dataset_metainfo(cfg, task) for task in tasks}
+
+    fewer = fewer_tasks(cfg, tasks)
+    stock = stock_config(cfg, tasks[0], metainfo[tasks[0]]) if len(tasks) == 1 else None
+    if stock is not None and (own_types := sorted(set(_own_types(stock.to_dict())))):
+        print_log(
+            f'no stock form of {tasks[0]} is written: {own_types} are not in its library',
+            'current',
+            logging.WARNING,
+        )
+        stock = None
+    model = build_network(fewer)
+    own = model.state_dict()
+    kept = {name: value for name, value in state.items() if name in own and _is_network(name)}
+    model.load_state_dict(kept, strict=False)
+    _write_config(fewer, osp.join(out, 'config.py'))
+    meta = dict(dataset_meta=metainfo, cfg=fewer.pretty_text)
+    _write_checkpoint(kept, meta, osp.join(out, 'model.pth'))
+    if stock is not None:
+        _write_config(stock, osp.join(out, 'stock_config.py'))
+        _write_checkpoint(
+            stock_state(model, kept),
+            dict(dataset_meta=metainfo[tasks[0]]),
+            osp.join(out, 'stock.pth'),
+        )
+    return dict(
+        joint=_parameters(joint),
+        trunk=_parameters(model.backbone),
+        **{task: _parameters(model.tasks[task]) for task in tasks},
+        extracted=_parameters(model),
+    )
+
+
+def stock_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a joint model of one task by the names that its library knows them by.
+
+    Args:
+        model: With its weights loaded; its task's adapter goes into the trunk's weights.
+        state: The tensors to take, of the model's state dict.
+    """
+    ((name, task),) = model.tasks.items()
+    prefix = f'tasks.{name}.'
+    adapter = getattr(task, 'adapter', None)
+    stock = {
+        name.removeprefix(prefix): value
+        for name, value in state.items()
+        if not name.startswith(f'{prefix}adapter.')
+    }
+    if adapter is not None:
+        with torch.no_grad():
+            values = adapter.values(model.backbone)
+        stock |= {f'backbone.{name}': value for name, value in values.items()}
+    return stock
+
+
+def _parameters(part: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in part.parameters())
+
+
+def _is_network(name: str) -> bool:
+    return name.startswith(('backbone.', 'tasks.'))
+
+
+def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
+    """A joint config with some of its tasks; of the score, what they have of it."""
+    fewer = Config(cfg.to_dict())
+
+    def keep(section: Mapping) -> ConfigDict:
+        return ConfigDict({task: value for task, value in section.items() if task in tasks})
+
+    fewer.model.tasks = keep(fewer.model.tasks)
+    # These may name tasks that are gone, and are of a training that is over.
+    _without(fewer.model, 'balancer', 'frozen', 'distill')
+    _without(fewer, 'load_from', 'resume')
+    for stage in STAGES:
+        for key in (f'{stage}_dataloader', f'{stage}_evaluator'):
+            if fewer.get(key):
+                fewer[key] = keep(fewer[key])
+    # A grown model has data of its new tasks only.
+    if set(fewer.get('train_dataloader') or ()) != set(tasks):
+        _without(fewer, 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+    for stage in ('val', 'test'):
+        if not fewer.get(f'{stage}_dataloader'):
+            _without(fewer, *(f'{stage}_{part}' for part in ('dataloader', 'evaluator', 'cfg')))
+    for key in ('val_cfg', 'test_cfg'):
+        score = (fewer.get(key) or {}).get('score')
+        if score:
+            left = {name: factor for name, factor in score.items() if name.split('/')[0] in tasks}
+            fewer[key].pop('score')
+            if left:
+                fewer[key].score = ConfigDict(left)
+    return fewer
+
+
+def _without(section: Config | ConfigDict, *keys: str) -> None:
+    for key in keys:
+        section.pop(key, None)
+
+
+def stock_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
+    """A config of one task for mmpretrain's, mmdet's or mmseg's own tools, to test and to infer.
+
+    Args:
+        cfg: The joint config.
+        task: Name of the task.
+        metainfo: Of its data set; the classes, where the config leaves them to a file.
+    """
+    model = stock_model_config(cfg.model, task)
+    scope, model.type = model.type.split('.', 1)
+    stock = dict(
+        default_scope=scope,
+        model=model.to_dict(),
+        visualizer=dict(
+            type=VISUALIZERS[scope], name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
+        ),
+    )
+    backbone_scope = model.backbone.type.split('.')[0]
+    if backbone_scope != scope:
+        stock['custom_imports'] = dict(
+            imports=[f'{backbone_scope}.models'], allow_failed_imports=False
+        )
+    source = _evaluated(cfg, task)
+    classes = list(metainfo.get('classes') or ())
+    loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict(), classes)
+    loader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
+    evaluator = _without_allinone(cfg[f'{source}_evaluator'][task], classes)
+    stock['test_pipeline'] = loader['dataset']['pipeline']
+    for stage, loop in (('val', 'ValLoop'), ('test', 'TestLoop')):
+        stock[f'{stage}_dataloader'] = loader
+        stock[f'{stage}_evaluator'] = evaluator
+        stock[f'{stage}_cfg'] = dict(type=loop)
+    return Config(stock)
+
+
+def _evaluated(cfg: Config, task: str) -> str:
+    """The stage whose data a stock tool tests the task on, and whose pipeline it predicts with.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    for stage in ('test', 'val'):
+        if task in (cfg.get(f'{stage}_dataloader') or ()):
+            return stage
+    raise ConfigError(
+        f'neither test_dataloader nor val_dataloader has {task!r}, so there is no pipeline for its '
+        'stock form; add it to one of them'
+    )
+
+
+def _without_allinone(part, classes: list[str]):
+    """Stock types in place of the suite's own, which are these but for their checks."""
+    if isinstance(part, Mapping):
+        found = {
+            key: _without_allinone(value, classes)
+            for key, value in part.items()
+            if key != '_scope_'
+        }
+        if found.pop('classes_from', None) is not None:
+            found['metainfo'] = dict(found.get('metainfo') or {}, classes=classes)
+        if found.get('type') in STOCK_TYPES:
+            found['type'] = STOCK_TYPES[found['type']]
+        return found
+    if isinstance(part, (list, tuple)):
+        return type(part)(_without_allinone(value, classes) for value in part)
+    return part
+
+
+def _own_types(part) -> Iterator[str]:
+    """Types of a config that the suite alone has."""
+    if isinstance(part, Mapping):
+        kind = part.get('type')
+        if isinstance(kind, str) and kind.startswith('allinone.'):
+            yield kind
+    if isinstance(part, (Mapping, list, tuple)):
+        for value in part.values() if isinstance(part, Mapping) else part:
+            yield from _own_types(value)
+
+
+def _write_config(cfg: Config, path: str) -> None:
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
+        file.write(cfg.pretty_text)
+    os.replace(f'{path}.tmp', path)
+
+
+def _write_checkpoint(state: dict, meta: dict, path: str) -> None:
+    write_durably(path, partial(torch.save, dict(state_dict=state, meta=meta)))
+
+
+def run_extract(args) -> int:
+    """What ``tools/extract.py`` does; the exit status."""
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+        check_config(cfg)
+        require_writable('--out', args.out, folder=True)
+        with trusting_checkpoints(args.trust_checkpoint):
+            counts = extract(cfg, args.checkpoint, args.tasks, args.out)
+    except (AllInOneError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    parts = ', '.join(f'{name} {counts[name]:,}' for name in ('trunk', *args.tasks))
+    print(
+        f'{", ".join(args.tasks)} in {args.out}: {counts["extracted"]:,} of the '
+        f'{counts["joint"]:,} parameters ({parts})'
+    )
+    return 0

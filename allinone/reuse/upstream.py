@@ -1,0 +1,57 @@
+"""One task of a joint model as the model of its own library that it is."""
+
+import copy
+import inspect
+
+from mmengine.config import ConfigDict
+from mmengine.registry import MODELS as MMENGINE_MODELS
+
+from allinone.errors import ConfigError
+from allinone.models.allinone import task_preprocessor
+
+
+def stock_model_config(model: ConfigDict, task: str) -> ConfigDict:
+    """The config by which the task's library builds the task with a backbone of its own.
+
+    Its state dict has the keys ``backbone.*`` of the joint model's trunk, and the task's own ones
+    without ``tasks.TASK.``.
+
+    Args:
+        model: The key ``model`` of a joint config.
+        task: A key of ``model.tasks``.
+
+    Raises:
+        ConfigError: If the library's backbone cannot give the maps that the task selects: only
+            some of a trunk's maps, in the trunk's order, and of a trunk with ``out_indices``.
+    """
+    stock = copy.deepcopy(model.tasks[task])
+    scope = stock.type.split('.')[0]
+    features = stock.pop('features', None)
+    stock.pop('adapter', None)  # It goes into the trunk's weights.
+    stock.pop('tta', None)
+    stock.backbone = copy.deepcopy(model.backbone)
+    if (stock.backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
+        # The weights come from the joint checkpoint.
+        stock.backbone.pop('init_cfg')
+    if features is not None:
+        stock.backbone.out_indices = _out_indices(stock.backbone, tuple(features), task)
+    normalisation = dict(model.get('data_preprocessor') or {})
+    if normalisation:
+        stock.data_preprocessor = task_preprocessor(
+            scope, stock.get('data_preprocessor'), normalisation
+        )
+    return stock
+
+
+def _out_indices(backbone: ConfigDict, features: tuple[int, ...], task: str) -> tuple[int, ...]:
+    kind = MMENGINE_MODELS.get(backbone.type)
+    parameter = inspect.signature(kind).parameters.get('out_indices')
+    given = backbone.get('out_indices', getattr(parameter, 'default', None))
+    if isinstance(given, int):
+        given = (given,)
+    if parameter is None or list(features) != sorted(set(features)):
+        raise ConfigError(
+            f'model.tasks.{task}.features is {features}: a stock {backbone.type} cannot give '
+            'these maps; extract without the stock form, or name them in ascending order'
+        )
+    return tuple(given[index] for index in features)

@@ -1,0 +1,102 @@
+"""One task's NaN must not become every task's."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from .statistics import RunningStatistics, flatten
+
+
+class FiniteGuard:
+    """Drops a task's share of a step whose loss or gradient is NaN or infinite.
+
+    Decided on the device: on CUDA the host does not wait for it. With a loss scaler only the loss
+    decides, since the scaler must see an overflow of the gradients to lower its scale; but once
+    the scale is down at 1, what is not finite is no overflow.
+
+    Args:
+        trunk: The shared trunk.
+        tasks: ``{name: sub-model}``.
+        agreed: Whether a share is finite everywhere, where gradients are sharded.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        tasks: Mapping[str, nn.Module],
+        agreed: Callable[[Tensor], Tensor] = lambda flag: flag,
+    ):
+        self._agreed = agreed
+        self._statistics = {name: RunningStatistics([trunk, task]) for name, task in tasks.items()}
+        self._moving: list[tuple[dict[str, Tensor], str]] = []
+        self._before: Tensor | None = None
+
+    def before_forward(self, task: str) -> None:
+        """Remember the running statistics, which the task's forward pass moves in training."""
+        self._moving = self._statistics[task].moving()
+        self._before = flatten(self._buffers()) if self._moving else None
+
+    def _buffers(self) -> list[Tensor]:
+        return [buffers[name] for buffers, name in self._moving]
+
+    def after_forward(self, loss: Tensor) -> None:
+        """Set statistics back unless ``loss`` is finite, where the backward pass is made later.
+
+        By then the statistics have seen other tasks; so they keep a batch whose loss is finite and
+        whose gradient is not. The tensors that the graph holds are not changed but replaced.
+        """
+        if self._before is None:
+            return
+        kept = torch.where(torch.isfinite(loss.detach()), flatten(self._buffers()), self._before)
+        parts = kept.split([buffer.numel() for buffer in self._buffers()])
+        for (buffers, name), part in zip(self._moving, parts):
+            buffers[name] = part.clone().view_as(buffers[name])
+        self._before = None
+
+    def after_backward(
+        self, loss: Tensor, grads: Sequence[Tensor], scale: Tensor | None = None
+    ) -> Tensor:
+        """Set ``grads`` to zero, and statistics back, unless the task's share is finite.
+
+        Args:
+            loss: The task's loss (scalar).
+            grads: Its gradients, of this backward pass alone; changed in place.
+            scale: Of the loss scaler (scalar), where there is one.
+
+        Returns:
+            Whether the share is finite (scalar, bool).
+        """
+        finite = torch.isfinite(loss.detach())
+        grads = [grad for grad in grads if grad.numel()]  # Of a sharded one there may be nothing.
+        if grads:
+            kept = _all_finite(grads)
+            finite = finite & (kept if scale is None else kept | (scale > 1))
+        finite = self._agreed(finite)
+        _keep_if(finite, grads)
+        if self._before is not None:
+            _keep_if(finite, self._buffers(), self._before)
+            self._before = None
+        return finite
+
+
+def _all_finite(tensors: Sequence[Tensor]) -> Tensor:
+    """Whether every element is finite (scalar, bool)."""
+    if tensors[0].device.type == 'cpu':
+        # The loss scaler's check, a multiplication by 1, takes half the time of a norm there.
+        found = torch.zeros(1)
+        torch._amp_foreach_non_finite_check_and_unscale_(list(tensors), found, torch.ones(1))
+        return found[0] == 0
+    return torch.isfinite(get_total_norm(tensors, float('inf')))
+
+
+def _keep_if(condition: Tensor, tensors: Sequence[Tensor], otherwise: Tensor | None = None) -> None:
+    """Leave ``tensors`` as they are if ``condition`` holds; else make them ``otherwise``, or 0."""
+    if not tensors or (condition.device.type == 'cpu' and condition):
+        return
+    flat = torch.where(condition, flatten(tensors), 0.0 if otherwise is None else otherwise)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(
+        list(tensors), [part.view(tensor.shape) for part, tensor in zip(parts, tensors)]
+    )

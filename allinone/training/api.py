@@ -1,0 +1,81 @@
+"""Training and testing a config from Python and from the tools."""
+
+from mmengine.config import Config
+from mmengine.device import is_cuda_available
+
+from allinone.distributed.launchers import variable_of
+from allinone.errors import ConfigError
+from allinone.registry import RUNNERS
+
+
+def train(cfg: Config, args) -> None:
+    if args.seed is not None:
+        cfg.merge_from_dict({'randomness.seed': args.seed})
+    if args.amp:
+        if not is_cuda_available():
+            raise ConfigError('--amp needs a CUDA device, and there is none; leave it out')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if args.resume:
+        cfg.resume = 'auto' if args.resume == 'auto' else True
+        if args.resume != 'auto':
+            cfg.load_from = args.resume
+        cfg.force_resume = getattr(args, 'force_resume', False)
+    _runner(cfg).train()
+
+
+def test(cfg: Config, args) -> dict[str, float]:
+    if args.show_dir:
+        cfg.setdefault('custom_hooks', [])
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=args.show_dir)]
+    return build_test_runner(cfg, args.checkpoint, args.tasks).test()
+
+
+def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = None):
+    """A runner that can only test.
+
+    Args:
+        cfg: A config; changed.
+        checkpoint: What to test.
+        tasks: Test only these.
+
+    Raises:
+        ConfigError: If the config has no such task, or cannot be used.
+    """
+    cfg.load_from = checkpoint
+    cfg.resume = False
+    for key in (
+        'train_dataloader',
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'val_dataloader',
+        'val_cfg',
+        'val_evaluator',
+        'auto_scale_lr',
+    ):
+        cfg.pop(key, None)
+    if tasks:
+        _keep_tasks(cfg, tasks)
+    return _runner(cfg)
+
+
+def _runner(cfg: Config):
+    if cfg.launcher != 'none':
+        # Before a folder is made
+        variable_of(cfg.launcher, 'RANK')
+    if isinstance(cfg.runner_type, str) and RUNNERS.get(cfg.runner_type) is None:
+        raise ConfigError(
+            f"runner_type is {cfg.runner_type!r}, which is no runner; use 'MultiDatasetRunner'"
+        )
+    return RUNNERS.build(cfg)
+
+
+def _keep_tasks(cfg: Config, tasks: list[str]) -> None:
+    unknown = [task for task in tasks if task not in cfg.model.tasks]
+    if unknown:
+        raise ConfigError(f'--tasks has {unknown}; {cfg.filename} has {list(cfg.model.tasks)}')
+    for key in ('test_dataloader', 'test_evaluator'):
+        cfg[key] = {task: value for task, value in cfg[key].items() if task in tasks}
+    score = cfg.test_cfg.pop('score', None) or {}
+    if all(member.split('/')[0] in tasks for member in score):
+        cfg.test_cfg.score = score

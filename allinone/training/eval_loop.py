@@ -1,0 +1,187 @@
+"""Validation and test over several tasks' data sets."""
+
+import os.path as osp
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmdet.evaluation import CocoMetric
+from mmengine.dist import get_world_size
+from mmengine.evaluator import Evaluator
+from mmengine.registry import EVALUATOR
+from mmengine.runner.amp import autocast
+from mmengine.runner.base_loop import BaseLoop
+
+from allinone.config.build_errors import named, scoped
+from allinone.data.loaders import TaskLoaders, build_loader
+from allinone.errors import ConfigError
+from allinone.evaluation.metrics import complete_annotations
+from allinone.evaluation.names import check_figures, figure_names
+from allinone.evaluation.score import combined_score, short_names
+from allinone.models.classes import num_classes_of
+from allinone.registry import LOOPS
+
+
+def build_loaders(
+    runner, key: str, cfg: Mapping[str, dict], train: bool, check: bool
+) -> TaskLoaders:
+    model = getattr(runner.model, 'module', runner.model)
+    return TaskLoaders(
+        {
+            task: build_loader(
+                f'{key}.{task}',
+                task,
+                cfg[task],
+                runner.seed,
+                num_classes_of(model.tasks[task]),
+                train,
+                check,
+            )
+            for task in model.tasks
+            if task in cfg
+        }
+    )
+
+
+class BrokenOff(Exception):
+    """A validation was left for a signal."""
+
+
+class _EvalLoop(BaseLoop):
+    """Each task's data set through its own evaluator, and one combined score.
+
+    Args:
+        runner: The runner.
+        dataloader: ``{task: dataloader config}``.
+        evaluator: ``{task: metric config or list of them}``.
+        score: ``{'TASK/metric': factor}``; the combined score is the mean of the products, with
+            factors that turn each into percent. None: no score.
+        fp16: Evaluate under autocast.
+        check_data: Compare annotations, pictures and label maps first.
+    """
+
+    stage = ''
+
+    def __init__(
+        self,
+        runner,
+        dataloader: Mapping[str, dict],
+        evaluator: Mapping[str, dict],
+        score: Mapping[str, float] | None = None,
+        fp16: bool = False,
+        check_data: bool = True,
+    ):
+        super().__init__(
+            runner,
+            build_loaders(runner, f'{self.stage}_dataloader', dataloader, False, check_data),
+        )
+        self.fp16 = fp16
+        self.score = dict(score or {})
+        self.evaluators: dict[str, Evaluator] = {}
+        for task, loader in self.dataloader.loaders.items():
+            metrics = evaluator[task]
+            metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+            with named(f'{self.stage}_evaluator.{task}', evaluator[task]):
+                self.evaluators[task] = EVALUATOR.build(
+                    dict(type='Evaluator', metrics=[scoped(metric) for metric in metrics])
+                )
+            for metric in self.evaluators[task].metrics:
+                if isinstance(metric, CocoMetric):
+                    complete_annotations(metric)
+            self._compare_annotations(task, metrics, loader.dataset)
+            self.evaluators[task].dataset_meta = getattr(loader.dataset, 'metainfo', None)
+        for member in self.score:
+            if member.split('/')[0] not in evaluator:
+                raise ConfigError(
+                    f'{self.stage}_cfg.score has {member!r}, but '
+                    f'{self.stage}_evaluator has only {sorted(evaluator)}'
+                )
+        check_figures(f'{self.stage}_cfg.score', self.score, self.figures())
+        self.evaluator = self.evaluators
+        if self.stage == 'val':
+            self._check_best()
+
+    def _compare_annotations(self, task: str, metrics: Sequence, dataset) -> None:
+        read = getattr(dataset, 'ann_file', None)
+        for metric in metrics:
+            compared = metric.get('ann_file') if isinstance(metric, Mapping) else None
+            if read and compared and osp.realpath(compared) != osp.realpath(read):
+                self.runner.logger.warning(
+                    f'{self.stage}_evaluator.{task} compares with the boxes of {compared}, but '
+                    f'{self.stage}_dataloader.{task} reads the pictures of {read}'
+                )
+
+    def _check_best(self) -> None:
+        """``save_best`` would fail at the end of the first validation."""
+        key = 'default_hooks.checkpoint.save_best'
+        for hook in self.runner.hooks:
+            best = set(getattr(hook, 'save_best', None) or ()) - {'auto'}
+            if 'score' in best and not self.score:
+                raise ConfigError(
+                    f"{key} is 'score', but val_cfg has no score; give its members there, as "
+                    "{'TASK/metric': factor}, or name a TASK/metric"
+                )
+            check_figures(key, best - {'score'}, self.figures())
+
+    def figures(self) -> dict[str, set[str] | None]:
+        """Short names of each task's figures; None where nothing tells them beforehand."""
+        return {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()}
+
+    def _call(self, name: str, **kwargs) -> None:
+        before_or_after, _, rest = name.partition('_')
+        self.runner.call_hook(f'{before_or_after}_{self.stage}{rest and "_" + rest}', **kwargs)
+
+    @torch.no_grad()
+    def run(self) -> dict[str, float]:
+        """Metrics of all tasks, keyed ``'TASK/metric'``, and ``'score'``."""
+        self._call('before')
+        self._call('before_epoch')
+        self.runner.model.eval()
+        signals = self.runner.stop_signals
+        for index, batch in enumerate(self.dataloader):
+            self.run_iter(index, batch)
+            # Several processes meet again in the evaluators only, so there all go on.
+            if signals.received and signals.deferring and get_world_size() == 1:
+                raise BrokenOff
+        metrics = {}
+        for task, evaluator in self.evaluators.items():
+            found = evaluator.evaluate(self.dataloader.sizes[task])
+            metrics |= {f'{task}/{name}': value for name, value in short_names(found).items()}
+        metrics |= combined_score(metrics, self.score, f'{self.stage}_cfg.score')
+        self._call('after_epoch', metrics=metrics)
+        self._call('after')
+        return metrics
+
+    def run_iter(self, index: int, batch: Mapping[str, dict]) -> None:
+        self._call('before_iter', batch_idx=index, data_batch=batch)
+        step = getattr(self.runner.model, f'{self.stage}_step')
+        with autocast(enabled=self.fp16):
+            outputs = step(batch)
+        for task, evaluator in self.evaluators.items():
+            if task in outputs:
+                evaluator.process(data_samples=outputs[task], data_batch=batch[task])
+        self._call('after_iter', batch_idx=index, data_batch=batch, outputs=outputs)
+
+
+@LOOPS.register_module()
+class MultiTaskValLoop(_EvalLoop):
+    __doc__ = _EvalLoop.__doc__
+    stage = 'val'
+
+
+@LOOPS.register_module()
+class MultiTaskTestLoop(_EvalLoop):
+    __doc__ = _EvalLoop.__doc__
+    stage = 'test'
+
+
+@LOOPS.register_module()
+class PredictLoop(MultiTaskTestLoop):
+    """Each task's data set through the model, for hooks to take what is predicted.
+
+    Nothing is evaluated, so the data sets need no annotations.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.evaluators = self.evaluator = {}
+        self.score = {}

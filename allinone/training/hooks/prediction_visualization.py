@@ -1,0 +1,103 @@
+"""Draws what is tested while it is tested."""
+
+import os.path as osp
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import cv2
+from mmengine.hooks import Hook
+
+from allinone.errors import ConfigError
+from allinone.io.images import output_names, read_picture, write_picture
+from allinone.registry import HOOKS
+from allinone.visualization.draw import draw_tasks
+from allinone.visualization.ground_truth import truth_of
+from allinone.visualization.image_grid import side_by_side
+
+TITLES = ('truth', 'prediction')
+
+
+class _Pictures(NamedTuple):
+    """Of a data set: names for results, and indices, by path."""
+
+    names: dict[str, str]
+    indices: dict[str, int]
+
+
+@HOOKS.register_module()
+class DrawHook(Hook):
+    """Draws each tested picture into ``out_dir/TASK/NAME.png``, NAME being its stem.
+
+    The annotations are on the left and the prediction is on the right; of pictures without
+    annotations there is the prediction only. Pictures of one task that share a stem also get a hash
+    of their path in the name.
+
+    Args:
+        out_dir: Where to.
+        score_thr: Leave out boxes below this score.
+        during_val: Also draw at every validation, over the pictures of the one before.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, out_dir: str, score_thr: float = 0.3, during_val: bool = False):
+        self.out_dir = out_dir
+        self.score_thr = score_thr
+        self.during_val = during_val
+        self._pictures: dict[str, _Pictures] = {}
+
+    def before_test(self, runner) -> None:
+        self._pictures = {}
+
+    def before_val(self, runner) -> None:
+        self._pictures = {}
+
+    def after_test_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
+    ) -> None:
+        self._draw(runner.test_loop, outputs or {})
+
+    def after_val_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
+    ) -> None:
+        if self.during_val:
+            self._draw(runner.val_loop, outputs or {})
+
+    def _draw(self, loop, outputs: Mapping[str, list]) -> None:
+        for task, samples in outputs.items():
+            dataset = loop.dataloader.loaders[task].dataset
+            if task not in self._pictures:
+                self._pictures[task] = _pictures_of(dataset)
+            for sample in samples:
+                path = sample.metainfo.get('img_path')
+                if path is None:
+                    raise ConfigError(
+                        f'DrawHook: the samples of task {task} do not name their '
+                        "picture; add 'img_path' to meta_keys of the last "
+                        'transform of its pipeline'
+                    )
+                names, indices = self._pictures[task]
+                info = dataset.get_data_info(indices[path]) if path in indices else None
+                write_picture(
+                    osp.join(
+                        self.out_dir, task, f'{names.get(path) or output_names([path])[path]}.png'
+                    ),
+                    self._drawing(task, path, sample, truth_of(sample, info), dataset),
+                )
+
+    def _drawing(self, task: str, path: str, sample, truth, dataset):
+        image = cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
+        metainfo = {task: getattr(dataset, 'metainfo', None)}
+        sides = [truth, sample] if truth.keys() else [sample]
+        drawings = [draw_tasks(image, {task: side}, metainfo, self.score_thr) for side in sides]
+        return side_by_side(list(zip(TITLES[-len(sides) :], drawings)))
+
+
+def _pictures_of(dataset) -> _Pictures:
+    """Names for all pictures, known at once so that two never get the same one."""
+    try:
+        paths = [dataset.get_data_info(index).get('img_path') for index in range(len(dataset))]
+    except AttributeError:  # not a data set of mmengine's kind
+        return _Pictures({}, {})
+    indices = {path: index for index, path in enumerate(paths) if path}
+    return _Pictures(output_names(list(indices)), indices)

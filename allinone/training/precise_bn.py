@@ -1,0 +1,262 @@
+"""Batch norm's running statistics estimated again, over a mix of the tasks' pictures."""
+
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from allinone.data.loaders import training_batches
+from allinone.distributed.processes import is_sharded
+from allinone.errors import ConfigError
+from allinone.io.seeding import seeded
+from allinone.models.batch_norm import norms_of
+from allinone.models.shared_backbone import run_trunk
+from allinone.registry import HOOKS
+from allinone.registry.options import check_count
+
+SEED = 1 << 20  # Other draws of the augmentation than those of the training
+
+
+@torch.no_grad()
+def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
+    """Replace the trunk's statistics, and those of heads, which its new maps change.
+
+    Training moves the trunk's statistics with batches of one data set at a time, so they belong to
+    the last of them. Here each mixed batch normalises the pictures of all tasks together: its mean
+    is that of the tasks' means, its variance that of the mixture of equal shares, at every layer,
+    whatever sizes the tasks' pictures have. Means and second moments are then averaged over the
+    batches, as in `Rethinking "Batch" in BatchNorm <https://arxiv.org/abs/2105.07576>`_ (3.1), and
+    over processes.
+
+    Args:
+        model: A joint model without adapters; its mode is left as it was.
+        batches: Mixed batches ``{task: batch}``, gone through twice. Tasks that are in none keep
+            their statistics, as frozen ones do.
+
+    Returns:
+        The number of norms with new statistics.
+
+    Raises:
+        ConfigError: As :func:`check_reestimable`.
+    """
+    check_reestimable(model)
+    norms = norms_of(model.backbone)
+    batches = list(batches)
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        # Augmentation of batches draws, too.
+        with seeded('statistics'):
+            _reestimate_trunk(model, norms, batches)
+            heads = _reestimate_heads(model, batches)
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    return len(norms) + heads
+
+
+def keep_statistics(model: nn.Module) -> None:
+    """Let the trunk's statistics stay as they are in what is trained from now on."""
+    model.bn = 'frozen'
+    model.train()
+
+
+def check_reestimable(model: nn.Module) -> None:
+    """Refuse a joint model whose trunk has no statistics to estimate again.
+
+    Raises:
+        ConfigError: If it has no batch norm, its statistics are frozen, a task sees it with values
+            of its own, or its parameters are sharded.
+    """
+    norms = norms_of(model.backbone)
+    if not norms:
+        raise ConfigError('model.backbone has no batch norm, so there is nothing to estimate again')
+    own = [name for name, task in model.tasks.items() if task.backbone.adapter is not None]
+    if own:
+        raise ConfigError(
+            f'the tasks {own} see the trunk with values of their own (adapter, or bn='
+            "'per_task'), and have no statistics in common"
+        )
+    if model.bn == 'frozen' or 'backbone' in model.frozen:
+        raise ConfigError(
+            f'model.bn is {model.bn!r} and model.frozen is {list(model.frozen)}: the statistics of '
+            'the trunk are to stay as they are, so leave out estimating them again'
+        )
+    if any(is_sharded(param) for param in model.backbone.parameters()):
+        raise ConfigError(
+            'the trunk is sharded, and the tasks cannot go through it together; estimate the '
+            'statistics afterwards, by tools/precise_bn.py'
+        )
+
+
+def _reestimate_trunk(model: nn.Module, norms: list[_BatchNorm], batches) -> None:
+    totals = {norm: torch.zeros(2, norm.num_features, dtype=torch.float64) for norm in norms}
+    for batch in batches:
+        pictures = [
+            model.tasks[task].data_preprocessor(data, True)['inputs']
+            for task, data in batch.items()
+        ]
+        _run_together(model.backbone, pictures, norms, totals)
+    for norm, total in totals.items():
+        mean, square = _over_processes(total) / len(batches)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(square - mean**2)
+
+
+def _run_together(
+    trunk: nn.Module,
+    pictures: list[Tensor],
+    norms: list[_BatchNorm],
+    totals: Mapping[nn.Module, Tensor],
+) -> None:
+    """The trunk on each task's pictures in a thread of its own, which meet at every norm."""
+    meet = threading.Barrier(len(pictures))
+    thread = threading.local()
+    brought: list[Tensor | None] = [None] * len(pictures)
+
+    def normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
+        exact = x.double()
+        others = [i for i in range(x.dim()) if i != 1]
+        brought[thread.number] = torch.stack([exact.mean(others), exact.square().mean(others)])
+        meet.wait()
+        mean, square = pooled = torch.stack(brought).mean(0)
+        if thread.number == 0:
+            totals[norm].add_(pooled.cpu())
+        meet.wait()  # Before the next norm is brought more
+        return batch_norm(
+            x, mean.to(x), (square - mean**2).to(x), norm.weight, norm.bias, False, 0.0, norm.eps
+        )
+
+    def run(number: int) -> None:
+        thread.number = number
+        try:
+            with torch.no_grad():  # A setting of each thread
+                run_trunk(trunk, pictures[number])
+        except BaseException:
+            meet.abort()
+            raise
+
+    for norm in norms:
+        norm.forward = partial(normalise, norm)
+    try:
+        with _uncompiled(trunk), ThreadPoolExecutor(len(pictures)) as pool:
+            runs = [pool.submit(run, number) for number in range(len(pictures))]
+    finally:
+        for norm in norms:
+            del norm.forward
+    errors = [error for error in (run.exception() for run in runs) if error is not None]
+    # First what made the others stop waiting.
+    for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
+        raise error
+
+
+def _uncompiled(trunk: nn.Module):
+    """Compiled layers would be traced anew for what the norms do meanwhile."""
+    if any(module._compiled_call_impl is not None for module in trunk.modules()):
+        return torch.compiler.set_stance('force_eager')
+    return nullcontext()
+
+
+def _reestimate_heads(model: nn.Module, batches) -> int:
+    tasks = {task for batch in batches for task in batch} - set(model.frozen)
+    norms = [norm for name, task in model.tasks.items() if name in tasks for norm in norms_of(task)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # The mean over all batches
+        norm.train()
+    for batch in batches if norms else ():
+        for task, data in batch.items():
+            if task in tasks:
+                model.task_losses(task, data)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+        for statistic in (norm.running_mean, norm.running_var):
+            statistic.copy_(_over_processes(statistic))
+    return len(norms)
+
+
+def _over_processes(total: Tensor) -> Tensor:
+    if get_world_size() > 1:
+        total = total.clone()
+        all_reduce(total, 'mean')
+    return total
+
+
+@HOOKS.register_module()
+class PreciseBNHook(Hook):
+    """Estimates batch norm's statistics again, after the last step or before a late one.
+
+    After the last step, evaluation gets the statistics of all tasks, but the trunk was trained with
+    those of one task's batch at a time. Estimated before step ``begin`` and kept from there, the
+    last steps train what evaluation sees (`Rethinking "Batch" in BatchNorm
+    <https://arxiv.org/abs/2105.07576>`_, on population statistics in training); heads' norms go on
+    as they did. Averaged weights (EMA) take the kept statistics unless ``update_buffers=True``,
+    with which they average them, too.
+
+    Args:
+        batches: How many batches of each task.
+        begin: Estimate before this step (from 0), and keep the statistics from there. None: after
+            the last one, before it is saved.
+
+    Raises:
+        ConfigError: As :func:`check_reestimable`, if the training has no step ``begin``, or there
+            is another such hook; before the first step.
+    """
+
+    # After averages of weights (EMA) have been taken: of the last step they keep their statistics.
+    priority = 'LOW'
+
+    def __init__(self, batches: int = 50, begin: int | None = None):
+        self.batches = check_count('custom_hooks.batches', batches)
+        self.begin = None if begin is None else check_count('custom_hooks.begin', begin, 0)
+
+    def before_train(self, runner) -> None:
+        if sum(isinstance(hook, PreciseBNHook) for hook in runner.hooks) > 1:
+            raise ConfigError('custom_hooks has PreciseBNHook more than once; leave one')
+        if self.begin is not None and self.begin >= runner.max_iters:
+            raise ConfigError(
+                f'custom_hooks.begin of PreciseBNHook is {self.begin}, but the training has '
+                f'{runner.max_iters} steps (train_cfg.max_iters), numbered from 0'
+            )
+        if self.begin is not None and runner.iter > self.begin:  # Gone on from a checkpoint
+            self._keep(runner)
+        else:
+            # Not only when all steps are made.
+            check_reestimable(_bare(runner.model))
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.begin:
+            self._reestimate(runner)
+            self._keep(runner)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if self.begin is None and runner.iter + 1 == runner.max_iters:
+            self._reestimate(runner)
+
+    def _reestimate(self, runner) -> None:
+        mixed = training_batches(runner.cfg, runner.train_dataloader.loaders, runner.seed + SEED)
+        batches = itertools.islice(mixed, self.batches)
+        count = reestimate(_bare(runner.model), batches)
+        runner.logger.info(
+            f'statistics of {count} batch norms estimated again from {self.batches} batches a task'
+        )
+
+    @staticmethod
+    def _keep(runner) -> None:
+        runner.logger.info("the trunk's statistics of batch norm stay as they are from here")
+        keep_statistics(_bare(runner.model))
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,319 @@
+"""What a run is: config, data, seed, environment; and whether a resumed run can be the same."""
+
+import hashlib
+import json
+import os.path as osp
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.fileio import get
+from torch.utils.data import Dataset
+
+from allinone.config.check import KNOWN_KEYS
+from allinone.errors import ConfigError, DataError
+from allinone.io.image_files import is_local
+
+SHOWN = 6
+CHUNK = 1 << 20
+PACKS = ('pack://', 'lmdb://')
+FORKS = (
+    'onedl-mmengine',
+    'onedl-mmcv',
+    'onedl-mmdetection',
+    'onedl-mmsegmentation',
+    'onedl-mmpretrain',
+)
+# Keys that change nothing of what is learned.
+HARMLESS = (
+    'work_dir',
+    'resume',
+    'load_from',
+    'launcher',
+    'model_wrapper_cfg*',
+    'log_level',
+    'log_processor*',
+    'visualizer*',
+    'vis_backends*',
+    'experiment_name',
+    'inference*',
+    'env_cfg*',
+    'default_hooks.runtime_info*',
+    'default_hooks.logger*',
+    'default_hooks.timer*',
+    'default_hooks.bad_steps*',
+    'default_hooks.checkpoint*',
+    'default_hooks.visualization*',
+    'test_*',
+    'train_cfg.check_data',
+    *(
+        f'train_dataloader.*.{key}'
+        for key in (
+            'num_workers',
+            'prefetch_factor',
+            'persistent_workers',
+            'pin_memory',
+            'timeout',
+            'multiprocessing_context',
+            'disable_subprocess_warning',
+        )
+    ),
+    # The files are compared by their content instead.
+    *(f'train_dataloader.*.{key}' for key in ('data_root', 'ann_file', 'data_prefix*')),
+)
+# They are seen by methods that follow validation, and change nothing else.
+VALIDATION = ('val_*', 'train_cfg.val_*', 'train_cfg.dynamic_intervals*')
+LENGTH = ('train_cfg.max_iters',)
+BATCH_SIZE = 'train_dataloader.{task}.batch_size'
+
+
+def run_record(runner) -> dict:
+    """What makes a run the run it is, in plain containers that JSON and a checkpoint hold.
+
+    Returns:
+        ``config`` ``{dotted key: repr}`` of the keys that the runner reads; ``seed``;
+        ``processes``; ``datasets`` ``{'train_dataloader.TASK': {'size', 'annotations'}}`` with
+        the SHA-256 of each annotation file; ``teachers`` ``{checkpoint: SHA-256}``;
+        ``environment``; ``git``; ``command``; ``time``.
+    """
+    config = flat_config(runner.cfg)
+    config.pop('randomness.seed', None)  # None there is a seed of the runner's own choice.
+    loaders = {'train_dataloader': runner.train_dataloader}
+    if runner.val_loop is not None:
+        loaders['val_dataloader'] = runner.val_dataloader
+    return dict(
+        config=config,
+        seed=runner.seed,
+        processes=get_world_size(),
+        datasets={
+            f'{key}.{task}': dict(
+                size=len(loader.dataset), annotations=dict(annotation_hashes(loader.dataset))
+            )
+            for key, tasks in loaders.items()
+            for task, loader in tasks.loaders.items()
+        },
+        teachers=_teachers(runner.model),
+        environment=environment(),
+        git=git_commit(),
+        command=list(sys.argv),
+        time=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
+    )
+
+
+def _teachers(model) -> dict[str, str]:
+    distillation = getattr(getattr(model, 'module', model), 'distillation', None)
+    return {path: file_hash(path) for path in distillation.files()} if distillation else {}
+
+
+def flat_config(cfg) -> dict[str, str]:
+    """``{dotted key: repr of the value}`` of the keys that the runner reads."""
+    flat = {}
+
+    def visit(key: str, value) -> None:
+        if isinstance(value, Mapping) and value:
+            for name, part in value.items():
+                visit(f'{key}.{name}', part)
+        elif isinstance(value, (list, tuple)) and any(isinstance(part, Mapping) for part in value):
+            for number, part in enumerate(value):
+                visit(f'{key}.{number}', part)
+        else:
+            # A config read from a file that it was dumped to has lists for tuples.
+            flat[key] = repr(list(value) if isinstance(value, tuple) else value)
+
+    for key, value in cfg.items():
+        if key in KNOWN_KEYS:
+            visit(key, value.to_dict() if hasattr(value, 'to_dict') else value)
+    return flat
+
+
+def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Path and SHA-256 of each annotation file; of label maps, one over all of them.
+
+    Label maps on a server are left out, for each would be read. Of a data set whose labels are in
+    a file a picture (XML) or in the names of folders, one over the labels that it gives.
+
+    Wrappers and concatenations are followed as in ``check_dataset``.
+    """
+    for part in getattr(dataset, 'datasets', ()):
+        yield from annotation_hashes(part)
+    if hasattr(dataset, 'datasets'):
+        return
+    if 'dataset' in vars(dataset):
+        yield from annotation_hashes(dataset.dataset)
+        return
+    path = getattr(dataset, 'ann_file', None)
+    in_file = isinstance(path, str) and path and (not is_local(path) or osp.isfile(path))
+    if in_file:
+        yield path, file_hash(path, getattr(dataset, 'backend_args', None))
+    if not hasattr(dataset, 'get_data_info') or not len(dataset):
+        return
+    first = dataset.get_data_info(0)
+    if not first.get('seg_map_path'):
+        if not in_file or 'xml_path' in first:
+            folders = getattr(dataset, 'data_prefix', {}).values()
+            yield next(filter(None, folders), type(dataset).__name__), label_hash(dataset)
+        return
+    maps = [dataset.get_data_info(i).get('seg_map_path') for i in range(len(dataset))]
+    maps = [path for path in maps if path and (is_local(path) or path.startswith(PACKS))]
+    if maps:
+        with ThreadPoolExecutor() as pool:  # Hashing leaves the interpreter lock.
+            found = zip(map(osp.basename, maps), pool.map(file_hash, maps))
+            digest = hashlib.sha256(repr(list(found)).encode())
+        yield osp.dirname(maps[0]), digest.hexdigest()
+
+
+def label_hash(dataset: Dataset) -> str:
+    """SHA-256 of all pictures' names, without their folders, labels and boxes."""
+    digest = hashlib.sha256()
+    for number in range(len(dataset)):
+        info = dataset.get_data_info(number)
+        label = info.get('gt_label')
+        label = label.tolist() if hasattr(label, 'tolist') else label
+        name = osp.basename(info.get('img_path') or '')
+        digest.update(repr((name, label, info.get('instances'))).encode())
+    return digest.hexdigest()
+
+
+def file_hash(path: str, backend_args: dict | None = None) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    try:
+        if is_local(path):
+            with open(path, 'rb') as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        else:
+            digest.update(get(path, backend_args))
+    except (OSError, DataError) as error:
+        # Named and judged when it is drawn, where skip_corrupt has its say.
+        return f'cannot be read: {getattr(error, "strerror", error)}'
+    return digest.hexdigest()
+
+
+def environment() -> dict[str, str]:
+    """Versions and device; the log of the run has more."""
+    packages = ('torch', 'torchvision', 'numpy', 'opencv-python', *FORKS)
+    found = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
+    return dict(python=platform.python_version(), system=platform.platform(), device=device) | found
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout the code lies in, with ``-dirty`` where files differ; None: no git."""
+    try:
+        found = subprocess.run(
+            ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*'],
+            cwd=osp.dirname(osp.abspath(__file__)),
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_length: bool):
+    """What differs between the records of two starts.
+
+    Args:
+        before: Of the run that saved the checkpoint.
+        now: Of the run that would go on.
+        follows_validation: Whether validation changes what is learned.
+        follows_length: Whether the number of steps to come changes the steps before.
+
+    Returns:
+        Two lists of clauses: what makes it another run, and what does not.
+    """
+    harmless = (*HARMLESS, *(() if follows_validation else VALIDATION))
+    harmless = (*harmless, *(() if follows_length else LENGTH))
+    other, same, other_steps = [], [], []
+    if before['processes'] != now['processes']:
+        other_steps = list(_step_changes(before, now))
+        if not other_steps:
+            # The same pictures in each step; what differs is rounding, dropout and batch norm.
+            harmless = (*harmless, BATCH_SIZE.format(task='*'))
+            same.append(f'processes was {before["processes"]} and is {now["processes"]}')
+    for key in sorted(before['config'].keys() | now['config'].keys()):
+        old, new = (record['config'].get(key, 'not set') for record in (before, now))
+        if old != new:
+            clauses = same if any(fnmatchcase(key, name) for name in harmless) else other
+            clauses.append(f'{key} was {_short(old)} and is {_short(new)}')
+    if before['seed'] != now['seed']:
+        other.append(f'seed was {before["seed"]} and is {now["seed"]}')
+    other.extend(other_steps)
+    for key in sorted(before['datasets'].keys() | now['datasets'].keys()):
+        learned = key.startswith('train_') or follows_validation
+        clauses = other if learned else same
+        clauses.extend(_data_changes(key, before['datasets'].get(key), now['datasets'].get(key)))
+    for path, digest in now.get('teachers', {}).items():
+        if before.get('teachers', {}).get(path, digest) != digest:
+            other.append(f'the teacher {path} changed')
+    for name in sorted(before['environment'].keys() | now['environment'].keys()):
+        old, new = (record['environment'].get(name) for record in (before, now))
+        if old != new:
+            same.append(f'{name} was {_short(str(old))} and is {_short(str(new))}')
+    if before['git'] != now['git']:
+        same.append(f'the code was {before["git"]} and is {now["git"]}')
+    return other, same
+
+
+def _step_changes(before: Mapping, now: Mapping) -> Iterator[str]:
+    """Where the number of pictures of a step, processes times batch size, is not what it was."""
+    tasks = [key.partition('.')[2] for key in now['datasets'] if key.startswith('train_')]
+    for task in tasks:
+        key = BATCH_SIZE.format(task=task)
+        old, new = (
+            record['processes'] * int(record['config'].get(key, 1)) for record in (before, now)
+        )
+        if old != new:
+            count, left = divmod(old, now['processes'])
+            yield (
+                f'a step had {old} pictures of {task} in {before["processes"]} processes and has '
+                f'{new} in {now["processes"]}' + ('' if left else f' ({key}={count} keeps them)')
+            )
+
+
+def _data_changes(key: str, old: Mapping | None, new: Mapping | None) -> Iterator[str]:
+    if old is None or new is None:
+        return  # The config says so already.
+    if old['size'] != new['size']:
+        yield f'{key} had {old["size"]} samples and has {new["size"]}'
+    before, after = (list(record['annotations'].values()) for record in (old, new))
+    # Earlier versions did not hash all labels: what is more now has nothing to be compared with.
+    if before != [digest for digest in after if digest in before]:
+        changed = [path for path, digest in new['annotations'].items() if digest not in before]
+        yield f'the annotations of {key} changed ({", ".join(changed)})'
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+def require_same_run(path: str, other: list[str]) -> None:
+    """Refuse to go on as another run.
+
+    Raises:
+        ConfigError: If ``other`` names anything.
+    """
+    if other:
+        more = f'; and {len(other) - SHOWN} more' if len(other) > SHOWN else ''
+        raise ConfigError(
+            f'{path} is of another run: {"; ".join(other[:SHOWN])}{more}; put it back, or go on '
+            'all the same with --force-resume'
+        )
+
+
+def record_text(record: Mapping) -> bytes:
+    return f'{json.dumps(record, indent=2)}\n'.encode()

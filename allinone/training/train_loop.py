@@ -1,0 +1,295 @@
+"""Training over several tasks' data sets in a schedule."""
+
+import time
+from collections.abc import Mapping
+from signal import Signals
+
+from mmengine.dist import barrier, get_rank, get_world_size
+from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner.utils import calc_dynamic_intervals
+
+from allinone.config.build_errors import scoped
+from allinone.data.class_names import class_lists, class_lists_of_config, require_same_classes
+from allinone.errors import ConfigError
+from allinone.io.seeding import seed_all
+from allinone.models.samples import micro_batches
+from allinone.registry import LOOPS, TASK_SCHEDULES
+from allinone.registry.options import check_count
+
+from .accumulation import ended_with, iterations_of
+from .eval_loop import BrokenOff, build_loaders
+from .hooks.batch_sizes import BatchSizeHook
+from .hooks.checkpoint import CheckpointHook
+from .resume import resume_command
+from .signals import Stopped
+
+
+@LOOPS.register_module()
+class MultiTaskTrainLoop(IterBasedTrainLoop):
+    """Iterations over the tasks' data sets in a schedule.
+
+    Args:
+        runner: The runner.
+        dataloader: ``{task: dataloader config}``.
+        max_iters: Number of training steps.
+        val_begin: First step after which validation may run.
+        val_interval: Steps between validations, which come after whole optimizer steps: with
+            ``optim_wrapper.accumulative_counts`` after the one that a multiple of it is in.
+        dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
+        schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
+        accumulate: ``{task: n}``: a step of this task is of n batches, one after the other (so that
+            they need the memory of one). Default: 1 each.
+        check_data: Compare annotations, pictures and label maps before the first step.
+
+    Raises:
+        ConfigError: If ``accumulate`` names no task, or a number is none.
+    """
+
+    # Whether dropout, mixup of a batch and the like are a function of (seed, rank, step), so that
+    # resuming needs no state; off only to measure what that costs.
+    seeded = True
+
+    def __init__(
+        self,
+        runner,
+        dataloader: Mapping[str, dict],
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+        dynamic_intervals=None,
+        schedule: dict | None = None,
+        accumulate: Mapping[str, int] | None = None,
+        check_data: bool = True,
+    ):
+        self.accumulate = _check_accumulate(accumulate, dataloader)
+        self.check_data = check_data
+        loaders = build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
+        super().__init__(runner, loaders, max_iters, val_begin, val_interval, dynamic_intervals)
+        self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
+            val_interval, dynamic_intervals
+        )
+        self.schedule = TASK_SCHEDULES.build(
+            schedule or dict(type='EveryTask'),
+            default_args=dict(sizes=loaders.sizes, seed=runner.seed),
+        )
+
+    def run(self):
+        """Train from the current iteration to ``max_iters``."""
+        self.begin()
+        if self._validation_was_due():
+            self._validate()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.step()
+            self._decide_current_val_interval()
+            if self._validate_now():
+                self._stop_if_asked(validation_due=True)
+                self._validate()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def begin(self) -> None:
+        """What comes before the first step of a start."""
+        if self.check_data:
+            self._compare_classes()
+        self._start()
+        self.runner.register_hook(_FollowValidation())
+        self.runner.register_hook(BatchSizeHook())
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        info = self.runner.message_hub.runtime_info
+        self.dataloader.seek(info.get('batches_drawn', {}), get_world_size())
+        self.runner.message_hub.update_info('batches_drawn', self.dataloader.batches)
+        self._first = self._iter
+        # To the end of the run: what comes after the last step is short, and must be whole.
+        self.runner.stop_signals.deferring = True
+
+    def step(self) -> None:
+        """One training step.
+
+        Raises:
+            Stopped: If a signal asked for it; the state is saved.
+        """
+        self._stop_if_asked()
+        self.runner.model.train()
+        data, times = self._draw(self.schedule(self._iter))
+        self.run_iter(data, times)
+
+    def _validation_was_due(self) -> bool:
+        """Whether the step that a resumed run goes on from has yet to be validated.
+
+        The checkpoint of a step is saved before its validation. For methods that follow
+        validation that is a part of the run; other runs catch up only on what a signal broke off.
+        """
+        info = self.runner.message_hub.runtime_info
+        return bool(
+            self.runner._resume
+            and self._iter
+            and self._validate_now()
+            and info.get('validated') != self._iter
+            and (self._uses_metrics or info.get('validation_due') == self._iter)
+        )
+
+    def _stop_if_asked(self, validation_due: bool = False) -> None:
+        iterations = ended_with(self.runner, self._iter)
+        signum = iterations and self.runner.stop_signals.agreed(self._iter, iterations)
+        if signum:
+            self._stop(signum, validation_due)
+
+    def _stop(self, signum: int, validation_due: bool) -> None:
+        """Save, and leave the training.
+
+        Raises:
+            Stopped: Always.
+        """
+        done = f'{Signals(signum).name}: stopped after step {self._iter}'
+        for hook in self.runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                break
+        else:
+            raise Stopped(signum, f'{done}, and nothing saved: there is no CheckpointHook')
+        if self._iter == self._first:
+            hook.finish(self.runner)
+            raise Stopped(
+                signum, f'{done}, before the first of this start; nothing was to be saved'
+            )
+        if validation_due:
+            self.runner.message_hub.update_info('validation_due', self._iter)
+        try:
+            path = hook.save_now(self.runner)
+        finally:
+            # A launcher kills the others soon after the first process ends.
+            barrier()
+        self.runner.call_hook('after_run')
+        raise Stopped(signum, f'{done}, saved in {path}. Go on with: {resume_command()}')
+
+    def _start(self) -> None:
+        """Tell balancer and schedule about this training; refuse what cannot work together."""
+        balancer, tasks = self._balancer, self.schedule.tasks
+        compares = balancer.requires != 'losses' or balancer.regulariser is not None
+        if self.schedule.one_task and compares and len(tasks) > 1:
+            raise ConfigError(
+                f'train_cfg.schedule.type is {type(self.schedule).__name__!r}, one task a step, '
+                f'but model.balancer.type {type(balancer).__name__!r} compares the gradients of '
+                "several; use train_cfg.schedule=dict(type='EveryTask')"
+            )
+        if balancer.regulariser is not None and set(self.accumulate.values()) - {1}:
+            raise ConfigError(
+                f'train_cfg.accumulate is {self.accumulate}, but model.balancer.type '
+                f'{type(balancer).__name__!r} keeps the graphs of a step; use '
+                'optim_wrapper.accumulative_counts'
+            )
+        validation = self.runner.val_loop
+        evaluated = {} if validation is None else validation.figures()
+        steps = max(
+            len(loader) // self.accumulate.get(task, 1)
+            for task, loader in self.dataloader.loaders.items()
+        )
+        # A balancer sees optimizer steps.
+        steps //= iterations_of(self.runner.optim_wrapper)
+        balancer.start(max(1, steps // get_world_size()), evaluated)
+        self.schedule.start(self._max_iters, evaluated)
+        self.schedule.load_state_dict(
+            self.runner.message_hub.runtime_info.get('schedule_state', {})
+        )
+
+    def _compare_classes(self) -> None:
+        """Refuse data sets of a task whose labels are numbered differently."""
+        cfg, validation = self.runner.cfg, self.runner.val_loop
+        for task, loader in self.dataloader.loaders.items():
+            splits = {f'train_dataloader.{task}': class_lists(loader.dataset)}
+            if validation is not None and task in validation.dataloader.loaders:
+                evaluated = validation.dataloader.loaders[task].dataset
+                splits[f'val_dataloader.{task}'] = class_lists(evaluated)
+            datasets = {
+                stage: ((cfg.get(f'{stage}_dataloader') or {}).get(task) or {}).get('dataset')
+                for stage in ('train', 'val', 'test')
+            }
+            tested = datasets.pop('test')
+            if tested and tested not in datasets.values():
+                splits[f'test_dataloader.{task}'] = class_lists_of_config(scoped(tested))
+            require_same_classes(splits)
+
+    @property
+    def _balancer(self):
+        return getattr(self.runner.model, 'module', self.runner.model).balancer
+
+    @property
+    def _uses_metrics(self) -> bool:
+        return self._balancer.uses_metrics or self.schedule.uses_metrics
+
+    def _validate(self) -> None:
+        try:
+            self.runner.val_loop.run()
+        except BrokenOff:
+            for hook in self.runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.after_val_epoch(self.runner)  # Swaps the parameters back.
+            self._stop(self.runner.stop_signals.received, validation_due=True)
+
+    def follow(self, metrics: Mapping[str, float]) -> None:
+        """Tell balancer and schedule a validation's figures."""
+        self._balancer.after_validation(metrics)
+        self.schedule.after_validation(metrics)
+        self.runner.message_hub.update_info('schedule_state', self.schedule.state_dict())
+        self.runner.message_hub.update_info('validated', self._iter)
+
+    def _validate_now(self) -> bool:
+        return (
+            self.runner.val_loop is not None
+            and self._iter >= self.val_begin
+            and (
+                self._iter % self.val_interval < ended_with(self.runner, self._iter)
+                or self._iter == self._max_iters
+            )
+        )
+
+    def _draw(self, tasks: list[str]) -> tuple[dict, dict[str, float]]:
+        data, times = {}, {}
+        for task in tasks:
+            start = time.perf_counter()
+            parts = [self.dataloader.next(task) for _ in range(self.accumulate.get(task, 1))]
+            data[task] = parts[0] if len(parts) == 1 else parts
+            times[task] = time.perf_counter() - start
+        return data, times
+
+    def run_iter(
+        self, data_batch: Mapping[str, dict], data_times: Mapping[str, float] | None = None
+    ) -> None:
+        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
+        if self.seeded:
+            seed_all(self.runner.seed, get_rank(), 'step', self._iter)
+        outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+        for task, batch in data_batch.items():
+            sizes = [len(part['inputs']) for part in micro_batches(batch)]
+            outputs[f'{task}/batch_size'] = sum(sizes)
+            if data_times:
+                outputs[f'{task}/data_time'] = data_times[task]
+        self.runner.call_hook(
+            'after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=outputs
+        )
+        self._iter += 1
+
+
+def _check_accumulate(accumulate, tasks: Mapping) -> dict[str, int]:
+    if accumulate is not None and not isinstance(accumulate, Mapping):
+        raise ConfigError(f'train_cfg.accumulate is {accumulate!r}; give dict(TASK=n)')
+    for name, count in (accumulate or {}).items():
+        if name not in tasks:
+            raise ConfigError(
+                f'train_cfg.accumulate has {name!r}, but train_dataloader has only {list(tasks)}'
+            )
+        check_count(f'train_cfg.accumulate.{name}', count)
+    return dict(accumulate or {})
+
+
+class _FollowValidation(Hook):
+    """Balancer and schedule follow a validation when an ``EMAHook`` has put the training's own
+    parameters and buffers back, and before a checkpoint hook saves this step again for a new best.
+    """
+
+    priority = 'LOW'
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        runner.train_loop.follow(metrics)

@@ -1,0 +1,330 @@
+"""One-pass prediction against three stock models, and against what it cannot be faster than."""
+
+import statistics
+import tempfile
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from allinone.checkpoint.loading import state_dict_of
+from allinone.cli.programs.infer import InferRun
+from allinone.data.loaders import build_loader
+from allinone.errors import ConfigError, DataError
+from allinone.inference.inferencer import AllInOneInferencer, flat
+from allinone.inference.model_source import find_model
+from allinone.io.images import read_picture
+from allinone.models.samples import make_samples
+from allinone.models.shared_backbone import run_trunk
+
+from .measure import device, median_interval, seconds
+from .step import stock_model
+
+BATCHES = (1, 8)
+# Of the time of trunk once and heads; of the bare model's pictures a second.
+PASS_LIMIT, TOOL_LIMIT = 1.05, 0.85
+TOOL_SHARE = 4  # A round of the tool is over all pictures, so there are fewer.
+
+
+class _Passes:
+    """The same pictures through the joint model, its parts, and stock models of its own.
+
+    Args:
+        inferencer: With the joint model.
+        stock: ``{task: stock model}`` with the joint model's weights.
+        inputs: uint8 BGR ``(3, H, W)`` each, all of one size.
+    """
+
+    def __init__(
+        self, inferencer: AllInOneInferencer, stock: Mapping[str, nn.Module], inputs: list[Tensor]
+    ):
+        self.model, self.stock, self.inputs = inferencer.model, stock, inputs
+        self.sizes = [tuple(x.shape[-2:]) for x in inputs]
+        self._cached: tuple[Tensor, tuple[Tensor, ...]] | None = None
+
+    @torch.no_grad()
+    def joint(self) -> dict[str, list]:
+        return self.model.predict(self.inputs)
+
+    @torch.no_grad()
+    def trunk(self) -> None:
+        """Normalise, and run the trunk."""
+        batch = self.model.data_preprocessor(dict(inputs=list(self.inputs)), False)['inputs']
+        self._cached = batch, run_trunk(self.model.backbone, batch)
+
+    @torch.no_grad()
+    def head(self, task: str) -> list:
+        """All of a task but the trunk, whose maps :meth:`trunk` has left."""
+        model, batch = self.model.tasks[task], self._cached[0]
+        model.backbone._cached = self._cached
+        try:
+            return model(batch, make_samples(model, batch, self.sizes), mode='predict')
+        finally:
+            model.backbone._cached = None
+
+    @torch.no_grad()
+    def alone(self, model: nn.Module) -> list:
+        """A model's own ``test_step``."""
+        blank = torch.empty(len(self.inputs), 3, *self.sizes[0], device='meta')
+        samples = make_samples(model, blank, self.sizes)
+        return model.test_step(dict(inputs=list(self.inputs), data_samples=samples))
+
+
+def measure_infer(
+    config: str,
+    checkpoint: str,
+    pictures: Sequence[str] = (),
+    rounds: int = 20,
+    options: list[str] | None = None,
+) -> dict:
+    """Times of prediction, and of the tool, in alternation on the same pictures.
+
+    Args:
+        config: A joint config.
+        checkpoint: Of it.
+        pictures: Files or folders. Default: the test pictures of the last task that has some.
+        rounds: Measured rounds, after one that is not; of the tool a quarter.
+        options: ``KEY=VALUE`` to change in the config.
+
+    Returns:
+        ``device``, ``threads``, ``pictures``, ``size`` (H, W) as the model gets them, ``batches``:
+        for 1 and 8 pictures a pass ``joint_s``, ``trunk_s``, ``heads_s``, ``stock_s`` (seconds,
+        medians), ``of_stock`` and ``of_limit`` (joint over the sum of the stock models, and over
+        trunk and heads; medians with ``..._interval``, 95 %), ``holds``, and ``equal``: of each
+        task whether the joint predictions are its ``test_step``'s and its stock model's, bit for
+        bit; ``tool``: pictures a second of tool and bare model, their ``ratio``, ``holds``.
+
+    Raises:
+        ConfigError: If config or checkpoint cannot be used, or a trunk has adapters.
+        DataError: If there are no pictures, or fewer than 8 of one size.
+    """
+    source = find_model(config, checkpoint, options)
+    inferencer = AllInOneInferencer(source, None, device())
+    model = inferencer.model
+    if any(view.adapter is not None for view in model.views()):
+        raise ConfigError('a task has an adapter, so the trunk runs more than once a picture')
+    paths = _paths(source.cfg, pictures)
+    images = [inferencer._resize(read_picture(path)) for path in paths]
+    shape = statistics.mode(image.shape for image in images)
+    alike = [image for image in images if image.shape == shape]
+    if len(alike) < max(BATCHES):
+        raise DataError(
+            f'of {len(paths)} pictures {len(alike)} have one size; give at least {max(BATCHES)}, '
+            'or set inference.scale'
+        )
+    stock = _stock_models(inferencer, state_dict_of(source.checkpoint, source.path))
+    inputs = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in alike]
+    return dict(
+        device=torch.cuda.get_device_name() if device().type == 'cuda' else 'cpu',
+        threads=torch.get_num_threads(),
+        pictures=len(paths),
+        size=list(shape[:2]),
+        rounds=rounds,
+        batches={
+            str(batch): _measure_passes(_Passes(inferencer, stock, inputs[:batch]), rounds)
+            for batch in BATCHES
+        },
+        tool=_measure_tool(
+            [config, checkpoint], paths, inputs, model, options, max(1, rounds // TOOL_SHARE)
+        ),
+    )
+
+
+def _paths(cfg, pictures: Sequence[str]) -> list[str]:
+    def refuse(error: DataError) -> None:
+        raise error
+
+    if pictures:
+        return list(flat(list(pictures), refuse))
+    for task in reversed(list(cfg.get('test_dataloader') or {})):
+        loader_cfg = dict(cfg.test_dataloader[task], num_workers=0)
+        dataset = build_loader(task, task, loader_cfg, 0, None, False, False).dataset
+        return [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
+    raise DataError('the config has no test pictures; name some')
+
+
+def _stock_models(inferencer: AllInOneInferencer, state: Mapping) -> dict[str, nn.Module]:
+    models = {}
+    for task in inferencer.model.tasks:
+        model = stock_model(inferencer.model, inferencer.cfg.model, task)
+        prefix = f'tasks.{task}.'
+        own = {name: value for name, value in state.items() if name.startswith('backbone.')}
+        own |= {
+            name.removeprefix(prefix): value
+            for name, value in state.items()
+            if name.startswith(prefix) and '.distillation.' not in name
+        }
+        model.load_state_dict(own)
+        models[task] = model.to(inferencer.device).eval()
+    return models
+
+
+def _measure_passes(passes: _Passes, rounds: int) -> dict:
+    heads = {('head', task): partial(passes.head, task) for task in passes.stock}
+    stock = {('stock', task): partial(passes.alone, m) for task, m in passes.stock.items()}
+    # In alternation, for what follows the stock models finds no weights of its own in the cache.
+    joint, parts = {('joint',): passes.joint}, {('trunk',): passes.trunk, **heads}
+    orders = joint | parts | stock, parts | joint | stock
+    times: dict[tuple[str, ...], list[float]] = {name: [] for name in orders[0]}
+    for number in range(rounds + 1):
+        for name, call in orders[number % 2].items():
+            taken = seconds(call)
+            if number:
+                times[name].append(taken)
+    sums = {
+        kind: [sum(times[name][i] for name in times if name[0] == kind) for i in range(rounds)]
+        for kind in ('joint', 'trunk', 'head', 'stock')
+    }
+    limit = [trunk + heads for trunk, heads in zip(sums['trunk'], sums['head'])]
+    of_limit, *limit_interval = median_interval([a / b for a, b in zip(sums['joint'], limit)])
+    of_stock, *stock_interval = median_interval(
+        [a / b for a, b in zip(sums['joint'], sums['stock'])]
+    )
+
+    def median(kind: str) -> dict[str, float]:
+        return {name[1]: statistics.median(times[name]) for name in times if name[0] == kind}
+
+    return dict(
+        joint_s=statistics.median(sums['joint']),
+        trunk_s=statistics.median(sums['trunk']),
+        heads_s=median('head'),
+        stock_s=median('stock'),
+        of_limit=of_limit,
+        of_limit_interval=limit_interval,
+        of_stock=of_stock,
+        of_stock_interval=stock_interval,
+        holds=of_limit <= PASS_LIMIT,
+        equal=_equal(passes),
+    )
+
+
+def _equal(passes: _Passes) -> dict[str, dict[str, bool]]:
+    joint = passes.joint()
+    return {
+        task: dict(
+            test_step=same_predictions(joint[task], passes.alone(passes.model.tasks[task])),
+            stock=same_predictions(joint[task], passes.alone(stock)),
+        )
+        for task, stock in passes.stock.items()
+    }
+
+
+def same_predictions(samples: Sequence, others: Sequence) -> bool:
+    """Whether all predicted tensors of two lists of data samples are equal, bit for bit."""
+    return len(samples) == len(others) and all(
+        _tensors(one).keys() == _tensors(other).keys()
+        and all(torch.equal(value, _tensors(other)[name]) for name, value in _tensors(one).items())
+        for one, other in zip(samples, others)
+    )
+
+
+def _tensors(sample) -> dict[str, Tensor]:
+    found = {}
+    for name, value in sample.items():
+        if not name.startswith(('pred_', 'seg_')):
+            continue
+        if isinstance(value, Tensor):
+            found[name] = value
+        else:
+            found |= {f'{name}.{part}': tensor for part, tensor in value.items()}
+    return found
+
+
+def _measure_tool(
+    model: list[str],
+    paths: list[str],
+    inputs: list[Tensor],
+    bare: nn.Module,
+    options: list[str] | None,
+    rounds: int,
+) -> dict:
+    """Pictures a second of ``tools/infer.py`` (reading to writing) and of the model alone."""
+    batch = max(BATCHES)
+    chunks = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]
+
+    def alone() -> None:
+        for chunk in chunks:
+            bare.predict(chunk)
+
+    rates = []
+    with tempfile.TemporaryDirectory() as folder:
+        args = Namespace(
+            model=model[0],
+            inputs=[model[1], *paths],
+            out_dir=folder,
+            resume=False,
+            tasks=None,
+            on_boxes=None,
+            scale='tested',
+            device=str(device()),
+            batch_size=batch,
+            score_thr=0.3,
+            cfg_options=options,
+        )
+        run = InferRun(args)
+        for number in range(rounds + 1):
+            taken = seconds(partial(run.pictures, paths)), seconds(alone)
+            if number:
+                rates.append((len(paths) / taken[0], len(inputs) / taken[1]))
+    ratio, *interval = median_interval([tool / model for tool, model in rates])
+    return dict(
+        tool=statistics.median(tool for tool, _ in rates),
+        model=statistics.median(model for _, model in rates),
+        batch=batch,
+        rounds=rounds,
+        ratio=ratio,
+        interval=interval,
+        holds=ratio >= TOOL_LIMIT,
+    )
+
+
+def infer_table(found: dict) -> str:
+    """What :func:`measure_infer` found, as tables in Markdown and what they mean."""
+    tasks = list(found['batches']['1']['heads_s'])
+    names = ' | '.join(f'{task} head | {task} stock' for task in tasks)
+    lines = [
+        f'| pictures a pass | one pass | trunk | {names} | of trunk + heads | of stock models |',
+        '|---|' + '---:|' * (4 + 2 * len(tasks)),
+    ]
+    for batch, row in found['batches'].items():
+        parts = ' | '.join(
+            f'{1e3 * row["heads_s"][task]:.1f} | {1e3 * row["stock_s"][task]:.1f}' for task in tasks
+        )
+        lines.append(
+            f'| {batch} | {1e3 * row["joint_s"]:.1f} | {1e3 * row["trunk_s"]:.1f} | {parts} | '
+            f'{_ratio(row, "of_limit")} | {_ratio(row, "of_stock")} |'
+        )
+    tool = found['tool']
+    low, high = tool['interval']
+    equal = all(
+        same
+        for row in found['batches'].values()
+        for part in row['equal'].values()
+        for same in part.values()
+    )
+    return '\n'.join(
+        [
+            *lines,
+            '',
+            f'Milliseconds, medians of {found["rounds"]} rounds on {found["device"]}, '
+            f'{found["threads"]} CPU threads, pictures of {found["size"][1]} x {found["size"][0]}; '
+            f'95 % intervals. At most {PASS_LIMIT} of trunk + heads: '
+            + _yes(all(row['holds'] for row in found['batches'].values())),
+            f'Predictions equal to each test_step and stock model, bit for bit: {_yes(equal)}',
+            f'tools/infer.py: {tool["tool"]:.2f} pictures/s, the bare model {tool["model"]:.2f}: '
+            f'{tool["ratio"]:.3f} ({low:.3f} to {high:.3f}), over {found["pictures"]} pictures, '
+            f'{tool["batch"]} a pass. At least {TOOL_LIMIT}: {_yes(tool["holds"])}',
+        ]
+    )
+
+
+def _ratio(row: dict, name: str) -> str:
+    low, high = row[f'{name}_interval']
+    return f'{row[name]:.3f} ({low:.3f} to {high:.3f})'
+
+
+def _yes(holds: bool) -> str:
+    return 'yes' if holds else 'no'

@@ -1,0 +1,323 @@
+"""What the guards of a training add to a step, and what a save adds to the steps around it."""
+
+import copy
+import os
+import statistics
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import torch
+from mmengine.config import ConfigDict
+from torch.utils.data import DataLoader, Dataset
+
+from allinone.data.loaders import in_this_process
+from allinone.registry import RUNNERS
+from allinone.training import train_loop
+from allinone.training.hooks.non_finite import BadStepHook
+from allinone.training.runner import MultiDatasetRunner
+
+from .measure import (
+    ENDLESS,
+    OwnTime,
+    at_most,
+    device,
+    interval_name,
+    median_interval,
+    seconds,
+    time_ratio,
+    training_only,
+    whole_cell,
+)
+
+LIMIT = 1.01
+# Rounds of saves, and in how many of them those are measured too that no thread writes
+SAVES, AT_ONCE = 7, 2
+COPY = 'copy to host memory'
+# Suffix, and whether a thread writes it
+SAVED = {
+    COPY: ('pth', True),
+    'pth, async': ('pth', True),
+    'safetensors, async': ('safetensors', True),
+    'pth, at once': ('pth', False),
+    'safetensors, at once': ('safetensors', False),
+}
+
+
+class InMemory(Dataset):
+    """A data set whose every sample is one that lies in memory; its files are still those of all.
+
+    Args:
+        dataset: The data set.
+        sample: The sample.
+    """
+
+    def __init__(self, dataset: Dataset, sample: dict):
+        self.dataset, self.sample = dataset, sample
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str):
+        if name == 'dataset':
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getitem__(self, index: int) -> dict:
+        return copy.deepcopy(self.sample)
+
+
+class Guards:
+    """The guards of a training that has begun, each on or off.
+
+    - ``finite``: batches whose loss or gradient is not finite are left out of their step;
+    - ``bad_steps``: and told of, by the names of their pictures;
+    - ``loaders``: files are checked, what is being read is written down, a deadline set, and
+      augmentation is a function of the number of the draw;
+    - ``seeds``: so are dropout and the like of the number of the step.
+    """
+
+    NAMES = ('finite', 'bad_steps', 'loaders', 'seeds')
+
+    def __init__(self, runner: MultiDatasetRunner):
+        self.runner, self.loop = runner, runner.train_loop
+        self.step = getattr(runner.model, 'module', runner.model)._step
+        self.finite = self.step._guard
+        self.hooks = list(runner.hooks)
+        loaders = self.loop.dataloader
+        self.iterators = loaders._iterators
+        self.patience = {task: loader.patience for task, loader in loaders.loaders.items()}
+        self.plain = {
+            task: iter(
+                DataLoader(
+                    loader.dataset.dataset,
+                    loader.batch_sampler.batch_size,
+                    sampler=loader.batch_sampler.sampler,
+                    collate_fn=loader.collate_fn,
+                )
+            )
+            for task, loader in loaders.loaders.items()
+        }
+
+    def switch(self, on: Collection[str]) -> None:
+        """Leave only those of the names ``on`` at work."""
+        self.step._guard = self.finite if 'finite' in on else None
+        self.runner._hooks = [
+            hook for hook in self.hooks if 'bad_steps' in on or not isinstance(hook, BadStepHook)
+        ]
+        loaders = self.loop.dataloader
+        loaders._iterators = self.iterators if 'loaders' in on else self.plain
+        for task, loader in loaders.loaders.items():
+            loader.patience = self.patience[task] if 'loaders' in on else 0
+        self.loop.seeded = 'seeds' in on
+
+
+def measure_guards(cfg: ConfigDict, rounds: int) -> dict:
+    """Step times with and without the guards, and times of saves, in one run of the training.
+
+    The loop makes real steps of the config's training, but that every sample of a task is one in
+    memory: so all steps are the same work, and guards of the loading are compared with nothing
+    that workers would do. A step without guards lies before each with some. Their own time is that
+    of their code and of the draws. A save's time is by how much it, and the steps until it is
+    written, take longer than as many steps after it.
+
+    Args:
+        cfg: A config of a joint model.
+        rounds: Measured rounds.
+
+    Returns:
+        ``device``, ``threads``, ``rounds``; ``plain_s`` (seconds of a step without guards);
+        ``guards``: for ``'all'`` and each of :class:`Guards` alone what :func:`time_ratio` gives;
+        ``limit`` of ``'all'`` and whether it ``holds``;
+        ``checkpoint_bytes``; ``saves`` and ``saves_hold`` as :func:`judge_saves` gives them.
+    """
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        runner = _runner(cfg, folder)
+
+        def run() -> None:
+            with OwnTime() as own:
+                found.update(_measure(runner, rounds, own))
+
+        runner.train_loop.run = run
+        runner.train()
+    return found
+
+
+def _runner(cfg: ConfigDict, folder: str) -> MultiDatasetRunner:
+    cfg = training_only(
+        cfg,
+        folder,
+        **{
+            'model.conflict_interval': 0,
+            'model.drop_bad': True,
+            'train_cfg.val_interval': ENDLESS,
+        },
+    )
+    for task, loader in cfg.train_dataloader.items():
+        cfg.train_dataloader[task] = ConfigDict(in_this_process(loader))
+    runner = RUNNERS.build(cfg)
+    for loader in runner.train_loop.dataloader.loaders.values():
+        loader.dataset.dataset = InMemory(loader.dataset.dataset, loader.dataset[0])
+    return runner
+
+
+def _measure(runner: MultiDatasetRunner, rounds: int, own: OwnTime) -> dict:
+    loop = runner.train_loop
+    loop.begin()
+    loop.step()  # The optimizer's state is there from now on.
+    guards = Guards(runner)
+    kinds = dict(all=Guards.NAMES) | {name: (name,) for name in Guards.NAMES}
+
+    for part in ('before_forward', 'after_forward', 'after_backward'):
+        own.within(guards.finite, part)
+    for hook in guards.hooks:
+        if isinstance(hook, BadStepHook):
+            own.within(hook, 'after_train_iter')
+    own.within(loop, '_draw')
+    own.within(train_loop, 'seed_all')
+
+    def taken(on: Collection[str]) -> tuple[float, float]:
+        guards.switch(on)
+        own.take()
+        return seconds(loop.step), own.take()
+
+    taken(())
+    plain_s: dict[str, list] = {name: [] for name in kinds}
+    guarded_s: dict[str, list] = {name: [] for name in kinds}
+    for number in range(rounds):
+        # In turn, or what comes at every tenth step would always fall on the same kind.
+        names = deque(kinds)
+        names.rotate(number)
+        for name in names:
+            plain_s[name].append(taken(()))
+            guarded_s[name].append(taken(kinds[name]))
+    guards.switch(Guards.NAMES)
+    saves, size = _measure_saves(runner)
+    judged = judge_guards(guarded_s, plain_s)
+    return dict(
+        device=torch.cuda.get_device_name() if device().type == 'cuda' else 'cpu',
+        threads=torch.get_num_threads(),
+        rounds=rounds,
+        **judged,
+        checkpoint_bytes=size,
+        **judge_saves(saves, (LIMIT - 1) * judged['plain_s']),
+    )
+
+
+def judge_guards(
+    guarded_s: Mapping[str, Sequence[tuple[float, float]]],
+    plain_s: Mapping[str, Sequence[tuple[float, float]]],
+) -> dict:
+    """``plain_s``, ``guards``, ``limit`` and ``holds`` of :func:`measure_guards`.
+
+    Args:
+        guarded_s: For ``'all'`` and each guard, the seconds of steps and of their own time in them.
+        plain_s: Those of the steps without guards that lay before.
+    """
+    rows = {name: time_ratio(guarded_s[name], plain_s[name]) for name in guarded_s}
+    return dict(
+        plain_s=statistics.median(step for steps in plain_s.values() for step, _ in steps),
+        guards=rows,
+        limit=LIMIT,
+        holds=rows['all']['time_ratio'] <= LIMIT,
+    )
+
+
+def judge_saves(extra_s: Mapping[str, Sequence[float]], margin_s: float) -> dict:
+    """Whether asynchronous saves cost no more than the copy, as far as the timings tell.
+
+    Args:
+        extra_s: ``{kind of save: seconds in each round}``; all asynchronous kinds in all rounds.
+        margin_s: Seconds that count as no more.
+
+    Returns:
+        ``saves``: for each kind ``extra_s`` and ``extra_interval``, and where a thread writes
+        ``more_s`` and ``more_interval``, of the differences to the copy in each round;
+        ``saves_hold``: True if all these intervals lie at or below the margin, False if one lies
+        above it, and else, or in too few rounds for such intervals, None.
+    """
+    rows, verdicts = {}, []
+    for name, found in extra_s.items():
+        extra, *interval = median_interval(found)
+        rows[name] = dict(extra_s=extra, extra_interval=interval)
+        if name != COPY and SAVED[name][1]:
+            pairs = zip(found, extra_s[COPY], strict=True)
+            more, *interval = median_interval([extra - copied for extra, copied in pairs])
+            rows[name] |= dict(more_s=more, more_interval=interval)
+            verdicts.append(at_most(margin_s, *interval, len(found)))
+    holds = False if False in verdicts else None if None in verdicts else True
+    return dict(saves=rows, saves_hold=holds)
+
+
+def _measure_saves(runner: MultiDatasetRunner) -> tuple[dict[str, list[float]], int]:
+    """What each kind of save costs, and the bytes of the first kind that writes."""
+    values: dict[str, list[float]] = {name: [] for name in SAVED}
+    size = 0
+    for number in range(SAVES):
+        for name, (suffix, background) in SAVED.items():
+            if not background and number >= AT_ONCE:
+                continue
+            writer, write = runner.checkpoint_writer, runner.checkpoint_writer.write
+            writer.background = background
+            if name == COPY:
+                writer.write = lambda checkpoint, path: None
+            values[name].append(
+                _extra(
+                    lambda suffix=suffix: runner.save_checkpoint(
+                        runner.work_dir, f'measured.{suffix}', by_epoch=False
+                    ),
+                    runner,
+                )
+            )
+            writer.write = write
+            if name != COPY:
+                size = size or os.path.getsize(os.path.join(runner.work_dir, f'measured.{suffix}'))
+    return values, size
+
+
+def _extra(save: Callable[[], None], runner: MultiDatasetRunner) -> float:
+    """By how many seconds a save holds a training up."""
+    writer, step, steps = runner.checkpoint_writer, runner.train_loop.step, 0
+    start = time.perf_counter()
+    save()
+    while not steps or writer.busy:
+        seconds(step)
+        steps += 1
+    with_it = time.perf_counter() - start
+    writer.wait()
+    return with_it - sum(seconds(step) for _ in range(steps))
+
+
+def guards_table(found: dict) -> str:
+    """What :func:`measure_guards` found, as tables in Markdown."""
+    lines = [
+        f'| guards | step time | whole steps ({interval_name(found["rounds"])}) |',
+        '|---|---:|---:|',
+    ]
+    for name, row in found['guards'].items():
+        lines.append(f'| {name} | {row["time_ratio"]:.4f} | {whole_cell(row)} |')
+    lines += ['', '| save | s | range | more than the copy |', '|---|---:|---:|---:|']
+    for name, row in found['saves'].items():
+        low, high = row['extra_interval']
+        more = ''
+        if 'more_s' in row:
+            more = '{:.3f} ({:.3f} to {:.3f})'.format(row['more_s'], *row['more_interval'])
+        lines.append(f'| {name} | {row["extra_s"]:.3f} | {low:.3f} to {high:.3f} | {more} |')
+    holds = {True: 'holds', False: 'does not hold', None: 'cannot be told from these timings'}
+    return '\n'.join(
+        [
+            *lines,
+            '',
+            f'Step time: 1 and what the own time of the guards adds, as a share of a step without '
+            f'({found["plain_s"]:.3f} s); on a GPU, that of whole steps. Medians of '
+            f'{found["rounds"]} rounds on {found["device"]}, {found["threads"]} CPU threads. The '
+            f'limit of {found["limit"]:g} for all together '
+            f'{holds[found["holds"]]}.',
+            f'Saves: by how much the steps around one of {found["checkpoint_bytes"] / 2**20:.0f} '
+            f'MiB take longer, medians of {SAVES} rounds ({AT_ONCE} where no thread writes). That '
+            f'asynchronous ones take no more than the copy, but for {found["limit"] - 1:.0%} of a '
+            f'step, {holds[found["saves_hold"]]}.',
+        ]
+    )

@@ -1,0 +1,130 @@
+"""A joint training step in float32 and bfloat16, in either memory layout, and compiled."""
+
+import copy
+import itertools
+import statistics
+from collections.abc import Sequence
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from allinone.data.loaders import training_batches
+from allinone.errors import ConfigError
+from allinone.registry import MODELS
+from allinone.registry.options import check_choice
+
+from .measure import device, seconds
+from .step import stock_model
+
+AMP = dict(type='AmpOptimWrapper', dtype='bfloat16')
+# The optimizer wrapper, and what of the model is not as in the config
+KINDS = {
+    'float32': (dict(type='OptimWrapper'), dict(channels_last=False)),
+    'bfloat16': (AMP, dict(channels_last=False)),
+    'channels_last': (AMP, dict(channels_last=True)),
+    'compiled': (AMP, dict(channels_last=True, compile_trunk=True)),
+}
+OF_AMP = ('type', 'dtype', 'loss_scale', 'use_fp64')
+WARM_UP = 5  # Steps that are not measured: compiling, and choosing of kernels
+
+
+def measure_precision(cfg, rounds: int, kinds: Sequence[str] | None = None) -> dict:
+    """Times and memory of training steps on batches that are in memory.
+
+    Args:
+        cfg: A config of a joint model.
+        rounds: Measured steps of each model; the figures are medians.
+        kinds: Some of ``KINDS``; default: all.
+
+    Returns:
+        ``device``; ``pictures`` of a step; ``kinds``: for each ``joint_s`` and
+        ``stock_s`` (seconds a step; of the stock models, which are not compiled, the sum),
+        ``pictures_s`` and ``stock_pictures_s`` (a second), ``joint_bytes`` and
+        ``stock_bytes``: the peak of allocated memory in a step, of the stock models the largest.
+
+    Raises:
+        ConfigError: Without a GPU, or if a kind is unknown.
+    """
+    for kind in kinds or ():
+        check_choice('--kinds', kind, list(KINDS))
+    if device().type == 'cpu':
+        raise ConfigError('AmpOptimWrapper needs a GPU, and there is none; run precision on one')
+    rows = {}
+    with DefaultScope.overwrite_default_scope('allinone'):
+        names = list(cfg.model.tasks)
+        batches = list(itertools.islice(training_batches(cfg, names), 2))
+        for kind in kinds or KINDS:
+            wrapper, options = KINDS[kind]
+            changed = copy.deepcopy(cfg)
+            changed.model.update(dict(conflict_interval=0, compile_trunk=False) | options)
+            for key in OF_AMP:
+                changed.optim_wrapper.pop(key, None)
+            changed.optim_wrapper.update(wrapper)
+            joint = MODELS.build(changed.model)
+            stock = {task: stock_model(joint, changed.model, task) for task in names}
+            joint_s, joint_bytes = _steps(joint, changed.optim_wrapper, batches, rounds)
+            found = {
+                task: _steps(
+                    model, changed.optim_wrapper, [batch[task] for batch in batches], rounds
+                )
+                for task, model in stock.items()
+            }
+            rows[kind] = dict(
+                joint_s=joint_s,
+                stock_s=sum(time for time, _ in found.values()),
+                joint_bytes=joint_bytes,
+                stock_bytes=max(size for _, size in found.values()),
+            )
+    pictures = statistics.mean(
+        sum(len(part['inputs']) for part in batch.values()) for batch in batches
+    )
+    for row in rows.values():
+        row['pictures_s'] = pictures / row['joint_s']
+        row['stock_pictures_s'] = pictures / row['stock_s']
+    return dict(
+        device=torch.cuda.get_device_name(),
+        pictures=pictures,
+        kinds=rows,
+    )
+
+
+def _steps(
+    model: nn.Module, optim_wrapper: ConfigDict, batches: list, rounds: int
+) -> tuple[float, int]:
+    """Median seconds of a step, and the peak of allocated bytes; back on the host afterwards."""
+    model.to(device()).train()
+    wrapper = build_optim_wrapper(model, copy.deepcopy(optim_wrapper))
+    times = []
+    for number, batch in zip(range(WARM_UP + rounds), itertools.cycle(batches)):
+        if number == WARM_UP:
+            torch.cuda.reset_peak_memory_stats()
+        data = copy.deepcopy(batch)
+        times.append(seconds(lambda d=data: model.train_step(d, wrapper)))
+    peak = torch.cuda.max_memory_allocated()
+    model.zero_grad()
+    model.cpu()
+    return statistics.median(times[WARM_UP:]), peak
+
+
+def precision_table(found: dict) -> str:
+    """What :func:`measure_precision` found, as a table in Markdown."""
+    lines = [
+        '| | ms a step | pictures/s | MiB | stock: ms | pictures/s | MiB | joint / stock |',
+        '|---|---:|---:|---:|---:|---:|---:|---:|',
+    ]
+    for kind, row in found['kinds'].items():
+        lines.append(
+            f'| {kind} | {1e3 * row["joint_s"]:.1f} | {row["pictures_s"]:.0f} '
+            f'| {row["joint_bytes"] / 2**20:.0f} | {1e3 * row["stock_s"]:.1f} '
+            f'| {row["stock_pictures_s"]:.0f} | {row["stock_bytes"] / 2**20:.0f} '
+            f'| {row["joint_s"] / row["stock_s"]:.3f} |'
+        )
+    lines += [
+        '',
+        f'Training steps of {found["pictures"]:g} pictures in memory, on {found["device"]}; '
+        'medians. Stock: the sum of the single-task models (of memory the largest), not compiled.',
+    ]
+    return '\n'.join(lines)

@@ -1,0 +1,103 @@
+"""A joint training step against the stock single-task steps that it replaces."""
+
+import copy
+import statistics
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import DefaultScope
+
+from allinone.data.loaders import training_batches
+from allinone.models.allinone import AllInOne
+from allinone.registry import MODELS
+
+from .measure import device, seconds
+
+
+def stock_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:
+    """The task as its library would build it: with a backbone of its own."""
+    task_cfg = copy.deepcopy(cfg.tasks[task])
+    scope = task_cfg.type.split('.')[0]
+    features = task_cfg.pop('features', None)
+    task_cfg.backbone = copy.deepcopy(cfg.backbone)
+    task_cfg.backbone.pop('init_cfg', None)
+    out_indices = task_cfg.backbone.get('out_indices')
+    if features is not None and out_indices is not None:
+        task_cfg.backbone.out_indices = tuple(out_indices[i] for i in features)
+    task_cfg.pop('data_preprocessor', None)
+    model = MMENGINE_MODELS.build(ConfigDict(task_cfg, _scope_=scope))
+    model.data_preprocessor = joint.tasks[task].data_preprocessor
+    if joint.backbone.channels_last:
+        model.to(memory_format=torch.channels_last)
+    return model
+
+
+def measure_step(cfg, rounds: int) -> dict:
+    """Times and parameter counts, joint and stock, in alternation on the same batches.
+
+    Args:
+        cfg: A config of a joint model.
+        rounds: Measured rounds, after one that is not; the figures are medians.
+
+    Returns:
+        ``joint_s`` and ``stock_s`` (seconds a step, the latter ``{task: s}``), ``time_ratio``
+        (joint / sum of stock), ``joint_parameters``, ``stock_parameters``, ``parameter_ratio``.
+    """
+    with DefaultScope.overwrite_default_scope('allinone'):
+        cfg.model.conflict_interval = 0
+        joint = MODELS.build(cfg.model)
+        models = {'joint': joint} | {
+            task: stock_model(joint, cfg.model, task) for task in joint.tasks
+        }
+        wrappers = {
+            name: build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
+            for name, model in models.items()
+        }
+    for model in models.values():
+        model.to(device()).train()
+    times = {name: [] for name in models}
+    for _, batches in zip(range(rounds + 1), training_batches(cfg, joint.tasks)):
+        for name, model in models.items():
+            data = copy.deepcopy(batches if name == 'joint' else batches[name])
+            times[name].append(
+                seconds(lambda m=model, d=data, w=wrappers[name]: m.train_step(d, w))
+            )
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+    parameters = {
+        name: sum(param.numel() for param in model.parameters()) for name, model in models.items()
+    }
+    # A ratio a round: noise of the machine falls on both sides of it.
+    ratios = [
+        times['joint'][i] / sum(times[task][i] for task in joint.tasks)
+        for i in range(1, rounds + 1)
+    ]
+    joint_s, joint_parameters = medians.pop('joint'), parameters.pop('joint')
+    return dict(
+        joint_s=joint_s,
+        stock_s=medians,
+        time_ratio=statistics.median(ratios),
+        joint_parameters=joint_parameters,
+        stock_parameters=parameters,
+        parameter_ratio=joint_parameters / sum(parameters.values()),
+    )
+
+
+def step_table(found: dict) -> str:
+    """What :func:`measure_step` found, a line for each model."""
+    lines = [
+        f'stock {name:<12} {value:8.3f} s  {found["stock_parameters"][name]:>12,} parameters'
+        for name, value in found['stock_s'].items()
+    ]
+    stock_parameters = sum(found['stock_parameters'].values())
+    return '\n'.join(
+        [
+            *lines,
+            f'sum of stock      {sum(found["stock_s"].values()):8.3f} s  '
+            f'{stock_parameters:>12,} parameters',
+            f'joint             {found["joint_s"]:8.3f} s  '
+            f'{found["joint_parameters"]:>12,} parameters',
+            f'joint / sum       {found["time_ratio"]:8.3f}    {found["parameter_ratio"]:>12.3f}',
+        ]
+    )

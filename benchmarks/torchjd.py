@@ -1,0 +1,225 @@
+"""Balancing methods against TorchJD's, on a small model with a batch of its own for each task."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+from torchjd.aggregation import (
+    IMTLG,
+    MGDA,
+    AlignedMTL,
+    CAGrad,
+    FairGrad,
+    GradDrop,
+    GradVac,
+    Mean,
+    NashMTL,
+    PCGrad,
+    Sum,
+    UPGrad,
+)
+from torchjd.autojac import jac_to_grad, mtl_backward
+from torchjd.scalarization import IMTLL, STCH, UW, GeometricMean, Scalarizer
+
+from allinone.io.seeding import seed_of
+from allinone.registry import BALANCERS
+from allinone.step.step import BalancedStep
+
+from .measure import seconds
+
+TASKS = ('a', 'b', 'c')
+ANY_ORDER = range(64)
+
+
+class Peer(NamedTuple):
+    """A method's counterpart.
+
+    Attributes:
+        ours: Config of the method.
+        theirs: Builds TorchJD's aggregator of gradients or scalarizer of losses.
+        seeds: Of torch's generator, for a counterpart that draws from it: the nearest of its
+            results counts.
+        note: What else differs.
+    """
+
+    ours: dict
+    theirs: Callable[[], nn.Module]
+    seeds: Sequence[int] = (0,)
+    note: str = ''
+
+
+PEERS = {
+    'sum': Peer(dict(type='FixedWeights'), Sum),
+    'mean': Peer(dict(type='FixedWeights', weights=[1 / 3] * 3), Mean),
+    'UPGrad': Peer(dict(type='UPGrad'), UPGrad, note='it adds 1e-4 to the diagonal'),
+    'MGDA': Peer(
+        dict(type='MGDA'),
+        partial(MGDA, epsilon=1e-9, max_iters=1000),
+        note='its 1000 iterations of Frank-Wolfe; exact here',
+    ),
+    'PCGrad': Peer(dict(type='PCGrad'), PCGrad, ANY_ORDER, 'nearest of its orders of tasks'),
+    'GradVac': Peer(dict(type='GradVac'), GradVac, ANY_ORDER, 'nearest of its orders of tasks'),
+    'GradDrop': Peer(
+        dict(type='GradDrop'), GradDrop, [seed_of('graddrop', 0, 0)], 'with the same U'
+    ),
+    'CAGrad': Peer(dict(type='CAGrad', c=0.4), partial(CAGrad, c=0.4)),
+    'IMTLG': Peer(dict(type='IMTLG'), IMTLG),
+    'AlignedMTL': Peer(dict(type='AlignedMTL'), AlignedMTL),
+    'FairGrad': Peer(dict(type='FairGrad', alpha=1.0), partial(FairGrad, alpha=1.0)),
+    'NashMTL': Peer(dict(type='NashMTL'), partial(NashMTL, n_tasks=3)),
+    'GeometricMean': Peer(dict(type='GeometricMean'), GeometricMean),
+    'STCH': Peer(dict(type='STCH'), partial(STCH, mu=1.0)),
+    'Uncertainty': Peer(dict(type='Uncertainty'), partial(UW, shape=3)),
+    'IMTLL': Peer(dict(type='IMTLL'), partial(IMTLL, shape=3)),
+}
+
+
+class SmallModel(nn.Module):
+    """A convolutional trunk, three linear heads, and a batch of 16 pictures for each."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.trunk = nn.Sequential(
+            nn.Conv2d(3, 16, 3, 2),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, 2),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(512, 128),
+            nn.ReLU(),
+        )
+        self.heads = nn.ModuleDict({task: nn.Linear(128, 5) for task in TASKS})
+        with torch.no_grad():
+            for param in self.parameters():
+                param.copy_(0.1 * torch.randn(param.shape, generator=generator))
+        self.pictures = {task: torch.randn(16, 3, 32, 32, generator=generator) for task in TASKS}
+        self.labels = {task: torch.randint(5, (16,), generator=generator) for task in TASKS}
+
+    def loss(self, task: str, features: Tensor) -> Tensor:
+        """Cross entropy of two tasks, squared error of the third."""
+        found, labels = self.heads[task](features), self.labels[task]
+        if task == 'c':
+            return mse_loss(found, nn.functional.one_hot(labels, 5).to(found))
+        return cross_entropy(found, labels)
+
+    def trunk_gradient(self) -> Tensor:
+        """What lies in ``.grad`` of the trunk ``[P]``."""
+        return torch.cat([param.grad.flatten() for param in self.trunk.parameters()])
+
+
+class OurStep:
+    """Backward passes of the tasks in turn, the combined gradient in ``.grad``, and the log."""
+
+    def __init__(self, model: SmallModel, cfg: dict):
+        balancer = BALANCERS.build(cfg)
+        balancer.bind(TASKS)
+        self.model = model
+        self.step = BalancedStep(balancer, model.trunk, dict(model.heads.items()))
+        self.wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
+        self.log: dict[str, Tensor] = {}
+
+    def __call__(self) -> None:
+        self.model.zero_grad()
+        for task in TASKS:
+            features = self.model.trunk(self.model.pictures[task])
+            self.step.backward(task, self.model.loss(task, features), self.wrapper)
+        self.log = self.step.finish(torch.ones(()))
+
+
+class TheirStep:
+    """The same through TorchJD: all losses first, and then their Jacobian or weighted sum."""
+
+    def __init__(self, model: SmallModel, method: nn.Module):
+        self.model, self.method = model, method
+
+    def __call__(self) -> None:
+        model = self.model
+        model.zero_grad()
+        features = [model.trunk(model.pictures[task]) for task in TASKS]
+        losses = [model.loss(task, found) for task, found in zip(TASKS, features)]
+        if isinstance(self.method, Scalarizer):
+            self.method(torch.stack(losses)).backward()
+        else:
+            mtl_backward(losses, features=features)
+            jac_to_grad(model.trunk.parameters(), self.method)
+
+
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    """The largest difference of two gradients' elements over the largest element."""
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def compare(peer: Peer, rounds: int) -> dict:
+    """A row of :func:`measure_peers`.
+
+    Raises:
+        ImportError: If TorchJD needs a package for this method that is not installed.
+    """
+    ours, theirs = SmallModel(), SmallModel()
+    our_step = OurStep(ours, peer.ours)
+    our_step()
+    expected = ours.trunk_gradient()
+    differences = []
+    for seed in peer.seeds:
+        torch.manual_seed(seed)
+        TheirStep(theirs, peer.theirs())()
+        differences.append(relative_difference(theirs.trunk_gradient(), expected))
+    their_step = TheirStep(theirs, peer.theirs())
+    times = [(seconds(our_step), seconds(their_step)) for _ in range(rounds + 1)][1:]
+    return dict(
+        difference=min(differences),
+        time_ratio=statistics.median(own / other for own, other in times),
+        ours_s=statistics.median(own for own, _ in times),
+        theirs_s=statistics.median(other for _, other in times),
+        note=peer.note,
+    )
+
+
+def measure_peers(rounds: int) -> dict:
+    """Ours against TorchJD 0.18 by method: the combined gradient of the trunk, and time.
+
+    Both sides have the same weights and three batches, one a task, and step in alternation; ours
+    by one backward pass after the other, theirs by ``mtl_backward`` and ``jac_to_grad``, or by the
+    scalarized loss. No optimizer step is made.
+
+    Args:
+        rounds: Measured rounds, after one that is not.
+
+    Returns:
+        ``{method: row}`` with ``difference`` (largest, relative to the largest element, at the
+        first step), ``time_ratio`` (ours / theirs, median), ``ours_s``, ``theirs_s`` (seconds a
+        step) and ``note``; where TorchJD lacks a package, only ``skipped``, which says so.
+    """
+    rows = {}
+    state = torch.get_rng_state()
+    for name, peer in PEERS.items():
+        try:
+            rows[name] = compare(peer, rounds)
+        except ImportError as error:
+            rows[name] = dict(skipped=str(error).splitlines()[0])
+    torch.set_rng_state(state)
+    return rows
+
+
+def peers_table(found: dict) -> str:
+    """What :func:`measure_peers` found, as a table in Markdown."""
+    lines = [
+        '| method | difference | ours / TorchJD | ours, ms | TorchJD, ms | |',
+        '|---|---:|---:|---:|---:|---|',
+    ]
+    for name, row in found.items():
+        if 'skipped' in row:
+            lines.append(f'| {name} | | | | | not compared: {row["skipped"]} |')
+            continue
+        lines.append(
+            f'| {name} | {row["difference"]:.1e} | {row["time_ratio"]:.2f} | '
+            f'{1e3 * row["ours_s"]:.2f} | {1e3 * row["theirs_s"]:.2f} | {row["note"]} |'
+        )
+    return '\n'.join(lines)

@@ -22,7 +22,7 @@ from allinone.step.step import BalancedStep
 from .measure import OwnTime, device, interval_name, peak_memory, seconds, time_ratio, whole_cell
 
 # What a method's code is called by in a step; the tasks' backward passes are not its own.
-PARTS = ('before_forward', 'backward', 'end_task', 'end_micro_step', 'finish')
+PARTS = ('_before_forward', '_after_forward', '_end_task', '_end_tasks', '_combine')
 BASE_CONFIGS = Path(__file__).parents[1] / 'configs/_base_/balancers'
 LOSS_LIMIT, GRADIENT_LIMIT, REGULARISER_LIMIT = 1.02, 1.05, 2.0
 COMPARED = 'FixedWeights, gradients compared'

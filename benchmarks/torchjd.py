@@ -28,7 +28,7 @@ from torchjd.scalarization import IMTLL, STCH, UW, GeometricMean, Scalarizer
 
 from allinone.io.seeding import seed_of
 from allinone.registry import BALANCERS
-from allinone.step.step import BalancedStep
+from allinone.step import build_step
 
 from .measure import seconds
 
@@ -121,16 +121,17 @@ class OurStep:
         balancer = BALANCERS.build(cfg)
         balancer.bind(TASKS)
         self.model = model
-        self.step = BalancedStep(balancer, model.trunk, dict(model.heads.items()))
+        self.step = build_step(balancer, model.trunk, dict(model.heads.items()))
+        self.batches = {task: [model.pictures[task]] for task in TASKS}
         self.wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
         self.log: dict[str, Tensor] = {}
 
     def __call__(self) -> None:
         self.model.zero_grad()
-        for task in TASKS:
-            features = self.model.trunk(self.model.pictures[task])
-            self.step.backward(task, self.model.loss(task, features), self.wrapper)
-        self.log = self.step.finish(torch.ones(()))
+        self.log = self.step(self.batches, self._loss, self.wrapper)
+
+    def _loss(self, task: str, pictures: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.model.loss(task, self.model.trunk(pictures)), {}
 
 
 class TheirStep:

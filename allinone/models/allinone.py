@@ -17,8 +17,9 @@ from allinone.distributed.processes import Alone
 from allinone.errors import AllInOneError, ConfigError
 from allinone.registry import BALANCERS, MODELS
 from allinone.registry.options import check_count, check_flag, check_number
+from allinone.step import BalancedStep, build_step
+from allinone.step.clipping import ClipWithoutWaiting
 from allinone.step.layers import check_layers
-from allinone.step.step import BalancedStep
 
 from . import batch_norm
 from .adapters import build_adapter
@@ -215,30 +216,20 @@ class AllInOne(BaseModel):
             Scalars for the log, ``'TASK/name'`` each, and ``'loss'``, the weighted sum.
         """
         if self._step is None:
-            self._step = BalancedStep(
+            self._step = build_step(
                 self.balancer, self.backbone, dict(self.tasks.items()), **self._step_options
             )
-        log = {}
-        scaled = hasattr(optim_wrapper, 'loss_scaler')
-        for task, batch in data.items():
-            batches = micro_batches(batch)
-            found = []
-            for part in batches:
-                self._step.before_forward(task)
-                with optim_wrapper.optim_context(self):
-                    loss, terms = self.parse_losses(self.task_losses(task, part))
-                scale = _loss_scale(optim_wrapper, loss) if scaled else None
-                self._step.backward(task, loss, optim_wrapper, scale, len(batches))
-                found.append({name: value.detach() for name, value in terms.items()})
-            self._step.end_task(task, optim_wrapper)
-            log |= {f'{task}/{name}': value for name, value in _mean(found).items()}
-        dropped = self._step.end_micro_step(optim_wrapper)
-        log |= {f'{task}/dropped': flag for task, flag in dropped.items()}
-        optim_wrapper._inner_count += 1
+
+        def losses_of(task: str, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
+            with optim_wrapper.optim_context(self):
+                return self.parse_losses(self.task_losses(task, batch))
+
+        batches = {task: micro_batches(batch) for task, batch in data.items()}
+        log = self._step(batches, losses_of, optim_wrapper)
         if optim_wrapper.should_update():
-            log |= self._step.finish(_loss_scale(optim_wrapper, loss), may_skip=scaled)
             optim_wrapper.step()
-            if (norm := vars(optim_wrapper).pop('norm', None)) is not None:
+            clip = getattr(optim_wrapper, 'clip_func', None)
+            if isinstance(clip, ClipWithoutWaiting) and (norm := clip.take_norm()) is not None:
                 log[optim_wrapper.grad_name] = norm
             optim_wrapper.zero_grad()
             weighted = [log[f'{task}/weight'] * log[f'{task}/loss'] for task in data]
@@ -425,15 +416,3 @@ def task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> Conf
         merged.pad_size_divisor = divisor
     merged.update(cfg or {})
     return merged
-
-
-def _mean(found: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    if len(found) == 1:
-        return found[0]
-    return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
-
-
-def _loss_scale(optim_wrapper, like: Tensor) -> Tensor:
-    one = torch.ones((), device=like.device)
-    scaler = getattr(optim_wrapper, 'loss_scaler', None)
-    return one if scaler is None else scaler.scale(one)

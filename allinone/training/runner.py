@@ -34,6 +34,7 @@ from allinone.io.atomic import write_durably
 from allinone.io.host_memory import keep_freed_memory
 from allinone.registry import MODEL_WRAPPERS, RUNNERS
 from allinone.registry.options import check_choice
+from allinone.step.clipping import ClipWithoutWaiting
 
 from .accumulation import ended_with, iterations_of
 from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
@@ -124,7 +125,7 @@ class MultiDatasetRunner(Runner):
             built = super().build_optim_wrapper(optim_wrapper)
         # On resuming mmengine asks again for what is built.
         if built is not optim_wrapper and getattr(built, 'clip_grad_kwargs', None):
-            _keep_norm(built)
+            built.clip_func = ClipWithoutWaiting(built.clip_func)
         return built
 
     def build_param_scheduler(self, scheduler):
@@ -383,17 +384,6 @@ class MultiDatasetRunner(Runner):
             checkpoint = dict(checkpoint, optimizer=optimizer)
         self._has_loaded = True
         return checkpoint
-
-
-def _keep_norm(optim_wrapper) -> None:
-    """Leave the norm before clipping to the model's outputs: mmengine waits for it at each step."""
-    clip = optim_wrapper.clip_func
-
-    def clip_func(params, **options) -> None:
-        norm = clip(params, **options)
-        optim_wrapper.norm = norm.full_tensor() if is_sharded(norm) else norm
-
-    optim_wrapper.clip_func = clip_func
 
 
 def _require_source(model) -> None:

@@ -1,5 +1,7 @@
 """Every method, as the tests of this folder build it."""
 
+from types import SimpleNamespace
+
 import torch
 
 from allinone.registry import BALANCERS
@@ -54,6 +56,18 @@ CONFIGS = {
 
 def build(kind, **options):
     return BALANCERS.build({**CONFIGS.get(kind, dict(type=kind)), **options})
+
+
+def run_step(step, losses, wrapper):
+    """One iteration of :class:`BalancedStep` on ``{task: function that gives its loss}``."""
+    batches = {task: [None] for task in losses}
+    return step(batches, lambda task, _: (losses[task](), {}), wrapper)
+
+
+def of_scaler(wrapper, scale):
+    """``wrapper`` as if it had a loss scaler of this scale; backward passes stay its own."""
+    wrapper.loss_scaler = SimpleNamespace(scale=lambda value: value * scale)
+    return wrapper
 
 
 def draw(seed, tasks=3, size=6):

@@ -1,13 +1,15 @@
 """A task whose loss or gradient is not finite is left out of its step, and of nothing else."""
 
+from functools import partial
+
 import pytest
 import torch
-from methods import GRADIENT_WEIGHTINGS, LOSS_WEIGHTINGS, WRAPPERS, build
+from methods import GRADIENT_WEIGHTINGS, LOSS_WEIGHTINGS, WRAPPERS, build, run_step
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from allinone.step import build_step
 from allinone.step.non_finite import FiniteGuard, _keep_if
-from allinone.step.step import BalancedStep
 
 TASKS = ('a', 'b', 'c')
 NAN, INF = float('nan'), float('inf')
@@ -34,30 +36,25 @@ class Toy:
             accumulative_counts=accumulate,
         )
         self.wrapper.initialize_count_status(nn.Linear(1, 1), 0, 100)
-        self.step = BalancedStep(self.balancer, self.trunk, dict(self.heads.items()), **options)
+        self.step = build_step(self.balancer, self.trunk, dict(self.heads.items()), **options)
 
-    def backward(self, number, tasks=TASKS, spoil=None):
-        """``spoil(loss, prediction)`` stands for the loss of task c."""
-        for task in tasks:
-            generator = torch.Generator().manual_seed(number * 7 + ord(task))
-            self.step.before_forward(task)
-            data = torch.randn(8, 4, generator=generator)
-            if spoil == 'picture' and task == 'c':
-                data[0, 0] = INF
-            found = self.heads[task](self.trunk(data))
-            loss = (found - data.sum(1, keepdim=True)).square().mean()
-            if callable(spoil) and task == 'c':
-                loss = spoil(loss, found)
-            self.step.backward(task, loss, self.wrapper)
-        flags = self.step.end_micro_step(self.wrapper)
-        return {task: bool(flag) for task, flag in flags.items()}
+    def loss(self, task, number, spoil):
+        generator = torch.Generator().manual_seed(number * 7 + ord(task))
+        data = torch.randn(8, 4, generator=generator)
+        if spoil == 'picture' and task == 'c':
+            data[0, 0] = INF
+        found = self.heads[task](self.trunk(data))
+        loss = (found - data.sum(1, keepdim=True)).square().mean()
+        return spoil(loss, found) if callable(spoil) and task == 'c' else loss
 
     def train(self, number, tasks=TASKS, spoil=None):
-        dropped = self.backward(number, tasks, spoil)
-        self.step.finish(torch.ones(()))
-        self.wrapper.step()
-        self.wrapper.zero_grad()
-        return dropped
+        """``spoil(loss, prediction)`` stands for the loss of task c."""
+        losses = {task: partial(self.loss, task, number, spoil) for task in tasks}
+        log = run_step(self.step, losses, self.wrapper)
+        if self.wrapper.should_update():
+            self.wrapper.step()
+            self.wrapper.zero_grad()
+        return {task: bool(log[f'{task}/dropped']) for task in tasks}
 
     def shared(self, statistics=True):
         """All that the tasks a and b depend on."""
@@ -113,7 +110,7 @@ def test_the_others_train_as_without_it(kind, spoil):
 
 def test_only_the_bad_micro_step_is_left_out():
     spoilt, without = Toy(accumulate=2), Toy(accumulate=2)
-    spoilt.backward(0), without.backward(0)
+    spoilt.train(0), without.train(0)
     spoilt.train(1, spoil=SPOILT['a NaN loss']), without.train(1, tasks=('a', 'b'))
     for found, wanted in zip(spoilt.shared(), without.shared()):
         torch.testing.assert_close(found, wanted)

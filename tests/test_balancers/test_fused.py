@@ -1,13 +1,15 @@
 """No method makes a call a parameter: all parameters go through one."""
 
+from functools import partial
+
 import pytest
 import torch
-from methods import CONFIGS, build
+from methods import CONFIGS, build, run_step
 from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from allinone.step.step import BalancedStep
+from allinone.step import build_step
 
 TASKS = ('a', 'b', 'c')
 
@@ -45,16 +47,12 @@ def calls(kind, layers):
                 param.grad = None
     balancer = build(kind)
     balancer.bind(TASKS)
-    step = BalancedStep(balancer, trunk, dict(heads.items()))
+    step = build_step(balancer, trunk, dict(heads.items()))
     params = [*trunk.parameters(), *heads.parameters()]
     wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.0))
     for _ in range(4):  # What is set up once, and a warm-up of 3 steps, are not of a step.
         with Calls() as balanced:
-            for task in TASKS:
-                step.before_forward(task)
-                step.backward(task, loss(task), wrapper)
-            step.end_micro_step(wrapper)
-            step.finish(torch.ones(()))
+            run_step(step, {task: partial(loss, task) for task in TASKS}, wrapper)
         wrapper.zero_grad()
     return balanced.number - plain.number
 

@@ -1,12 +1,14 @@
+from functools import partial
+
 import pytest
 import torch
-from methods import build
+from methods import build, of_scaler, run_step
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from allinone.balancers import combine
 from allinone.errors import ConfigError
-from allinone.step.step import BalancedStep
+from allinone.step import build_step
 
 GOLD = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])
 
@@ -32,9 +34,7 @@ class Toy:
         self.params = [*self.trunk.parameters(), *self.heads.parameters()]
         optimizer = torch.optim.SGD(self.params, lr=0.1)
         self.wrapper = (Scaled if amp else OptimWrapper)(optimizer, accumulative_counts=accumulate)
-        self.step = BalancedStep(
-            self.balancer, self.trunk, dict(self.heads.items()), **(step or {})
-        )
+        self.step = build_step(self.balancer, self.trunk, dict(self.heads.items()), **(step or {}))
 
     def losses(self, seed=0):
         generator = torch.Generator().manual_seed(seed)
@@ -48,12 +48,13 @@ class Toy:
 
     def gradients(self, seeds=(0,), scale=1.0):
         """What a step leaves in ``.grad``."""
-        of_scaler = torch.tensor(scale) if isinstance(self.wrapper, Scaled) else None
+        if isinstance(self.wrapper, Scaled):
+            of_scaler(self.wrapper, scale)
         for seed in seeds:
-            for task, loss in zip(self.heads, self.losses(seed)):
-                self.step.backward(task, loss, self.wrapper, of_scaler)
-            self.step.end_micro_step(self.wrapper)
-        self.log = self.step.finish(torch.tensor(scale))
+            losses = dict(zip(self.heads, self.losses(seed)))
+            self.log = run_step(
+                self.step, {task: partial(losses.get, task) for task in losses}, self.wrapper
+            )
         found = [param.grad / scale for param in self.params]
         self.wrapper.zero_grad()
         return found
@@ -176,18 +177,14 @@ def test_batch_norm_in_training_is_differentiated_twice():
     balancer = build('GradientOrthogonality', alpha=20.0)
     balancer.bind('ab')
     params = [*trunk.parameters(), *heads.parameters()]
-    step = BalancedStep(balancer, trunk, dict(heads.items()))
+    step = build_step(balancer, trunk, dict(heads.items()))
     wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
     data = dict(zip('ab', torch.randn(2, 8, 4)))
 
     def loss(task):
         return (torch.tanh(heads[task](trunk(data[task]))) - data[task][:, :1]).square().mean()
 
-    for task in 'ab':
-        step.before_forward(task)
-        step.backward(task, loss(task), wrapper)
-    step.end_micro_step(wrapper)
-    step.finish(torch.ones(()))
+    run_step(step, {task: partial(loss, task) for task in 'ab'}, wrapper)
     moved = trunk[1].running_mean.clone()
     found = [param.grad for param in params]
     trunk[1].reset_running_stats()

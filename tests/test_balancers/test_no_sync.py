@@ -9,12 +9,12 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import torch
 from conftest import classification
-from methods import LOSS_WEIGHTINGS, build
+from methods import LOSS_WEIGHTINGS, build, run_step
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from allinone.registry import RUNNERS
-from allinone.step.step import BalancedStep
+from allinone.step import build_step
 
 TASKS = ('a', 'b', 'c')
 
@@ -27,18 +27,17 @@ def steps_on(device, kind, regime=nullcontext):
     balancer.bind(TASKS)
     params = [*trunk.parameters(), *heads.parameters()]
     wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
-    step = BalancedStep(balancer, trunk, dict(heads.items()))
+    step = build_step(balancer, trunk, dict(heads.items()))
     data = torch.ones(8, 4, device=device)
     flags = {}
-    scale = torch.ones((), device=device)
     for number in range(4):
         with regime() if number else nullcontext():
-            for task in TASKS:
-                step.before_forward(task)
-                loss = (heads[task](trunk(data)) - 1).square().mean()
-                step.backward(task, loss, wrapper)
-            flags = step.end_micro_step(wrapper)
-            step.finish(scale)
+            losses = {
+                task: lambda head=head: (head(trunk(data)) - 1).square().mean()
+                for task, head in heads.items()
+            }
+            log = run_step(step, losses, wrapper)
+            flags = {task: log[f'{task}/dropped'] for task in heads}
             wrapper.step()
             wrapper.zero_grad()
     return flags

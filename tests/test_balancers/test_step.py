@@ -1,17 +1,19 @@
 """The training step against ``combine`` on explicit gradients, on a trunk of a few numbers."""
 
 import copy
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
-from methods import CONFIGS, build
+from methods import CONFIGS, build, of_scaler, run_step
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
 from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
-from allinone.step.step import BalancedStep, compare
+from allinone.step import BalancedStep, build_step
+from allinone.step.comparison import compare
 
 TASKS = ('a', 'b', 'c')
 
@@ -27,7 +29,7 @@ class Toy:
         self.balancer.bind(TASKS)
         params = [*self.trunk.parameters(), *self.heads.parameters()]
         self.wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
-        self.step = BalancedStep(
+        self.step = build_step(
             self.balancer, self.trunk, dict(self.heads.items()), conflict_interval=conflict_interval
         )
         self.number = 0
@@ -40,15 +42,17 @@ class Toy:
         return (self.heads[task](self.trunk(data)) - target).square().mean()
 
     def train(self):
-        for task in TASKS:
-            self.step.backward(task, self.loss(task), self.wrapper)
-        self.step.end_micro_step(self.wrapper)
-        log = self.step.finish(torch.ones(()))
+        log = self.run()
         gradients = [param.grad.clone() for param in self.trunk.parameters()]
         self.wrapper.optimizer.step()
         self.wrapper.zero_grad()
         self.number += 1
         return log, torch.cat([gradient.flatten() for gradient in gradients])
+
+    def run(self, tasks=TASKS, wrapper=None):
+        """An iteration without the optimizer's step; its log."""
+        losses = {task: partial(self.loss, task) for task in tasks}
+        return run_step(self.step, losses, wrapper or self.wrapper)
 
     def explicit(self):
         """Losses ``[K]``, trunk gradients ``[K, P]`` and head gradients of the next step."""
@@ -82,10 +86,7 @@ def test_the_step_goes_through_combine(kind, conflict_interval):
     for _ in range(4):
         losses, gradients, heads = toy.explicit()
         expected, weights = twin.combine(losses, gradients)
-        for task in TASKS:
-            toy.step.backward(task, toy.loss(task), toy.wrapper)
-        toy.step.end_micro_step(toy.wrapper)
-        log = toy.step.finish(torch.ones(()))
+        log = toy.run()
         found = torch.cat([param.grad.flatten() for param in toy.trunk.parameters()])
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
         for task, head, weight in zip(TASKS, heads, weights):
@@ -102,8 +103,11 @@ def test_the_step_goes_through_combine(kind, conflict_interval):
 @pytest.mark.parametrize('kind', ['Uncertainty', 'FAMO', 'GeometricMean', 'STCH'])
 def test_loss_weightings_keep_no_gradients(kind):
     toy = Toy(kind)
-    toy.step.backward('a', toy.loss('a'), toy.wrapper)
-    assert toy.step._gradients is None
+    kept = []
+    toy.step._begin = lambda *args: kept.append(BalancedStep._begin(toy.step, *args))
+    toy.step._combine = lambda *args: kept.append(toy.step._gradients) or {}
+    toy.run()
+    assert kept == [None, None]
 
 
 def test_gradnorm_measures_the_named_layer():
@@ -136,10 +140,8 @@ def test_a_step_that_mixed_precision_skips_is_not_learned_from(kind):
     toy = Toy(kind)
     toy.train()
     before = {name: value.clone() for name, value in toy.balancer.state_dict().items()}
-    for task in TASKS:
-        toy.step.backward(task, toy.loss(task), toy.wrapper)
-    toy.heads['b'].weight.grad[0, 0] = float('inf')
-    log = toy.step.finish(torch.tensor(8.0), may_skip=True)
+    toy.heads['b'].weight.register_hook(lambda grad: grad * float('inf'))
+    log = toy.run(wrapper=of_scaler(toy.wrapper, 8.0))
     assert all(log[f'{task}/weight'].isfinite() for task in TASKS)
     for name, value in toy.balancer.state_dict().items():
         assert torch.equal(value.nan_to_num(-7.0), before[name].nan_to_num(-7.0)), name
@@ -150,9 +152,7 @@ def test_the_loss_scale_does_not_change_the_weights(kind):
     plain, scaled = Toy(kind), Toy(kind)
     for _ in range(3):
         expected, gradient = plain.train()
-        for task in TASKS:
-            scaled.step.backward(task, scaled.loss(task) * 1.0, _Scaled(scaled.wrapper, 1024.0))
-        log = scaled.step.finish(torch.tensor(1024.0), may_skip=True)
+        log = scaled.run(wrapper=of_scaler(_Scaled(scaled.wrapper, 1024.0), 1024.0))
         found = torch.cat([param.grad.flatten() for param in scaled.trunk.parameters()]) / 1024
         torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-6)
         for param in [*scaled.trunk.parameters(), *scaled.heads.parameters()]:
@@ -167,8 +167,12 @@ def test_the_loss_scale_does_not_change_the_weights(kind):
 class _Scaled:
     """An optimizer wrapper that scales losses as a loss scaler does."""
 
-    def __init__(self, wrapper, scale):
-        self.inner_count, self.scale = wrapper.inner_count, scale
+    def __init__(self, wrapper, scale, updates=True):
+        self.inner_count = self._inner_count = wrapper.inner_count
+        self.scale, self.updates = scale, updates
+
+    def should_update(self):
+        return self.updates
 
     def scale_loss(self, loss):
         return loss * self.scale
@@ -182,10 +186,8 @@ def test_accumulating_the_same_batch_twice_is_one_step_of_it(kind):
     once, twice = Toy(kind), Toy(kind)
     for _ in range(3):
         expected, gradient = once.train()
-        half = _Scaled(twice.wrapper, 0.5)
-        for task in TASKS * 2:
-            twice.step.backward(task, twice.loss(task), half)
-        log = twice.step.finish(torch.ones(()))
+        for updates in (False, True):
+            log = twice.run(wrapper=_Scaled(twice.wrapper, 0.5, updates))
         found = torch.cat([param.grad.flatten() for param in twice.trunk.parameters()])
         torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-6)
         for name, value in expected.items():
@@ -198,9 +200,8 @@ def test_accumulating_the_same_batch_twice_is_one_step_of_it(kind):
 def test_a_step_of_one_task_leaves_the_others_heads_alone():
     toy = Toy('FAMO')
     toy.train()
-    toy.step.backward('b', toy.loss('b'), toy.wrapper)
-    log = toy.step.finish(torch.ones(()))
-    assert set(log) == {'b/weight'}
+    log = toy.run(tasks='b')
+    assert set(log) == {'b/weight', 'b/dropped'}
     assert toy.heads['a'].weight.grad is None
     assert toy.heads['b'].weight.grad.isfinite().all()
 
@@ -291,9 +292,7 @@ def test_logged_norms_and_clipping_are_of_the_tasks_own_gradients(kind):
         assert float(log[f'{task}/grad_norm']) == pytest.approx(float(gradient.norm()), rel=1e-4)
     plain = Toy(kind, conflict_interval=1)
     plain.step.max_task_norm = 1e-3
-    for task in TASKS:
-        plain.step.backward(task, plain.loss(task), plain.wrapper)
-    log = plain.step.finish(torch.ones(()))
+    log = plain.run()
     for task, head in plain.heads.items():
         norm = torch.cat([param.grad.flatten() for param in head.parameters()]).norm()
         weight = log[f'{task}/weight'] if plain.balancer.weighs_losses else 1.0
@@ -306,19 +305,7 @@ def test_every_interval_is_measured_whatever_the_accumulation(accumulate, measur
     toy.wrapper._accumulative_counts = accumulate
     found = []
     for iteration in range(10):
-        toy.wrapper._inner_count = iteration
-        for task in TASKS:
-            toy.step.backward(
-                task,
-                toy.loss(task),
-                SimpleNamespace(
-                    inner_count=iteration,
-                    _accumulative_counts=accumulate,
-                    scale_loss=lambda loss: loss,
-                    backward=lambda loss, **kwargs: loss.backward(),
-                ),
-            )
-        if (iteration + 1) % accumulate == 0 and 'cos/a-b' in toy.step.finish(torch.ones(())):
+        if 'cos/a-b' in toy.run():
             found.append(iteration)
     assert found == measured
 

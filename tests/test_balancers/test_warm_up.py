@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from methods import build
+from methods import build, run_step
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from allinone.step.step import BalancedStep
+from allinone.step import build_step
 
 
 def weights_of_steps(balancer, steps):
@@ -15,16 +15,17 @@ def weights_of_steps(balancer, steps):
     trunk, heads = nn.Linear(4, 6), nn.ModuleDict({task: nn.Linear(6, 1) for task in 'abc'})
     balancer.bind(list(heads))
     wrapper = OptimWrapper(torch.optim.SGD([*trunk.parameters(), *heads.parameters()], lr=0.01))
-    step = BalancedStep(balancer, trunk, dict(heads.items()))
+    step = build_step(balancer, trunk, dict(heads.items()))
     found = []
     for _ in range(steps):
         data = torch.randn(8, 4)
-        for aim, (task, head) in enumerate(heads.items()):
-            step.before_forward(task)
-            loss = (head(torch.tanh(trunk(data))) - 3 * aim - 1).square().mean()
-            step.backward(task, loss, wrapper)
-        step.end_micro_step(wrapper)
-        log = step.finish(torch.ones(()))
+        losses = {
+            task: lambda head=head, aim=aim, data=data: (
+                (head(torch.tanh(trunk(data))) - 3 * aim - 1).square().mean()
+            )
+            for aim, (task, head) in enumerate(heads.items())
+        }
+        log = run_step(step, losses, wrapper)
         wrapper.step()
         wrapper.zero_grad()
         found.append([float(log[f'{task}/weight']) for task in heads])

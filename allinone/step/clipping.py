@@ -1,0 +1,59 @@
+"""Norms of gradients held below a limit."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from allinone.distributed.processes import Alone, is_sharded, local
+
+
+def clip_tasks(
+    rows: Tensor, tasks: Sequence[nn.Module], max_norm: float, scale: Tensor, processes: Alone
+) -> None:
+    """Clip each task's gradient, of the backbone and of its own parameters, in place.
+
+    Args:
+        rows: The backbone's gradients ``[K, P]``, multiplied by ``scale`` as all others.
+        tasks: The K tasks' sub-models.
+        max_norm: The limit of each task's norm.
+        scale: Of the loss scaler (scalar).
+        processes: Those that may hold parts of the gradients.
+    """
+    for row, task in zip(rows, tasks):
+        params = [param for param in task.parameters() if param.grad is not None]
+        parts = [local(param.grad) for param in params if is_sharded(param)]
+        others = [param.grad for param in params if not is_sharded(param)]
+        square = processes.whole(_square([row, *parts])) + _square(others).to(row.device)
+        norm = square.sqrt().to(row) / scale
+        torch._foreach_mul_([row, *parts, *others], (max_norm / (norm + 1e-6)).clamp(max=1))
+
+
+def _square(grads: Sequence[Tensor]) -> Tensor:
+    """The square of the norm of all together, float64, which does not overflow."""
+    return get_total_norm(grads).double() ** 2
+
+
+class ClipWithoutWaiting:
+    """An optimizer wrapper's ``clip_func`` that keeps the norm before clipping.
+
+    mmengine reads a norm that is returned at each step, and so waits for the device; this one goes
+    to the log with the other scalars.
+
+    Args:
+        clip: The function that clips; it returns the norm or None.
+    """
+
+    def __init__(self, clip: Callable[..., Tensor | None]):
+        self.clip = clip
+        self._norm: Tensor | None = None
+
+    def __call__(self, params: Sequence[Tensor], **options) -> None:
+        norm = self.clip(params, **options)
+        self._norm = norm.full_tensor() if is_sharded(norm) else norm
+
+    def take_norm(self) -> Tensor | None:
+        """The norm of the last call, once."""
+        norm, self._norm = self._norm, None
+        return norm

@@ -1,0 +1,37 @@
+"""Gradients on parameters: taken off, put back, looked at."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from allinone.distributed.processes import local
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    return [param for param in module.parameters() if param.requires_grad]
+
+
+def all_finite(grads: Sequence[Tensor]) -> Tensor:
+    """Whether the norm of all together is finite (scalar, bool)."""
+    return torch.isfinite(get_total_norm(grads))
+
+
+def put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
+    """Take the gradients of earlier backward passes off, so that the next one's are alone."""
+    aside = {param: param.grad for param in params if param.grad is not None}
+    for param in aside:
+        param.grad = None
+    return aside
+
+
+def add_back(aside: dict[nn.Parameter, Tensor]) -> None:
+    """Add what :func:`put_aside` took off to what is there now."""
+    both = [param for param in aside if param.grad is not None]
+    if both:
+        torch._foreach_add_(
+            [local(aside[param]) for param in both], [local(param.grad) for param in both]
+        )
+    for param, grad in aside.items():
+        param.grad = grad

@@ -1,0 +1,63 @@
+"""One training iteration as mmengine's optimizer wrapper counts it."""
+
+import torch
+from torch import Tensor
+
+
+class Iteration:
+    """Makes several backward passes one iteration of gradient accumulation and mixed precision.
+
+    mmengine's wrapper counts backward passes, and an iteration here has one for each task and
+    micro-batch; so the count stays until :meth:`end`.
+
+    Args:
+        optim_wrapper: mmengine's.
+
+    Attributes:
+        scale: What the loss scaler multiplies losses by (scalar), read after the last forward
+            pass; None: no scaler.
+        may_skip: Whether there is a loss scaler, which skips steps that are not finite.
+    """
+
+    def __init__(self, optim_wrapper):
+        self.optim_wrapper = optim_wrapper
+        self.may_skip = hasattr(optim_wrapper, 'loss_scaler')
+        self.scale: Tensor | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the optimizer step follows this iteration."""
+        return self.optim_wrapper.should_sync()
+
+    def reaches_multiple_of(self, interval: int) -> bool:
+        """Whether a multiple is among the iterations that the optimizer step is made of."""
+        steps = getattr(self.optim_wrapper, '_accumulative_counts', 1)
+        return bool(interval) and -self.optim_wrapper.inner_count % interval < steps
+
+    def loss_scale(self, like: Tensor) -> Tensor:
+        """The factor of the loss scaler (scalar), on the device of ``like``; 1 without one."""
+        one = torch.ones((), device=like.device)
+        return self.optim_wrapper.loss_scaler.scale(one) if self.may_skip else one
+
+    def after_forward(self, loss: Tensor) -> None:
+        """Read the scale that a backward pass of ``loss`` will have."""
+        self.scale = self.loss_scale(loss) if self.may_skip else None
+
+    def scaled(self, value: Tensor) -> Tensor:
+        """``value`` times the loss scaler's factor."""
+        return value if self.scale is None else value * self.scale
+
+    def share(self, loss: Tensor) -> Tensor:
+        """A loss divided by the number of iterations that its gradients are summed over."""
+        return self.optim_wrapper.scale_loss(loss)
+
+    def backward(self, loss: Tensor) -> None:
+        """Backward pass of :meth:`share` of a loss."""
+        count = self.optim_wrapper.inner_count
+        self.optim_wrapper.backward(self.share(loss))
+        self.optim_wrapper._inner_count = count
+
+    def end(self) -> bool:
+        """Count the iteration; whether the optimizer step is due."""
+        self.optim_wrapper._inner_count += 1
+        return self.optim_wrapper.should_update()

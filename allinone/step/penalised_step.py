@@ -1,0 +1,104 @@
+"""The training step with a penalty on the tasks' gradients."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from allinone.balancers.base import Balancer
+
+from .iteration import Iteration
+from .layers import columns_of
+from .penalty import PenaltyGradients
+from .step import BalancedStep
+
+
+class PenalisedStep(BalancedStep):
+    """Waits with all backward passes for the end of the iteration, keeping the tasks' graphs.
+
+    A regulariser's penalty depends on the gradients of all tasks. Each backward pass is then of the
+    weighted loss and the task's term of the penalty together, at the cost of one; only where
+    gradients are kept apart, or the weights are not known yet, the penalty has passes of its own.
+
+    Args:
+        balancer: A method with a regulariser.
+        backbone: As for :class:`BalancedStep`.
+        tasks: As for :class:`BalancedStep`.
+        **options: As for :class:`BalancedStep`.
+    """
+
+    combines_measured = False
+
+    def __init__(
+        self, balancer: Balancer, backbone: nn.Module, tasks: dict[str, nn.Module], **options: Any
+    ):
+        super().__init__(balancer, backbone, tasks, **options)
+        columns_of(balancer.regulariser.penalty_layer, backbone)
+        self._penalty = PenaltyGradients(balancer.regulariser, backbone, tasks, self.processes)
+        self._waiting: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def _before_forward(self, task: str) -> None:
+        self._penalty.before_forward(task)
+        super()._before_forward(task)
+
+    def _after_forward(self, task: str, loss: Tensor, iteration: Iteration, parts: int) -> None:
+        if self._guard is not None:
+            self._guard.after_forward(loss)
+        self._waiting[task] = loss, iteration.scaled(loss)
+
+    def _end_task(self, task: str, iteration: Iteration) -> None:
+        if not self._waiting:
+            super()._end_task(task, iteration)
+
+    def _end_tasks(self, iteration: Iteration) -> None:
+        waiting, self._waiting = self._waiting, {}
+        order = [self._order[task] for task in waiting]
+        terms = self._penalty.terms(
+            {index: scaled for index, (_, scaled) in zip(order, waiting.values())},
+            iteration.optim_wrapper,
+        )
+        losses = torch.stack([loss.detach().float() for loss, _ in waiting.values()])
+        # A common part of the weights must not scale the penalty.
+        separate = self._apart or (
+            self.balancer.weighs_losses and self.balancer.common(losses, order) is not None
+        )
+        for index, (task, (loss, _)) in zip(order, waiting.items()):
+            term = terms.pop(index, None)
+            if term is not None and separate:
+                self._keep_gradients_of(term, iteration)
+                term = None
+            measured = self._gradients if not self._apart else None
+            if measured is not None:
+                measured.add(index, iteration.scaled(iteration.share(loss)))
+            self._dropped[task] = self._penalised_backward(task, loss, term, iteration)
+            if measured is not None:
+                measured.buffer[index].masked_fill_(self._dropped[task], 0)
+            self._end_task(task, iteration)
+        super()._end_tasks(iteration)
+
+    def _keep_gradients_of(self, term: Tensor, iteration: Iteration) -> None:
+        grads = self._penalty.gradients(iteration.scaled(iteration.share(term)))
+        if self._guard is not None:
+            self._guard.after_backward(term, list(grads.values()), iteration.scale)
+        self._penalty.add(grads)
+
+    def _penalised_backward(
+        self, task: str, loss: Tensor, term: Tensor | None, iteration: Iteration
+    ) -> Tensor:
+        if term is None:
+            return self._backward(task, loss, iteration, loss)
+        # The gradients of the loss cannot be told from the penalty's afterwards.
+        weight = 1
+        if self.balancer.weighs_losses and not self._apart:
+            detached = loss.detach().float()
+            weight = self._factor(self._order[task], detached, torch.isfinite(detached))
+        return self._backward(task, loss, iteration, weight * loss + term, weighs=False)
+
+    def _further_means(self) -> list[Tensor]:
+        return self._penalty.all_grads()
+
+    def _after_weighing(self) -> dict[str, Tensor]:
+        self._penalty.put()
+        value = self._penalty.value
+        self._penalty.reset()
+        return {} if value is None else {'penalty': value}

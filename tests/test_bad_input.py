@@ -15,10 +15,10 @@ from conftest import ROOT, TOY_CONFIG, build_model, literal, tiny
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from allinone.apis.run import run
 from allinone.cli.programs import demo
 from allinone.cli.programs.class_weights import print_class_weights
 from allinone.cli.programs.demo import run_demo
-from allinone.cli.programs.run import run
 from allinone.config.loading import load_config
 from allinone.data.loaders import TaskLoaders, build_loader
 from allinone.errors import AllInOneError, ConfigError, DataError
@@ -722,7 +722,7 @@ def test_a_launcher_that_did_not_start_the_program(cfg, tmp_path, monkeypatch):
     monkeypatch.delenv('RANK', raising=False)
     cfg.launcher = 'pytorch'
     with pytest.raises(ConfigError, match="^--launcher is 'pytorch', but RANK is not set"):
-        train(cfg, argparse.Namespace(seed=None, amp=False, resume=None))
+        train(cfg)
     assert not (tmp_path / 'work').exists()
 
 
@@ -948,7 +948,7 @@ def test_the_demo_refuses_before_it_paints(tmp_path, monkeypatch, capsys, change
 def test_a_demo_that_is_stopped(toy, tmp_path, monkeypatch, capsys):
     """``tools/demo.py`` has no ``--resume``, which the training would name."""
 
-    def train(cfg, args):
+    def train(cfg):
         raise Stopped(15, 'SIGTERM: stopped after step 3. Go on with: demo.py --resume')
 
     monkeypatch.setattr(demo, 'train', train)

@@ -18,8 +18,8 @@ import torch
 from conftest import ROOT, classification, joined, literal
 from torch.utils.data import DataLoader, Dataset
 
+from allinone.apis.run import run
 from allinone.checkpoint.loading import read_checkpoint
-from allinone.cli.programs.run import run
 from allinone.data import seeded
 from allinone.data.loaders import TaskLoaders
 from allinone.data.samplers import DrawSampler

@@ -13,8 +13,8 @@ from conftest import ROOT, build_model, tiny
 from mmengine.config import Config
 from PIL import Image
 
+from allinone.apis.run import run
 from allinone.checkpoint.loading import read_checkpoint
-from allinone.cli.programs.run import run
 from allinone.config.loading import load_config
 from allinone.errors import ConfigError
 from allinone.registry import RUNNERS

@@ -381,17 +381,18 @@ def program(rank: int, mode: str, cfg, log: Path, dies=None, **given) -> int:
         dies: ``(step, ranks)`` of SIGKILL.
         **given: Arguments of the command line.
     """
-    from allinone.cli.programs import run
+    from allinone.apis.run import run
+    from allinone.config import loading
 
     with open(f'{log}.{rank}', 'w') as file:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
-    run.load_config = lambda *args, **kwargs: cfg
+    loading.load_config = lambda *args, **kwargs: cfg
     cfg.launcher = 'pytorch' if 'RANK' in os.environ else 'none'
     if dies is not None and rank in dies[1]:
         die_in(dies[0])
     given = dict(resume=None, checkpoint=None, out=None) | given
     left_out = dict.fromkeys(('config', 'cfg_options', 'work_dir', 'seed', 'tasks', 'show_dir'))
-    return run.run(mode, SimpleNamespace(launcher=cfg.launcher, amp=False, **left_out, **given))
+    return run(mode, SimpleNamespace(launcher=cfg.launcher, amp=False, **left_out, **given))
 
 
 def die_in(step: int) -> None:

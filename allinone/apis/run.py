@@ -1,7 +1,9 @@
 """Names that lay here before 0.2; for one release."""
 
-from allinone.cli.programs.run import format_table, run
+from importlib import import_module
+
 from allinone.config.loading import complete_config, load_config, parse_options
+from allinone.evaluation.table import format_table
 from allinone.io.atomic import write_json
 from allinone.training.api import build_test_runner, test, train
 
@@ -16,3 +18,8 @@ __all__ = [
     'train',
     'write_json',
 ]
+
+
+def run(mode: str, args) -> int:
+    """``main(args)`` of :mod:`allinone.cli.train` or :mod:`allinone.cli.test`."""
+    return import_module(f'allinone.cli.{mode}').main(args)

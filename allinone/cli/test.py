@@ -29,6 +29,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args) -> int:
     # The libraries take seconds to import; --help does not wait for them.
-    from allinone.cli.programs.run import run
+    from allinone.cli.status import exit_status
 
-    return run('test', args)
+    return exit_status(lambda: _test(args), args)
+
+
+def _test(args) -> None:
+    from allinone.config.loading import load_config
+    from allinone.distributed.launchers import is_first_process
+    from allinone.evaluation.table import format_table
+    from allinone.io.atomic import write_json
+    from allinone.io.outputs import require_writable
+    from allinone.training.api import test
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+    if args.out:
+        require_writable('--out', args.out)
+    if args.show_dir:
+        require_writable('--show-dir', args.show_dir, folder=True)
+    metrics = test(cfg, args.checkpoint, args.tasks, args.show_dir)
+    if is_first_process():
+        if args.out:
+            write_json(args.out, metrics)
+        print(format_table(metrics))

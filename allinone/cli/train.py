@@ -50,6 +50,14 @@ def parse_args():
 
 def main(args) -> int:
     # The libraries take seconds to import; --help does not wait for them.
-    from allinone.cli.programs.run import run
+    from allinone.cli.status import exit_status
 
-    return run('train', args)
+    return exit_status(lambda: _train(args), args)
+
+
+def _train(args) -> None:
+    from allinone.config.loading import load_config
+    from allinone.training.api import train
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+    train(cfg, args.seed, args.amp, args.resume, getattr(args, 'force_resume', False))

@@ -76,3 +76,8 @@ def _spelt_out(machines: str) -> str:
         return subprocess.check_output(['scontrol', 'show', 'hostnames', machines], text=True)
     except (OSError, subprocess.CalledProcessError):
         return ''
+
+
+def is_first_process() -> bool:
+    """Also before there is a process group, by the launchers' variables."""
+    return all(os.environ.get(names['RANK'], '0') == '0' for names in VARIABLES.values())

@@ -8,26 +8,58 @@ from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
 
 
-def train(cfg: Config, args) -> None:
-    if args.seed is not None:
-        cfg.merge_from_dict({'randomness.seed': args.seed})
-    if args.amp:
+def train(
+    cfg: Config,
+    seed: int | None = None,
+    amp: bool = False,
+    resume: str | None = None,
+    force_resume: bool = False,
+) -> None:
+    """Train a config.
+
+    Args:
+        cfg: As :func:`allinone.load_config` reads it; changed.
+        seed: In place of the config's.
+        amp: Train with mixed precision; needs a CUDA device.
+        resume: A checkpoint to resume from, or ``'auto'`` for the newest of the work dir.
+        force_resume: Resume though the run would be another one.
+
+    Raises:
+        ConfigError: If the config cannot be used.
+        Stopped: If SIGTERM or SIGINT came; the state is saved.
+    """
+    if seed is not None:
+        cfg.merge_from_dict({'randomness.seed': seed})
+    if amp:
         if not is_cuda_available():
             raise ConfigError('--amp needs a CUDA device, and there is none; leave it out')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if args.resume:
-        cfg.resume = 'auto' if args.resume == 'auto' else True
-        if args.resume != 'auto':
-            cfg.load_from = args.resume
-        cfg.force_resume = getattr(args, 'force_resume', False)
+    if resume:
+        cfg.resume = 'auto' if resume == 'auto' else True
+        if resume != 'auto':
+            cfg.load_from = resume
+        cfg.force_resume = force_resume
     _runner(cfg).train()
 
 
-def test(cfg: Config, args) -> dict[str, float]:
-    if args.show_dir:
+def test(
+    cfg: Config, checkpoint: str, tasks: list[str] | None = None, show_dir: str | None = None
+) -> dict[str, float]:
+    """Metrics of a checkpoint, ``{'TASK/metric': value}`` and ``'score'``.
+
+    Args:
+        cfg: As :func:`allinone.load_config` reads it; changed.
+        checkpoint: What to test.
+        tasks: Test only these.
+        show_dir: Draw every tested image into this folder.
+
+    Raises:
+        ConfigError: As :func:`build_test_runner`.
+    """
+    if show_dir:
         cfg.setdefault('custom_hooks', [])
-        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=args.show_dir)]
-    return build_test_runner(cfg, args.checkpoint, args.tasks).test()
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=show_dir)]
+    return build_test_runner(cfg, checkpoint, tasks).test()
 
 
 def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = None):

@@ -1,6 +1,5 @@
 """What launchers set for each process, stubbed, in one process."""
 
-import argparse
 import os
 import socket
 import subprocess
@@ -39,7 +38,7 @@ def test_trains_over_gloo(toy_root, tmp_path, environ, launcher, given):
     cfg = classification(tmp_path / 'work')
     cfg.launcher, cfg.train_cfg.max_iters, cfg.train_cfg.val_interval = launcher, 1, 1
     try:
-        train(cfg, argparse.Namespace(seed=None, amp=False, resume=None))
+        train(cfg)
         assert torch.distributed.get_backend() == 'gloo'
     finally:
         if torch.distributed.is_initialized():

@@ -18,8 +18,8 @@ from kill_and_resume import differences
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
+from allinone.apis.run import run
 from allinone.checkpoint.loading import read_checkpoint
-from allinone.cli.programs.run import run
 from allinone.errors import AllInOneError, CheckpointError
 from allinone.registry import BALANCERS, RUNNERS, TASK_SCHEDULES
 from allinone.training.resume import newest_checkpoint, resume_command

@@ -11,8 +11,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from allinone.apis.run import run
 from allinone.checkpoint.loading import read_checkpoint, require_weights
-from allinone.cli.programs.run import run
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
 from allinone.data.loaders import build_loader

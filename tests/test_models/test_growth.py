@@ -11,8 +11,8 @@ from conftest import ROOT, build_model, literal, tiny
 from mmengine.hooks import EMAHook as StockEMAHook
 from torch.nn.modules.batchnorm import _NormBase
 
+from allinone.apis.run import run
 from allinone.checkpoint.loading import read_checkpoint
-from allinone.cli.programs.run import run
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
 from allinone.errors import CheckpointError, ConfigError

@@ -6,21 +6,19 @@ import os.path as osp
 import shutil
 import sys
 import time
-from argparse import Namespace
 from glob import glob
 
 from allinone.analysis.curves import plot_curves
 from allinone.config.loading import load_config
 from allinone.data.toy.make import make_toy_data
 from allinone.errors import AllInOneError, ConfigError
+from allinone.evaluation.table import format_table
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.io.atomic import write_json
 from allinone.io.images import write_picture
 from allinone.io.outputs import require_writable
 from allinone.training.api import test, train
 from allinone.training.signals import Stopped
-
-from .run import format_table
 
 
 def run_demo(args) -> int:
@@ -46,7 +44,7 @@ def _demo(config: str, data: str, work_dir: str) -> None:
         make_toy_data(data, progress=True)
     except OSError as error:
         raise ConfigError(f'--data is {data!r}: {error}') from error
-    train(cfg, Namespace(seed=None, amp=False, resume=None))
+    train(cfg)
     best = max(glob(osp.join(work_dir, 'best_score_iter_*.pth')), key=osp.getmtime, default=None)
     if best is None:
         raise ConfigError(f'{work_dir} has no best_score_iter_*.pth; does val_cfg have a score?')
@@ -54,7 +52,7 @@ def _demo(config: str, data: str, work_dir: str) -> None:
         name: osp.join(work_dir, name) for name in ('metrics.json', 'all_tasks.png', 'curves.png')
     }
     cfg = load_config(config, work_dir=osp.join(work_dir, 'test'))
-    metrics = test(cfg, Namespace(checkpoint=best, tasks=None, show_dir=None))
+    metrics = test(cfg, best)
     write_json(out['metrics.json'], metrics)
     _, (drawing,) = AllInOneInferencer(load_config(config), best)(
         busiest_picture(data), return_vis=True

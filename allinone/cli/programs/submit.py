@@ -6,12 +6,11 @@ from itertools import islice
 from allinone.checkpoint.loading import trusting_checkpoints
 from allinone.config.loading import load_config
 from allinone.errors import AllInOneError, ConfigError
+from allinone.evaluation.table import format_table
 from allinone.evaluation.track1.check import Annotations, faults, misfits, read_submission, score
 from allinone.evaluation.track1.submission import SECTIONS, Submission
 from allinone.io.outputs import require_writable
 from allinone.training.api import build_test_runner
-
-from .run import format_table
 
 SHOWN = 20
 

@@ -1,0 +1,38 @@
+"""Exit statuses: errors that the user can fix are one sentence on stderr."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from allinone.checkpoint.loading import trusting_checkpoints
+from allinone.distributed.consistency import lost_peer
+from allinone.errors import AllInOneError
+from allinone.training.resume import resume_command
+from allinone.training.signals import Stopped
+
+
+def exit_status(call: Callable[[], None], args) -> int:
+    """Call what trains or tests; 0, 2 for the user's or another process' fault, 128 + a signal.
+
+    Args:
+        call: The work.
+        args: Of the command line: ``local_rank`` and ``trust_checkpoint`` are read.
+    """
+    if getattr(args, 'local_rank', 0) and 'LOCAL_RANK' not in os.environ:
+        os.environ['LOCAL_RANK'] = str(args.local_rank)
+    try:
+        with trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
+            call()
+    except AllInOneError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.signum
+    except RuntimeError as error:
+        lost = lost_peer(error, resume_command())
+        if lost is None:
+            raise
+        print(f'error: {lost}', file=sys.stderr)
+        return 2
+    return 0

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import resource
+import sys
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 import allinone  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
+# Programs that tests import from, and the benchmarks, which are no part of the package
+sys.path[:0] = [str(ROOT / 'tests/e2e'), str(ROOT)]
 SHARED = ROOT.parent / 'shared'
 TOY_CONFIG = ROOT / 'configs/toy/mobilenetv2_toy.py'
 

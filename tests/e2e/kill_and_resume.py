@@ -1,6 +1,6 @@
 """Kill a toy training at random moments, go on each time, and compare the end bit by bit.
 
-    python tests/kill_and_resume.py DATA [--kills 10] [--seed 0] [--only NAME ...]
+    python tests/e2e/kill_and_resume.py DATA [--kills 10] [--seed 0] [--only NAME ...]
 
 DATA is a folder with the toy scenes in ``toy/`` (``tools/make_toy_data.py --out DATA/toy``).
 Parameters, EMA, optimizer, balancer and schedule state and every logged figure but times, up to the
@@ -198,7 +198,7 @@ def main() -> int:
     args = parser.parse_args()
     os.environ['ALLINONE_DATA'] = os.path.abspath(args.data)
     torch.set_num_threads(1)
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     # Before the first fork, so that every start has them.
     import mmdet.datasets.transforms  # noqa: F401
     import mmpretrain.datasets.transforms  # noqa: F401

@@ -405,9 +405,9 @@ def test_a_signal_after_the_last_step_leaves_the_run_complete(toy, tmp_path, mon
 
 
 def test_kills_at_random_moments_change_nothing(toy_root):
-    """Two of them; ``tests/kill_and_resume.py`` has more, and other schedules and balancers."""
+    """Two of them; ``tests/e2e/kill_and_resume.py`` has more, and other schedules and balancers."""
     done = subprocess.run(
-        [sys.executable, 'tests/kill_and_resume.py', str(toy_root), '--kills', '2']
+        [sys.executable, 'tests/e2e/kill_and_resume.py', str(toy_root), '--kills', '2']
         + ['--only', 'every-famo-0-then-2'],
         cwd=ROOT,
         env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),

@@ -1,6 +1,6 @@
 """Two processes against one, on two cores:
 
-    OMP_NUM_THREADS=1 python tests/two_processes.py [FOLDER] [--only steps runs kills]
+    OMP_NUM_THREADS=1 python tests/e2e/two_processes.py [FOLDER] [--only steps runs kills]
 
 The pairs are forked from this process, which imports the libraries once, and meet on loopback.
 Prints what was found as JSON; the tests of ``test_engine/test_processes.py`` look at it.
@@ -574,7 +574,7 @@ def main() -> int:
     if args.steps % ACCUMULATED:
         parser.error(f'--steps is {args.steps}; give a multiple of {ACCUMULATED}')
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from allinone.data.loaders import training_batches
     from allinone.data.toy.make import make_toy_data
     from allinone.registry import MODELS

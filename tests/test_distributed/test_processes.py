@@ -24,7 +24,7 @@ LIMIT = 900  # seconds
 @pytest.fixture(scope='module')
 def found(tmp_path_factory):
     program = subprocess.Popen(
-        [sys.executable, ROOT / 'tests/two_processes.py', tmp_path_factory.mktemp('pairs')]
+        [sys.executable, ROOT / 'tests/e2e/two_processes.py', tmp_path_factory.mktemp('pairs')]
         + ['--steps', '10'],  # Half of what it does by itself
         env=os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'),
         stdout=subprocess.PIPE,

@@ -4,9 +4,9 @@ import torch
 from mmengine.hooks import LoggerHook
 from mmengine.logging import HistoryBuffer, MessageHub
 
+from allinone.step.clipping import ClipWithoutWaiting
 from allinone.training.hooks import deferred_log as hooks
 from allinone.training.hooks.deferred_log import DeferredLogHook
-from allinone.training.runner import _keep_norm
 
 
 def test_deferred_figures_are_the_stock_ones(tmp_path):
@@ -87,7 +87,7 @@ def test_the_norm_of_sharded_gradients_is_logged_whole():
             return torch.tensor(3.0)
 
     for norm in (Sharded(), torch.tensor(3.0)):
-        wrapper = SimpleNamespace(clip_func=lambda params, norm=norm, **options: norm)
-        _keep_norm(wrapper)
-        wrapper.clip_func([], max_norm=1)
-        assert torch.stack([wrapper.norm]).tolist() == [3.0]
+        clip = ClipWithoutWaiting(lambda params, norm=norm, **options: norm)
+        assert clip([], max_norm=1) is None
+        assert torch.stack([clip.take_norm()]).tolist() == [3.0]
+        assert clip.take_norm() is None

@@ -1,4 +1,4 @@
-"""Conversions of annotations of true size: python tests/conversion_speed.py [--only NAME ...]
+"""Conversions of annotations of true size: python benchmarks/conversion_speed.py [--only NAME ...]
 
 Annotations are as many and as long as in what is published; pictures are hard links to a few small
 ones, so the seconds leave out most of reading a disk. Prints seconds and peak memory of each, and

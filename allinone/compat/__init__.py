@@ -8,7 +8,8 @@ Two shortcomings of the installed packages are corrected here, each in its own m
   starting an installer.
 """
 
-from . import ext_finder, packages
+from . import ext_finder
+from .after_import import after_import
 
 __all__ = ['install']
 
@@ -17,7 +18,13 @@ def install() -> None:
     """Puts both corrections in place.
 
     Must run before ``mmcv.ops`` (hence ``mmdet.models``) is first imported. Repeated calls change
-    nothing. Imports MMEngine's config package, but neither torch nor mmcv.
+    nothing. Imports nothing of the libraries: MMEngine is corrected when it is imported.
     """
     ext_finder.install()
+    after_import('mmengine', _correct_mmengine)
+
+
+def _correct_mmengine() -> None:
+    from . import packages
+
     packages.install()

@@ -158,3 +158,34 @@ def test_install_imports_neither_torch_nor_mmcv(monkeypatch):
         [sys.executable, '-c', code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize(
+    'code',
+    [
+        'import allinone, mmengine',
+        'import mmengine, allinone',
+        'import allinone, mmengine.config.utils',
+        'import allinone; from allinone.compat import install; install(); import mmengine',
+    ],
+)
+def test_mmengine_is_corrected_whichever_is_imported_first(monkeypatch, code):
+    monkeypatch.undo()
+    code += (
+        '; import sys; from mmengine.config.utils import MODULE2PACKAGE; print(MODULE2PACKAGE'
+        "['mmdet'], type(mmengine.__loader__).__name__, mmengine.__spec__.loader is "
+        'mmengine.__loader__)'
+    )
+    found = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert found == ['onedl-mmdetection', 'SourceFileLoader', 'True']
+
+
+def test_help_does_not_wait_for_mmengine(monkeypatch):
+    monkeypatch.undo()
+    code = "import sys, allinone.cli.train, allinone.cli.infer; print('mmengine' in sys.modules)"
+    found = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    ).stdout
+    assert found == 'False\n'

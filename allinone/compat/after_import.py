@@ -1,0 +1,52 @@
+"""Import hook that calls a function once a module is imported, and at once if it is already."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+
+__all__ = ['after_import']
+
+
+class _ThenCall(Loader):
+    """Loads as ``loader`` does, puts that one back in its place, and calls."""
+
+    def __init__(self, loader: Loader, call: Callable[[], None]):
+        self.loader, self.call = loader, call
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        self.call()
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, name: str, call: Callable[[], None]):
+        self.name, self.call = name, call
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _ThenCall(spec.loader, self.call)
+        return spec
+
+
+def after_import(name: str, call: Callable[[], None]) -> None:
+    """Call ``call`` when the top-level module ``name`` has been imported.
+
+    A program that only prints its help does not wait for an import that takes long.
+    """
+    if name in sys.modules:
+        call()
+    elif not any(isinstance(finder, _Finder) and finder.name == name for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder(name, call))

@@ -87,7 +87,7 @@ class Guards:
         self.hooks = list(runner.hooks)
         loaders = self.loop.dataloader
         self.iterators = loaders._iterators
-        self.patience = {task: loader.patience for task, loader in loaders.loaders.items()}
+        self.timeouts = loaders.timeouts
         self.plain = {
             task: iter(
                 DataLoader(
@@ -108,8 +108,7 @@ class Guards:
         ]
         loaders = self.loop.dataloader
         loaders._iterators = self.iterators if 'loaders' in on else self.plain
-        for task, loader in loaders.loaders.items():
-            loader.patience = self.patience[task] if 'loaders' in on else 0
+        loaders.timeouts = self.timeouts if 'loaders' in on else dict.fromkeys(self.timeouts, 0)
         self.loop.seeded = 'seeds' in on
 
 

@@ -29,7 +29,7 @@ def stock_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:
     task_cfg.pop('data_preprocessor', None)
     model = MMENGINE_MODELS.build(ConfigDict(task_cfg, _scope_=scope))
     model.data_preprocessor = joint.tasks[task].data_preprocessor
-    if joint.backbone.channels_last:
+    if joint.channels_last:
         model.to(memory_format=torch.channels_last)
     return model
 

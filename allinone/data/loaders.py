@@ -25,7 +25,7 @@ from .checks import check_dataset
 from .seeded import SeededDataset
 from .workers import Late, deadline, death, held_back, start_worker, workers_of
 
-PATIENCE = 50  # seconds; longer than a data set tries to read a file again
+TIMEOUT = 50  # seconds; longer than a data set tries to read a file again
 MAX_RESTARTS = 3
 PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
@@ -38,8 +38,8 @@ def build_loader(
     Args:
         key: Where the config stands, for messages: ``train_dataloader.det``.
         task: Name of the task.
-        cfg: mmengine's dataloader config, and for training ``skip_corrupt``. ``timeout``, in
-            seconds, is the longest that a batch may take, with or without workers (0: any time).
+        cfg: mmengine's dataloader config, and for training ``skip_corrupt``; its ``timeout`` is
+            read by :func:`batch_timeout`.
         seed: The run's seed.
         num_classes: Of the task's head; None where it has no such number.
         train: Draw endlessly in a random order (``DrawSampler``) unless ``cfg`` has a sampler.
@@ -74,14 +74,27 @@ def build_loader(
     )
     if cfg.get('num_workers'):
         cfg.setdefault('persistent_workers', True)
-    patience = cfg.pop('timeout', PATIENCE)
-    if not isinstance(patience, (int, float)) or patience < 0:
-        raise ConfigError(f'{key}.timeout is {patience!r}; give seconds, or 0 for any time')
+    cfg.pop('timeout', None)  # That of PyTorch is for workers only; see TaskLoaders.
     with named(key, {name: part for name, part in cfg.items() if name != 'dataset'}):
         loader = Runner.build_dataloader(cfg, seed=seed)
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
-    loader.patience = patience
     return loader
+
+
+def batch_timeout(key: str, cfg: Mapping) -> float:
+    """The longest that a batch may take, in seconds, with or without workers; 0: any time.
+
+    Args:
+        key: Where the config stands, for messages.
+        cfg: A dataloader's, whose ``timeout`` is read.
+
+    Raises:
+        ConfigError: If that is no such number.
+    """
+    timeout = cfg.get('timeout', TIMEOUT)
+    if not isinstance(timeout, (int, float)) or timeout < 0:
+        raise ConfigError(f'{key}.timeout is {timeout!r}; give seconds, or 0 for any time')
+    return timeout
 
 
 def training_batches(
@@ -222,10 +235,17 @@ class TaskLoaders:
 
     A loader whose worker was killed is started again at its number of draws, which changes
     nothing of the run; one that hangs is an error.
+
+    Args:
+        loaders: ``{task: loader}``.
+        timeouts: ``{task: seconds}`` that a batch may take (0: any time). Default: 50 each.
     """
 
-    def __init__(self, loaders: Mapping[str, DataLoader]):
+    def __init__(
+        self, loaders: Mapping[str, DataLoader], timeouts: Mapping[str, float] | None = None
+    ):
         self.loaders = dict(loaders)
+        self.timeouts = dict.fromkeys(loaders, TIMEOUT) | dict(timeouts or {})
         self.dataset = SimpleNamespace(
             metainfo={
                 task: dict(getattr(loader.dataset, 'metainfo', None) or {})
@@ -310,9 +330,9 @@ class TaskLoaders:
         return iterator
 
     def _draw(self, task: str, iterator: Iterator):
-        patience = getattr(self.loaders[task], 'patience', PATIENCE)
+        timeout = self.timeouts[task]
         try:
-            with deadline(patience):
+            with deadline(timeout):
                 return next(iterator)
         except AllInOneError as error:
             raise own_words(error) from None
@@ -320,7 +340,7 @@ class TaskLoaders:
             reading = self._being_read(task)
             self._stop(task)
             raise LoaderError(
-                f'task {task}: no batch within {patience:g} s; the loader hangs'
+                f'task {task}: no batch within {timeout:g} s; the loader hangs'
                 f'{reading and f" on {reading}"}, so the run ends (if batches may take longer, '
                 f'raise timeout of its dataloader)'
             ) from None

@@ -1,6 +1,7 @@
 """Samples that depend on the seed, the task and the number of the draw, and on nothing else."""
 
 import copy
+from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -65,8 +66,8 @@ class SeededDataset(Dataset):
         self.seed = seed
         self.skip_corrupt = skip_corrupt
         self.may_skip = may_skip
-        if hasattr(dataset, 'skip_corrupt'):
-            dataset.skip_corrupt = skip_corrupt  # Of the pictures that it mixes into others
+        if hasattr(dataset, 'skip_broken_parts'):
+            dataset.skip_broken_parts(skip_corrupt)
         # Shared memory: workers count together, and the loader sees what each of them reads.
         self.corrupt = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
         self._reading = torch.full((MAX_WORKERS,), -1).share_memory_()
@@ -89,20 +90,23 @@ class SeededDataset(Dataset):
     def __getitems__(self, indices: list[int]) -> list:
         """Of a batch, as PyTorch's loaders ask for it."""
         with state_kept():
-            return [self._sample(index) for index in indices]
+            return [self._whole_sample(index) for index in indices]
 
     def __getitem__(self, index: int):
         with state_kept():
-            return self._sample(index)
+            return self._whole_sample(index)
 
-    def _sample(self, index: int):
-        """Leaves the random numbers where loading it has left them."""
+    def _whole_sample(self, index: int):
+        """A sample, or in the place of a broken one another, if broken ones are skipped.
+
+        Leaves the random numbers where loading it has left them.
+        """
         draw = (self.seed, self.task, getattr(index, 'number', int(index)))
         index = int(index)
         while True:
             if not self.corrupt.numpy()[index]:
                 try:
-                    return self._load_patiently(index, draw)
+                    return self._read(index, draw)
                 except DataError as error:
                     if not self.skip_corrupt:
                         remedy = 'repair or remove the file'
@@ -130,50 +134,46 @@ class SeededDataset(Dataset):
             path for index in self._reading.tolist() if index >= 0 for path in self.paths(index)
         ]
 
-    def _load_patiently(self, index: int, draw: tuple):
-        """Load with the random numbers of ``draw``, again after a while if the files are away."""
+    def _read(self, index: int, draw: tuple):
+        """This very sample with the random numbers of ``draw``.
+
+        Read again after a while if the files are away; meanwhile :meth:`being_read` names them.
+        """
         worker = get_worker_info()
         slot = (worker.id if worker else 0) % MAX_WORKERS
         self._reading.numpy()[slot] = index
+        paths = partial(self.paths, index)
+
+        def load():
+            seed_host(*draw)
+            for path in paths():
+                check_complete(path)
+            try:
+                return self.dataset[index]
+            except DataError:
+                raise
+            except Exception as error:
+                for path in paths():
+                    check_decodes(path, getattr(self.dataset, 'backend_args', None))
+                if isinstance(error, OSError):
+                    raise
+                raise RuntimeError(
+                    f'task {self.task}, sample {index} ({", ".join(paths())}): '
+                    f'{type(error).__name__}: {error}'
+                ) from error
+
         try:
-            sample = self._load_again(index, draw)
+            sample = patiently(load, may_pass, lambda: f'task {self.task}: {", ".join(paths())}')
+        except OSError as error:
+            self._reading.numpy()[slot] = -1
+            name = error.filename or ', '.join(paths())
+            raise DataError(f'{name} cannot be read: {error}') from error
         except Exception:
             self._reading.numpy()[slot] = -1
             raise
-        # A loader that is out of patience leaves by no Exception, and then asks what was read.
+        # A loader that is out of time leaves by no Exception, and then asks what was read.
         self._reading.numpy()[slot] = -1
         return sample
-
-    def _load_again(self, index: int, draw: tuple):
-        def load():
-            seed_host(*draw)
-            return self._load(index)
-
-        def names() -> str:
-            return ', '.join(self.paths(index))
-
-        try:
-            return patiently(load, may_pass, lambda: f'task {self.task}: {names()}')
-        except OSError as error:
-            raise DataError(f'{error.filename or names()} cannot be read: {error}') from error
-
-    def _load(self, index: int):
-        paths = self.paths(index)
-        for path in paths:
-            check_complete(path)
-        try:
-            return self.dataset[index]
-        except DataError:
-            raise
-        except Exception as error:
-            for path in paths:
-                check_decodes(path, getattr(self.dataset, 'backend_args', None))
-            if isinstance(error, OSError):
-                raise
-            raise RuntimeError(
-                f'task {self.task}, sample {index} ({", ".join(paths)}): '
-                f'{type(error).__name__}: {error}'
-            ) from error
 
     def _count(self, index: int, error: DataError) -> None:
         self.corrupt[index] = 1

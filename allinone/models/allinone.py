@@ -120,7 +120,9 @@ class AllInOne(BaseModel):
         backbone = ConfigDict(backbone)
         self._pretrained = _pop_pretrained(backbone)
         self.backbone = _build('model.backbone', backbone)
-        self.backbone.channels_last = channels_last
+        self.channels_last = channels_last
+        if channels_last:
+            self.backbone.register_forward_pre_hook(_channels_last)
         self.tasks = ModuleDict(
             {
                 # A copy, for mmdet writes into the config that it builds from.
@@ -181,6 +183,11 @@ class AllInOne(BaseModel):
             for norm in batch_norm.norms_of(self.backbone):
                 norm.eval()
         return self
+
+    def freeze_statistics(self) -> None:
+        """Let the backbone's batch norm stay as it is in what is trained from now on."""
+        self.bn = 'frozen'
+        self.train()
 
     def step_with(self, processes: Alone) -> None:
         """Make training steps together with other processes."""
@@ -342,6 +349,10 @@ class AllInOne(BaseModel):
 
     def views(self) -> list[SharedTrunk]:
         return [task.backbone for task in self.tasks.values()]
+
+
+def _channels_last(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    return (inputs[0].contiguous(memory_format=torch.channels_last),)
 
 
 def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:

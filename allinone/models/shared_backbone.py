@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -59,13 +58,11 @@ class SharedTrunk(nn.Module):
 def run_trunk(
     trunk: nn.Module, x: Tensor, adapter: TrunkAdapter | None = None
 ) -> tuple[Tensor, ...]:
-    """All maps of the trunk as a tuple; the input is laid out as the trunk's weights are.
+    """All maps of the trunk as a tuple.
 
     With an adapter the trunk's parameters are exchanged while it runs, so no other thread may run
     it at that time.
     """
-    if getattr(trunk, 'channels_last', False):
-        x = x.contiguous(memory_format=torch.channels_last)
     maps = trunk(x) if adapter is None else functional_call(trunk, adapter.values(trunk), (x,))
     return tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
 

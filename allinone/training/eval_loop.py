@@ -12,7 +12,7 @@ from mmengine.runner.amp import autocast
 from mmengine.runner.base_loop import BaseLoop
 
 from allinone.config.build_errors import named, scoped
-from allinone.data.loaders import TaskLoaders, build_loader
+from allinone.data.loaders import TaskLoaders, batch_timeout, build_loader
 from allinone.errors import ConfigError
 from allinone.evaluation.metrics import complete_annotations
 from allinone.evaluation.names import check_figures, figure_names
@@ -25,21 +25,21 @@ def build_loaders(
     runner, key: str, cfg: Mapping[str, dict], train: bool, check: bool
 ) -> TaskLoaders:
     model = getattr(runner.model, 'module', runner.model)
-    return TaskLoaders(
-        {
-            task: build_loader(
-                f'{key}.{task}',
-                task,
-                cfg[task],
-                runner.seed,
-                num_classes_of(model.tasks[task]),
-                train,
-                check,
-            )
-            for task in model.tasks
-            if task in cfg
-        }
-    )
+    tasks = [task for task in model.tasks if task in cfg]
+    timeouts = {task: batch_timeout(f'{key}.{task}', cfg[task]) for task in tasks}
+    loaders = {
+        task: build_loader(
+            f'{key}.{task}',
+            task,
+            cfg[task],
+            runner.seed,
+            num_classes_of(model.tasks[task]),
+            train,
+            check,
+        )
+        for task in tasks
+    }
+    return TaskLoaders(loaders, timeouts)
 
 
 class BrokenOff(Exception):

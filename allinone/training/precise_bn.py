@@ -65,12 +65,6 @@ def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
     return len(norms) + heads
 
 
-def keep_statistics(model: nn.Module) -> None:
-    """Let the trunk's statistics stay as they are in what is trained from now on."""
-    model.bn = 'frozen'
-    model.train()
-
-
 def check_reestimable(model: nn.Module) -> None:
     """Refuse a joint model whose trunk has no statistics to estimate again.
 
@@ -255,7 +249,7 @@ class PreciseBNHook(Hook):
     @staticmethod
     def _keep(runner) -> None:
         runner.logger.info("the trunk's statistics of batch norm stay as they are from here")
-        keep_statistics(_bare(runner.model))
+        _bare(runner.model).freeze_statistics()
 
 
 def _bare(model: nn.Module) -> nn.Module:

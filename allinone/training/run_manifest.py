@@ -50,6 +50,8 @@ HARMLESS = (
     'default_hooks.logger*',
     'default_hooks.timer*',
     'default_hooks.bad_steps*',
+    'default_hooks.batch_sizes*',
+    'default_hooks.follow_validation*',
     'default_hooks.checkpoint*',
     'default_hooks.visualization*',
     'test_*',

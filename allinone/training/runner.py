@@ -41,6 +41,11 @@ from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint,
 from .run_manifest import changes, record_text, require_same_run, run_record
 from .signals import StopSignals
 
+# Beside mmengine's default hooks, also where a config does not name them
+FURTHER_HOOKS = dict(
+    batch_sizes=dict(type='BatchSizeHook'), follow_validation=dict(type='FollowValidationHook')
+)
+
 
 @RUNNERS.register_module()
 class MultiDatasetRunner(Runner):
@@ -133,6 +138,8 @@ class MultiDatasetRunner(Runner):
             return super().build_param_scheduler(scheduler)
 
     def register_default_hooks(self, hooks=None) -> None:
+        hooks = FURTHER_HOOKS | dict(hooks or {})
+        hooks = {k: v for k, v in hooks.items() if v is not None or k not in FURTHER_HOOKS}
         with named('default_hooks', hooks):
             super().register_default_hooks(hooks)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from signal import Signals
 
 from mmengine.dist import barrier, get_rank, get_world_size
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 
@@ -19,7 +19,6 @@ from allinone.registry.options import check_count
 
 from .accumulation import ended_with, iterations_of
 from .eval_loop import BrokenOff, build_loaders
-from .hooks.batch_sizes import BatchSizeHook
 from .hooks.checkpoint import CheckpointHook
 from .resume import resume_command
 from .signals import Stopped
@@ -94,8 +93,6 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         if self.check_data:
             self._compare_classes()
         self._start()
-        self.runner.register_hook(_FollowValidation())
-        self.runner.register_hook(BatchSizeHook())
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         info = self.runner.message_hub.runtime_info
@@ -282,14 +279,3 @@ def _check_accumulate(accumulate, tasks: Mapping) -> dict[str, int]:
             )
         check_count(f'train_cfg.accumulate.{name}', count)
     return dict(accumulate or {})
-
-
-class _FollowValidation(Hook):
-    """Balancer and schedule follow a validation when an ``EMAHook`` has put the training's own
-    parameters and buffers back, and before a checkpoint hook saves this step again for a new best.
-    """
-
-    priority = 'LOW'
-
-    def after_val_epoch(self, runner, metrics=None) -> None:
-        runner.train_loop.follow(metrics)

@@ -11,6 +11,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
+    batch_sizes=dict(type='BatchSizeHook'),
+    follow_validation=dict(type='FollowValidationHook'),
     checkpoint=dict(
         type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2,
         save_best='score', rule='greater'))

@@ -67,8 +67,7 @@ def loaders(folder, workers, patience=50, late=0, **options):
         persistent_workers=workers > 0,
         worker_init_fn=begin,
     )
-    loader.patience = patience
-    return TaskLoaders({'det': loader})
+    return TaskLoaders({'det': loader}, {'det': patience})
 
 
 def alive(pid):

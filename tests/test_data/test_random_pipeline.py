@@ -96,7 +96,7 @@ def test_a_truncated_picture_is_named_also_where_it_is_mixed_into_another(tmp_pa
     for index in others * 4:
         lenient[Draw(index, index)]
     assert not lenient.corrupt.any()
-    dataset.skip_corrupt = False
+    dataset.skip_broken_parts(False)
     with pytest.raises(DataError, match='task det: .*103.jpg is truncated.*; repair or remove'):
         for number in range(20):
             strict[Draw(others[number % 5], number)]

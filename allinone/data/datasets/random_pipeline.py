@@ -40,8 +40,7 @@ class Branches(Dataset):
             )
         self.dataset = MMENGINE_DATASETS.build(dataset)
         self.dataset.full_init()
-        # Told by the SeededDataset around this one
-        self.skip_corrupt = False
+        self._skips_broken = False
         whole = _Whole(self)
         self.branches = []
         for pipeline in pipelines:
@@ -49,6 +48,10 @@ class Branches(Dataset):
             branch.dataset = whole
             self.branches.append(branch)
         self.prob = np.array(prob) / sum(prob)
+
+    def skip_broken_parts(self, skip: bool) -> None:
+        """Whether a picture that cannot be read is left out of a mix; else it is an error."""
+        self._skips_broken = skip
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -85,7 +88,7 @@ class _Whole:
                     if info.get(key):
                         check_complete(info[key])
             except DataError:
-                if not self.branches.skip_corrupt:
+                if not self.branches._skips_broken:
                     raise
             else:
                 return dataset[candidate]

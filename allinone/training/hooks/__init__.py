@@ -1,9 +1,19 @@
 """Hooks of training, validation and testing."""
 
+from .batch_sizes import BatchSizeHook
 from .checkpoint import CheckpointHook
 from .deferred_log import DeferredLogHook
 from .ema import EMAHook
+from .follow_validation import FollowValidationHook
 from .non_finite import BadStepHook
 from .prediction_visualization import DrawHook
 
-__all__ = ['BadStepHook', 'CheckpointHook', 'DeferredLogHook', 'DrawHook', 'EMAHook']
+__all__ = [
+    'BadStepHook',
+    'BatchSizeHook',
+    'CheckpointHook',
+    'DeferredLogHook',
+    'DrawHook',
+    'EMAHook',
+    'FollowValidationHook',
+]

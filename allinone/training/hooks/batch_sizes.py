@@ -3,7 +3,10 @@
 from mmdet.models import BatchSyncRandomResize
 from mmengine.hooks import Hook
 
+from allinone.registry import HOOKS
 
+
+@HOOKS.register_module()
 class BatchSizeHook(Hook):
     """Puts the sizes into checkpoints, and on resuming back.
 

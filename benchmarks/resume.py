@@ -11,7 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
 import allinone.training.runner as engine_runner
-from allinone.data.loaders import TaskLoaders
+from allinone.data.task_loaders import TaskLoaders
 from allinone.registry import RUNNERS
 from allinone.training.hooks.deferred_log import KEPT
 from allinone.training.runner import MultiDatasetRunner

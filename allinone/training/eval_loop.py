@@ -12,7 +12,8 @@ from mmengine.runner.amp import autocast
 from mmengine.runner.base_loop import BaseLoop
 
 from allinone.config.build_errors import named, scoped
-from allinone.data.loaders import TaskLoaders, batch_timeout, build_loader
+from allinone.data.loaders import batch_timeout, build_loader
+from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import ConfigError
 from allinone.evaluation.metrics import complete_annotations
 from allinone.evaluation.names import check_figures, figure_names

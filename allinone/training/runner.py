@@ -25,7 +25,7 @@ from allinone.checkpoint.shards import all_read, map_tensors, shard_state, whole
 from allinone.checkpoint.writer import CheckpointWriter
 from allinone.config.build_errors import misspelt, named
 from allinone.config.check import check_config
-from allinone.data.loaders import TaskLoaders
+from allinone.data.task_loaders import TaskLoaders
 from allinone.distributed.consistency import require_same_everywhere
 from allinone.distributed.launchers import set_variables
 from allinone.distributed.processes import is_sharded

@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 from allinone.apis.run import run
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.data import seeded
-from allinone.data.loaders import TaskLoaders
 from allinone.data.samplers import DrawSampler
 from allinone.data.seeded import SeededDataset
+from allinone.data.task_loaders import TaskLoaders
 from allinone.data.workers import start_worker
 from allinone.errors import DataError, LoaderError
 from allinone.registry import RUNNERS
@@ -108,7 +108,7 @@ class Deadly(Pictures):
 
 
 def test_a_worker_that_always_dies_ends_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr('allinone.data.loaders.MAX_RESTARTS', 1)
+    monkeypatch.setattr('allinone.data.task_loaders.MAX_RESTARTS', 1)
     struck = loaders(tmp_path, 1)
     struck.loaders['det'].dataset.dataset = Deadly(tmp_path)
     with pytest.raises(LoaderError, match=r'^task det: worker \d+ was killed by SIGKILL') as error:

@@ -4,9 +4,10 @@ import torch
 from conftest import tiny
 from torch.utils.data import DataLoader, Dataset
 
-from allinone.data.loaders import TaskLoaders, build_loader, in_this_process, training_batches
+from allinone.data.loaders import build_loader, in_this_process, training_batches
 from allinone.data.samplers import DrawSampler
 from allinone.data.seeded import SeededDataset
+from allinone.data.task_loaders import TaskLoaders
 
 
 class Numbers(Dataset):

@@ -134,7 +134,8 @@ def test_a_failed_draw_leaves_the_global_generators_alone(tmp_path):
 @pytest.mark.parametrize('task', ['cls', 'det'])
 def test_batches_are_equal_with_0_and_2_workers(toy_cfg, task):
     """``cls``: RandomResizedCrop and ColorJitter; ``det``: RandomFlip; 3 epochs of draws."""
-    from allinone.data.loaders import TaskLoaders, build_loader
+    from allinone.data.loaders import build_loader
+    from allinone.data.task_loaders import TaskLoaders
 
     def batches(workers):
         cfg = dict(toy_cfg.train_dataloader[task], num_workers=workers, batch_size=8)

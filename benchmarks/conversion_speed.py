@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-TOOLS = Path(__file__).parents[1] / 'tools/dataset_converters'
+CONVERT = Path(__file__).parents[1] / 'tools/convert.py'
 SECONDS, MIB = 60, 1000
 EACH = 3000  # links to one picture: file systems have a limit
 FRAMES = 300  # made up in full; the others are these with another name
@@ -150,7 +150,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
 
 def convert(source: Path, out: Path, name: str, *options: str) -> tuple[float, float]:
     """Seconds and peak MiB of the tool."""
-    command = [sys.executable, TOOLS / f'{name}.py', source, out, '--quiet', *options]
+    command = [sys.executable, CONVERT, name, source, out, '--quiet', *options]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)

@@ -219,8 +219,8 @@ def test_what_cannot_be(packed, toy_root, tmp_path, capsys):
     (tmp_path / 'one').mkdir()
     (tmp_path / 'one/a.txt').write_bytes(b'0123456789')
     given = (tmp_path / 'one', '--out', tmp_path / f'b.{kind}')
-    assert run_tool('dataset_converters/pack', *given) == 0
-    assert run_tool('dataset_converters/pack', *given) == 2
+    assert run_tool('pack', *given) == 0
+    assert run_tool('pack', *given) == 2
     assert 'is there already' in capsys.readouterr().err
     shard = tmp_path / f'b.{kind}' / dict(pack='00000.tar', lmdb='data.mdb')[kind]
     content = shard.read_bytes()

@@ -1,8 +1,3 @@
-"""BDD100K semantic segmentation (19 classes) to label maps; docs/datasets/bdd100k.md."""
-
-import sys
-
 from command_line import run
 
-if __name__ == '__main__':
-    sys.exit(run('bdd100k_seg', __doc__))
+run('convert', 'bdd100k_seg')

@@ -1,35 +1,3 @@
-"""Few large files of a folder of many small ones: .../pack.py FOLDER --out NAME.{pack,lmdb}"""
+from command_line import run
 
-import argparse
-import sys
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description='Pack all files below a folder: pictures, label maps and annotations.',
-        epilog='Then pack://PATH/NAME.pack or lmdb://PATH/NAME.lmdb stands for the folder, such as '
-        'in ALLINONE_DATA.',
-    )
-    parser.add_argument('folder', help='what to pack')
-    parser.add_argument(
-        '--out', required=True, help='a new folder: NAME.pack for tars, NAME.lmdb for LMDB'
-    )
-    parser.add_argument('--shard-mib', type=int, default=1024, help='size of a tar')
-    return parser.parse_args(argv)
-
-
-def main(args: argparse.Namespace) -> int:
-    from allinone.data.storage.packs import pack
-    from allinone.errors import DataError
-
-    try:
-        count = pack(args.folder, args.out, args.shard_mib << 20)
-    except (DataError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    print(f'{args.out}: {count} files')
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main(parse_args()))
+run('pack')

@@ -1,4 +1,8 @@
-"""Classes of the toy data sets, and the colours they are drawn in."""
+"""Classes of the toy data sets, colours (RGB) of painted things, and random choices of these."""
+
+from collections.abc import Sequence
+
+import numpy as np
 
 SCENE_CLASSES = (
     'day_quiet',
@@ -33,3 +37,48 @@ _DESIGNS_OF_KINDS = (
 KIND_OF_SIGN = {
     design: kind for kind, designs in enumerate(_DESIGNS_OF_KINDS) for design in designs
 }
+
+
+RED = (196, 24, 34)
+WHITE = (240, 240, 236)
+BLUE = (24, 80, 176)
+YELLOW = (244, 188, 24)
+BLACK = (26, 26, 28)
+
+TROUSERS = (
+    YELLOW,
+    (44, 46, 52),
+    (150, 154, 160),
+    (28, 96, 70),
+    (214, 110, 40),
+    (120, 30, 44),
+    (108, 150, 196),
+    (196, 186, 160),
+)
+PAINTS = (RED, WHITE, BLUE, *TROUSERS)
+WALLS = (
+    (176, 104, 84),
+    (206, 186, 150),
+    (158, 160, 166),
+    (224, 214, 196),
+    (132, 96, 78),
+    (172, 188, 190),
+    (214, 160, 120),
+    (110, 116, 128),
+    (196, 60, 52),
+    (96, 124, 168),
+)
+LEAVES = ((58, 112, 46), (86, 134, 52), (46, 92, 62), (170, 124, 40), (186, 84, 40))
+SKINS = ((236, 196, 166), (198, 146, 108), (128, 84, 58))
+HAIR = ((50, 36, 28), (120, 84, 40), (28, 26, 28))
+
+
+def pick(rng: np.random.Generator, choices: Sequence):
+    """One of the choices."""
+    return choices[rng.integers(len(choices))]
+
+
+def vary(rng: np.random.Generator, colour, spread: int = 16) -> np.ndarray:
+    """Colour moved by up to ``spread`` as a whole and by a third of it in each channel."""
+    shift = rng.integers(-spread, spread + 1) + rng.integers(-spread // 3, spread // 3 + 1, 3)
+    return np.clip(np.array(colour) + shift, 8, 247)

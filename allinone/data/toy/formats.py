@@ -1,4 +1,4 @@
-"""Files of the data sets: pictures of a split to paths and contents, image or text."""
+"""Files of the data sets: images of a split to paths and contents, image or text."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .classes import DET_CLASSES, KIND_OF_SIGN, SCENE_CLASSES, SEG_CLASSES, SIGN_KINDS
-from .painter import Picture
-from .scene import Thing
+from .classes import DET_CLASSES, IGNORE, KIND_OF_SIGN, SCENE_CLASSES, SEG_CLASSES, SIGN_KINDS
+from .scene import MIN_VISIBLE, Picture, Thing
+from .street import SCENE_SIZE, TAGGED_SIZE
 
 Files = Iterator[tuple[str, np.ndarray | str]]
 
 
 class Format(NamedTuple):
-    """What a data set is for, and the function that lays out one of its splits."""
+    """Task of a data set, and the function that lays out one of its splits."""
 
     task: str
     layout: str
@@ -24,7 +24,7 @@ class Format(NamedTuple):
 
 
 def picture_list(split: str, pictures: Iterable[Picture]) -> Files:
-    """Pictures with a list of their names and labels."""
+    """Images with a list of their names and labels."""
     lines = []
     for i, picture in enumerate(pictures):
         name = f'{i + 1:05d}.png'
@@ -39,7 +39,7 @@ def coco(
     classes: Sequence[str],
     class_of: Callable[[Thing], int | None],
 ) -> Files:
-    """Pictures with COCO annotations of the things that ``class_of`` gives an index."""
+    """Images with COCO annotations of the things that ``class_of`` gives an index."""
     images, annotations = [], []
     for number, picture in enumerate(pictures, 1):
         name = f'{number:05d}.jpg'
@@ -65,7 +65,7 @@ def coco(
 
 
 def label_maps(split: str, pictures: Iterable[Picture]) -> Files:
-    """Pictures with label maps."""
+    """Images with label maps."""
     for number, picture in enumerate(pictures, 1):
         yield f'images/{split}/{number:05d}.jpg', picture.image
         yield f'label/{split}/{number:05d}.png', picture.classes
@@ -95,3 +95,32 @@ FORMATS = {
         partial(coco, classes=SIGN_KINDS, class_of=_sign_kind),
     ),
 }
+README = """# Toy street scenes
+
+Painted by `tools/make_toy_data.py` (generator {generator}, seed {seed}); no photograph is used.
+
+| folder | task | format | train | val | classes |
+|---|---|---|---|---|---|
+{rows}
+
+Pictures of `cls` are {crop} pixels, all others {scene} pixels. In `seg`, label {ignore} is
+ignored: pixels on the border of two classes, people, lamps and boxes on the pavement. In `signs`,
+stop, yield and priority signs appear but belong to none of the kinds. Objects of which less than
+{visible:.0%} would be visible are not painted. `toy.json` tells how the folder was made.
+"""
+
+
+def readme(recipe: dict, counts: dict[str, tuple[int, int]]) -> str:
+    """README of the data sets with these counts of train and val pictures."""
+    rows = []
+    for name, (train, val) in counts.items():
+        task, layout, classes, _ = FORMATS[name]
+        rows.append(f'| `{name}` | {task} | {layout} | {train} | {val} | {", ".join(classes)} |')
+    return README.format(
+        **recipe,
+        rows='\n'.join(rows),
+        ignore=IGNORE,
+        crop='x'.join(map(str, TAGGED_SIZE)),
+        visible=MIN_VISIBLE,
+        scene='x'.join(map(str, SCENE_SIZE)),
+    )

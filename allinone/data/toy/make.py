@@ -1,12 +1,18 @@
-"""Procedurally painted street scenes, written as small data sets in the suite's three formats."""
+"""Small data sets of painted street scenes, in the three formats of the suite.
+
+Every image has its own random stream, keyed by seed, data set, split and number: image n is the
+same however many images are made.
+"""
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from .canvas import CLOUDY, DAY, DUSK, NIGHT, View
 from .classes import (
     DET_CLASSES,
     IGNORE,
@@ -16,15 +22,12 @@ from .classes import (
     SEG_PALETTE,
     SIGN_KINDS,
 )
-from .formats import FORMATS
-from .images import DEFAULT_COUNTS, SPLITS, TAGGED_SIZE, make_picture
-from .painter import MIN_SIDE, MIN_VISIBLE, Picture, paint
-from .people import pedestrian
-from .readme import readme
-from .scene import DAY, Scene, View
-from .street import SCENE_SIZE
-from .vehicle_shapes import BUS
-from .vehicles import vehicle
+from .formats import FORMATS, readme
+from .roadside import pedestrian
+from .scene import MIN_SIDE, MIN_VISIBLE, Picture, Scene, paint
+from .signs import SIGNS
+from .street import SCENE_SIZE, TAGGED_SIZE, street
+from .vehicles import BUS, vehicle
 
 __all__ = [
     'BUS',
@@ -56,6 +59,8 @@ __all__ = [
 
 GENERATOR_VERSION = 2
 MAX_PICTURES = 10_000
+DEFAULT_COUNTS = {'cls': (320, 80), 'det': (240, 60), 'seg': (160, 40), 'signs': (160, 40)}
+SPLITS = ('train', 'val')
 
 
 def make_toy_data(
@@ -68,8 +73,8 @@ def make_toy_data(
 
     Args:
         out: Folder to make; missing parents are made as well.
-        seed: Non-negative seed of all pictures.
-        pictures: Pictures in each train split, 1 to ``MAX_PICTURES``; each val split gets a
+        seed: Non-negative seed of all images.
+        pictures: Images in each train split, 1 to ``MAX_PICTURES``; each val split gets a
             quarter, 8 at least. None takes ``DEFAULT_COUNTS``.
         progress: Print a line for each split.
 
@@ -121,7 +126,7 @@ def _write_split(root: Path, seed: int, data_set: str, split: str, count: int) -
 
 
 def _write_image(path: Path, image: np.ndarray) -> None:
-    """Write an RGB (H, W, 3) or label (H, W) uint8 picture in the format of the suffix."""
+    """Write an RGB (H, W, 3) or label (H, W) uint8 image in the format of the suffix."""
     pixels = image[..., ::-1] if image.ndim == 3 else image
     done, data = cv2.imencode(path.suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not done:
@@ -144,3 +149,50 @@ def _already_made(out: Path, recipe: dict) -> bool:
         f'{out} already exists and holds {found}, but {recipe} was asked for. '
         'Choose another folder, or remove this one first.'
     )
+
+
+def make_picture(seed: int, data_set: str, split: str, number: int) -> Picture:
+    """Paint image ``number`` of a split of a data set, whatever the other images.
+
+    Args:
+        seed: Non-negative seed of all images.
+        data_set: One of ``DEFAULT_COUNTS``.
+        split: One of ``SPLITS``.
+        number: From 1.
+
+    Returns:
+        The image with its labels; for ``cls`` its class is ``(number - 1) % len(SCENE_CLASSES)``.
+    """
+    stream = [seed, tuple(DEFAULT_COUNTS).index(data_set), SPLITS.index(split), number]
+    rng = np.random.default_rng(stream)
+    if data_set == 'cls':
+        return _tagged_scene(rng, (number - 1) % len(SCENE_CLASSES))
+    if data_set == 'det' and number % 12 == 5:  # some images show no object
+        return paint(street(rng, (), 0, False), rng)
+    most = 4 if data_set == 'signs' else 3
+    designs = rng.choice(tuple(SIGNS), rng.integers(1, most + 1), replace=False)
+    if data_set == 'signs':
+        return paint(street(rng, designs, int(rng.integers(3)), rng.random() < 0.5), rng)
+    return paint(street(rng, designs, int(rng.integers(5)), True), rng)
+
+
+def _tagged_scene(rng: np.random.Generator, label: int) -> Picture:
+    """Small image of a street for one of ``SCENE_CLASSES``: its light, and quiet or busy.
+
+    A quiet street has neither vehicles nor people, a busy one shows a vehicle at least.
+    """
+    light, busy = (DAY, CLOUDY, DUSK, NIGHT)[label // 2], bool(label % 2)
+    while True:
+        designs = rng.choice(tuple(SIGNS), rng.integers(3), replace=False)
+        scene = street(rng, designs, int(rng.integers(1, 4)) if busy else 0, busy)
+        scene.light = light
+        scene.view = replace(
+            scene.view,
+            size=TAGGED_SIZE,
+            focal=scene.view.focal / 2,
+            centre=tuple(np.array(scene.view.centre) / 2),
+        )
+        picture = paint(scene, rng)
+        shown = {thing.det for thing in picture.objects.values()}
+        if not busy or DET_CLASSES.index('vehicle') in shown:
+            return picture

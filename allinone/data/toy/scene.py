@@ -1,46 +1,16 @@
-"""What a scene is: things that stand in a street, a camera and the light."""
+"""Scenes of things in a street, and the images and labels painted of them."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from .canvas import Canvas
+from .canvas import OVERSAMPLE, Canvas, Light, View, expose
+from .classes import IGNORE
 
-
-class Light(NamedTuple):
-    """Light of a scene: gain of painted colours and the colours of the sky."""
-
-    gain: tuple[float, float, float]
-    zenith: tuple[int, int, int]
-    horizon: tuple[int, int, int]
-    lamps: bool  # lamps, some windows and vehicle lights shine
-
-
-DAY = Light((1.0, 1.0, 0.98), (84, 142, 212), (204, 224, 240), lamps=False)
-CLOUDY = Light((0.84, 0.86, 0.9), (158, 166, 176), (206, 208, 210), lamps=False)
-DUSK = Light((0.86, 0.66, 0.58), (88, 84, 140), (248, 172, 104), lamps=True)
-NIGHT = Light((0.42, 0.46, 0.58), (14, 18, 40), (54, 58, 84), lamps=True)
-LIGHTS = (DAY, DAY, CLOUDY, DUSK, NIGHT)
-
-
-@dataclass(frozen=True)
-class View:
-    """Pinhole camera looking along z; focal length and principal point in picture pixels."""
-
-    size: tuple[int, int]
-    focal: float
-    centre: tuple[float, float]
-    eye: np.ndarray  # (3,) metres
-
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Project world points (..., 3) in metres to pixels (..., 2); z must be positive."""
-        rays = points - self.eye
-        return rays[..., :2] / rays[..., 2:] * (self.focal, -self.focal) + self.centre
+MIN_VISIBLE, MIN_SIDE = 0.3, 6  # part of an object, pixels of its box; below, it is removed
 
 
 @dataclass
@@ -62,3 +32,52 @@ class Scene:
     light: Light
     haze: float  # distance in metres at which the haze hides two thirds of a colour
     things: list[Thing] = field(default_factory=list)
+
+
+class Picture(NamedTuple):
+    """Painted scene: image (H, W, 3) uint8 RGB, class and instance maps (H, W), objects by id."""
+
+    image: np.ndarray
+    classes: np.ndarray
+    instances: np.ndarray
+    objects: dict[int, Thing]
+
+    def boxes(self) -> Iterator[tuple[Thing, tuple[int, int, int, int]]]:
+        """Objects with the box x, y, width, height in pixels of what is visible of each."""
+        for key, thing in self.objects.items():
+            yield thing, cv2.boundingRect((self.instances == key).astype(np.uint8))
+
+
+def paint(scene: Scene, rng: np.random.Generator, tidy: bool = True) -> Picture:
+    """Paint a scene; ``tidy`` leaves out the objects that would be almost hidden."""
+    things = sorted(scene.things, key=lambda thing: -thing.depth)
+    middle = slice(OVERSAMPLE // 2, None, OVERSAMPLE)
+    while True:
+        canvas = Canvas(scene.view, scene.light, scene.haze)
+        shown = {i: thing for i, thing in enumerate(things, 1) if thing.det is not None}
+        sizes = [
+            canvas.add(thing.paint, thing.seg, i * (i in shown))
+            for i, thing in enumerate(things, 1)
+        ]
+        instances = canvas.instances[middle, middle]
+        hidden = {
+            i
+            for i in shown
+            if tidy and not _well_visible(instances == i, sizes[i - 1] / OVERSAMPLE**2)
+        }
+        if not hidden:
+            break
+        things = [thing for i, thing in enumerate(things, 1) if i not in hidden]
+    # A pixel that shows two classes has no true label.
+    low, high = (
+        change(canvas.classes, np.ones((3, 3)))[middle, middle]
+        for change in (cv2.erode, cv2.dilate)
+    )
+    labels = np.where(low == high, low, IGNORE).astype(np.uint8)
+    return Picture(expose(canvas, rng), labels, instances, shown)
+
+
+def _well_visible(mask: np.ndarray, size: float) -> bool:
+    """Whether a mask (H, W) shows enough of an object of ``size`` pixels to be labelled."""
+    _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return min(width, height) >= MIN_SIDE and np.count_nonzero(mask) >= MIN_VISIBLE * size

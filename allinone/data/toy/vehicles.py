@@ -1,18 +1,67 @@
-"""Vehicles, as bodies whose faces are painted from the farthest to the nearest."""
+"""Vehicles, as bodies whose faces are painted from the farthest to the nearest, and traffic."""
 
 from collections.abc import Iterable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from .canvas import Canvas
-from .classes import DET_CLASSES, VEHICLE
-from .colors import PAINTS
-from .rng import pick, vary
+from .canvas import Canvas, ngon, outline, rect
+from .classes import DET_CLASSES, PAINTS, VEHICLE, pick, vary
 from .scene import Thing
-from .shapes import ngon, outline, rect
-from .vehicle_shapes import Vehicle
 
+
+class Vehicle(NamedTuple):
+    """Shape of a vehicle in metres, seen from its right side: length from the rear, height."""
+
+    width: float
+    profile: np.ndarray  # (P, 2), open below, from rear to front
+    glass: tuple[int, ...]  # profile segments that are windows
+    window: np.ndarray  # (4, 2), on the side
+    rear_window: bool = False  # in the first segment, for a rear too steep to be a window
+
+    @property
+    def length(self) -> float:
+        """Length in metres."""
+        return self.profile[-1, 0]
+
+
+SEDAN = Vehicle(
+    width=1.8,
+    profile=outline(
+        (0, 0, 0.7, 1.2, 2.6, 3.3, 4.4, 4.5), (0.3, 0.88, 0.97, 1.42, 1.44, 0.97, 0.82, 0.3)
+    ),
+    glass=(2, 4),
+    window=outline((1.0, 1.35, 2.5, 3.0), (1.0, 1.34, 1.36, 1.0)),
+)
+HATCH = Vehicle(
+    width=1.75,
+    profile=outline((0, 0.02, 0.4, 2.3, 3.1, 3.8, 3.9), (0.3, 0.95, 1.48, 1.52, 1.0, 0.86, 0.3)),
+    glass=(1, 3),
+    window=outline((0.4, 0.6, 2.2, 2.8), (1.02, 1.4, 1.42, 1.02)),
+)
+VAN = Vehicle(
+    width=1.95,
+    profile=outline((0, 0, 3.6, 4.4, 5.0, 5.1), (0.3, 2.1, 2.15, 1.2, 1.05, 0.3)),
+    glass=(2,),
+    window=outline((3.0, 3.0, 3.5, 4.1), (1.25, 1.9, 1.9, 1.25)),
+    rear_window=True,
+)
+BUS = Vehicle(
+    width=2.4,
+    profile=outline((0, 0, 8.0, 8.1, 8.1), (0.35, 2.9, 2.9, 1.2, 0.35)),
+    glass=(2,),
+    window=outline((0.5, 0.5, 7.6, 7.6), (1.4, 2.4, 2.4, 1.4)),
+    rear_window=True,
+)
+LORRY = Vehicle(
+    width=2.3,
+    profile=outline((0, 0, 4.6, 4.7, 5.9, 6.2, 6.2), (0.5, 3.0, 3.0, 2.4, 2.3, 1.4, 0.4)),
+    glass=(4,),
+    window=outline((5.0, 5.0, 5.8, 6.0), (1.4, 2.1, 2.1, 1.4)),
+)
+VEHICLES = (SEDAN, SEDAN, HATCH, HATCH, VAN, BUS, LORRY)
+SHORT = VEHICLES[:5]  # no bus, no lorry
 GLASS = (44, 54, 66)
 TYRE = outline((0, 0, 0.5, 0.5), (0, 0.24, 0.24, 0))  # up and across, seen from the front
 
@@ -115,7 +164,7 @@ class Body:
         self, canvas: Canvas, i: int, low: float, high: float, colour: Iterable[int]
     ) -> None:
         lights = [self.strip(i, 0.04, low, 0.2, high), self.strip(i, 0.8, low, 0.96, high)]
-        canvas.fill(lights, colour, 0.25 + 0.75 * canvas.scene.light.lamps, detail=True)
+        canvas.fill(lights, colour, 0.25 + 0.75 * canvas.light.lamps, detail=True)
 
 
 def vehicle(rng: np.random.Generator, x: float, z0: float, turn: float, shape: Vehicle) -> Thing:
@@ -123,3 +172,29 @@ def vehicle(rng: np.random.Generator, x: float, z0: float, turn: float, shape: V
     colour, sunny = vary(rng, pick(rng, PAINTS), 14), rng.uniform(0.72, 1.0)
     body = Body(shape, x, z0, turn, colour, sunny)
     return Thing(body.depth, body.paint, VEHICLE, DET_CLASSES.index('vehicle'))
+
+
+def traffic(rng: np.random.Generator, half: float) -> list[Thing]:
+    """Vehicles on a road of half-width ``half``: in its two lanes, or one or two crossing it."""
+    if rng.random() < 0.2:
+        return [_crossing(rng, x) for x in pick(rng, ((-4, 4), (-2,), (2,)))]
+    return [thing for x in (-half / 2, half / 2) for thing in _queue(rng, x)]
+
+
+def _crossing(rng: np.random.Generator, x: float) -> Thing:
+    """Vehicle about ``x`` that crosses the street."""
+    x, z, turn = x + rng.uniform(-1, 1), rng.uniform(8, 15), pick(rng, (90, -90))
+    return vehicle(rng, x, z, turn, pick(rng, SHORT))
+
+
+def _queue(rng: np.random.Generator, x: float) -> list[Thing]:
+    """Vehicles following each other in the lane at ``x``; they keep to the right."""
+    things = []
+    z = rng.uniform(6, 13)
+    while z < 17:
+        shape = pick(rng, VEHICLES)
+        if rng.random() < 0.6:
+            turn = rng.uniform(-5, 5) + (0 if x > 0 else 180)
+            things.append(vehicle(rng, x + rng.uniform(-0.3, 0.3), z, turn, shape))
+        z += shape.length + rng.uniform(2, 6)
+    return things

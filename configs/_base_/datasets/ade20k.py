@@ -1,4 +1,4 @@
-# ADE20K, 150 classes, 0 ignored (tools/dataset_converters/ade20k.py)
+# ADE20K, 150 classes, 0 ignored (tools/convert.py ade20k)
 _root = '{{$ALLINONE_DATA:data}}/ade20k/'
 _dataset = dict(type='mmseg.ADE20KDataset')
 ade20k = dict(

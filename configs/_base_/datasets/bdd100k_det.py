@@ -1,4 +1,4 @@
-# BDD100K detection, 1280 x 720, 10 classes, COCO format (tools/dataset_converters/bdd100k_det.py)
+# BDD100K detection, 1280 x 720, 10 classes, COCO format (tools/convert.py bdd100k_det)
 _root = '{{$ALLINONE_DATA:data}}/bdd100k_det/'
 _dataset = dict(
     type='mmdet.CocoDataset',

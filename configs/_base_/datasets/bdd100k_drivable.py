@@ -1,4 +1,4 @@
-# BDD100K drivable area, 1280 x 720, 3 classes (tools/dataset_converters/bdd100k_drivable.py)
+# BDD100K drivable area, 1280 x 720, 3 classes (tools/convert.py bdd100k_drivable)
 _root = '{{$ALLINONE_DATA:data}}/bdd100k_drivable/'
 _dataset = dict(
     type='mmseg.BaseSegDataset',

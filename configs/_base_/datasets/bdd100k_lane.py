@@ -1,5 +1,5 @@
 # BDD100K lane markings by category, 1280 x 720, 9 classes
-# (tools/dataset_converters/bdd100k_lane.py)
+# (tools/convert.py bdd100k_lane)
 _root = '{{$ALLINONE_DATA:data}}/bdd100k_lane/'
 _dataset = dict(
     type='mmseg.BaseSegDataset',

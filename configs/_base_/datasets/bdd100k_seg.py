@@ -1,5 +1,5 @@
 # BDD100K semantic segmentation, 1280 x 720, 19 classes, 255 ignored
-# (tools/dataset_converters/bdd100k_seg.py)
+# (tools/convert.py bdd100k_seg)
 _root = '{{$ALLINONE_DATA:data}}/bdd100k_seg/'
 _dataset = dict(type='mmseg.BDD100KDataset')
 bdd100k_seg = dict(

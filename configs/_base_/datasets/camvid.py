@@ -1,4 +1,4 @@
-# CamVid in SegNet's 11 classes, 480 x 360, 255 ignored (tools/dataset_converters/camvid.py)
+# CamVid in SegNet's 11 classes, 480 x 360, 255 ignored (tools/convert.py camvid)
 _root = '{{$ALLINONE_DATA:data}}/camvid/'
 _dataset = dict(
     type='mmseg.BaseSegDataset', img_suffix='.png',

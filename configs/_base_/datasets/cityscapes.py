@@ -1,4 +1,4 @@
-# Cityscapes, 2048 x 1024, 19 classes, 255 ignored (tools/dataset_converters/cityscapes.py)
+# Cityscapes, 2048 x 1024, 19 classes, 255 ignored (tools/convert.py cityscapes)
 _root = '{{$ALLINONE_DATA:data}}/cityscapes/'
 _dataset = dict(type='mmseg.CityscapesDataset')
 cityscapes = dict(

@@ -1,4 +1,4 @@
-# COCO 2017 detection, 80 classes (tools/dataset_converters/coco.py)
+# COCO 2017 detection, 80 classes (tools/convert.py coco)
 _root = '{{$ALLINONE_DATA:data}}/coco/'
 coco = dict(
     num_classes=80,

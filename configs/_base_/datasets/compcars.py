@@ -1,4 +1,4 @@
-# CompCars (web-nature), 431 models, test as val (tools/dataset_converters/compcars.py)
+# CompCars (web-nature), 431 models, test as val (tools/convert.py compcars)
 _root = '{{$ALLINONE_DATA:data}}/compcars/'
 _dataset = dict(type='allinone.PictureList', _scope_='mmpretrain', classes=_root + 'classes.txt')
 compcars = dict(

@@ -1,4 +1,4 @@
-# GTSRB traffic signs, 43 classes, test as val (tools/dataset_converters/gtsrb.py)
+# GTSRB traffic signs, 43 classes, test as val (tools/convert.py gtsrb)
 _root = '{{$ALLINONE_DATA:data}}/gtsrb/'
 _dataset = dict(type='allinone.PictureList', _scope_='mmpretrain', classes=_root + 'classes.txt')
 gtsrb = dict(

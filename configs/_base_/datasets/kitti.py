@@ -1,4 +1,4 @@
-# KITTI 2D object detection, 1242 x 375, 8 classes, COCO format (tools/dataset_converters/kitti.py)
+# KITTI 2D object detection, 1242 x 375, 8 classes, COCO format (tools/convert.py kitti)
 _root = '{{$ALLINONE_DATA:data}}/kitti/'
 _dataset = dict(
     type='mmdet.CocoDataset',

@@ -1,4 +1,4 @@
-# Stanford Cars, 196 classes, test as val (tools/dataset_converters/stanford_cars.py)
+# Stanford Cars, 196 classes, test as val (tools/convert.py stanford_cars)
 _root = '{{$ALLINONE_DATA:data}}/stanford_cars/'
 _dataset = dict(type='allinone.PictureList', _scope_='mmpretrain', classes=_root + 'classes.txt')
 stanford_cars = dict(

@@ -1,5 +1,5 @@
 # TT100K traffic signs, 2048 x 2048, 45 classes, test as val, COCO format
-# (tools/dataset_converters/tt100k.py)
+# (tools/convert.py tt100k)
 _root = '{{$ALLINONE_DATA:data}}/tt100k/'
 _dataset = dict(
     type='mmdet.CocoDataset',

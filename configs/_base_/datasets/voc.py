@@ -1,5 +1,5 @@
 # PASCAL VOC, trainval of 2007 and 2012, test of 2007 as val, 20 classes
-# (tools/dataset_converters/voc.py)
+# (tools/convert.py voc)
 _root = '{{$ALLINONE_DATA:data}}/voc/'
 voc = dict(
     num_classes=20,

@@ -13,8 +13,8 @@ _PLACES = {
     'compose': 'allinone.reuse.compose',
     'extract': 'allinone.reuse.extract',
     'load_config': 'allinone.config.loading',
-    'test': 'allinone.training.api',
-    'train': 'allinone.training.api',
+    'test': 'allinone.training.runner',
+    'train': 'allinone.training.runner',
 }
 __all__ = list(_PLACES)
 

@@ -5,7 +5,8 @@ from importlib import import_module
 from allinone.config.loading import complete_config, load_config, parse_options
 from allinone.evaluation.table import format_table
 from allinone.io.atomic import write_json
-from allinone.training.api import build_test_runner, test, train
+from allinone.training import runner
+from allinone.training.runner import build_test_runner
 
 __all__ = [
     'build_test_runner',
@@ -23,3 +24,13 @@ __all__ = [
 def run(mode: str, args) -> int:
     """``main(args)`` of :mod:`allinone.cli.train` or :mod:`allinone.cli.test`."""
     return import_module(f'allinone.cli.{mode}').main(args)
+
+
+def train(cfg, args) -> None:
+    """:func:`allinone.train` with the arguments of ``tools/train.py``."""
+    runner.train(cfg, args.seed, args.amp, args.resume, getattr(args, 'force_resume', False))
+
+
+def test(cfg, args) -> dict[str, float]:
+    """:func:`allinone.test` with the arguments of ``tools/test.py``."""
+    return runner.test(cfg, args.checkpoint, args.tasks, args.show_dir)

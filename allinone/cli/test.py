@@ -40,7 +40,7 @@ def _test(args) -> None:
     from allinone.evaluation.table import format_table
     from allinone.io.atomic import write_json
     from allinone.io.outputs import require_writable
-    from allinone.training.api import test
+    from allinone.training.runner import test
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.out:

@@ -57,7 +57,7 @@ def main(args) -> int:
 
 def _train(args) -> None:
     from allinone.config.loading import load_config
-    from allinone.training.api import train
+    from allinone.training.runner import train
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     train(cfg, args.seed, args.amp, args.resume, getattr(args, 'force_resume', False))

@@ -1,44 +1,27 @@
-"""mmengine's runner over several tasks' data sets."""
+"""Training and testing a config: mmengine's runner over several tasks' data sets."""
 
 import os
-import os.path as osp
-import time
 from copy import copy
 from datetime import timedelta
-from functools import cached_property
 
-import mmengine
 import torch
+from mmengine.config import Config
 from mmengine.device import get_device, is_cuda_available
-from mmengine.dist import is_distributed, is_main_process, master_only
-from mmengine.runner import Runner
+from mmengine.dist import is_distributed
 from mmengine.runner.base_loop import BaseLoop
 
-from allinone.checkpoint.folder import is_folder, share_of
-from allinone.checkpoint.loading import (
-    load_state_dict,
-    read_checkpoint,
-    require_weights,
-    state_dict_of,
-)
-from allinone.checkpoint.shards import all_read, map_tensors, shard_state, whole
-from allinone.checkpoint.writer import CheckpointWriter
 from allinone.config.build_errors import misspelt, named
 from allinone.config.check import check_config
 from allinone.data.task_loaders import TaskLoaders
-from allinone.distributed.consistency import require_same_everywhere
-from allinone.distributed.launchers import set_variables
-from allinone.distributed.processes import is_sharded
-from allinone.errors import AllInOneError, CheckpointError, ConfigError
-from allinone.io.atomic import write_durably
+from allinone.distributed.launchers import set_variables, variable_of
+from allinone.errors import ConfigError
 from allinone.io.host_memory import keep_freed_memory
 from allinone.registry import MODEL_WRAPPERS, RUNNERS
 from allinone.registry.options import check_choice
 from allinone.step.clipping import ClipWithoutWaiting
 
-from .accumulation import ended_with, iterations_of
-from .resume import keep_earlier_run, move_later_checkpoints, newest_checkpoint, read_resumable
-from .run_manifest import changes, record_text, require_same_run, run_record
+from .checkpoint_runner import CheckpointRunner
+from .resume import newest_checkpoint, read_resumable
 from .signals import StopSignals
 
 # Beside mmengine's default hooks, also where a config does not name them
@@ -47,23 +30,121 @@ FURTHER_HOOKS = dict(
 )
 
 
+def train(
+    cfg: Config,
+    seed: int | None = None,
+    amp: bool = False,
+    resume: str | None = None,
+    force_resume: bool = False,
+) -> None:
+    """Train a config.
+
+    Args:
+        cfg: As :func:`allinone.load_config` reads it; changed.
+        seed: In place of the config's.
+        amp: Train with mixed precision; needs a CUDA device.
+        resume: A checkpoint to resume from, or ``'auto'`` for the newest of the work dir.
+        force_resume: Resume though the run would be another one.
+
+    Raises:
+        ConfigError: If the config cannot be used.
+        Stopped: If SIGTERM or SIGINT came; the state is saved.
+    """
+    if seed is not None:
+        cfg.merge_from_dict({'randomness.seed': seed})
+    if amp:
+        if not is_cuda_available():
+            raise ConfigError('--amp needs a CUDA device, and there is none; leave it out')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if resume:
+        cfg.resume = 'auto' if resume == 'auto' else True
+        if resume != 'auto':
+            cfg.load_from = resume
+        cfg.force_resume = force_resume
+    _runner(cfg).train()
+
+
+def test(
+    cfg: Config, checkpoint: str, tasks: list[str] | None = None, show_dir: str | None = None
+) -> dict[str, float]:
+    """Metrics of a checkpoint, ``{'TASK/metric': value}`` and ``'score'``.
+
+    Args:
+        cfg: As :func:`allinone.load_config` reads it; changed.
+        checkpoint: What to test.
+        tasks: Test only these.
+        show_dir: Draw every tested image into this folder.
+
+    Raises:
+        ConfigError: As :func:`build_test_runner`.
+    """
+    if show_dir:
+        cfg.setdefault('custom_hooks', [])
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=show_dir)]
+    return build_test_runner(cfg, checkpoint, tasks).test()
+
+
+def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = None):
+    """A runner that can only test.
+
+    Args:
+        cfg: A config; changed.
+        checkpoint: What to test.
+        tasks: Test only these.
+
+    Raises:
+        ConfigError: If the config has no such task, or cannot be used.
+    """
+    cfg.load_from = checkpoint
+    cfg.resume = False
+    for key in (
+        'train_dataloader',
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'val_dataloader',
+        'val_cfg',
+        'val_evaluator',
+        'auto_scale_lr',
+    ):
+        cfg.pop(key, None)
+    if tasks:
+        _keep_tasks(cfg, tasks)
+    return _runner(cfg)
+
+
+def _runner(cfg: Config):
+    if cfg.launcher != 'none':
+        # Before a folder is made
+        variable_of(cfg.launcher, 'RANK')
+    if isinstance(cfg.runner_type, str) and RUNNERS.get(cfg.runner_type) is None:
+        raise ConfigError(
+            f"runner_type is {cfg.runner_type!r}, which is no runner; use 'MultiDatasetRunner'"
+        )
+    return RUNNERS.build(cfg)
+
+
+def _keep_tasks(cfg: Config, tasks: list[str]) -> None:
+    unknown = [task for task in tasks if task not in cfg.model.tasks]
+    if unknown:
+        raise ConfigError(f'--tasks has {unknown}; {cfg.filename} has {list(cfg.model.tasks)}')
+    for key in ('test_dataloader', 'test_evaluator'):
+        cfg[key] = {task: value for task, value in cfg[key].items() if task in tasks}
+    score = cfg.test_cfg.pop('score', None) or {}
+    if all(member.split('/')[0] in tasks for member in score):
+        cfg.test_cfg.score = score
+
+
 @RUNNERS.register_module()
-class MultiDatasetRunner(Runner):
+class MultiDatasetRunner(CheckpointRunner):
     """Trains, validates and tests an :class:`AllInOne` model on one data set a task.
 
     The stock runner throughout: dataloaders and evaluators are keyed by task, the loops of
     this package draw from them, checkpoints are read without executing code.
 
     Attributes:
-        checkpoint_writer: Where :meth:`save_checkpoint` sends checkpoints.
         stop_signals: What was asked of this run by SIGTERM or SIGINT.
-        record: :func:`run_record` of a training; also ``meta.run`` of its checkpoints.
     """
-
-    _training = False
-    _testing = False
-    _force_resume = False
-    _resumed: tuple[str, dict] | None = None
 
     @classmethod
     def from_cfg(cls, cfg):
@@ -106,9 +187,7 @@ class MultiDatasetRunner(Runner):
         return runner
 
     def __init__(self, *args, **kwargs):
-        self.checkpoint_writer = CheckpointWriter()
         self.stop_signals = StopSignals()
-        self.record: dict | None = None
         super().__init__(*args, **kwargs)
 
     def dump_config(self) -> None:
@@ -186,127 +265,6 @@ class MultiDatasetRunner(Runner):
             if isinstance(loop, BaseLoop) and isinstance(loop.dataloader, TaskLoaders):
                 loop.dataloader.close()
 
-    def load_or_resume(self) -> None:
-        """As in mmengine; then the start of a training is recorded in the work dir.
-
-        Raises:
-            ConfigError: If the checkpoint is of a run that this one cannot go on as.
-        """
-        if not self._training or self._testing or self._has_loaded:
-            return super().load_or_resume()
-        record = run_record(self)
-        require_same_everywhere(
-            record,
-            self._resumed[1]['meta']['iter'] if self._resumed else 0,
-            lambda first, other: changes(first, other, True, True)[0],
-        )
-        if self._resumed:
-            path, checkpoint = self._resumed
-            self._compare(path, checkpoint['meta'], record)
-            if is_main_process():
-                move_later_checkpoints(self.work_dir, path)
-        super().load_or_resume()
-        if not self._resumed and is_main_process():
-            # Not before this: a run that is refused moves nothing.
-            keep_earlier_run(self.work_dir)
-        self._resumed = None  # Its memory is not needed any more.
-        record['resumed_from'] = self._load_from if self._resume else None
-        self.record = record
-        self._write_record()
-
-    def _compare(self, path: str, meta: dict, record: dict) -> None:
-        before, step = meta.get('run'), meta['iter']
-        if before is None:
-            self.logger.warning(f'{path} has no record of its run; what changed is not known')
-            return
-        loop, balancer = self.train_loop, getattr(self.model, 'module', self.model).balancer
-        other, same = changes(
-            before,
-            record,
-            balancer.uses_metrics or loop.schedule.uses_metrics,
-            loop.schedule.uses_length,
-        )
-        if not ended_with(self, step):
-            other.append(
-                f'step {step} is amid {iterations_of(self.optim_wrapper)} iterations of '
-                'optim_wrapper.accumulative_counts, whose gradients are not saved'
-            )
-        for clause in same:
-            self.logger.info(f'since {path} was saved, {clause}')
-        if not self._force_resume:
-            require_same_run(path, other)
-        for clause in other:
-            self.logger.warning(f'forced to resume, though {clause}')
-
-    @master_only
-    def _write_record(self) -> None:
-        write_durably(osp.join(self.log_dir, 'run.json'), record_text(self.record))
-        name = osp.basename(self.cfg.filename or f'{self.timestamp}.py')
-        write_durably(osp.join(self.work_dir, name), self._config_text.encode())
-
-    @cached_property
-    def _config_text(self) -> str:
-        # Laid out once: it takes seconds, and no save should.
-        return self.cfg.pretty_text
-
-    def save_checkpoint(
-        self,
-        out_dir: str,
-        filename: str,
-        file_client_args: dict | None = None,
-        save_optimizer: bool = True,
-        save_param_scheduler: bool = True,
-        meta: dict | None = None,
-        by_epoch: bool = True,
-        backend_args: dict | None = None,
-    ) -> None:
-        """Save what mmengine's runner saves, through :attr:`checkpoint_writer`.
-
-        All processes call it. A folder they write together, a file the first one alone.
-
-        Args:
-            out_dir: A local folder.
-            filename: Its suffix is the format.
-            file_client_args: Not used.
-            save_optimizer: With the optimizer.
-            save_param_scheduler: With the schedulers of learning rate and the like.
-            meta: Further entries; ``epoch`` and ``iter`` default to those after this step.
-            by_epoch: Not used: loops count iterations.
-            backend_args: Not used.
-
-        Raises:
-            SaveError: As :meth:`CheckpointWriter.write`.
-            CheckpointError: As :meth:`CheckpointWriter.write`.
-        """
-        self.call_hook('flush_log')
-        model = getattr(self.model, 'module', self.model)
-        checkpoint = dict(
-            meta=dict(
-                dict(epoch=self.epoch, iter=self.iter + 1) | (meta or {}),
-                cfg=self._config_text,
-                seed=self.seed,
-                experiment_name=self.experiment_name,
-                time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
-                mmengine_version=mmengine.__version__,
-                dataset_meta=self.train_dataloader.dataset.metainfo,
-                run=self.record,
-            ),
-            state_dict=model.state_dict(),
-            message_hub=self.message_hub.state_dict(),
-        )
-        if save_optimizer:
-            checkpoint['optimizer'] = self.optim_wrapper.state_dict()
-        if save_param_scheduler and self.param_schedulers is not None:
-            checkpoint['param_schedulers'] = [s.state_dict() for s in self.param_schedulers]
-        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        # Of sharded tensors every process has a part.
-        checkpoint = share_of(checkpoint) if is_folder(filename) else whole(checkpoint)
-        if is_main_process() or is_folder(filename):
-            self.checkpoint_writer.write(
-                _on_host(checkpoint, self.checkpoint_writer.background),
-                osp.join(out_dir, filename),
-            )
-
     def wrap_model(self, model_wrapper_cfg, model):
         """As in mmengine; over several processes the default is :class:`AllInOneDDP`.
 
@@ -335,63 +293,6 @@ class MultiDatasetRunner(Runner):
         if not self.distributed:
             super()._init_model_weights()
 
-    def resume(self, filename: str, **kwargs) -> None:
-        """As in mmengine.
-
-        Raises:
-            CheckpointError: If optimizer or schedules are of another run.
-        """
-        try:
-            super().resume(filename, **kwargs)
-        except AllInOneError:
-            raise
-        except (ValueError, KeyError, RuntimeError) as error:
-            words = ' '.join(str(error).split())
-            raise CheckpointError(
-                f'{filename} does not fit the optimizer or schedules of the config: {words}'
-            ) from error
-
-    def load_checkpoint(self, filename, map_location='cpu', strict=False, revise_keys=()) -> dict:
-        """Load weights, or on resuming the whole model, and say what was missing or left over.
-
-        Args:
-            filename: A local file.
-            map_location: As in ``torch.load``.
-            strict: Refuse a checkpoint whose keys are not exactly the model's.
-            revise_keys: Not used; a leading ``module.`` is always dropped.
-
-        Raises:
-            CheckpointError: If the file cannot be read safely, or nothing in it fits.
-        """
-        sharded = any(is_sharded(param) for param in self.model.parameters())
-        if self._resumed and self._resumed[0] == filename:
-            checkpoint = self._resumed[1]
-        else:
-            checkpoint = read_checkpoint(filename, 'cpu' if sharded else map_location, sharded)
-        if not sharded:
-            checkpoint = all_read(checkpoint)
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        model = getattr(self.model, 'module', self.model)
-        state = state_dict_of(checkpoint, filename)
-        if not (self._resume or self._testing):
-            # What a balancer learned is of the run that it learned it in.
-            state = {name: v for name, v in state.items() if not name.startswith('balancer.')}
-        if strict:
-            model.load_state_dict(all_read(state), strict=True)
-        else:
-            load_state_dict(model, state, filename)
-        if self._resume or self._testing:
-            tasks = self.test_dataloader.loaders if self._testing else model.tasks
-            require_weights(model, state, list(tasks), filename)
-        elif model.frozen:
-            tasks = [name for name in model.frozen if name in model.tasks]
-            require_weights(model, state, tasks, filename)
-        if self._resume and 'optimizer' in checkpoint:
-            optimizer = shard_state(self.optim_wrapper.optimizer, checkpoint['optimizer'])
-            checkpoint = dict(checkpoint, optimizer=optimizer)
-        self._has_loaded = True
-        return checkpoint
-
 
 def _require_source(model) -> None:
     """Refuse to freeze what has random weights.
@@ -407,13 +308,3 @@ def _require_source(model) -> None:
             f'model.frozen has {sorted(frozen)}, but no file gives them weights; set load_from to '
             'a checkpoint of the joint model'
         )
-
-
-def _on_host(value, copy: bool):
-    """A checkpoint with its tensors in host memory, and with ``copy`` sharing none of them."""
-    return map_tensors(
-        value,
-        lambda tensor, path: (
-            tensor.detach().to('cpu', copy=copy) if isinstance(tensor, torch.Tensor) else tensor
-        ),
-    )

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from allinone.registry import RUNNERS
-from allinone.training.api import build_test_runner
+from allinone.training.runner import build_test_runner
 
 STEPS = 80
 

@@ -17,7 +17,7 @@ from allinone.inference.inferencer import AllInOneInferencer
 from allinone.io.atomic import write_json
 from allinone.io.images import write_picture
 from allinone.io.outputs import require_writable
-from allinone.training.api import test, train
+from allinone.training.runner import test, train
 from allinone.training.signals import Stopped
 
 

@@ -10,7 +10,7 @@ from allinone.evaluation.table import format_table
 from allinone.evaluation.track1.check import Annotations, faults, misfits, read_submission, score
 from allinone.evaluation.track1.submission import SECTIONS, Submission
 from allinone.io.outputs import require_writable
-from allinone.training.api import build_test_runner
+from allinone.training.runner import build_test_runner
 
 SHOWN = 20
 

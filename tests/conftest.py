@@ -1,8 +1,10 @@
 """Shared by all tests: tiny toy data, and one model trained on it for the whole session."""
 
+import argparse
 import multiprocessing
 import os
 import resource
+import shutil
 import sys
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
@@ -40,6 +42,11 @@ def _quick_runners():
 def literal(cfg) -> str:
     """A config as Python text, one line a key."""
     return ''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items())
+
+
+def write_config(cfg, path) -> str:
+    path.write_text(literal(cfg))
+    return str(path)
 
 
 @pytest.fixture(scope='session')
@@ -104,6 +111,50 @@ def single(task, best, work_dir, **options):
 def toy_model(toy_cfg):
     """The toy model, initialised with a fixed seed and not trained."""
     return build_model(toy_cfg)
+
+
+@pytest.fixture
+def toy(toy_root, tmp_path, monkeypatch):
+    """A copy of the toy data to break."""
+    shutil.copytree(toy_root / 'toy', tmp_path / 'data/toy')
+    monkeypatch.setenv('ALLINONE_DATA', str(tmp_path / 'data'))
+    return tmp_path / 'data/toy'
+
+
+@pytest.fixture
+def cfg(toy, tmp_path):
+    """The toy config, made tiny, on that copy."""
+    # mmengine keeps one message hub and log a name; the default name changes once a second.
+    return tiny(tmp_path / 'work', experiment_name=tmp_path.name)
+
+
+@pytest.fixture
+def launch(cfg, tmp_path, capsys):
+    """Run ``tools/train.py`` on ``cfg``: its exit status and what it wrote to stdout and stderr."""
+
+    def launched():
+        from allinone.cli import train
+
+        args = dict(work_dir=None, resume=None, amp=False, seed=None, cfg_options=None)
+        config = write_config(cfg, tmp_path / 'config.py')
+        status = train.main(argparse.Namespace(config=config, launcher='none', **args))
+        return status, *capsys.readouterr()
+
+    return launched
+
+
+@pytest.fixture
+def refused(launch, tmp_path):
+    """The one sentence with which the program refuses ``cfg``."""
+
+    def sentence():
+        status, _, error = launch()
+        assert status == 2
+        assert error.startswith('error: ') and error.count('\n') == 1, error
+        assert not list(tmp_path.rglob('*.pth'))
+        return error.removeprefix('error: ').strip()
+
+    return sentence
 
 
 def run_tool(name, *argv):

@@ -216,8 +216,7 @@ def test_only_the_root_and_the_numbers_of_classes_differ_for_other_data(
     cfg.merge_from_dict(
         {'model.tasks.cls.head.num_classes': 43, 'model.tasks.det.bbox_head.num_classes': 4}
     )
-    cfg.train_cfg.val_interval = 100
-    cfg.pop('val_dataloader'), cfg.pop('val_cfg'), cfg.pop('val_evaluator')
+    without_validation(cfg)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=2)
     runner = RUNNERS.build(cfg)
     runner.train()
@@ -341,29 +340,45 @@ def some_of(source, root, count):
 
 
 def switches():
-    """What the page's table of switches adds to a child config for training: a line each."""
-    rows = re.findall(r'^\| ([^|]+) \| `(\w+ = .+?)` \| [^|]+ \| [^|]+ \|$', PAGE, re.MULTILINE)
-    lines = {name: line for name, line in rows if not line.startswith('test_dataloader')}
+    """The lines that the page's table of switches adds to a child config for training, by recipe.
+
+    Two groups, of switches that do not exclude each other.
+    """
+    rows = re.findall(r'^\| [^|]+ \| `(\w+ = .+?)` \| [^|]+ \| [^|]+ \|$', PAGE, re.MULTILINE)
+    lines = [line for line in rows if not line.startswith('test_dataloader')]
     assert len(lines) == 8
-    return [pytest.param(line, id=name) for name, line in lines.items()]
-
-
-@pytest.mark.parametrize('line', switches())
-def test_a_switch_is_a_line_of_a_child_config(track1_root, tmp_path, line):
     # MobileNetV2 does not say how deep its layers are.
-    name = 'convnext-t_rtmdet_upernet' if 'LayerDecay' in line else 'mobilenetv2_fcos_fcn'
-    child = tmp_path / 'child.py'
-    child.write_text(f"_base_ = '{config_of(name)}'\n{line}\n")
-    check_config(load_config(str(child)))
-    cfg = recipe(name, tmp_path, str(child))
-    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
-        cfg.pop(key)
+    second = ('LayerDecay', 'NormEqual', 'StochasticWeightAverage')
+    groups = {'mobilenetv2_fcos_fcn': [], 'convnext-t_rtmdet_upernet': []}
+    for line in lines:
+        groups[list(groups)[any(word in line for word in second)]].append(line)
+    return groups
+
+
+@pytest.mark.parametrize('name, lines', switches().items(), ids=list(switches()))
+def test_a_switch_is_a_line_of_a_child_config(track1_root, tmp_path, name, lines):
+    """Each alone is a legal config; a step is taken with all of a group."""
+    base = config_of(name)
+    for number, line in enumerate(lines):
+        alone, child = tmp_path / f'alone_{number}.py', tmp_path / f'child_{number}.py'
+        alone.write_text(f"_base_ = '{config_of(name)}'\n{line}\n")
+        check_config(load_config(str(alone)))
+        child.write_text(f"_base_ = '{base}'\n{line}\n")
+        base = str(child)
+    check_config(load_config(base))
+    cfg = recipe(name, tmp_path, base)
+    without_validation(cfg)
     cfg.train_cfg.max_iters = 1
     for hook in cfg.custom_hooks:
         hook.begin_iter = 0
     runner = RUNNERS.build(cfg)
     runner.train()
     assert runner.iter == 1
+
+
+def without_validation(cfg):
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        cfg.pop(key)
 
 
 def test_heads_warm_up_on_a_frozen_trunk(mobilenet, track1_root, tmp_path):
@@ -377,6 +392,7 @@ def test_heads_warm_up_on_a_frozen_trunk(mobilenet, track1_root, tmp_path):
             'train_cfg.max_iters': 1,
         }
     )
+    without_validation(cfg)
     runner = RUNNERS.build(cfg)
     runner.train()
     before = read_checkpoint(cfg.load_from)['state_dict']
@@ -393,8 +409,8 @@ def test_views_of_test_time_augmentation_are_merged(mobilenet, track1_root, tmp_
     for cfg in (plain, views):
         for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
             cfg.pop(key)
-        for key in ('val_dataloader', 'val_cfg', 'val_evaluator', 'custom_hooks'):
-            cfg.pop(key)
+        cfg.pop('custom_hooks')
+        without_validation(cfg)
         cfg.load_from = str(mobilenet / 'iter_2.pth')
         for loader in cfg.test_dataloader.values():
             loader.batch_size = 1

@@ -17,12 +17,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ CASES = {
     'pcgrad-2': dict(balancer='PCGrad', schedule='EveryTask', workers=2),
     'round-robin-2': dict(balancer='FixedWeights', schedule='RoundRobin', workers=2),
 }
-NOTHING = '(nothing)'
 RESUMED, RESUMED_OF_OLD, TESTED = 'round-robin-2', ('round-robin-2', 'pcgrad-2'), 'fixed-2'
 EXTRACTED = {'extract det': ('det',), 'extract cls seg': ('cls', 'seg')}
 RESULTS = ('metrics.json', 'infer/predictions', 'infer/vis', *EXTRACTED)
@@ -158,8 +157,7 @@ def read(path: Path):
     if path.is_dir():
         return {part.name: read(part) for part in sorted(path.iterdir())}
     if path.suffix == '.pth':
-        # Just written by code that has been run here
-        return torch.load(path, map_location='cpu', weights_only=False)
+        return torch.load(path, weights_only=False)  # Of code that has been run here anyway
     if path.name == 'metrics.json':
         return json.loads(path.read_text())
     return path.read_text().splitlines() if path.suffix == '.py' else path.read_bytes()
@@ -186,11 +184,15 @@ def same(one, other) -> bool:
         return type(one) is type(other) and repr(one) == repr(other)
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    return torch.equal(*(part.reshape(-1).view(torch.uint8) for part in (one, other)))
+    return torch.equal(*(part.flatten().contiguous().view(torch.uint8) for part in (one, other)))
 
 
-def short(leaf) -> str:
-    return repr(leaf.flatten()[:3].tolist() if isinstance(leaf, torch.Tensor) else leaf)[:100]
+def unlike(one, other) -> str:
+    """What two leaves are where they begin to differ."""
+    both = [(x.dtype, x.tolist()) if isinstance(x, torch.Tensor) else x for x in (one, other)]
+    texts = [repr(leaf) for leaf in both]
+    start = max(0, len(os.path.commonprefix(texts)) - 30)
+    return 'OLD {}, NEW {}'.format(*(text[start : start + 80] for text in texts))
 
 
 def compare(what: str, old: Path, new: Path) -> bool:
@@ -200,13 +202,12 @@ def compare(what: str, old: Path, new: Path) -> bool:
     except OSError as error:
         print(f'{what}: NOT THERE: {error}')
         return False
-    pairs = {key: (one.get(key, NOTHING), other.get(key, NOTHING)) for key in one | other}
+    pairs = {key: [side.get(key, '(nothing)') for side in (one, other)] for key in one | other}
     different = [key for key, pair in pairs.items() if not same(*pair)]
     tensors = sum(isinstance(leaf, torch.Tensor) for leaf in one.values())
-    verdict = 'equal' if one else 'NOTHING to compare'
+    verdict = 'equal' if one.keys() - {''} else 'NOTHING to compare'
     if different:
-        old_leaf, new_leaf = map(short, pairs[different[0]])
-        verdict = f'{len(different)} DIFFERENT, {different[0]}: OLD {old_leaf}, NEW {new_leaf}'
+        verdict = f'{len(different)} DIFFERENT, {different[0]}: {unlike(*pairs[different[0]])}'
     print(f'{what}: {tensors} tensors, {len(one) - tensors} values: {verdict}', flush=True)
     return verdict == 'equal'
 
@@ -222,16 +223,16 @@ def main() -> int:
         parser.error(f'--steps must be even and 2 or more, not {args.steps}')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that all is removed
     with ExitStack() as stack:
-        if not (folder := args.keep):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='same_as_')))
+        folder = args.keep or Path(stack.enter_context(TemporaryDirectory(prefix='same_as_')))
         folder.mkdir(parents=True, exist_ok=not args.keep)
         folder, roots = folder.resolve(), dict(new=REPOSITORY)
         for who, commit in (('old', args.old), ('new', args.new)):
-            if not commit:
+            if commit is None:
                 continue
             roots[who] = folder / f'tree-{who}'
             git = ('git', '-C', REPOSITORY, 'worktree')
-            subprocess.run((*git, 'add', '-q', '--detach', roots[who], commit), check=True)
+            if subprocess.run((*git, 'add', '-q', '--detach', roots[who], commit)).returncode:
+                return 1  # And git has said why
             if not args.keep:
                 stack.callback(subprocess.run, (*git, 'remove', '--force', roots[who]))
         runs = Runs(folder, roots, args.steps)

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python tests/e2e/two_processes.py [FOLDER] [--only steps runs kills]
 
 The pairs are forked from this process, which imports the libraries once, and meet on loopback.
-Prints what was found as JSON; the tests of ``test_engine/test_processes.py`` look at it.
+Prints what was found as JSON; the tests of ``test_distributed/test_processes.py`` look at it.
 """
 
 import argparse

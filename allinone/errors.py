@@ -1,5 +1,7 @@
 """What the suite raises when the user can put it right; the tools print it as one sentence."""
 
+from contextlib import contextmanager
+
 __all__ = [
     'AllInOneError',
     'CheckpointError',
@@ -8,6 +10,7 @@ __all__ = [
     'LoaderError',
     'PeerError',
     'TrainingError',
+    'with_key',
 ]
 
 
@@ -37,3 +40,12 @@ class LoaderError(AllInOneError):
 
 class PeerError(AllInOneError):
     """Another process of the run is gone."""
+
+
+@contextmanager
+def with_key(key: str, kind: type[AllInOneError]):
+    """Put a config key before the message of an error of this kind."""
+    try:
+        yield
+    except kind as error:
+        raise type(error)(f'{key}: {error}') from error

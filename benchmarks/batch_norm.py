@@ -13,7 +13,7 @@ from allinone.data.loaders import training_batches
 from allinone.io.seeding import seed_all
 from allinone.models.batch_norm import norms_of
 from allinone.registry import MODELS
-from allinone.training.precise_bn import SEED, keep_statistics, reestimate
+from allinone.training.precise_bn import SEED, reestimate
 
 from .measure import device
 
@@ -75,7 +75,7 @@ def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
     for step, batch in enumerate(itertools.islice(alone, steps)):
         if mixed is not None and step == steps - max(1, round(KEPT * steps)):
             reestimate(model, mixed)
-            keep_statistics(model)
+            model.freeze_statistics()
         model.train_step(batch, wrapper)
         schedule.step()
     return model

@@ -12,22 +12,17 @@ from mmengine.registry import DefaultScope
 from allinone.data.loaders import training_batches
 from allinone.models.allinone import AllInOne
 from allinone.registry import MODELS
+from allinone.reuse.upstream import stock_model_config
 
 from .measure import device, seconds
 
 
 def stock_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:
     """The task as its library would build it: with a backbone of its own."""
-    task_cfg = copy.deepcopy(cfg.tasks[task])
-    scope = task_cfg.type.split('.')[0]
-    features = task_cfg.pop('features', None)
-    task_cfg.backbone = copy.deepcopy(cfg.backbone)
+    task_cfg = stock_model_config(cfg, task)
     task_cfg.backbone.pop('init_cfg', None)
-    out_indices = task_cfg.backbone.get('out_indices')
-    if features is not None and out_indices is not None:
-        task_cfg.backbone.out_indices = tuple(out_indices[i] for i in features)
     task_cfg.pop('data_preprocessor', None)
-    model = MMENGINE_MODELS.build(ConfigDict(task_cfg, _scope_=scope))
+    model = MMENGINE_MODELS.build(ConfigDict(task_cfg, _scope_=task_cfg.type.split('.')[0]))
     model.data_preprocessor = joint.tasks[task].data_preprocessor
     if joint.channels_last:
         model.to(memory_format=torch.channels_last)

@@ -20,22 +20,17 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from allinone.checkpoint.loading import (
-    load_state_dict,
-    read_checkpoint,
-    require_weights,
-    state_dict_of,
-    trusting_checkpoints,
-)
+from allinone.checkpoint.loading import read_checkpoint, trusting_checkpoints
 from allinone.config.build_errors import named
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
-from allinone.data.loaders import TaskLoaders, build_loader, in_this_process
+from allinone.data.loaders import build_loader, in_this_process
+from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import ConfigError
 from allinone.io.atomic import write_json
 from allinone.io.outputs import require_writable
 from allinone.models.classes import num_classes_of
-from allinone.registry import MODELS
+from allinone.models.joint import build_network, load_trained, on_device
 
 from .affinity_plot import plot_affinity
 from .lookahead import lookahead_affinity, seeded_on
@@ -75,7 +70,10 @@ def measure_affinity(
     if lr is not None and not 0 < lr < math.inf:
         raise ConfigError(f'--lr is {lr!r}; give a number above 0')
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    model = _load(cfg, checkpoint, device)
+    with named('model'):
+        model = build_network(cfg, distill=True)
+    load_trained(model, read_checkpoint(checkpoint), checkpoint, key='checkpoint')
+    on_device(model, device)
     names = list(model.tasks)
     if len(names) < 2:
         raise ConfigError(f'model.tasks has only {names}; affinity is between two or more')
@@ -119,18 +117,6 @@ def summary(names: Sequence[str], found: np.ndarray) -> dict:
             dict(total=total, groups=named_groups(groups)) for total, groups in best.values()
         ],
     )
-
-
-def _load(cfg: Config, checkpoint: str | os.PathLike, device: str) -> nn.Module:
-    with DefaultScope.overwrite_default_scope('allinone'), named('model'):
-        model = MODELS.build(cfg.model)
-    state = state_dict_of(read_checkpoint(checkpoint), checkpoint)
-    load_state_dict(model, state, checkpoint, key='checkpoint')
-    require_weights(model, state, list(model.tasks), checkpoint)
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f'device {device} cannot be used: {error}') from error
 
 
 def _trunk_rates(model: nn.Module, cfg: Config) -> list[float]:

@@ -1,7 +1,9 @@
 """Figures without a window, written to PNG files as a whole or not at all."""
 
 import os
-from pathlib import Path
+from functools import partial
+
+from allinone.io.atomic import write_whole
 
 
 def new_figure(width: float, height: float):
@@ -16,9 +18,7 @@ def new_figure(width: float, height: float):
 
 def save_figure(figure, out: str | os.PathLike) -> None:
     """Write a figure as PNG, making its folder."""
-    os.makedirs(Path(out).resolve().parent, exist_ok=True)
-    figure.savefig(f'{out}.tmp', format='png')
-    os.replace(f'{out}.tmp', out)
+    write_whole(out, partial(figure.savefig, format='png'))
 
 
 def plain(text: str) -> str:

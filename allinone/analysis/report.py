@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from allinone.errors import ConfigError, DataError
+from allinone.io.atomic import write_whole
 
 from .comparison import Run, delta_m, read_runs, relative_changes, single_figures
 from .conflicts import plot_conflicts
@@ -80,10 +81,7 @@ def write_report(
         overview=overview,
         sections=sections,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(f'{out}.tmp')
-    unfinished.write_text(page, encoding='utf-8')
-    os.replace(unfinished, out)
+    write_whole(out, page.encode())
     return pictures.paths
 
 

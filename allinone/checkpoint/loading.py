@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,14 +14,16 @@ from mmengine.logging import HistoryBuffer, print_log
 from torch import nn
 
 from allinone.errors import CheckpointError
+from allinone.io.text import shortened
 
 from .folder import is_folder, read_folder
 from .formats import check_pickle, check_zip, is_safetensors, read_safetensors
 from .shards import all_read, sharded_as
 
-SHOWN = 8
 WORDS = 200
 ZIP_START = b'PK\x03\x04'
+
+_some = partial(shortened, shown=8, last=', ')
 
 _trusted: ContextVar[bool] = ContextVar('trusted', default=False)
 
@@ -224,9 +227,3 @@ def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path
             f'or has them in other shapes, such as {lacking[0]!r}; give the config that it was '
             'trained with'
         )
-
-
-def _some(names) -> str:
-    names = list(names)
-    more = f', and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
-    return ', '.join(names[:SHOWN]) + more

@@ -16,10 +16,10 @@ from torch.utils.data import Dataset
 
 from allinone.config.data_root import missing_data_set
 from allinone.errors import DataError
-from allinone.io.image_files import is_local, shown_size
+from allinone.io.image_files import IGNORED, is_local, shown_size
+from allinone.io.text import shortened
 
-IGNORED = 255
-SHOWN = 3
+from .seeded import PICTURE_KEYS
 
 
 def check_dataset(dataset: Dataset, num_classes: int | None, skip_corrupt: bool = False) -> None:
@@ -60,17 +60,10 @@ def check_dataset(dataset: Dataset, num_classes: int | None, skip_corrupt: bool 
         _check_label_maps(dataset, infos, num_classes, skip_corrupt)
 
 
-def _some(names) -> str:
-    names = list(names)
-    return ', '.join(map(str, names[:SHOWN])) + (
-        f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
-    )
-
-
 def _check_files(infos: list[dict]) -> None:
     wanted = defaultdict(set)
     for info in infos:
-        for path in (info.get('img_path'), info.get('seg_map_path')):
+        for path in map(info.get, PICTURE_KEYS):
             if path and is_local(path):
                 folder, name = os.path.split(path)
                 wanted[folder].add(name)
@@ -82,7 +75,7 @@ def _check_files(infos: list[dict]) -> None:
         if missing:
             raise DataError(
                 f'{len(missing)} of {len(names)} files are missing in {folder}: '
-                f'{_some(missing)}; add them, or take them off the annotations'
+                f'{shortened(missing)}; add them, or take them off the annotations'
             )
 
 
@@ -104,7 +97,7 @@ def _check_labels(dataset: Dataset, infos: list[dict], classes, num_classes: int
     if not seen and any('instances' in info for info in infos):
         print_log(f'{dataset.ann_file} has no box at all', 'current')
     if seen and absent:
-        print_log(f'{dataset.ann_file} has no sample of class {_some(absent)}', 'current')
+        print_log(f'{dataset.ann_file} has no sample of class {shortened(absent)}', 'current')
 
 
 def _check_pictures_and_boxes(file: str, images: list[dict], boxes: list[dict]) -> None:
@@ -156,7 +149,7 @@ def _check_categories(dataset: Dataset, classes) -> None:
     absent = [name for name in classes if name not in names.values()]
     if absent:
         raise DataError(
-            f'metainfo.classes has {_some(absent)}, which {file} does not have; use '
+            f'metainfo.classes has {shortened(absent)}, which {file} does not have; use '
             f'the names of its categories, {list(names.values())}'
         )
     ignored = (dataset.metainfo or {}).get('ignore_classes', ())
@@ -167,7 +160,7 @@ def _check_categories(dataset: Dataset, classes) -> None:
     ]
     if extra:
         raise DataError(
-            f'{file} has boxes of {_some(extra)}, which metainfo.classes does not '
+            f'{file} has boxes of {shortened(extra)}, which metainfo.classes does not '
             f'have ({list(classes)}); add them, or list them in '
             'metainfo.ignore_classes'
         )
@@ -194,7 +187,7 @@ def _refuse_categories_listed_twice(file: str, categories: list[dict], classes) 
                 ]
                 raise DataError(
                     f'{file} lists the {key} {category[key]!r} {len(twice)} times among its '
-                    f'categories, {_some(twice)}; leave one entry a category'
+                    f'categories, {shortened(twice)}; leave one entry a category'
                 )
 
 
@@ -230,7 +223,7 @@ def _check_alone(dataset: Dataset, infos: list[dict]) -> None:
         if alone:
             raise DataError(
                 f'{len(alone)} label maps in {folder} have no {picture_suffix} '
-                f'picture in {pictures}: {_some(alone)}; add or remove them'
+                f'picture in {pictures}: {shortened(alone)}; add or remove them'
             )
 
 

@@ -34,7 +34,19 @@ class Draw(int):
         return Draw, (int(self), self.number)
 
 
-class SeededDataset(Dataset):
+class DatasetWrapper(Dataset):
+    """Has the length and the attributes of its ``dataset``, and attributes of its own."""
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name):
+        if name == 'dataset':
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+class SeededDataset(DatasetWrapper):
     """A task's data set with reproducible augmentation and a name for every broken picture.
 
     What a draw gives does not depend on the worker that makes it, so neither the number of
@@ -78,14 +90,6 @@ class SeededDataset(Dataset):
         copied = SeededDataset(dataset, self.task, self.seed, self.skip_corrupt, self.may_skip)
         copied.corrupt.copy_(self.corrupt)
         return copied
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name):
-        if name == 'dataset':
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
 
     def __getitems__(self, indices: list[int]) -> list:
         """Of a batch, as PyTorch's loaders ask for it."""

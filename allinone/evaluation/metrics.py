@@ -9,7 +9,7 @@ from mmseg.evaluation import IoUMetric
 
 from allinone.registry import METRICS
 
-STATS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
+from .names import BOX_FIGURES
 
 
 @METRICS.register_module()
@@ -34,7 +34,7 @@ class DetectionMetric(CocoMetric):
             metrics = {
                 f'{kind}_{name}': 0.0
                 for kind in self.metrics
-                for name in self.metric_items or STATS
+                for name in self.metric_items or BOX_FIGURES
             }
         annotated = {ann['category_id'] for ann in self._coco_api.dataset['annotations']}
         absent = [self._coco_api.cats[i]['name'] for i in self.cat_ids if i not in annotated]

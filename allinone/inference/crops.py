@@ -12,7 +12,7 @@ from torch import nn
 from allinone.config.build_errors import named
 from allinone.errors import ConfigError
 from allinone.models.samples import library_of
-from allinone.visualization.draw import to_numpy
+from allinone.visualization.draw import CLASSIFIED, to_numpy
 
 from .records import to_record
 
@@ -59,7 +59,8 @@ class BoxClassifier:
         found = iter(self._records(crops))
         for sample in detections:
             instances = sample.pred_instances
-            instances.classified = [{self.task: next(found)} for _ in range(len(instances))]
+            records = [{self.task: next(found)} for _ in range(len(instances))]
+            setattr(instances, CLASSIFIED, records)
 
     def _records(self, crops: list[dict]) -> list[dict]:
         records: list[dict | None] = [None] * len(crops)

@@ -13,18 +13,18 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from allinone.checkpoint.loading import load_state_dict, require_weights, state_dict_of
 from allinone.config.build_errors import named
 from allinone.errors import ConfigError, DataError
 from allinone.io.atomic import write_json
 from allinone.io.images import find_pictures, output_names, read_picture, write_picture
 from allinone.io.outputs import require_writable
+from allinone.models.joint import build_network, load_trained, on_device
 from allinone.models.samples import library_of
 from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
 
 from .crops import BoxClassifier
-from .model_source import ModelSource, build_network, find_model
+from .model_source import ModelSource, find_model
 from .records import dataset_metainfo, to_record
 from .scale import AS_TESTED, image_scale
 from .streaming import Picture, batches_of_a_size, read_ahead
@@ -86,13 +86,8 @@ class AllInOneInferencer:
         self.scale = image_scale(self.cfg, scale, self.tasks, whole)
         if self.scale.note:
             on_note(self.scale.note)
-        state = state_dict_of(source.checkpoint, source.path)
-        load_state_dict(self.model, state, source.path, key='weights')
-        require_weights(self.model, state, self.tasks, source.path)
-        try:
-            self.model.to(device).eval()
-        except (RuntimeError, AssertionError) as error:
-            raise ConfigError(f'device {device} cannot be used: {error}') from error
+        load_trained(self.model, source.checkpoint, source.path, self.tasks, key='weights')
+        on_device(self.model, device).eval()
         self.device = torch.device(device)
         told = (source.checkpoint.get('meta') or {}).get('dataset_meta')
         told = told if isinstance(told, Mapping) else {}

@@ -14,21 +14,19 @@ from glob import escape, glob
 from importlib import import_module
 from typing import NamedTuple
 
-from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
-from mmengine.registry import DefaultScope, Registry
-from torch import nn
+from mmengine.config import Config
+from mmengine.registry import Registry
 
 from allinone.checkpoint.folder import is_folder
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.config.check import check_config
 from allinone.config.loading import complete_config, load_config
 from allinone.errors import CheckpointError, ConfigError
-from allinone.registry import MODELS
-from allinone.training.resume import SUFFIXES, step_checkpoints
+from allinone.registry import LIBRARIES
+from allinone.training.resume import SUFFIXES, first_readable, step_checkpoints
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
-SCOPES = ('mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'allinone')
+SCOPES = ('mmengine', 'mmcv', *LIBRARIES, 'allinone')
 TYPE = re.compile(rf'(?:({"|".join(SCOPES)})\.)?([A-Za-z_]\w*)')
 # All that predicting needs of a config; what else is in it is not looked at.
 NEEDED = ('model', 'inference', 'default_scope')
@@ -92,13 +90,6 @@ def find_model(
     return ModelSource(cfg, path, checkpoint, trusted=False)
 
 
-def build_network(cfg: Config) -> nn.Module:
-    """The joint model of a config, without what it learns from a teacher by."""
-    model = ConfigDict({key: value for key, value in cfg.model.items() if key != 'distill'})
-    with DefaultScope.overwrite_default_scope('allinone'):
-        return MODELS.build(model)
-
-
 def _read(weights: str | os.PathLike) -> tuple[str, dict]:
     weights = osp.expanduser(os.fspath(weights))
     if osp.isdir(weights) and not is_folder(weights):
@@ -111,16 +102,10 @@ def _best_of(work_dir: str) -> tuple[str, dict]:
     best = [
         path for suffix in SUFFIXES for path in glob(osp.join(escape(work_dir), f'best_*{suffix}'))
     ]
-    reasons = []
-    for path in [*sorted(best, key=osp.getmtime, reverse=True), *step_checkpoints(work_dir)]:
-        try:
-            checkpoint = read_checkpoint(path)
-        except CheckpointError as error:
-            reasons.append(str(error))
-            continue
-        for reason in reasons:
-            print_log(f'passed over: {reason}', 'current')
-        return path, checkpoint
+    paths = [*sorted(best, key=osp.getmtime, reverse=True), *step_checkpoints(work_dir)]
+    found, reasons = first_readable(paths, read_checkpoint)
+    if found:
+        return found
     why = f'none that is whole: {"; ".join(reasons)}' if reasons else 'none'
     raise CheckpointError(
         f'{work_dir} is a folder in which a checkpoint ({", ".join(SUFFIXES)}) is looked for, and '

@@ -9,7 +9,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from pycocotools import mask as coco_mask
 
 from allinone.config.build_errors import named
-from allinone.visualization.draw import label_areas, to_numpy, top_classes
+from allinone.visualization.draw import CLASSIFIED, label_areas, to_numpy, top_classes
 from allinone.visualization.palette import ClassTable
 
 TOP = 5
@@ -76,7 +76,7 @@ def _instances(boxes: list[dict]) -> InstanceData:
         for box in boxes
     ]
     if any(further):
-        instances.classified = further
+        setattr(instances, CLASSIFIED, further)
     return instances
 
 
@@ -97,9 +97,8 @@ def _boxes(instances, table: ClassTable) -> list[dict]:
     if 'masks' in instances:
         for record, mask in zip(records, to_numpy(instances.masks)):
             record['mask'] = encode_mask(mask)
-    if 'classified' in instances:
-        for record, found in zip(records, instances.classified):
-            record |= found
+    for record, found in zip(records, instances.get(CLASSIFIED, ())):
+        record |= found
     return records
 
 

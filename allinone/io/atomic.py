@@ -108,15 +108,24 @@ def _why_not(path: str, needed: int | None, error: OSError) -> str:
     return f'{why}; it needs {needed:,} bytes, and {free} are free'
 
 
-def write_json(path: str, content, indent: int | None = 2) -> None:
+def write_whole(path: str | os.PathLike, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write beside the target and rename, so that no half-written file is ever there.
+
+    Makes the folder, and does not wait for the disk as :func:`write_durably` does.
+    """
+    path = os.fspath(path)
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    with open(path + SUFFIX, 'wb') as file:
+        content(file) if callable(content) else file.write(content)
+    os.replace(path + SUFFIX, path)
+
+
+def write_json(path: str, content, indent: int | None = 2) -> None:
+    """Write with :func:`write_whole`.
 
     NaN is not JSON: a number of a dictionary that is NaN is written as null. To indent takes three
     times as long.
     """
     if isinstance(content, dict):
         content = {key: None if value != value else value for key, value in content.items()}
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
-        file.write(f'{json.dumps(content, indent=indent)}\n')
-    os.replace(f'{path}.tmp', path)
+    write_whole(path, f'{json.dumps(content, indent=indent)}\n'.encode())

@@ -12,6 +12,7 @@ JPEG_START = b'\xff\xd8'
 ENDS = {JPEG_START: b'\xff\xd9', b'\x89PNG': b'IEND'}
 JPEG_SCAN = 0xDA
 TAIL_BYTES = 12
+IGNORED = 255  # Value of a label map: of no class
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # Exif: the picture is shown turned by a quarter
 
 

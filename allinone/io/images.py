@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from allinone.errors import DataError
 
+from .atomic import write_whole
 from .image_files import check_complete, check_decodes
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp', '.gif')
@@ -124,14 +125,10 @@ def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> 
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write RGB uint8 ``(H, W, 3)`` in the format of the suffix; never a half-written file."""
-    path = os.fspath(path)
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     suffix = osp.splitext(path)[1]
     options = JPEG_OPTIONS if suffix in ('.jpg', '.jpeg') else ()
     _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    with open(f'{path}.tmp', 'wb') as file:
-        file.write(data.tobytes())
-    os.replace(f'{path}.tmp', path)
+    write_whole(path, data.tobytes())
 
 
 def output_names(paths: Sequence[str]) -> dict[str, str]:

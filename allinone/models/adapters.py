@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
-from allinone.registry.options import check_count, check_number
+from allinone.registry.options import build_kind, check_count, check_number
 
 
 class TrunkAdapter(nn.Module):
@@ -157,17 +157,8 @@ def build_adapter(key: str, cfg: Mapping, trunk: nn.Module) -> TrunkAdapter:
     Raises:
         ConfigError: If there is no such adapter, or it does not fit the trunk; it names ``key``.
     """
-    kind = MODELS.get(cfg['type']) if isinstance(cfg, Mapping) and 'type' in cfg else None
-    if not (isinstance(kind, type) and issubclass(kind, TrunkAdapter)):
-        raise ConfigError(
-            f"{key} is {cfg!r}; give dict(type='LowRankAdapter', rank=4) or "
-            "dict(type='FiLMAdapter')"
-        )
-    options = {name: value for name, value in cfg.items() if name != 'type'}
-    try:
-        return kind(trunk, **options)
-    except (TypeError, ConfigError) as error:
-        raise ConfigError(f'{key} cannot be built: {error}') from error
+    remedy = "give dict(type='LowRankAdapter', rank=4) or dict(type='FiLMAdapter')"
+    return build_kind(key, cfg, MODELS, TrunkAdapter, remedy, trunk)
 
 
 def _is_below(name: str, layers: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from allinone.config.build_errors import accepted_keys, fault, unknown_key
 from allinone.config.check import check_frozen
 from allinone.distributed.processes import Alone
 from allinone.errors import AllInOneError, ConfigError
-from allinone.registry import BALANCERS, MODELS
+from allinone.registry import BALANCERS, LIBRARIES, MODELS
 from allinone.registry.options import check_count, check_flag, check_number
 from allinone.step import BalancedStep, build_step
 from allinone.step.clipping import ClipWithoutWaiting
@@ -30,7 +30,7 @@ from .samples import make_samples, micro_batches
 from .shared_backbone import SharedTrunk, layers_of, trunk_pass
 from .tta import build_merger, has_views
 
-TASK_SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'allinone')
+TASK_SCOPES = (*LIBRARIES, 'allinone')
 COMPILED = 64  # graphs of one class of blocks, which differ in structure, mode or size
 
 

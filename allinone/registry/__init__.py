@@ -11,6 +11,9 @@ from mmengine.registry import Registry
 
 from .options import build_part
 
+# Whose models a task may be
+LIBRARIES = ('mmpretrain', 'mmdet', 'mmseg')
+
 
 def _child(root: str, *locations: str) -> Registry:
     parent = getattr(mmengine_registry, root)

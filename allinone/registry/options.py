@@ -181,6 +181,21 @@ def build_part(cfg, registry: Registry, default_args: Mapping | None = None, *, 
     return build_from_cfg(dict(cfg), registry, default_args)
 
 
+def build_kind(key: str, cfg, registry: Registry, base: type, remedy: str, *args):
+    """Build a part from ``args`` and its options.
+
+    Raises:
+        ConfigError: If its class is not ``base`` nor derived from it, or refuses the options.
+    """
+    kind = registry.get(cfg['type']) if isinstance(cfg, Mapping) and 'type' in cfg else None
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise ConfigError(f'{key} is {cfg!r}; {remedy}')
+    try:
+        return kind(*args, **{name: value for name, value in cfg.items() if name != 'type'})
+    except (TypeError, ConfigError) as error:
+        raise ConfigError(f'{key} cannot be built: {error}') from error
+
+
 @contextmanager
 def renamed(key: str, to: str) -> Iterator[None]:
     """Let errors that begin with one config key begin with another.

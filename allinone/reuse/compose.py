@@ -20,10 +20,10 @@ from allinone.checkpoint.loading import (
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
-from allinone.inference.model_source import build_network
 from allinone.inference.records import dataset_metainfo
 from allinone.io.atomic import write_durably
 from allinone.io.outputs import require_writable
+from allinone.models.joint import build_network
 
 TRUNK = 'backbone.'
 STATISTICS = ('running_mean', 'running_var')

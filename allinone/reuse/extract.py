@@ -18,13 +18,13 @@ from allinone.checkpoint.loading import (
     state_dict_of,
     trusting_checkpoints,
 )
-from allinone.config.check import check_config
+from allinone.config.check import STAGES, check_config
 from allinone.config.loading import load_config
 from allinone.errors import AllInOneError, ConfigError
-from allinone.inference.model_source import build_network
 from allinone.inference.records import dataset_metainfo
-from allinone.io.atomic import write_durably
+from allinone.io.atomic import write_durably, write_whole
 from allinone.io.outputs import require_writable
+from allinone.models.joint import build_network
 
 from .upstream import stock_model_config
 
@@ -37,7 +37,6 @@ STOCK_TYPES = {
 VISUALIZERS = dict(
     mmpretrain='UniversalVisualizer', mmdet='DetLocalVisualizer', mmseg='SegLocalVisualizer'
 )
-STAGES = ('train', 'val', 'test')
 
 
 def extract(
@@ -94,11 +93,11 @@ def extract(
     own = model.state_dict()
     kept = {name: value for name, value in state.items() if name in own and _is_network(name)}
     model.load_state_dict(kept, strict=False)
-    _write_config(fewer, osp.join(out, 'config.py'))
+    write_whole(osp.join(out, 'config.py'), fewer.pretty_text.encode())
     meta = dict(dataset_meta=metainfo, cfg=fewer.pretty_text)
     _write_checkpoint(kept, meta, osp.join(out, 'model.pth'))
     if stock is not None:
-        _write_config(stock, osp.join(out, 'stock_config.py'))
+        write_whole(osp.join(out, 'stock_config.py'), stock.pretty_text.encode())
         _write_checkpoint(
             stock_state(model, kept),
             dict(dataset_meta=metainfo[tasks[0]]),
@@ -255,13 +254,6 @@ def _own_types(part) -> Iterator[str]:
     if isinstance(part, (Mapping, list, tuple)):
         for value in part.values() if isinstance(part, Mapping) else part:
             yield from _own_types(value)
-
-
-def _write_config(cfg: Config, path: str) -> None:
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
-        file.write(cfg.pretty_text)
-    os.replace(f'{path}.tmp', path)
 
 
 def _write_checkpoint(state: dict, meta: dict, path: str) -> None:

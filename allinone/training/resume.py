@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Callable, Iterable
 from glob import escape, glob
 
 from mmengine.logging import print_log
@@ -30,17 +31,10 @@ def newest_checkpoint(work_dir: str) -> tuple[str, dict] | None:
     Raises:
         CheckpointError: If there are checkpoints, but none is complete.
     """
-    reasons = []
-    for path in step_checkpoints(work_dir):
-        try:
-            checkpoint = read_resumable(path)
-        except CheckpointError as error:
-            reasons.append(str(error))
-            continue
-        for reason in reasons:
-            print_log(f'passed over: {reason}', 'current')
-        print_log(f'{path} is the newest complete checkpoint of {work_dir}', 'current')
-        return path, checkpoint
+    found, reasons = first_readable(step_checkpoints(work_dir), read_resumable)
+    if found:
+        print_log(f'{found[0]} is the newest complete checkpoint of {work_dir}', 'current')
+        return found
     if reasons:
         raise CheckpointError(
             f'{work_dir} has no checkpoint to go on from: {"; ".join(reasons)}; name one with '
@@ -48,6 +42,23 @@ def newest_checkpoint(work_dir: str) -> tuple[str, dict] | None:
         )
     print_log(f'{work_dir} has no checkpoint, so the run starts at step 0', 'current')
     return None
+
+
+def first_readable(
+    paths: Iterable[str], read: Callable[[str], dict]
+) -> tuple[tuple[str, dict] | None, list[str]]:
+    """Path and content of the first checkpoint that can be read, and why those before cannot."""
+    reasons = []
+    for path in paths:
+        try:
+            checkpoint = read(path)
+        except CheckpointError as error:
+            reasons.append(str(error))
+            continue
+        for reason in reasons:
+            print_log(f'passed over: {reason}', 'current')
+        return (path, checkpoint), reasons
+    return None, reasons
 
 
 def read_resumable(path: str) -> dict:

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from allinone.config.check import KNOWN_KEYS
 from allinone.errors import ConfigError, DataError
 from allinone.io.image_files import is_local
+from allinone.io.text import cut_short, shortened
 
 SHOWN = 6
 CHUNK = 1 << 20
@@ -251,7 +252,7 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
         old, new = (record['config'].get(key, 'not set') for record in (before, now))
         if old != new:
             clauses = same if any(fnmatchcase(key, name) for name in harmless) else other
-            clauses.append(f'{key} was {_short(old)} and is {_short(new)}')
+            clauses.append(f'{key} was {cut_short(old)} and is {cut_short(new)}')
     if before['seed'] != now['seed']:
         other.append(f'seed was {before["seed"]} and is {now["seed"]}')
     other.extend(other_steps)
@@ -265,7 +266,7 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
     for name in sorted(before['environment'].keys() | now['environment'].keys()):
         old, new = (record['environment'].get(name) for record in (before, now))
         if old != new:
-            same.append(f'{name} was {_short(str(old))} and is {_short(str(new))}')
+            same.append(f'{name} was {cut_short(str(old))} and is {cut_short(str(new))}')
     if before['git'] != now['git']:
         same.append(f'the code was {before["git"]} and is {now["git"]}')
     return other, same
@@ -299,10 +300,6 @@ def _data_changes(key: str, old: Mapping | None, new: Mapping | None) -> Iterato
         yield f'the annotations of {key} changed ({", ".join(changed)})'
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f'{text[:57]}...'
-
-
 def require_same_run(path: str, other: list[str]) -> None:
     """Refuse to go on as another run.
 
@@ -310,10 +307,9 @@ def require_same_run(path: str, other: list[str]) -> None:
         ConfigError: If ``other`` names anything.
     """
     if other:
-        more = f'; and {len(other) - SHOWN} more' if len(other) > SHOWN else ''
         raise ConfigError(
-            f'{path} is of another run: {"; ".join(other[:SHOWN])}{more}; put it back, or go on '
-            'all the same with --force-resume'
+            f'{path} is of another run: {shortened(other, SHOWN, "; ", "; ")}; put it back, or go '
+            'on all the same with --force-resume'
         )
 
 

@@ -10,6 +10,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 
 from allinone.config.build_errors import scoped
+from allinone.config.check import STAGES
 from allinone.data.class_names import class_lists, class_lists_of_config, require_same_classes
 from allinone.errors import ConfigError
 from allinone.io.seeding import seed_all
@@ -201,7 +202,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
                 splits[f'val_dataloader.{task}'] = class_lists(evaluated)
             datasets = {
                 stage: ((cfg.get(f'{stage}_dataloader') or {}).get(task) or {}).get('dataset')
-                for stage in ('train', 'val', 'test')
+                for stage in STAGES
             }
             tested = datasets.pop('test')
             if tested and tested not in datasets.values():

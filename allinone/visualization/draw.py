@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from allinone.io.image_files import IGNORED
+
 from .annotator import Box, Pen, shorten
 from .legend import Row, add_strip
 from .palette import ClassTable
@@ -12,6 +14,7 @@ from .palette import ClassTable
 SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # of a picture that was scaled up
 OPACITY = 0.42
 LEGEND_ENTRIES = 24
+CLASSIFIED = 'classified'  # Field of instances: ``{task: record}`` of each box, by classification
 MOST_LABELS = 1 << 16
 
 
@@ -134,7 +137,7 @@ def label_areas(mask: np.ndarray) -> dict[int, int]:
 
 def _present(mask: np.ndarray, table: ClassTable) -> list[int]:
     """Labels of classes in the mask, the largest area first."""
-    limit = len(table.classes) or 255
+    limit = len(table.classes) or IGNORED
     areas = label_areas(mask)
     return sorted((label for label in areas if 0 <= label < limit), key=lambda i: -areas[i])
 
@@ -184,7 +187,7 @@ def _boxes(
     labels = to_numpy(instances.labels).astype(int).tolist()
     known = 'scores' in instances
     scores = to_numpy(instances.scores).tolist() if known else [1.0] * len(labels)
-    classified = instances.classified if 'classified' in instances else [{}] * len(labels)
+    classified = instances.get(CLASSIFIED, [{}] * len(labels))
     return [
         (
             score,

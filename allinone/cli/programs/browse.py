@@ -13,10 +13,10 @@ from allinone.config.check import STAGES, check_config
 from allinone.config.loading import load_config
 from allinone.data.loaders import build_loader, in_this_process
 from allinone.errors import AllInOneError, ConfigError
-from allinone.inference.model_source import build_network
 from allinone.io.images import write_picture
 from allinone.io.outputs import require_writable
 from allinone.io.seeding import seed_all
+from allinone.models.joint import build_network
 from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
 from allinone.visualization.ground_truth import truth_of

@@ -7,20 +7,14 @@ import sys
 import torch
 
 from allinone.checkpoint.formats import files_of
-from allinone.checkpoint.loading import (
-    load_state_dict,
-    read_checkpoint,
-    require_weights,
-    state_dict_of,
-    trusting_checkpoints,
-)
+from allinone.checkpoint.loading import read_checkpoint, state_dict_of, trusting_checkpoints
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
 from allinone.data.loaders import training_batches
 from allinone.errors import AllInOneError, ConfigError
-from allinone.inference.model_source import build_network
 from allinone.io.atomic import write_durably
 from allinone.io.outputs import require_writable
+from allinone.models.joint import build_network, load_trained
 from allinone.training.precise_bn import SEED, reestimate
 
 
@@ -61,16 +55,14 @@ def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
     """
     loaded = read_checkpoint(checkpoint)
     model = build_network(cfg)
-    state = state_dict_of(loaded, checkpoint)
-    load_state_dict(model, state, checkpoint)
-    require_weights(model, state, list(model.tasks), checkpoint)
+    load_trained(model, loaded, checkpoint)
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
     # Those that the hook takes in a training by one process
     seed = (loaded.get('meta') or {}).get('seed') or 0
     mixed = training_batches(cfg, list(cfg.train_dataloader), seed + SEED)
     count = reestimate(model, itertools.islice(mixed, batches))
     new = {name: value.cpu() for name, value in model.state_dict().items()}
-    kept = {name: new.get(name, value) for name, value in state.items()}
+    kept = {name: new.get(name, value) for name, value in state_dict_of(loaded, checkpoint).items()}
     whole = dict(loaded, state_dict=kept) if 'state_dict' in loaded else dict(state_dict=kept)
     for file, content in files_of(whole, out).items():
         write_durably(file, content)

@@ -5,16 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from mmdet.datasets import MultiImageMixDataset
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from torch.utils.data import Dataset
 
-from allinone.data.seeded import PICTURE_KEYS, check_complete
+from allinone.data.seeded import PICTURE_KEYS, DatasetWrapper, check_complete
 from allinone.errors import ConfigError, DataError
 from allinone.registry import DATASETS
 from allinone.registry.options import check_numbers
 
 
 @DATASETS.register_module()
-class Branches(Dataset):
+class Branches(DatasetWrapper):
     """Each draw of a data set goes through one of several pipelines.
 
     As in the best-placed entry of Track 1, where augmentations that conflict, such as mosaic and
@@ -52,14 +51,6 @@ class Branches(Dataset):
     def skip_broken_parts(self, skip: bool) -> None:
         """Whether a picture that cannot be read is left out of a mix; else it is an error."""
         self._skips_broken = skip
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name):
-        if name == 'dataset':
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
 
     def __getitem__(self, index: int) -> dict:
         return self.branches[np.random.choice(len(self.branches), p=self.prob)][index]

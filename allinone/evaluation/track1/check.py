@@ -15,13 +15,13 @@ from allinone.data.datasets.image_list import PictureList
 from allinone.errors import DataError
 from allinone.evaluation.metrics import DetectionMetric, SegmentationMetric
 from allinone.evaluation.score import combined_score
+from allinone.io.image_files import IGNORED
+from allinone.io.text import cut_short, shortened
 
 from .polygons import MIN_POINTS, decode_label_map
 
 SECTIONS = dict(cls=dict, dec=list, seg=dict)
 BOX_KEYS = {'image_id', 'category_id', 'bbox', 'score'}
-IGNORED = 255
-SOME = 3
 MEMBERS = {'cls/top1': 1, 'dec/bbox_mAP_50': 100, 'seg/mIoU': 1}
 
 
@@ -123,8 +123,7 @@ def _is_number(value) -> bool:
 
 
 def _short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + '...'
+    return cut_short(repr(value))
 
 
 class Annotations:
@@ -180,7 +179,8 @@ def misfits(content: Mapping, annotations: Annotations) -> Iterator[str]:
             (given - known, 'has, and the annotations do not,'),
         ):
             if names:
-                yield f'{section!r} {what} {len(names)} of {len(known)} pictures: {_some(names)}'
+                some = shortened(sorted(names))
+                yield f'{section!r} {what} {len(names)} of {len(known)} pictures: {some}'
     for key, known in (
         ('image_id', annotations.images),
         ('category_id', annotations.categories),
@@ -276,8 +276,3 @@ def _labels(path: str) -> np.ndarray:
 def _size(path: str) -> tuple[int, int]:
     with Image.open(path) as picture:
         return picture.size
-
-
-def _some(names) -> str:
-    names = sorted(names)
-    return ', '.join(names[:SOME]) + (f' and {len(names) - SOME} more' if names[SOME:] else '')

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import cv2
 import numpy as np
 
+from allinone.io.image_files import IGNORED
+
 MIN_POINTS = 3
 
 Polygon = list[list[int]]
@@ -28,7 +30,7 @@ def to_polygons(mask: np.ndarray) -> list[Polygon]:
     return [polygon + polygon[-1:] * (MIN_POINTS - len(polygon)) for polygon in polygons]
 
 
-def encode_label_map(labels: np.ndarray, ignored: int = 255) -> dict[str, list[Polygon]]:
+def encode_label_map(labels: np.ndarray, ignored: int = IGNORED) -> dict[str, list[Polygon]]:
     """``{class number: polygons}`` of each class present in a label map ``(H, W)``."""
     return {
         str(number): to_polygons(labels == number)

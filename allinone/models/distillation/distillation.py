@@ -7,16 +7,17 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from allinone.errors import ConfigError
+from allinone.errors import ConfigError, with_key
+from allinone.models.probe import PROBE_SIZE
 from allinone.models.samples import make_samples
 from allinone.registry import MODELS
+from allinone.registry.options import build_kind
 
 from .losses import DistillationLoss
 from .taps import tapped
 from .teachers import Teacher, check_source, load_teacher, teacher_of
 
 KEY = 'model.distill'
-PROBE_SIZE = 128
 
 
 class Distillation:
@@ -101,7 +102,7 @@ class Distillation:
         teacher = self._teachers[task]
         with _evaluating(student):
             for name, loss in student.distillation.items():
-                with _named(f'{KEY}.losses.{task}.{name}'):
+                with with_key(f'{KEY}.losses.{task}.{name}', ConfigError):
                     own, given = loss.names(student, teacher.task)
                     samples = make_samples(student, blank, [(PROBE_SIZE, PROBE_SIZE)])
                     try:
@@ -140,7 +141,7 @@ class Distillation:
             losses = student._run_forward(data, mode='loss')
         for name, loss in student.distillation.items():
             own, other = names[name]
-            with _named(f'{KEY}.losses.{task}.{name}'):
+            with with_key(f'{KEY}.losses.{task}.{name}', ConfigError):
                 losses[f'distill_loss_{name}'] = loss(
                     loss.select(heard[own]), loss.select(given[other])
                 )
@@ -148,24 +149,8 @@ class Distillation:
 
 
 def _build(key: str, cfg: Mapping) -> DistillationLoss:
-    kind = MODELS.get(cfg['type']) if isinstance(cfg, Mapping) and 'type' in cfg else None
-    if not (isinstance(kind, type) and issubclass(kind, DistillationLoss)):
-        raise ConfigError(
-            f'{key} is {cfg!r}; its type is one of LogitDistillation, ScoreDistillation, '
-            'FeatureImitation'
-        )
-    try:
-        return kind(**{name: value for name, value in cfg.items() if name != 'type'})
-    except (TypeError, ConfigError) as error:
-        raise ConfigError(f'{key} cannot be built: {error}') from error
-
-
-@contextmanager
-def _named(key: str):
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f'{key}: {error}') from error
+    remedy = 'its type is one of LogitDistillation, ScoreDistillation, FeatureImitation'
+    return build_kind(key, cfg, MODELS, DistillationLoss, remedy)
 
 
 @contextmanager

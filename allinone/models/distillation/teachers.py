@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from allinone.checkpoint.loading import read_checkpoint, state_dict_of
-from allinone.errors import CheckpointError, ConfigError
+from allinone.errors import CheckpointError, ConfigError, with_key
 
 from .taps import tapped
 
@@ -82,10 +82,8 @@ def load_teacher(key: str, config: str, checkpoint: str) -> nn.Module:
         raise ConfigError(
             f'{key}.config {config!r} cannot be built: {type(error).__name__}: {error}'
         ) from error
-    try:
+    with with_key(f'{key}.checkpoint', CheckpointError):
         state = state_dict_of(read_checkpoint(checkpoint), checkpoint)
-    except CheckpointError as error:
-        raise CheckpointError(f'{key}.checkpoint: {error}') from error
     lacking = [
         name
         for name, value in model.state_dict().items()

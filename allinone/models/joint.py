@@ -1,0 +1,37 @@
+"""A joint model of a config with the weights of a checkpoint, on a device."""
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from allinone.checkpoint.loading import load_state_dict, require_weights, state_dict_of
+from allinone.errors import ConfigError
+from allinone.registry import MODELS
+
+
+def build_network(cfg: Config, distill: bool = False) -> nn.Module:
+    """The joint model of a config, by default without what it learns from a teacher by."""
+    left_out = () if distill else ('distill',)
+    model = ConfigDict({key: value for key, value in cfg.model.items() if key not in left_out})
+    with DefaultScope.overwrite_default_scope('allinone'):
+        return MODELS.build(model)
+
+
+def load_trained(model: nn.Module, checkpoint: dict, path, tasks=None, key='load_from') -> None:
+    """Load the weights of a checkpoint that was read from ``path``, named by the config's ``key``.
+
+    Raises:
+        CheckpointError: If it lacks weights of the backbone or of ``tasks`` (default: all).
+    """
+    state = state_dict_of(checkpoint, path)
+    load_state_dict(model, state, path, key=key)
+    require_weights(model, state, list(model.tasks) if tasks is None else tasks, path)
+
+
+def on_device(model: nn.Module, device: str | torch.device) -> nn.Module:
+    """Move the model; a :class:`ConfigError` if the device is not there."""
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f'device {device} cannot be used: {error}') from error

@@ -39,6 +39,18 @@ def _quick_runners():
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_closed_streams():
+    """Take from mmengine's loggers what writes to a stream that a test captured and closed."""
+    yield
+    from mmengine.logging import MMLogger
+
+    for logger in MMLogger._instance_dict.values():
+        for handler in list(logger.handlers):
+            if getattr(getattr(handler, 'stream', None), 'closed', False):
+                logger.removeHandler(handler)
+
+
 def literal(cfg) -> str:
     """A config as Python text, one line a key."""
     return ''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items())

@@ -48,13 +48,13 @@ train_dataloader = {{
     dict(cls=4, det=2, seg=2).items()}}
 """
 # The CPU alone, and sets in the same order
-ENVIRONMENT = dict(
-    CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', PYTHONHASHSEED='0'
-)
-# Times, versions, the text of the config, and how a run began, in a checkpoint or a log
+ENVIRONMENT = dict(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1', PYTHONHASHSEED='0')
+# Times, versions, the text of the config, and how a run began, in a checkpoint or a log; and two
+# hooks that 81b01d5 had without showing them in a config
 NOT_COMPARED = re.compile(
     r'(^|/)(cfg|time|data_time|eta|memory|experiment_name|mmengine_version|work_dir|environment'
-    r'|git|command|resume|resumed_from|load_from)(/|$)'
+    r'|git|command|resume|resumed_from|load_from'
+    r'|default_hooks\.(batch_sizes|follow_validation)\.type)(/|$)'
 )
 
 

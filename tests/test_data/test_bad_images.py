@@ -7,6 +7,7 @@ import sys
 import pytest
 from bad_input import cut, data_error, load, no_picture, only
 from conftest import ROOT, write_config
+from mmengine.logging import MMLogger
 
 from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import ConfigError, DataError
@@ -82,6 +83,7 @@ def test_skip_corrupt_trains_on_up_to_one_percent(cfg, toy, launch, tmp_path, br
 
 
 def test_workers_count_skipped_pictures_together(cfg, toy, capfd):
+    MMLogger.get_instance(toy.parents[1].name, log_level='INFO')  # As a run has one
     cut(toy / 'cls/train/00001.png')
     cfg.train_dataloader.cls.update(skip_corrupt=True, num_workers=2, batch_size=1)
     loaders = TaskLoaders({'cls': load(cfg, 'cls')})

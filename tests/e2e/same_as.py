@@ -51,6 +51,7 @@ train_dataloader = {{
 ENVIRONMENT = dict(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1', PYTHONHASHSEED='0')
 # Times, versions, the text of the config, and how a run began, in a checkpoint or a log; and two
 # hooks that 81b01d5 had without showing them in a config
+SHOWN_NOW = re.compile(r"(batch_sizes|follow_validation)=dict\(type='\w+'\),$")
 NOT_COMPARED = re.compile(
     r'(^|/)(cfg|time|data_time|eta|memory|experiment_name|mmengine_version|work_dir|environment'
     r'|git|command|resume|resumed_from|load_from'
@@ -160,7 +161,9 @@ def read(path: Path):
         return torch.load(path, weights_only=False)  # Of code that has been run here anyway
     if path.name == 'metrics.json':
         return json.loads(path.read_text())
-    return path.read_text().splitlines() if path.suffix == '.py' else path.read_bytes()
+    if path.suffix != '.py':
+        return path.read_bytes()
+    return [line for line in path.read_text().splitlines() if not SHOWN_NOW.search(line)]
 
 
 def flat(value, path: str = '') -> dict[str, object]:

@@ -575,12 +575,15 @@ def main() -> int:
         parser.error(f'--steps is {args.steps}; give a multiple of {ACCUMULATED}')
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from conftest import quick_runners
+
     from allinone.data.loaders import training_batches
     from allinone.data.toy.make import make_toy_data
     from allinone.registry import MODELS
 
     MODELS.register_module(module=TinyTrunk)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(quick_runners())
         folder = Path(args.folder or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
         make_toy_data(folder / 'data/toy', seed=0, pictures=36)
         os.environ['ALLINONE_DATA'] = str(folder / 'data')

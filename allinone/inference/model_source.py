@@ -185,7 +185,8 @@ def check_types(cfg, path: str, key: str = '') -> None:
         CheckpointError: If there is one.
     """
     if isinstance(cfg, Mapping):
-        for name in ('type', '_scope_'):
+        # The last is what mmcv's RandomResize and RandomChoiceResize build.
+        for name in ('type', '_scope_', 'resize_type'):
             kind = cfg.get(name)
             if kind is None or (name == '_scope_' and kind in SCOPES):
                 continue

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from inspect import isclass
 from typing import NamedTuple
 
 from mmcv.transforms import Resize
 from mmengine.config import Config
-from mmengine.registry import TRANSFORMS, DefaultScope
+from mmengine.registry import TRANSFORMS, Registry
 
 from allinone.config.build_errors import named, scoped
 from allinone.errors import ConfigError
@@ -79,17 +80,18 @@ def tested_resizes(cfg: Config, tasks: Iterable[str]) -> dict[str, Resize | None
             scope, pipeline = _pipeline(loader.get('dataset'))
             if pipeline:
                 key = f'{stage}_dataloader.{task}.dataset.pipeline'
-                with DefaultScope.overwrite_default_scope(scope), named(key, pipeline):
-                    found[task] = _resize_of(pipeline)
+                with TRANSFORMS.switch_scope_and_registry(scope) as registry, named(key, pipeline):
+                    found[task] = _resize_of(pipeline, registry)
     return found
 
 
-def _resize_of(pipeline: Iterable) -> Resize | None:
+def _resize_of(pipeline: Iterable, registry: Registry) -> Resize | None:
     for step in pipeline:
-        if isinstance(step, Mapping) and 'Resize' in str(step.get('type')):
-            resize = TRANSFORMS.build(dict(step))
-            if isinstance(resize, Resize) and resize.scale is not None:
-                return resize
+        kind = step.get('type') if isinstance(step, Mapping) else None
+        kind = registry.get(kind) if isinstance(kind, str) else kind
+        # No other is built: the config may be of a checkpoint, and some build what it names.
+        if isclass(kind) and issubclass(kind, Resize) and step.get('scale') is not None:
+            return registry.build(dict(step))
     return None
 
 

@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from pycocotools import mask as coco_mask
 
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import CheckpointError, ConfigError, DataError
+from allinone.inference import scale as image_scales
 from allinone.inference.crops import _crops
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.inference.records import dataset_metainfo, encode_mask, from_record
@@ -128,6 +130,19 @@ def test_the_default_scale_is_the_largest_of_the_tests_of_whole_images(infer):
     assert 'seg: the size of its files' in infer(**tests).scale.note
     assert infer(**tests, inference=dict(scale=None)).scale.resize is None
     assert infer(**tests, inference=dict(scale=(100, 100)))._resize(image).shape == (50, 100, 3)
+
+
+def test_no_transform_but_a_resize_is_built():
+    """A config may be of a checkpoint, and ``RandomResize`` builds the type that it is given."""
+    steps = [
+        dict(type='RandomResize', scale=(8, 8), resize_type='no.such.type'),
+        dict(type='Resize', scale_factor=0.5),
+        dict(type='Resize', scale=(64, 48), keep_ratio=True),
+    ]
+    dataset = dict(type='mmdet.CocoDataset', pipeline=steps)
+    cfg = Config(dict(test_dataloader=dict(det=dict(dataset=dict(type='A', dataset=dataset)))))
+    found = image_scales.tested_resizes(cfg, ['det'])['det']
+    assert type(found).__module__.startswith('mmdet.') and found.scale == (64, 48)
 
 
 def test_the_scale_of_a_call_comes_before_that_of_the_config(trained):

@@ -60,6 +60,7 @@ def test_a_config_text_that_is_more_than_literals(text):
     'part',
     [
         dict(type='os.system', command='true'),
+        dict(type='RandomResize', scale=(1, 1), resize_type='os.system'),
         dict(type='mmengine.load', file='x.pkl'),
         dict(type='mmdet.models.GFL'),
         dict(type='subprocess'),

@@ -3,6 +3,7 @@
 import json
 import os.path as osp
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from mmdet.datasets import CocoDataset
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
@@ -12,7 +13,6 @@ from mmpretrain.datasets.custom import find_folders
 from torch.utils.data import Dataset
 
 from allinone.errors import ConfigError
-from allinone.io.image_files import is_local
 
 METAINFO, CATEGORIES, FOLDERS = 'metainfo.classes', 'categories', 'class folders'
 ClassLists = dict[str, list[str]]
@@ -45,15 +45,22 @@ def class_lists_of_config(cfg: Mapping) -> ClassLists:
             # A file that comes later, or a data set that cannot be lazy: testing checks it.
             return {}
     found = class_lists(dataset)
-    known = found.get(METAINFO)
-    file, folder = getattr(dataset, 'ann_file', ''), getattr(dataset, 'img_prefix', '')
-    if isinstance(dataset, CocoDataset) and known and is_local(file) and osp.isfile(file):
-        with open(file, encoding='utf-8') as text:
-            categories = json.load(text).get('categories') or ()
-        found[CATEGORIES] = [entry['name'] for entry in categories if entry.get('name') in known]
-    elif isinstance(dataset, CustomDataset) and not file and osp.isdir(folder):
-        found[FOLDERS] = find_folders(folder)[0]
+    # A file that is damaged or has no labels stops a test, not a training.
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        if METAINFO in found and _is_numbered_by_file(dataset) and osp.isfile(dataset.ann_file):
+            with open(dataset.ann_file, encoding='utf-8') as text:
+                names = [category['name'] for category in json.load(text)['categories']]
+            if names := [name for name in names if name in found[METAINFO]]:
+                found[CATEGORIES] = names
+        elif isinstance(dataset, CustomDataset) and dataset.with_label and not dataset.ann_file:
+            if osp.isdir(dataset.img_prefix) and (names := find_folders(dataset.img_prefix)[0]):
+                found[FOLDERS] = names
     return found
+
+
+def _is_numbered_by_file(dataset: Dataset) -> bool:
+    """Whether labels follow the order of the file's categories, as in mmdet's own COCO sets."""
+    return getattr(type(dataset), 'load_data_list', None) is CocoDataset.load_data_list
 
 
 def require_same_classes(splits: Mapping[str, ClassLists]) -> None:

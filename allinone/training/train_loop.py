@@ -14,6 +14,7 @@ from allinone.config.check import STAGES
 from allinone.data.class_names import class_lists, class_lists_of_config, require_same_classes
 from allinone.errors import ConfigError
 from allinone.io.seeding import seed_all
+from allinone.models.classes import num_classes_of
 from allinone.models.samples import micro_batches
 from allinone.registry import LOOPS, TASK_SCHEDULES
 from allinone.registry.options import check_count
@@ -195,7 +196,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
     def _compare_classes(self) -> None:
         """Refuse data sets of a task whose labels are numbered differently."""
         cfg, validation = self.runner.cfg, self.runner.val_loop
+        model = getattr(self.runner.model, 'module', self.runner.model)
         for task, loader in self.dataloader.loaders.items():
+            if num_classes_of(model.tasks[task]) is None:
+                continue  # Such a task has no labels of classes, but of identities and the like.
             splits = {f'train_dataloader.{task}': class_lists(loader.dataset)}
             if validation is not None and task in validation.dataloader.loaders:
                 evaluated = validation.dataloader.loaders[task].dataset

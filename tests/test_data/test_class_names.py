@@ -75,6 +75,32 @@ def test_a_test_set_that_is_not_there_yet_is_no_error(tmp_path):
     assert class_lists_of_config(dict(cfg, type='allinone.CocoFile', classes_from='no.json')) == {}
 
 
+@pytest.mark.parametrize('content', ['{', '{}', '{"categories": [{"id": 1}]}', '[]'])
+def test_a_damaged_test_set_does_not_stop_a_training(tmp_path, content):
+    cfg = coco_config(tmp_path / 'test.json', ())
+    (tmp_path / 'test.json').write_text(content)
+    assert class_lists_of_config(cfg) == {'metainfo.classes': ['car', 'bus']}
+
+
+def test_the_order_of_a_file_counts_only_where_it_numbers_the_labels(tmp_path):
+    cfg = dict(coco_config(tmp_path / 'test.json', ('bus', 'car')), type='mmdet.LVISV1Dataset')
+    assert 'categories' not in class_lists_of_config(cfg)
+
+
+@pytest.mark.parametrize('with_label', [True, False])
+def test_images_to_be_labelled_are_compared_with_nothing(tmp_path, with_label):
+    if not with_label:
+        folders(tmp_path / 'test', 'monday', 'tuesday')
+    (tmp_path / 'test').mkdir(exist_ok=True)
+    cfg = dict(
+        type='mmpretrain.CustomDataset',
+        _scope_='mmpretrain',
+        data_prefix=str(tmp_path / 'test'),
+        with_label=with_label,
+    )
+    assert class_lists_of_config(cfg) == {}
+
+
 def test_numbers_in_the_place_of_names_are_not_compared():
     class Unnamed:
         metainfo = dict(classes=('0', '1', '2'))
@@ -98,3 +124,17 @@ def test_splits_of_other_orders_are_refused_before_the_first_step(toy_root, tmp_
         assert str(list(names)) in str(error.value)
     assert f'{stage}_dataloader.seg' in str(error.value)
     assert not list(tmp_path.rglob('*.pth'))
+
+
+def test_a_task_without_a_number_of_classes_may_have_others_in_each_split(
+    toy_root, tmp_path, monkeypatch
+):
+    """Identities of training and of validation differ by design."""
+    cfg = single('seg', 'mIoU', tmp_path / 'work')
+    dataset = dict(cfg.val_dataloader.seg.dataset, metainfo=dict(classes=ORDER))
+    cfg.test_dataloader = dict(seg=dict(cfg.val_dataloader.seg, dataset=dataset))
+    loop = RUNNERS.build(cfg).train_loop
+    with pytest.raises(ConfigError, match='test_dataloader.seg numbers'):
+        loop._compare_classes()
+    monkeypatch.setattr('allinone.training.train_loop.num_classes_of', lambda task: None)
+    loop._compare_classes()

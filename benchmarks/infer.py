@@ -17,8 +17,8 @@ from allinone.errors import ConfigError, DataError
 from allinone.inference.inferencer import AllInOneInferencer, flat
 from allinone.inference.model_source import find_model
 from allinone.io.images import read_picture
-from allinone.models.samples import make_samples
 from allinone.models.shared_backbone import run_trunk
+from allinone.registry.kinds import kind_of_class
 
 from .measure import device, median_interval, seconds
 from .step import stock_model
@@ -61,7 +61,7 @@ class _Passes:
         model, batch = self.model.tasks[task], self._cached[0]
         model.backbone._cached = self._cached
         try:
-            return model(batch, make_samples(model, batch, self.sizes), mode='predict')
+            return model(batch, self.model.kinds[task].samples(batch, self.sizes), mode='predict')
         finally:
             model.backbone._cached = None
 
@@ -69,7 +69,7 @@ class _Passes:
     def alone(self, model: nn.Module) -> list:
         """A model's own ``test_step``."""
         blank = torch.empty(len(self.inputs), 3, *self.sizes[0], device='meta')
-        samples = make_samples(model, blank, self.sizes)
+        samples = kind_of_class('model', type(model)).samples(blank, self.sizes)
         return model.test_step(dict(inputs=list(self.inputs), data_samples=samples))
 
 

@@ -29,7 +29,6 @@ from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import ConfigError
 from allinone.io.atomic import write_json
 from allinone.io.outputs import require_writable
-from allinone.models.classes import num_classes_of
 from allinone.models.joint import build_network, load_trained, on_device
 
 from .affinity_plot import plot_affinity
@@ -155,7 +154,7 @@ def _loaders(model: nn.Module, cfg: Config, seed: int) -> TaskLoaders:
                 task,
                 in_this_process(cfg.train_dataloader[task]),
                 seed,
-                num_classes_of(model.tasks[task]),
+                model.kinds[task].num_classes(model.tasks[task]),
                 True,
                 False,
             )

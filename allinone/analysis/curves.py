@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from allinone.errors import DataError
+from allinone.registry.kinds import registered_kinds
 
 from .figure import new_figure, plain, save_figure
 from .scalars import Records, changes, read_scalars, series, task_pairs, tasks_with
 
-MAIN_METRICS = ('top1', 'bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'mAP', 'mIoU')
 NOT_METRICS = ('data_time', 'time', 'step')
 STYLES = ('-', '--', ':', '-.')
 MARKERS = ('o', 's', '^', 'D')
@@ -117,6 +117,7 @@ def main_metrics(validation: Records) -> dict[str, float]:
     keys = dict.fromkeys(
         key for record in validation.values() for key in record if key not in NOT_METRICS
     )
+    main_names = {name for kind in registered_kinds().values() for name in kind.main_metrics}
     by_task: dict[str, list[str]] = {}
     for key in keys:
         task, slash, _ = key.partition('/')
@@ -124,7 +125,7 @@ def main_metrics(validation: Records) -> dict[str, float]:
             by_task.setdefault(task, []).append(key)
     chosen = []
     for members in by_task.values():
-        main = [key for key in members if key.rsplit('/', 1)[-1] in MAIN_METRICS]
+        main = [key for key in members if key.rsplit('/', 1)[-1] in main_names]
         chosen += main or members[:1]
     chosen += ['score'] if 'score' in keys else []
     return {key: _to_percent(key, series(validation, key)[1]) for key in chosen}

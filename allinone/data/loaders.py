@@ -10,11 +10,12 @@ from json import JSONDecodeError
 from mmdet.datasets.transforms import CachedMixUp, CachedMosaic
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
-from mmseg.datasets import BaseSegDataset
 from torch.utils.data import DataLoader, Dataset
 
 from allinone.config.build_errors import named, places, scoped
 from allinone.errors import AllInOneError, ConfigError, DataError
+from allinone.registry.kinds import kind_of_dataset_class
+from allinone.tasks import TaskKind
 
 from .checks import check_dataset
 from .seeded import SeededDataset
@@ -25,7 +26,14 @@ PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
 
 def build_loader(
-    key: str, task: str, cfg: dict, seed: int, num_classes: int | None, train: bool, check: bool
+    key: str,
+    task: str,
+    cfg: dict,
+    seed: int,
+    num_classes: int | None,
+    train: bool,
+    check: bool,
+    kind: TaskKind | None = None,
 ) -> DataLoader:
     """A stock DataLoader of one task, its data set checked and its draws seeded.
 
@@ -38,6 +46,7 @@ def build_loader(
         num_classes: Of the task's head; None where it has no such number.
         train: Draw endlessly in a random order (``DrawSampler``) unless ``cfg`` has a sampler.
         check: Compare annotations, pictures and label maps before the first batch.
+        kind: Of the task. Default: by the data set's class, for checks alone.
 
     Raises:
         ConfigError: If it cannot be built, or a sample would depend on what was drawn before it.
@@ -56,12 +65,12 @@ def build_loader(
     if train:
         _refuse_caches(f'{key}.dataset', dataset_cfg)
     with named(f'{key}.dataset', dataset_cfg):
-        dataset = _build_dataset(_numbered(dataset_cfg, num_classes))
+        dataset = _build_dataset(_with_defaults(dataset_cfg, kind, num_classes))
         if check:
-            check_dataset(dataset, num_classes, skip_corrupt)
+            check_dataset(dataset, num_classes, skip_corrupt, kind)
     cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt, may_skip=train)
     if check:
-        _check_pipeline(f'{key}.dataset.pipeline', cfg['dataset'])
+        _check_pipeline(f'{key}.dataset.pipeline', cfg['dataset'], kind)
     cfg.setdefault(
         'sampler',
         dict(type='allinone.DrawSampler') if train else dict(type='DefaultSampler', shuffle=False),
@@ -170,25 +179,16 @@ def _build_dataset(cfg: dict) -> Dataset:
     return dataset
 
 
-def _numbered(cfg: dict, num_classes: int | None) -> dict:
-    """The config with the classes' numbers as names, for label maps whose classes have none.
-
-    mmseg evaluates nothing without names.
-    """
-    kind = cfg.get('type')
-    kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind
-    told = dict(cfg.get('metainfo') or {})
-    if (
-        num_classes is None
-        or told.get('classes')
-        or not (inspect.isclass(kind) and issubclass(kind, BaseSegDataset))
-        or kind.METAINFO.get('classes')
-    ):
+def _with_defaults(cfg: dict, kind: TaskKind | None, num_classes: int | None) -> dict:
+    cls = cfg.get('type')
+    cls = MMENGINE_DATASETS.get(cls) if isinstance(cls, str) else cls
+    kind = kind or (kind_of_dataset_class(cls) if inspect.isclass(cls) else None)
+    if kind is None or num_classes is None:
         return cfg
-    return dict(cfg, metainfo=dict(told, classes=tuple(map(str, range(num_classes)))))
+    return kind.dataset_defaults(cfg, cls, num_classes)
 
 
-def _check_pipeline(key: str, dataset: SeededDataset) -> None:
+def _check_pipeline(key: str, dataset: SeededDataset, kind: TaskKind | None) -> None:
     """Whether a sample comes out as models take it; else each loader fails at its first batch."""
     # A broken picture is met again in training, where skip_corrupt has its say.
     with suppress(DataError):
@@ -200,7 +200,7 @@ def _check_pipeline(key: str, dataset: SeededDataset) -> None:
             found = sorted(sample) if isinstance(sample, Mapping) else type(sample).__name__
             raise ConfigError(
                 f"{key} ends with {found}, but models take 'inputs' and 'data_samples'; end it "
-                'with PackInputs (mmpretrain), PackDetInputs (mmdet) or PackSegInputs (mmseg)'
+                f'with {kind.packer if kind and kind.packer else "a packing transform"}'
             )
 
 

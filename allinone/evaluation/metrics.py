@@ -1,15 +1,12 @@
 """The libraries' metrics, with an answer also where they have none."""
 
-from contextlib import redirect_stdout
-
 import numpy as np
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
 from mmseg.evaluation import IoUMetric
 
 from allinone.registry import METRICS
-
-from .names import BOX_FIGURES
+from allinone.tasks.coco import BOX_METRICS, complete_annotations
 
 
 @METRICS.register_module()
@@ -34,7 +31,7 @@ class DetectionMetric(CocoMetric):
             metrics = {
                 f'{kind}_{name}': 0.0
                 for kind in self.metrics
-                for name in self.metric_items or BOX_FIGURES
+                for name in self.metric_items or BOX_METRICS
             }
         annotated = {ann['category_id'] for ann in self._coco_api.dataset['annotations']}
         absent = [self._coco_api.cats[i]['name'] for i in self.cat_ids if i not in annotated]
@@ -49,26 +46,6 @@ class DetectionMetric(CocoMetric):
             else 'all figures are 0',
         )
         return metrics
-
-
-def complete_annotations(metric: CocoMetric) -> None:
-    """Make the annotations that a COCO metric compares with as COCO's evaluation expects them.
-
-    It takes an annotation of id 0 for none, and needs ``iscrowd``, which many exporters leave out.
-    Ids become 1, 2, ... and an absent ``iscrowd`` 0; other files are left as they are.
-
-    Args:
-        metric: Changed in place; one without an annotation file stays as it is.
-    """
-    coco = metric._coco_api
-    annotations = coco.dataset.get('annotations', ()) if coco is not None else ()
-    if all(annotation['id'] and 'iscrowd' in annotation for annotation in annotations):
-        return
-    for number, annotation in enumerate(annotations, 1):
-        annotation['id'] = number
-        annotation.setdefault('iscrowd', 0)
-    with redirect_stdout(None):  # It prints.
-        coco.createIndex()
 
 
 @METRICS.register_module()

@@ -2,50 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 
-from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.evaluator import Evaluator
 
 from allinone.errors import ConfigError
-
-BOX_FIGURES = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
-REGION_FIGURES = dict(
-    mIoU=('mIoU', 'mAcc'), mDice=('mDice', 'mAcc'), mFscore=('mFscore', 'mPrecision', 'mRecall')
-)
+from allinone.tasks import TaskKind
 
 
-def figure_names(evaluator: Evaluator) -> set[str] | None:
+def figure_names(evaluator: Evaluator, kind: TaskKind) -> set[str] | None:
     """Short names of all figures of an evaluator; None where one of its metrics is not known."""
-    found = [_names(metric) for metric in evaluator.metrics]
+    found = [kind.metric_names(metric) for metric in evaluator.metrics]
     return None if None in found else set().union(*found)
-
-
-def _names(metric: BaseMetric) -> set[str] | None:
-    kinds = {kind.__name__ for kind in type(metric).__mro__}
-    classes = (getattr(metric, 'dataset_meta', None) or {}).get('classes') or ()
-    if 'CocoMetric' in kinds and 'proposal' not in metric.metrics:
-        return {
-            *(
-                f'{kind}_{name}'
-                for kind in metric.metrics
-                for name in metric.metric_items or BOX_FIGURES
-            ),
-            *(f'{name}_precision' for name in classes if metric.classwise),
-        }
-    if 'IoUMetric' in kinds:
-        return {
-            'aAcc',
-            *(name for kind in metric.metrics for name in REGION_FIGURES.get(kind, ())),
-            *(f'IoU.{name}' for name in classes),
-        }
-    if 'VOCMetric' in kinds and metric.metric == 'mAP':
-        return {'mAP', *(f'AP{int(100 * threshold):02d}' for threshold in metric.iou_thrs)}
-    if 'Accuracy' in kinds and len(getattr(metric, 'thrs', ())) == 1:
-        return {f'top{k}' for k in metric.topk}
-    if 'SingleLabelMetric' in kinds and len(metric.thrs) == 1:
-        suffix = {None: '_classwise', 'micro': '_micro'}.get(metric.average, '')
-        return {f'{item}{suffix}' for item in metric.items}
-    if 'AveragePrecision' in kinds:
-        return {'mAP' if metric.average else 'AP_classwise'}
-    return None
 
 
 def check_figures(

@@ -11,8 +11,9 @@ from torch import nn
 
 from allinone.config.build_errors import named
 from allinone.errors import ConfigError
-from allinone.models.samples import library_of
-from allinone.visualization.draw import CLASSIFIED, to_numpy
+from allinone.tasks import TaskKind
+from allinone.tasks.detection import CLASSIFIED
+from allinone.visualization.draw import to_numpy
 
 from .records import to_record
 
@@ -37,12 +38,12 @@ class BoxClassifier:
 
     def __init__(self, model: nn.Module, cfg: Config, task: str, metainfo: Mapping):
         self.task, self.metainfo = task, metainfo
-        self.model = model.tasks[task]
-        if library_of(self.model) != 'mmpretrain':
+        self.model, self.kind = model.tasks[task], model.kinds[task]
+        if not self.kind.classifies_boxes:
             raise ConfigError(
                 f'on_boxes is {task!r}, which does not classify; name a classification task'
             )
-        self.pipeline = _crop_pipeline(cfg, task)
+        self.pipeline = _crop_pipeline(cfg, task, self.kind)
 
     def classify(self, images: Sequence[np.ndarray], detections: Sequence) -> None:
         """Give each box its class: ``pred_instances.classified``, a list of ``{task: record}``.
@@ -77,7 +78,7 @@ class BoxClassifier:
                 with torch.no_grad():
                     samples = self.model.test_step(data)
                 for number, sample in zip(batch, samples):
-                    records[number] = to_record(sample, self.metainfo)
+                    records[number] = to_record(sample, self.metainfo, kind=self.kind)
         return records
 
 
@@ -92,7 +93,7 @@ def _crops(image: np.ndarray, boxes: np.ndarray):
         yield np.ascontiguousarray(image[top:bottom, left:right])
 
 
-def _crop_pipeline(cfg: Config, task: str) -> Compose:
+def _crop_pipeline(cfg: Config, task: str, kind: TaskKind) -> Compose:
     for stage in ('test', 'val'):
         dataset = ((cfg.get(f'{stage}_dataloader') or {}).get(task) or {}).get('dataset') or {}
         while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), Mapping):
@@ -105,7 +106,7 @@ def _crop_pipeline(cfg: Config, task: str) -> Compose:
             if not step['type'].rpartition('.')[2].startswith('Load')
         ]
         key = f'{stage}_dataloader.{task}.dataset.pipeline'
-        with DefaultScope.overwrite_default_scope('mmpretrain'), named(key, steps):
+        with DefaultScope.overwrite_default_scope(kind.library or 'allinone'), named(key, steps):
             return Compose(steps)
     raise ConfigError(
         f'on_boxes is {task!r}, but the config has no test or val data set of it, whose pipeline '

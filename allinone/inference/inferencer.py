@@ -19,7 +19,6 @@ from allinone.io.atomic import write_json
 from allinone.io.images import find_pictures, output_names, read_picture, write_picture
 from allinone.io.outputs import require_writable
 from allinone.models.joint import build_network, load_trained, on_device
-from allinone.models.samples import library_of
 from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
 
@@ -82,7 +81,8 @@ class AllInOneInferencer:
         with named('model'):
             self.model = build_network(self.cfg)
         self.tasks = self.model.task_names(_listed(tasks))
-        whole = [task for task in self.tasks if self._sees_whole(task)]
+        kinds = self.model.kinds
+        whole = [task for task in self.tasks if kinds[task].sees_whole_images]
         self.scale = image_scale(self.cfg, scale, self.tasks, whole)
         if self.scale.note:
             on_note(self.scale.note)
@@ -128,6 +128,8 @@ class AllInOneInferencer:
             picture's own pixels:
 
             * classification: ``{'label', 'name', 'score', 'top5': [{'label', 'name', 'score'}]}``;
+              of several labels ``{'labels': [{'label', 'name', 'score'}], 'scores'}``, the
+              predicted ones and the scores of all classes;
             * detection: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``, ``'mask'``
               (COCO RLE) of instance segmentation, and with ``on_boxes='cls'`` the box's
               classification, ``'cls'``;
@@ -201,13 +203,13 @@ class AllInOneInferencer:
 
         def finish(picture: Picture, samples: dict):
             record = {
-                task: to_record(sample, self.metainfo[task], masks)
+                task: to_record(sample, self.metainfo[task], masks, self.model.kinds[task])
                 for task, sample in samples.items()
             }
             drawing = None
             if out_dir or return_vis:
                 rgb = cv2.cvtColor(picture.image, cv2.COLOR_BGR2RGB)  # in a tenth of a flip's time
-                drawing = draw_tasks(rgb, samples, self.metainfo, score_thr)
+                drawing = draw_tasks(rgb, samples, self.metainfo, score_thr, self.model.kinds)
             if out_dir:
                 name = name_of(picture)
                 write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
@@ -271,9 +273,8 @@ class AllInOneInferencer:
             found = self._predict(images, [picture.resized for picture in batch], tasks)
             if boxes is not None:
                 for task in tasks:
-                    samples = [samples[task] for samples in found]
-                    if 'pred_instances' in samples[0]:
-                        boxes.classify(images, samples)
+                    if self.model.kinds[task].finds_boxes:
+                        boxes.classify(images, [samples[task] for samples in found])
         except (RuntimeError, MemoryError) as error:
             if len(batch) > 1:
                 for picture in batch:
@@ -312,16 +313,9 @@ class AllInOneInferencer:
             return None
         check_choice('on_boxes', task, list(self.model.tasks))
         self._require_loaded([task])
-        if not any(self._detects(name) for name in tasks):
+        if not any(self.model.kinds[name].finds_boxes for name in tasks):
             raise ConfigError(f'on_boxes is {task!r}, but none of the tasks {tasks} detects')
         return BoxClassifier(self.model, self.cfg, task, self.metainfo[task])
-
-    def _detects(self, task: str) -> bool:
-        return library_of(self.model.tasks[task]) == 'mmdet'
-
-    def _sees_whole(self, task: str) -> bool:
-        # A classifier may be one of crops, whose scale says nothing of whole images.
-        return library_of(self.model.tasks[task]) in ('mmdet', 'mmseg')
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
         if self.scale.resize is None:

@@ -7,38 +7,38 @@ from collections.abc import Mapping, Sequence
 import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel, ImgDataPreprocessor, ModuleDict
-from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
 from allinone.checkpoint.loading import load_weights
-from allinone.config.build_errors import accepted_keys, fault, unknown_key
+from allinone.config.build_errors import accepted_keys, unknown_key
 from allinone.config.check import check_frozen
 from allinone.distributed.processes import Alone
-from allinone.errors import AllInOneError, ConfigError
-from allinone.registry import BALANCERS, LIBRARIES, MODELS
+from allinone.errors import ConfigError
+from allinone.registry import BALANCERS, MODELS
 from allinone.registry.options import check_count, check_flag, check_number
 from allinone.step import BalancedStep, build_step
 from allinone.step.clipping import ClipWithoutWaiting
+from allinone.step.iteration import micro_batches
 from allinone.step.layers import check_layers
+from allinone.tasks import TaskKind
 
 from . import batch_norm
 from .adapters import build_adapter
 from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
-from .samples import make_samples, micro_batches
 from .shared_backbone import SharedTrunk, layers_of, trunk_pass
+from .task_model import build_model, build_task
 from .tta import build_merger, has_views
 
-TASK_SCOPES = (*LIBRARIES, 'allinone')
 COMPILED = 64  # graphs of one class of blocks, which differ in structure, mode or size
 
 
 @MODELS.register_module()
 class AllInOne(BaseModel):
-    """Stock models of the three libraries as tasks on one shared trunk.
+    """Upstream models as tasks on one shared trunk.
 
-    A task is the config of an mmpretrain, mmdet or mmseg model without its backbone. The trunk
+    A task is the config of a model of some kind (``TASK_KINDS``) without its backbone. The trunk
     lies in the state dict once, under ``backbone.*``; a task's own parameters under
     ``tasks.NAME.*``; what a balancer learns under ``balancer.*``.
 
@@ -48,8 +48,9 @@ class AllInOne(BaseModel):
             which no key fits is an error.
         tasks: ``{name: model config}``. The name is the user's own. Beside the stock keys,
             ``features`` selects the trunk's maps that the task sees, in order (default: all), and
-            ``adapter`` is the config of a :class:`TrunkAdapter`, and ``tta`` that of the library's
-            model which merges the views of test-time augmentation (:mod:`.tta`).
+            ``adapter`` is the config of a :class:`TrunkAdapter`, ``tta`` that of the library's
+            model which merges the views of test-time augmentation (:mod:`.tta`), and ``kind`` a
+            name of ``TASK_KINDS`` (default: by the model's class).
         balancer: Config of a method of ``BALANCERS``. Default: ``FixedWeights``, all 1.
         data_preprocessor: Normalisation ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor``
             of the pictures, for one-pass prediction and as the default of each task's own.
@@ -119,10 +120,11 @@ class AllInOne(BaseModel):
         self.frozen = frozen
         backbone = ConfigDict(backbone)
         self._pretrained = _pop_pretrained(backbone)
-        self.backbone = _build('model.backbone', backbone)
+        self.backbone = build_model('model.backbone', backbone)
         self.channels_last = channels_last
         if channels_last:
             self.backbone.register_forward_pre_hook(_channels_last)
+        self.kinds: dict[str, TaskKind] = {}
         self.tasks = ModuleDict(
             {
                 # A copy, for mmdet writes into the config that it builds from.
@@ -133,7 +135,7 @@ class AllInOne(BaseModel):
         self.bn = kind
         batch_norm.set_up(self, kind, affine)
         self._tta = {name: cfg.get('tta') for name, cfg in tasks.items()}
-        self.distillation = None if distill is None else _build_distillation(distill, self.tasks)
+        self.distillation = None if distill is None else _build_distillation(distill, self)
         self.balancer = BALANCERS.build(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
         check_layers(self.balancer, self.backbone)
@@ -151,29 +153,17 @@ class AllInOne(BaseModel):
 
     def _build_task(self, name: str, cfg: ConfigDict, normalisation: dict) -> nn.Module:
         key = f'model.tasks.{name}'
-        if 'backbone' in cfg:
-            raise ConfigError(
-                f'{key}.backbone is set, but the trunk is shared; move it to model.backbone'
-            )
-        cfg.backbone = dict(type='allinone.SharedTrunk', features=cfg.pop('features', None))
         adapter = cfg.pop('adapter', None)
         cfg.pop('tta', None)
-        scope = cfg.get('type', '').split('.')[0]
-        if scope not in TASK_SCOPES:
-            raise ConfigError(
-                f'{key}.type is {cfg.get("type")!r}; name the library it is from, '
-                "as in 'mmdet.FCOS', 'mmseg.EncoderDecoder' or "
-                "'mmpretrain.ImageClassifier'"
-            )
-        if normalisation:
-            cfg.data_preprocessor = task_preprocessor(
-                scope, cfg.get('data_preprocessor'), normalisation
-            )
-        task = _build(key, cfg, scope)
+        task, self.kinds[name] = build_task(key, cfg, normalisation)
         if adapter is not None:
             task.adapter = build_adapter(f'{key}.adapter', adapter, self.backbone)
-        task.backbone.bind(self.backbone, getattr(task, 'adapter', None))
+        self.view(name, task).bind(self.backbone, getattr(task, 'adapter', None))
         return task
+
+    def view(self, name: str, task: nn.Module | None = None) -> SharedTrunk:
+        """The shared backbone as a task sees it."""
+        return getattr(self.tasks[name] if task is None else task, self.kinds[name].entry)
 
     def train(self, mode: bool = True) -> 'AllInOne':
         """As in torch, but for what is frozen."""
@@ -262,7 +252,7 @@ class AllInOne(BaseModel):
     def test_step(self, data: Mapping[str, dict]) -> dict[str, list]:
         """As :meth:`val_step`; several views of a picture are merged to one prediction."""
         return {
-            task: build_merger(self.tasks[task], self._tta[task]).test_step(batch)
+            task: build_merger(self.tasks[task], self.kinds[task], self._tta[task]).test_step(batch)
             if has_views(batch)
             else self.tasks[task].test_step(batch)
             for task, batch in data.items()
@@ -305,10 +295,10 @@ class AllInOne(BaseModel):
     ) -> dict[str, list]:
         """As :meth:`predict`, on a normalised and padded batch ``(N, 3, H, W)``."""
         sizes = sizes or [tuple(batch.shape[-2:])] * len(batch)
-        with trunk_pass(self.backbone, [self.tasks[task].backbone for task in tasks], batch):
+        with trunk_pass(self.backbone, [self.view(task) for task in tasks], batch):
             return {
                 task: self.tasks[task](
-                    batch, make_samples(self.tasks[task], batch, sizes, metainfo), mode='predict'
+                    batch, self.kinds[task].samples(batch, sizes, metainfo), mode='predict'
                 )
                 for task in tasks
             }
@@ -332,7 +322,7 @@ class AllInOne(BaseModel):
             ``{task: result}``.
         """
         names = self.task_names(tasks)
-        with trunk_pass(self.backbone, [self.tasks[task].backbone for task in names], inputs):
+        with trunk_pass(self.backbone, [self.view(task) for task in names], inputs):
             return {
                 task: self.tasks[task](inputs, (data_samples or {}).get(task), mode=mode)
                 for task in names
@@ -348,22 +338,11 @@ class AllInOne(BaseModel):
         return list(self.tasks) if tasks is None else list(tasks)
 
     def views(self) -> list[SharedTrunk]:
-        return [task.backbone for task in self.tasks.values()]
+        return [self.view(task) for task in self.tasks]
 
 
 def _channels_last(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
     return (inputs[0].contiguous(memory_format=torch.channels_last),)
-
-
-def _build(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
-    """Build under the library's own scope, so that its parts need no prefix inside."""
-    scope = scope or (cfg.type.split('.')[0] if '.' in cfg.get('type', '') else 'allinone')
-    try:
-        return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
-    except AllInOneError as error:
-        raise ConfigError(f'{key}: {error}') from error
-    except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
-        raise ConfigError(fault(key, ConfigDict(cfg, _scope_=scope), error)) from error
 
 
 def _compile(model: AllInOne, options: bool | Mapping) -> None:
@@ -393,10 +372,10 @@ def _compile(model: AllInOne, options: bool | Mapping) -> None:
         layer.compile(**options)
 
 
-def _build_distillation(cfg: Mapping, tasks: nn.ModuleDict) -> Distillation:
+def _build_distillation(cfg: Mapping, model: AllInOne) -> Distillation:
     if not isinstance(cfg, Mapping) or set(cfg) != {'teacher', 'losses'}:
         raise ConfigError(f'model.distill is {cfg!r}; give dict(teacher=..., losses=...)')
-    return Distillation(cfg['teacher'], cfg['losses'], dict(tasks.items()))
+    return Distillation(cfg['teacher'], cfg['losses'], dict(model.tasks.items()), model.kinds)
 
 
 def _pop_pretrained(backbone: ConfigDict) -> dict | None:
@@ -405,25 +384,3 @@ def _pop_pretrained(backbone: ConfigDict) -> dict | None:
     if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
         return backbone.pop('init_cfg')
     return None
-
-
-def task_preprocessor(scope: str, cfg: dict | None, normalisation: dict) -> ConfigDict:
-    """A task's preprocessor, with the joint model's normalisation where it sets none itself."""
-    types = dict(
-        mmpretrain='ClsDataPreprocessor', mmdet='DetDataPreprocessor', mmseg='SegDataPreProcessor'
-    )
-    rgb = 'to_rgb' if scope == 'mmpretrain' else 'bgr_to_rgb'
-    merged = ConfigDict(type=types.get(scope, 'ImgDataPreprocessor'))
-    for name in ('mean', 'std'):
-        if name in normalisation:
-            merged[name] = normalisation[name]
-    merged[rgb] = normalisation.get('bgr_to_rgb', False)
-    divisor = normalisation.get('pad_size_divisor', 1)
-    if scope == 'mmseg':
-        # Its training pads to a size, and testing pads by options of its own.
-        if divisor > 1:
-            merged.test_cfg = dict(size_divisor=divisor)
-    else:
-        merged.pad_size_divisor = divisor
-    merged.update(cfg or {})
-    return merged

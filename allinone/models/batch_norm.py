@@ -60,7 +60,7 @@ def set_up(model: nn.Module, kind: str, affine: bool) -> None:
                 'choose'
             )
         task.adapter = TaskNorm(model.backbone, affine)
-        task.backbone.bind(model.backbone, task.adapter)
+        model.view(name).bind(model.backbone, task.adapter)
     print_log(
         f"model.bn is 'per_task': predicting all tasks takes {len(model.tasks)} passes of the "
         'trunk, one a task',

@@ -12,16 +12,8 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from .samples import library_of
-
-MERGERS = dict(
-    mmpretrain=dict(type='AverageClsScoreTTA'),
-    mmdet=dict(
-        type='DetTTAModel',
-        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.65), max_per_img=100),
-    ),
-    mmseg=dict(type='SegTTAModel'),
-)
+from allinone.errors import ConfigError
+from allinone.tasks import TaskKind
 
 
 def has_views(batch: Mapping) -> bool:
@@ -30,16 +22,22 @@ def has_views(batch: Mapping) -> bool:
     return isinstance(inputs, (list, tuple)) and isinstance(inputs[0], (list, tuple))
 
 
-def build_merger(task: nn.Module, cfg: Mapping | None = None) -> BaseTTAModel:
+def build_merger(task: nn.Module, kind: TaskKind, cfg: Mapping | None = None) -> BaseTTAModel:
     """What predicts from several views and merges: a wrapper around ``task``, without a copy.
 
     Args:
-        task: A task's stock model.
-        cfg: Config of a test-time augmentation model of its library. Default: averaged scores of
-            classification and segmentation; boxes together through non-maximum suppression.
+        task: A task's model.
+        kind: Its kind.
+        cfg: Config of a test-time augmentation model of its library. Default: the kind's.
+
+    Raises:
+        ConfigError: If neither is there.
     """
-    library = library_of(task)
-    with DefaultScope.overwrite_default_scope(library):
-        return MMENGINE_MODELS.build(
-            ConfigDict(MERGERS[library] if cfg is None else cfg, module=task)
-        ).eval()
+    cfg = kind.merger if cfg is None else cfg
+    if cfg is None:
+        raise ConfigError(
+            f'test pipelines of tasks of the kind {kind.name!r} cannot have TestTimeAug, since '
+            "nothing merges their views; set the task's key tta"
+        )
+    with DefaultScope.overwrite_default_scope(kind.library or 'allinone'):
+        return MMENGINE_MODELS.build(ConfigDict(cfg, module=task)).eval()

@@ -11,7 +11,6 @@ from mmengine.registry import Registry
 
 from .options import build_part
 
-# Whose models a task may be
 LIBRARIES = ('mmpretrain', 'mmdet', 'mmseg')
 
 
@@ -69,4 +68,10 @@ TASK_SCHEDULES = Registry(
     scope='allinone',
     locations=['allinone.training'],
     build_func=partial(build_part, key='train_cfg.schedule'),
+)
+TASK_KINDS = Registry(
+    'kind of task',
+    scope='allinone',
+    locations=['allinone.tasks'],
+    build_func=partial(build_part, key='kind'),
 )

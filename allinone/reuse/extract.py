@@ -25,18 +25,11 @@ from allinone.inference.records import dataset_metainfo
 from allinone.io.atomic import write_durably, write_whole
 from allinone.io.outputs import require_writable
 from allinone.models.joint import build_network
+from allinone.registry import LIBRARIES
+from allinone.registry.kinds import kind_of_config
+from allinone.tasks import TaskKind
 
 from .upstream import stock_model_config
-
-STOCK_TYPES = {
-    'allinone.PictureList': 'CustomDataset',
-    'allinone.CocoFile': 'CocoDataset',
-    'allinone.DetectionMetric': 'CocoMetric',
-    'allinone.SegmentationMetric': 'IoUMetric',
-}
-VISUALIZERS = dict(
-    mmpretrain='UniversalVisualizer', mmdet='DetLocalVisualizer', mmseg='SegLocalVisualizer'
-)
 
 
 def extract(
@@ -81,8 +74,13 @@ def extract(
     metainfo = {task: told.get(task) or dataset_metainfo(cfg, task) for task in tasks}
 
     fewer = fewer_tasks(cfg, tasks)
-    stock = stock_config(cfg, tasks[0], metainfo[tasks[0]]) if len(tasks) == 1 else None
-    if stock is not None and (own_types := sorted(set(_own_types(stock.to_dict())))):
+    stock = None
+    if len(tasks) == 1:
+        own_types = [cfg.model.tasks[tasks[0]].type]
+        if own_types[0].split('.')[0] in LIBRARIES:
+            stock = stock_config(cfg, tasks[0], metainfo[tasks[0]])
+            own_types = sorted(set(_own_types(stock.to_dict())))
+    if len(tasks) == 1 and own_types:
         print_log(
             f'no stock form of {tasks[0]} is written: {own_types} are not in its library',
             'current',
@@ -178,32 +176,33 @@ def _without(section: Config | ConfigDict, *keys: str) -> None:
 
 
 def stock_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
-    """A config of one task for mmpretrain's, mmdet's or mmseg's own tools, to test and to infer.
+    """A config of one task for its library's own tools, to test and to infer.
 
     Args:
         cfg: The joint config.
         task: Name of the task.
         metainfo: Of its data set; the classes, where the config leaves them to a file.
     """
+    kind = kind_of_config(f'model.tasks.{task}', cfg.model.tasks[task])
     model = stock_model_config(cfg.model, task)
     scope, model.type = model.type.split('.', 1)
     stock = dict(
         default_scope=scope,
         model=model.to_dict(),
         visualizer=dict(
-            type=VISUALIZERS[scope], name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
+            type=kind.visualizer, name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
         ),
     )
-    backbone_scope = model.backbone.type.split('.')[0]
+    backbone_scope = model[kind.entry].type.split('.')[0]
     if backbone_scope != scope:
         stock['custom_imports'] = dict(
             imports=[f'{backbone_scope}.models'], allow_failed_imports=False
         )
     source = _evaluated(cfg, task)
     classes = list(metainfo.get('classes') or ())
-    loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict(), classes)
+    loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict(), classes, kind)
     loader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
-    evaluator = _without_allinone(cfg[f'{source}_evaluator'][task], classes)
+    evaluator = _without_allinone(cfg[f'{source}_evaluator'][task], classes, kind)
     stock['test_pipeline'] = loader['dataset']['pipeline']
     for stage, loop in (('val', 'ValLoop'), ('test', 'TestLoop')):
         stock[f'{stage}_dataloader'] = loader
@@ -227,21 +226,21 @@ def _evaluated(cfg: Config, task: str) -> str:
     )
 
 
-def _without_allinone(part, classes: list[str]):
+def _without_allinone(part, classes: list[str], kind: TaskKind):
     """Stock types in place of the suite's own, which are these but for their checks."""
     if isinstance(part, Mapping):
         found = {
-            key: _without_allinone(value, classes)
+            key: _without_allinone(value, classes, kind)
             for key, value in part.items()
             if key != '_scope_'
         }
         if found.pop('classes_from', None) is not None:
             found['metainfo'] = dict(found.get('metainfo') or {}, classes=classes)
-        if found.get('type') in STOCK_TYPES:
-            found['type'] = STOCK_TYPES[found['type']]
+        if found.get('type') in kind.upstream_types:
+            found['type'] = kind.upstream_types[found['type']]
         return found
     if isinstance(part, (list, tuple)):
-        return type(part)(_without_allinone(value, classes) for value in part)
+        return type(part)(_without_allinone(value, classes, kind) for value in part)
     return part
 
 

@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
 
 from allinone.errors import ConfigError
-from allinone.models.allinone import task_preprocessor
+from allinone.registry.kinds import kind_of_config
 
 
 def stock_model_config(model: ConfigDict, task: str) -> ConfigDict:
@@ -26,18 +26,21 @@ def stock_model_config(model: ConfigDict, task: str) -> ConfigDict:
     """
     stock = copy.deepcopy(model.tasks[task])
     scope = stock.type.split('.')[0]
+    kind = kind_of_config(f'model.tasks.{task}', stock)
+    stock.pop('kind', None)
     features = stock.pop('features', None)
     stock.pop('adapter', None)  # It goes into the trunk's weights.
     stock.pop('tta', None)
-    stock.backbone = copy.deepcopy(model.backbone)
-    if (stock.backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
+    backbone = copy.deepcopy(model.backbone)
+    if (backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
         # The weights come from the joint checkpoint.
-        stock.backbone.pop('init_cfg')
+        backbone.pop('init_cfg')
     if features is not None:
-        stock.backbone.out_indices = _out_indices(stock.backbone, tuple(features), task)
+        backbone.out_indices = _out_indices(backbone, tuple(features), task)
+    stock[kind.entry] = backbone
     normalisation = dict(model.get('data_preprocessor') or {})
     if normalisation:
-        stock.data_preprocessor = task_preprocessor(
+        stock.data_preprocessor = kind.preprocessor_config(
             scope, stock.get('data_preprocessor'), normalisation
         )
     return stock

@@ -1,5 +1,7 @@
 """One training iteration as mmengine's optimizer wrapper counts it."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -61,3 +63,8 @@ class Iteration:
         """Count the iteration; whether the optimizer step is due."""
         self.optim_wrapper._inner_count += 1
         return self.optim_wrapper.should_update()
+
+
+def micro_batches(batch: Mapping | list[Mapping]) -> list[Mapping]:
+    """The batches that a task's contribution to a step is made of: one, or a list of them."""
+    return batch if isinstance(batch, list) else [batch]

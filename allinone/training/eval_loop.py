@@ -1,24 +1,22 @@
 """Validation and test over several tasks' data sets."""
 
 import os.path as osp
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
-from mmdet.evaluation import CocoMetric
 from mmengine.dist import get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.registry import EVALUATOR
 from mmengine.runner.amp import autocast
 from mmengine.runner.base_loop import BaseLoop
+from torch.utils.data import DataLoader
 
 from allinone.config.build_errors import named, scoped
 from allinone.data.loaders import batch_timeout, build_loader
 from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import ConfigError
-from allinone.evaluation.metrics import complete_annotations
 from allinone.evaluation.names import check_figures, figure_names
 from allinone.evaluation.score import combined_score, short_names
-from allinone.models.classes import num_classes_of
 from allinone.registry import LOOPS
 
 
@@ -34,9 +32,10 @@ def build_loaders(
             task,
             cfg[task],
             runner.seed,
-            num_classes_of(model.tasks[task]),
+            model.kinds[task].num_classes(model.tasks[task]),
             train,
             check,
+            model.kinds[task],
         )
         for task in tasks
     }
@@ -58,6 +57,8 @@ class _EvalLoop(BaseLoop):
             factors that turn each into percent. None: no score.
         fp16: Evaluate under autocast.
         check_data: Compare annotations, pictures and label maps first.
+        references: ``{task: dataloader config}`` of what the task's kind reads before each
+            evaluation, such as a gallery.
     """
 
     stage = ''
@@ -70,11 +71,14 @@ class _EvalLoop(BaseLoop):
         score: Mapping[str, float] | None = None,
         fp16: bool = False,
         check_data: bool = True,
+        references: Mapping[str, dict] | None = None,
     ):
         super().__init__(
             runner,
             build_loaders(runner, f'{self.stage}_dataloader', dataloader, False, check_data),
         )
+        self.kinds = getattr(runner.model, 'module', runner.model).kinds
+        self.references = self._reference_loaders(references or {}, check_data)
         self.fp16 = fp16
         self.score = dict(score or {})
         self.evaluators: dict[str, Evaluator] = {}
@@ -86,8 +90,7 @@ class _EvalLoop(BaseLoop):
                     dict(type='Evaluator', metrics=[scoped(metric) for metric in metrics])
                 )
             for metric in self.evaluators[task].metrics:
-                if isinstance(metric, CocoMetric):
-                    complete_annotations(metric)
+                self.kinds[task].prepare_metric(metric)
             self._compare_annotations(task, metrics, loader.dataset)
             self.evaluators[task].dataset_meta = getattr(loader.dataset, 'metainfo', None)
         for member in self.score:
@@ -100,6 +103,21 @@ class _EvalLoop(BaseLoop):
         self.evaluator = self.evaluators
         if self.stage == 'val':
             self._check_best()
+
+    def _reference_loaders(self, cfg: Mapping[str, dict], check: bool) -> dict[str, DataLoader]:
+        key = f'{self.stage}_cfg.references'
+        for task in cfg:
+            if task not in self.dataloader.loaders:
+                raise ConfigError(
+                    f'{key} has {task!r}, but {self.stage}_dataloader has only '
+                    f'{list(self.dataloader.loaders)}'
+                )
+            if not self.kinds[task].takes_references:
+                raise ConfigError(
+                    f'{key} has {task!r}, but nothing of the kind {self.kinds[task].name!r} runs '
+                    'before an evaluation; leave it out'
+                )
+        return build_loaders(self.runner, key, cfg, False, check).loaders if cfg else {}
 
     def _compare_annotations(self, task: str, metrics: Sequence, dataset) -> None:
         read = getattr(dataset, 'ann_file', None)
@@ -125,7 +143,10 @@ class _EvalLoop(BaseLoop):
 
     def figures(self) -> dict[str, set[str] | None]:
         """Short names of each task's figures; None where nothing tells them beforehand."""
-        return {task: figure_names(evaluator) for task, evaluator in self.evaluators.items()}
+        return {
+            task: figure_names(evaluator, self.kinds[task])
+            for task, evaluator in self.evaluators.items()
+        }
 
     def _call(self, name: str, **kwargs) -> None:
         before_or_after, _, rest = name.partition('_')
@@ -137,12 +158,15 @@ class _EvalLoop(BaseLoop):
         self._call('before')
         self._call('before_epoch')
         self.runner.model.eval()
-        signals = self.runner.stop_signals
+        for task, loader in self.references.items():
+            model = getattr(self.runner.model, 'module', self.runner.model).tasks[task]
+            with autocast(enabled=self.fp16):
+                self.kinds[task].before_evaluation(
+                    model, self._until_stopped(loader), self.evaluators[task]
+                )
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)
-            # Several processes meet again in the evaluators only, so there all go on.
-            if signals.received and signals.deferring and get_world_size() == 1:
-                raise BrokenOff
+            self._stop_if_told()
         metrics = {}
         for task, evaluator in self.evaluators.items():
             found = evaluator.evaluate(self.dataloader.sizes[task])
@@ -151,6 +175,17 @@ class _EvalLoop(BaseLoop):
         self._call('after_epoch', metrics=metrics)
         self._call('after')
         return metrics
+
+    def _until_stopped(self, batches: Iterable) -> Iterator:
+        for batch in batches:
+            self._stop_if_told()
+            yield batch
+
+    def _stop_if_told(self) -> None:
+        signals = self.runner.stop_signals
+        # Several processes meet again in the evaluators only, so there all go on.
+        if signals.received and signals.deferring and get_world_size() == 1:
+            raise BrokenOff
 
     def run_iter(self, index: int, batch: Mapping[str, dict]) -> None:
         self._call('before_iter', batch_idx=index, data_batch=batch)

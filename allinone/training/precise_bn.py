@@ -75,7 +75,7 @@ def check_reestimable(model: nn.Module) -> None:
     norms = norms_of(model.backbone)
     if not norms:
         raise ConfigError('model.backbone has no batch norm, so there is nothing to estimate again')
-    own = [name for name, task in model.tasks.items() if task.backbone.adapter is not None]
+    own = [name for name in model.tasks if model.view(name).adapter is not None]
     if own:
         raise ConfigError(
             f'the tasks {own} see the trunk with values of their own (adapter, or bn='

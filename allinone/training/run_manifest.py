@@ -1,6 +1,5 @@
 """What a run is: config, data, seed, environment; and whether a resumed run can be the same."""
 
-import hashlib
 import json
 import os.path as osp
 import platform
@@ -8,24 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from mmengine.dist import get_world_size
-from mmengine.fileio import get
 from torch.utils.data import Dataset
 
 from allinone.config.check import KNOWN_KEYS
-from allinone.errors import ConfigError, DataError
+from allinone.errors import ConfigError
+from allinone.io.digests import file_hash
 from allinone.io.image_files import is_local
 from allinone.io.text import cut_short, shortened
+from allinone.tasks import TaskKind
 
 SHOWN = 6
-CHUNK = 1 << 20
-PACKS = ('pack://', 'lmdb://')
 FORKS = (
     'onedl-mmengine',
     'onedl-mmcv',
@@ -89,6 +86,7 @@ def run_record(runner) -> dict:
     """
     config = flat_config(runner.cfg)
     config.pop('randomness.seed', None)  # None there is a seed of the runner's own choice.
+    kinds = getattr(runner.model, 'module', runner.model).kinds
     loaders = {'train_dataloader': runner.train_dataloader}
     if runner.val_loop is not None:
         loaders['val_dataloader'] = runner.val_dataloader
@@ -98,7 +96,8 @@ def run_record(runner) -> dict:
         processes=get_world_size(),
         datasets={
             f'{key}.{task}': dict(
-                size=len(loader.dataset), annotations=dict(annotation_hashes(loader.dataset))
+                size=len(loader.dataset),
+                annotations=dict(annotation_hashes(loader.dataset, kinds[task])),
             )
             for key, tasks in loaders.items()
             for task, loader in tasks.loaders.items()
@@ -137,68 +136,24 @@ def flat_config(cfg) -> dict[str, str]:
     return flat
 
 
-def annotation_hashes(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Path and SHA-256 of each annotation file; of label maps, one over all of them.
-
-    Label maps on a server are left out, for each would be read. Of a data set whose labels are in
-    a file a picture (XML) or in the names of folders, one over the labels that it gives.
+def annotation_hashes(dataset: Dataset, kind: TaskKind) -> Iterator[tuple[str, str]]:
+    """Path and SHA-256 of each annotation file, and of labels that are elsewhere.
 
     Wrappers and concatenations are followed as in ``check_dataset``.
     """
     for part in getattr(dataset, 'datasets', ()):
-        yield from annotation_hashes(part)
+        yield from annotation_hashes(part, kind)
     if hasattr(dataset, 'datasets'):
         return
     if 'dataset' in vars(dataset):
-        yield from annotation_hashes(dataset.dataset)
+        yield from annotation_hashes(dataset.dataset, kind)
         return
     path = getattr(dataset, 'ann_file', None)
     in_file = isinstance(path, str) and path and (not is_local(path) or osp.isfile(path))
     if in_file:
         yield path, file_hash(path, getattr(dataset, 'backend_args', None))
-    if not hasattr(dataset, 'get_data_info') or not len(dataset):
-        return
-    first = dataset.get_data_info(0)
-    if not first.get('seg_map_path'):
-        if not in_file or 'xml_path' in first:
-            folders = getattr(dataset, 'data_prefix', {}).values()
-            yield next(filter(None, folders), type(dataset).__name__), label_hash(dataset)
-        return
-    maps = [dataset.get_data_info(i).get('seg_map_path') for i in range(len(dataset))]
-    maps = [path for path in maps if path and (is_local(path) or path.startswith(PACKS))]
-    if maps:
-        with ThreadPoolExecutor() as pool:  # Hashing leaves the interpreter lock.
-            found = zip(map(osp.basename, maps), pool.map(file_hash, maps))
-            digest = hashlib.sha256(repr(list(found)).encode())
-        yield osp.dirname(maps[0]), digest.hexdigest()
-
-
-def label_hash(dataset: Dataset) -> str:
-    """SHA-256 of all pictures' names, without their folders, labels and boxes."""
-    digest = hashlib.sha256()
-    for number in range(len(dataset)):
-        info = dataset.get_data_info(number)
-        label = info.get('gt_label')
-        label = label.tolist() if hasattr(label, 'tolist') else label
-        name = osp.basename(info.get('img_path') or '')
-        digest.update(repr((name, label, info.get('instances'))).encode())
-    return digest.hexdigest()
-
-
-def file_hash(path: str, backend_args: dict | None = None) -> str:
-    """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    try:
-        if is_local(path):
-            with open(path, 'rb') as file:
-                while chunk := file.read(CHUNK):
-                    digest.update(chunk)
-        else:
-            digest.update(get(path, backend_args))
-    except (OSError, DataError) as error:
-        # Named and judged when it is drawn, where skip_corrupt has its say.
-        return f'cannot be read: {getattr(error, "strerror", error)}'
-    return digest.hexdigest()
+    if hasattr(dataset, 'get_data_info') and len(dataset):
+        yield from kind.further_digests(dataset, bool(in_file))
 
 
 def environment() -> dict[str, str]:

@@ -11,13 +11,12 @@ from mmengine.runner.utils import calc_dynamic_intervals
 
 from allinone.config.build_errors import scoped
 from allinone.config.check import STAGES
-from allinone.data.class_names import class_lists, class_lists_of_config, require_same_classes
+from allinone.data.class_names import class_lists_of_config, require_same_classes
 from allinone.errors import ConfigError
 from allinone.io.seeding import seed_all
-from allinone.models.classes import num_classes_of
-from allinone.models.samples import micro_batches
 from allinone.registry import LOOPS, TASK_SCHEDULES
 from allinone.registry.options import check_count
+from allinone.step.iteration import micro_batches
 
 from .accumulation import ended_with, iterations_of
 from .eval_loop import BrokenOff, build_loaders
@@ -198,19 +197,20 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         cfg, validation = self.runner.cfg, self.runner.val_loop
         model = getattr(self.runner.model, 'module', self.runner.model)
         for task, loader in self.dataloader.loaders.items():
-            if num_classes_of(model.tasks[task]) is None:
+            kind = model.kinds[task]
+            if kind.num_classes(model.tasks[task]) is None:
                 continue  # Such a task has no labels of classes, but of identities and the like.
-            splits = {f'train_dataloader.{task}': class_lists(loader.dataset)}
+            splits = {f'train_dataloader.{task}': kind.class_lists(loader.dataset)}
             if validation is not None and task in validation.dataloader.loaders:
                 evaluated = validation.dataloader.loaders[task].dataset
-                splits[f'val_dataloader.{task}'] = class_lists(evaluated)
+                splits[f'val_dataloader.{task}'] = kind.class_lists(evaluated)
             datasets = {
                 stage: ((cfg.get(f'{stage}_dataloader') or {}).get(task) or {}).get('dataset')
                 for stage in STAGES
             }
             tested = datasets.pop('test')
             if tested and tested not in datasets.values():
-                splits[f'test_dataloader.{task}'] = class_lists_of_config(scoped(tested))
+                splits[f'test_dataloader.{task}'] = class_lists_of_config(scoped(tested), kind)
             require_same_classes(splits)
 
     @property

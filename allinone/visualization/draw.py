@@ -1,11 +1,12 @@
 """The predictions of all tasks on one picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from allinone.io.image_files import IGNORED
+from allinone.registry.kinds import kind_of_prediction
 
 from .annotator import Box, Pen, shorten
 from .legend import Row, add_strip
@@ -14,78 +15,100 @@ from .palette import ClassTable
 SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # of a picture that was scaled up
 OPACITY = 0.42
 LEGEND_ENTRIES = 24
-CLASSIFIED = 'classified'  # Field of instances: ``{task: record}`` of each box, by classification
 MOST_LABELS = 1 << 16
 
 
+class Drawing:
+    """An image with what tasks say of it, painted in layers: regions, instances, boxes, labels.
+
+    Coordinates and masks are in pixels of the image that is given; what is painted on may be
+    scaled up, so that letters can be read.
+
+    Args:
+        image: uint8 RGB ``(H, W, 3)``.
+    """
+
+    def __init__(self, image: np.ndarray):
+        height, width = image.shape[:2]
+        self._image = _readable(np.ascontiguousarray(image))
+        self._scale = np.array([self._image.shape[1] / width, self._image.shape[0] / height])
+        self._labels: list[Row] = []
+        self._regions: list[tuple] = []
+        self._instances: list[tuple] = []
+        self._boxes: list[tuple] = []
+
+    def add_labels(self, task: str, labels: Sequence[str]) -> None:
+        """A line below the image."""
+        self._labels.append((task, [(label, None) for label in labels]))
+
+    def add_regions(self, task: str, mask: np.ndarray, table: ClassTable) -> None:
+        """Blend in the classes of a label map ``(H, W)``, with a legend of them below the image."""
+        self._regions.append((task, mask, table))
+
+    def add_instances(self, masks: np.ndarray, labels: np.ndarray, table: ClassTable) -> None:
+        """Blend in masks ``(n, H, W)`` in the colours of their classes."""
+        self._instances.append((masks, labels, table))
+
+    def add_box(self, score: float, box: np.ndarray, caption: str, colour: tuple) -> None:
+        """A frame ``x1 y1 x2 y2`` with a caption; one with a higher score is above others."""
+        corners = tuple((np.asarray(box) * np.tile(self._scale, 2)).tolist())
+        self._boxes.append((score, corners, caption, colour))
+
+    def render(self) -> np.ndarray:
+        """All of it, as uint8 RGB."""
+        image, rows = self._image, list(self._labels)
+        for task, mask, table in self._regions:
+            labels = _present(mask, table)
+            image = _blend(image, mask, labels, table)
+            rows.append(_legend(task, labels, table))
+        for masks, labels, table in self._instances:
+            image = _blend_instances(image, masks, labels, table)
+        if self._boxes:
+            image = _draw_boxes(image, self._boxes)
+        return add_strip(image, rows)
+
+
 def draw_tasks(
-    image: np.ndarray, predictions: Mapping, metainfo: Mapping | None = None, score_thr: float = 0.3
+    image: np.ndarray,
+    predictions: Mapping,
+    metainfo: Mapping | None = None,
+    score_thr: float = 0.3,
+    kinds: Mapping | None = None,
 ) -> np.ndarray:
     """Draw masks, boxes and class labels together.
 
-    What a sample holds says how it is drawn (``pred_sem_seg``, ``pred_instances``,
-    ``pred_label``), so tasks may have any names, and several may be of one kind. Masks are
-    blended in; boxes have name and score; class labels and a legend of the mask's classes stand
-    on a strip below the picture.
+    Masks are blended in; boxes have name and score; class labels and a legend of the mask's
+    classes stand on a strip below the image.
 
     Args:
-        image: uint8 RGB ``(H, W, 3)``, the picture in its original size.
-        predictions: ``{task: data sample}`` of mmpretrain, mmdet or mmseg in pixels of ``image``;
-            boxes without scores are drawn without them.
+        image: uint8 RGB ``(H, W, 3)``, the image in its original size.
+        predictions: ``{task: data sample}`` in pixels of ``image``; boxes without scores are
+            drawn without them.
         metainfo: ``{task: {'classes': names, 'palette': RGB colours}}``; what is not given is
             shown as numbers and in fixed distinct colours.
         score_thr: Leave out boxes below this score.
+        kinds: ``{task: TaskKind}``. Default: by the fields of each data sample.
 
     Returns:
-        uint8 RGB ``(H' + strip, W', 3)``. ``(H', W')`` is ``(H, W)``, but pictures with a short
+        uint8 RGB ``(H' + strip, W', 3)``. ``(H', W')`` is ``(H, W)``, but images with a short
         side below 480 are scaled up to be readable.
+
+    Raises:
+        DataError: If a data sample is no prediction of its kind, or of any kind.
     """
-    height, width = image.shape[:2]
-    image = _readable(np.ascontiguousarray(image))
-    scale = np.array([image.shape[1] / width, image.shape[0] / height])
+    drawing = Drawing(image)
     tables = _class_tables(predictions, metainfo or {})
-    rows = [
-        (task, _labels(sample, tables[task]))
-        for task, sample in predictions.items()
-        if 'pred_label' in sample or 'pred_score' in sample
-    ]
     for task, sample in predictions.items():
-        if 'pred_sem_seg' in sample:
-            mask = to_numpy(sample.pred_sem_seg.data)[0]
-            labels = _present(mask, tables[task])
-            image = _blend(image, mask, labels, tables[task])
-            rows.append(_legend(task, labels, tables[task]))
-    boxes = []
-    for task, sample in predictions.items():
-        if 'pred_instances' in sample:
-            image = _blend_instances(image, sample.pred_instances, tables[task], score_thr)
-            boxes += _boxes(sample.pred_instances, tables[task], scale, score_thr)
-    if boxes:
-        image = _draw_boxes(image, boxes)
-    return add_strip(image, rows)
+        kind = (kinds or {}).get(task) or kind_of_prediction(sample)
+        kind.require(sample, f'the prediction of task {task}')
+        kind.draw(drawing, task, sample, tables[task], score_thr)
+    return drawing.render()
 
 
 def to_numpy(values) -> np.ndarray:
     """Tensors of any device, box types and mask types of mmdet as an array."""
     values = getattr(values, 'masks', getattr(values, 'tensor', values))
     return values.detach().cpu().numpy() if hasattr(values, 'detach') else np.asarray(values)
-
-
-def top_classes(sample, count: int) -> list[tuple[int, float | None]]:
-    """``(label, score)`` of the best classes of an mmpretrain sample, best first.
-
-    Without scores, the predicted labels. A multi-label sample has no single best class: the
-    labels that it predicts come first.
-    """
-    predicted = np.atleast_1d(to_numpy(sample.get('pred_label', []))).astype(int).tolist()
-    if 'pred_score' not in sample:
-        return [(label, None) for label in predicted[:count]]
-    scores = to_numpy(sample.pred_score).reshape(-1)
-    order = np.argsort(-scores, kind='stable').tolist()
-    order = [label for label in order if label in predicted] + [
-        label for label in order if label not in predicted
-    ]
-    return [(label, float(scores[label])) for label in order[:count]]
 
 
 def _class_tables(predictions: Mapping, metainfo: Mapping) -> dict[str, ClassTable]:
@@ -151,64 +174,15 @@ def _legend(task: str, labels: list[int], table: ClassTable) -> Row:
     return task, entries
 
 
-def _labels(sample, table: ClassTable) -> list[tuple[str, None]]:
-    """What is predicted, or the best class where only scores are given."""
-    count = len(np.atleast_1d(to_numpy(sample.get('pred_label', [0]))))
-    # In brackets, for many data sets name their classes by numbers.
-    return [
-        (shorten(table.name(label)) + ('' if score is None else f' ({score:.2f})'), None)
-        for label, score in top_classes(sample, count)
-    ] or [('none', None)]
-
-
 def _blend_instances(
-    image: np.ndarray, instances, table: ClassTable, score_thr: float
+    image: np.ndarray, masks: np.ndarray, labels: np.ndarray, table: ClassTable
 ) -> np.ndarray:
-    """Masks ``[n, H, W]`` of instance segmentation, in the colours of their classes."""
-    if 'masks' not in instances:
-        return image
     image = image.copy()
-    masks, labels = to_numpy(instances.masks), to_numpy(instances.labels)
-    if 'scores' in instances:
-        kept = to_numpy(instances.scores) >= score_thr
-        masks, labels = masks[kept], labels[kept]
     for mask, label in zip(masks, labels):
         inside = _resized(mask.astype(np.uint8), image.shape[:2]) > 0
         colour = np.array(table.colour(int(label)))
         image[inside] = (OPACITY * colour + (1 - OPACITY) * image[inside]).astype(np.uint8)
     return image
-
-
-def _boxes(
-    instances, table: ClassTable, scale: np.ndarray, score_thr: float
-) -> list[tuple[float, Box, str, tuple]]:
-    """``(score, x1 y1 x2 y2 in the drawing, caption, colour)`` of the boxes to draw."""
-    corners = to_numpy(instances.bboxes).reshape(-1, 4) * np.tile(scale, 2)
-    labels = to_numpy(instances.labels).astype(int).tolist()
-    known = 'scores' in instances
-    scores = to_numpy(instances.scores).tolist() if known else [1.0] * len(labels)
-    classified = instances.get(CLASSIFIED, [{}] * len(labels))
-    return [
-        (
-            score,
-            tuple(box.tolist()),
-            ' '.join(
-                [
-                    shorten(table.name(label)),
-                    *([f'{score:.2f}'] if known else []),
-                    *(_caption(record) for record in further.values()),
-                ]
-            ),
-            table.colour(label),
-        )
-        for box, score, label, further in zip(corners, scores, labels, classified)
-        if score >= score_thr and np.isfinite(box).all()
-    ]
-
-
-def _caption(record: Mapping) -> str:
-    """What a classification task says of a box."""
-    return f'· {shorten(str(record["name"]))} ({record["score"]:.2f})'
 
 
 def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:

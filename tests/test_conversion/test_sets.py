@@ -213,8 +213,8 @@ def test_the_base_file_reads_it(tree, monkeypatch):
 
     from allinone.config.build_errors import scoped
     from allinone.data.loaders import build_loader
-    from allinone.models.allinone import task_preprocessor
     from allinone.registry import MODELS
+    from allinone.registry.kinds import kind_of_dataset_class
 
     monkeypatch.setenv('ALLINONE_DATA', str(tree.data))
     cfg = Config.fromfile(ROOT / f'configs/_base_/datasets/{tree.case.name}.py')
@@ -230,7 +230,9 @@ def test_the_base_file_reads_it(tree, monkeypatch):
             assert len(batch['inputs']) == len(batch['data_samples']) == loader.batch_size
     # As a model of the library takes them, also where the pictures are of many sizes
     scope = scoped(cfg.val_dataloader.dataset)['_scope_']
-    prepare = MODELS.build(dict(task_preprocessor(scope, None, {}), _scope_=scope))
+    data = loader.dataset.dataset
+    kind = kind_of_dataset_class(type(getattr(data, 'dataset', data)))
+    prepare = MODELS.build(dict(kind.preprocessor_config(scope, None, {}), _scope_=scope))
     prepared = [len(prepare(batch, False)['inputs']) for batch in loader]
     assert sum(prepared) == len(loader.dataset) == [*tree.case.counts.values()][1]
 

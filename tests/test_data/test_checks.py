@@ -10,10 +10,11 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
 from PIL import Image
 
-from allinone.data import checks
 from allinone.data.checks import check_dataset
 from allinone.data.datasets.image_list import PictureList
 from allinone.errors import DataError
+from allinone.tasks import coco as coco_files
+from allinone.tasks import labels
 
 CLASSES = ('car', 'sign', 'tree')
 
@@ -26,7 +27,8 @@ def _scope():
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(checks, 'print_log', lambda text, *_: lines.append(text))
+    for module in (coco_files, labels):
+        monkeypatch.setattr(module, 'print_log', lambda text, *_: lines.append(text))
     return lines
 
 

@@ -8,9 +8,12 @@ from mmengine.registry import DefaultScope
 from mmpretrain.datasets import CustomDataset
 from PIL import Image
 
-from allinone.data.class_names import class_lists, class_lists_of_config, require_same_classes
+from allinone.data.class_names import class_lists_of_config, require_same_classes
 from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
+from allinone.tasks import Classification, Detection
+
+DETECTION = Detection()
 
 
 def folders(root, *names):
@@ -36,9 +39,11 @@ def test_folders_number_the_classes_of_a_split(tmp_path):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         train = CustomDataset(data_prefix=folders(tmp_path / 'train', 'bus', 'car', 'van'))
         val = CustomDataset(data_prefix=folders(tmp_path / 'val', 'bus', 'van'))
-    assert class_lists(train)['class folders'] == ['bus', 'car', 'van']
+    class_lists = Classification().class_lists
+    lists = dict(train=class_lists(train), val=class_lists(val))
+    assert lists['train']['class folders'] == ['bus', 'car', 'van']
     with pytest.raises(ConfigError, match=r"^val numbers .*'van'\], but train as \['bus', 'car'"):
-        require_same_classes({'train': class_lists(train), 'val': class_lists(val)})
+        require_same_classes(lists)
 
 
 def test_folders_are_compared_also_where_the_config_names_the_classes(tmp_path):
@@ -50,7 +55,8 @@ def test_folders_are_compared_also_where_the_config_names_the_classes(tmp_path):
                 _scope_='mmpretrain',
                 metainfo=metainfo,
                 data_prefix=folders(tmp_path / split, *names),
-            )
+            ),
+            Classification(),
         )
         for split, names in dict(train=('bus', 'car'), test=('bus', 'van')).items()
     }
@@ -61,9 +67,10 @@ def test_folders_are_compared_also_where_the_config_names_the_classes(tmp_path):
 
 def test_a_test_set_is_compared_without_being_loaded(tmp_path):
     train = {'metainfo.classes': ['car', 'bus']}
-    same = class_lists_of_config(coco_config(tmp_path / 'same.json', ('tree', 'car', 'bus')))
+    cfg = coco_config(tmp_path / 'same.json', ('tree', 'car', 'bus'))
+    same = class_lists_of_config(cfg, DETECTION)
     require_same_classes({'train': train, 'test': same})
-    other = class_lists_of_config(coco_config(tmp_path / 'other.json', ('bus', 'car')))
+    other = class_lists_of_config(coco_config(tmp_path / 'other.json', ('bus', 'car')), DETECTION)
     with pytest.raises(ConfigError, match=r'by categories as .*write the categories of its'):
         require_same_classes({'train': train, 'test': other})
 
@@ -71,20 +78,21 @@ def test_a_test_set_is_compared_without_being_loaded(tmp_path):
 def test_a_test_set_that_is_not_there_yet_is_no_error(tmp_path):
     cfg = coco_config(tmp_path / 'later.json', ())
     (tmp_path / 'later.json').unlink()
-    assert class_lists_of_config(cfg) == {'metainfo.classes': ['car', 'bus']}
-    assert class_lists_of_config(dict(cfg, type='allinone.CocoFile', classes_from='no.json')) == {}
+    assert class_lists_of_config(cfg, DETECTION) == {'metainfo.classes': ['car', 'bus']}
+    lacking = dict(cfg, type='allinone.CocoFile', classes_from='no.json')
+    assert class_lists_of_config(lacking, DETECTION) == {}
 
 
 @pytest.mark.parametrize('content', ['{', '{}', '{"categories": [{"id": 1}]}', '[]'])
 def test_a_damaged_test_set_does_not_stop_a_training(tmp_path, content):
     cfg = coco_config(tmp_path / 'test.json', ())
     (tmp_path / 'test.json').write_text(content)
-    assert class_lists_of_config(cfg) == {'metainfo.classes': ['car', 'bus']}
+    assert class_lists_of_config(cfg, DETECTION) == {'metainfo.classes': ['car', 'bus']}
 
 
 def test_the_order_of_a_file_counts_only_where_it_numbers_the_labels(tmp_path):
     cfg = dict(coco_config(tmp_path / 'test.json', ('bus', 'car')), type='mmdet.LVISV1Dataset')
-    assert 'categories' not in class_lists_of_config(cfg)
+    assert 'categories' not in class_lists_of_config(cfg, DETECTION)
 
 
 @pytest.mark.parametrize('with_label', [True, False])
@@ -98,13 +106,14 @@ def test_images_to_be_labelled_are_compared_with_nothing(tmp_path, with_label):
         data_prefix=str(tmp_path / 'test'),
         with_label=with_label,
     )
-    assert class_lists_of_config(cfg) == {}
+    assert class_lists_of_config(cfg, Classification()) == {}
 
 
 def test_numbers_in_the_place_of_names_are_not_compared():
     class Unnamed:
         metainfo = dict(classes=('0', '1', '2'))
 
+    class_lists = Detection().class_lists
     assert class_lists(Unnamed()) == class_lists(object()) == {}
     require_same_classes({'train': class_lists(Unnamed()), 'val': {'metainfo.classes': ['a']}})
 
@@ -136,5 +145,5 @@ def test_a_task_without_a_number_of_classes_may_have_others_in_each_split(
     loop = RUNNERS.build(cfg).train_loop
     with pytest.raises(ConfigError, match='test_dataloader.seg numbers'):
         loop._compare_classes()
-    monkeypatch.setattr('allinone.training.train_loop.num_classes_of', lambda task: None)
+    monkeypatch.setattr('allinone.tasks.TaskKind.num_classes', lambda self, model: None)
     loop._compare_classes()

@@ -4,6 +4,7 @@ import pytest
 
 from allinone.errors import ConfigError
 from allinone.evaluation.names import check_figures, figure_names
+from allinone.tasks import Classification, Detection, Segmentation
 
 
 def metric(kind, **attributes):
@@ -16,11 +17,11 @@ REGIONS = metric('IoUMetric', metrics=['mIoU'], dataset_meta=dict(classes=['road
 
 
 @pytest.mark.parametrize(
-    'metrics, expected',
+    'metrics, kind, expected',
     [
-        ([ACCURACY], {'top1', 'top5'}),
-        ([REGIONS], {'aAcc', 'mIoU', 'mAcc', 'IoU.road'}),
-        ([ACCURACY, metric('Other')], None),
+        ([ACCURACY], Classification, {'top1', 'top5'}),
+        ([REGIONS], Segmentation, {'aAcc', 'mIoU', 'mAcc', 'IoU.road'}),
+        ([ACCURACY, metric('Other')], Classification, None),
         (
             [
                 metric(
@@ -31,12 +32,13 @@ REGIONS = metric('IoUMetric', metrics=['mIoU'], dataset_meta=dict(classes=['road
                     dataset_meta=dict(classes=['car']),
                 )
             ],
+            Detection,
             {'bbox_mAP', 'car_precision'},
         ),
     ],
 )
-def test_figures_known_beforehand(metrics, expected):
-    assert figure_names(SimpleNamespace(metrics=metrics)) == expected
+def test_figures_known_beforehand(metrics, kind, expected):
+    assert figure_names(SimpleNamespace(metrics=metrics), kind()) == expected
 
 
 def test_box_figures_are_those_of_the_stock_metric():
@@ -44,10 +46,11 @@ def test_box_figures_are_those_of_the_stock_metric():
     from mmpretrain.evaluation import Accuracy
     from mmseg.evaluation import IoUMetric
 
-    assert 'bbox_mAP_50' in figure_names(SimpleNamespace(metrics=[BOXES]))
+    assert 'bbox_mAP_50' in figure_names(SimpleNamespace(metrics=[BOXES]), Detection())
     stock = [CocoMetric(metric='bbox'), Accuracy(topk=(1, 5)), IoUMetric()]
-    for given, name in zip(stock, ['bbox_mAP_50', 'top1', 'mIoU']):
-        assert name in figure_names(SimpleNamespace(metrics=[given]))
+    kinds = [Detection(), Classification(), Segmentation()]
+    for given, kind, name in zip(stock, kinds, ['bbox_mAP_50', 'top1', 'mIoU']):
+        assert name in figure_names(SimpleNamespace(metrics=[given]), kind)
 
 
 def test_figures_are_checked():

@@ -16,14 +16,15 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 from track1_data import make_track1
 
-from allinone.cli.programs.submit import sections_of
+from allinone.cli.programs.submit import kinds_of
 from allinone.errors import ConfigError, DataError
 from allinone.evaluation import DetectionMetric, SegmentationMetric
 from allinone.evaluation.track1.check import Annotations, faults, misfits, score
 from allinone.evaluation.track1.polygons import decode_label_map, encode_label_map, to_polygons
 from allinone.evaluation.track1.submission import Submission
+from allinone.tasks import Classification, Detection, Segmentation
 
-SECTIONS = dict(cars='cls', signs='dec', streets='seg')
+KINDS = dict(cars=Classification(), signs=Detection(), streets=Segmentation())
 
 
 @pytest.fixture(scope='module')
@@ -132,7 +133,7 @@ def evaluated(root, samples):
 
 
 def submitted(samples):
-    submission = Submission(SECTIONS)
+    submission = Submission(KINDS)
     for task, found in samples.items():
         for sample in found:
             submission.add(task, sample, list(range(1, 46)))
@@ -266,12 +267,13 @@ def test_tasks_that_fill_one_section_are_to_be_chosen():
     )
     cfg = Config(dict(model=dict(tasks=tasks)))
     with pytest.raises(ConfigError, match=r"\['signs', 'people'\] would both fill.*'dec'"):
-        sections_of(cfg)
-    assert sections_of(cfg, ['cars', 'people']) == dict(cars='cls', people='dec')
+        kinds_of(cfg)
+    found = kinds_of(cfg, ['cars', 'people'])
+    assert [found[name].track1_section for name in found] == ['cls', 'dec']
 
 
 def test_two_pictures_of_one_name_are_refused():
-    submission = Submission(dict(cars='cls'))
+    submission = Submission(dict(cars=Classification()))
     for folder in 'ab':
         sample = DataSample(metainfo=dict(img_path=f'/{folder}/1.jpg'))
         sample.set_pred_score(torch.tensor([0.1, 0.9]))

@@ -15,8 +15,9 @@ from allinone.errors import CheckpointError, ConfigError, DataError
 from allinone.inference import scale as image_scales
 from allinone.inference.crops import _crops
 from allinone.inference.inferencer import AllInOneInferencer
-from allinone.inference.records import dataset_metainfo, encode_mask, from_record
+from allinone.inference.records import dataset_metainfo, from_record
 from allinone.io.images import read_picture
+from allinone.tasks.masks import encode_mask
 from allinone.visualization.draw import draw_tasks
 
 TASKS = ['cls', 'det', 'seg']

@@ -8,7 +8,6 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from allinone.data.loaders import build_loader
 from allinone.errors import CheckpointError, ConfigError
-from allinone.models.samples import make_samples
 from allinone.models.shared_backbone import run_trunk
 
 TASKS = ('cls', 'det', 'seg')
@@ -267,7 +266,7 @@ def test_one_pass_prediction_pads_as_each_task_alone(toy_cfg):
     pictures = pictures.to(torch.uint8)
     together = model.predict(list(pictures))
     for task in TASKS:
-        samples = make_samples(model.tasks[task], pictures, [(80, 100)] * 2, None)
+        samples = model.kinds[task].samples(pictures, [(80, 100)] * 2)
         batch = dict(inputs=list(pictures), data_samples=samples)
         for one, other in zip(together[task], model.test_step({task: batch})[task], strict=True):
             _assert_same(one, other)

@@ -21,7 +21,8 @@ from allinone.config.check import check_config
 from allinone.config.loading import load_config
 from allinone.errors import CheckpointError, ConfigError
 from allinone.inference.inferencer import AllInOneInferencer
-from allinone.reuse.extract import STOCK_TYPES, _own_types, extract, run_extract, stock_config
+from allinone.reuse.extract import _own_types, extract, run_extract, stock_config
+from allinone.tasks import Segmentation
 
 
 @pytest.fixture(scope='module')
@@ -252,7 +253,7 @@ def test_stock_forms_of_recipes(recipe):
 def test_a_task_of_our_own_parts_has_no_stock_form(joint, tmp_path, monkeypatch):
     _, _, config, checkpoint = joint
     # As if the library did not have that metric
-    monkeypatch.delitem(STOCK_TYPES, 'allinone.SegmentationMetric')
+    monkeypatch.setattr(Segmentation, 'upstream_types', {})
     said = []
     monkeypatch.setattr('allinone.reuse.extract.print_log', lambda text, *_: said.append(text))
     extract(load_config(str(config)), checkpoint, ['seg'], tmp_path / 'out')

@@ -8,7 +8,7 @@ from mmpretrain.structures import DataSample
 from allinone.errors import ConfigError
 from allinone.io.images import read_picture, write_picture
 from allinone.registry import HOOKS, RUNNERS
-from allinone.visualization.ground_truth import truth_of
+from allinone.tasks import Classification, Detection
 
 
 def test_every_tested_picture_is_drawn(trained, toy_cfg, toy_root, tmp_path):
@@ -43,11 +43,13 @@ def test_annotations_are_in_the_pixels_of_the_file(trained, toy_cfg, tmp_path, m
     ]
     truths = []
 
-    def keep(sample, info=None):
-        truths.append((truth_of(sample, info), sample.img_path))
+    truth_of = Detection.ground_truth
+
+    def keep(kind, sample, info=None):
+        truths.append((truth_of(kind, sample, info), sample.img_path))
         return truths[-1][0]
 
-    monkeypatch.setattr('allinone.training.hooks.prediction_visualization.truth_of', keep)
+    monkeypatch.setattr(Detection, 'ground_truth', keep)
     toy_cfg.custom_hooks = [dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'))]
     runner = RUNNERS.build(toy_cfg)
     runner.test()
@@ -81,7 +83,8 @@ def testing(tmp_path):
     for path in dataset.paths:
         write_picture(path, np.zeros((64, 64, 3), np.uint8))
     loop = SimpleNamespace(
-        dataloader=SimpleNamespace(loaders=dict(signs=SimpleNamespace(dataset=dataset)))
+        dataloader=SimpleNamespace(loaders=dict(signs=SimpleNamespace(dataset=dataset))),
+        kinds=dict(signs=Classification()),
     )
     runner = SimpleNamespace(test_loop=loop, val_loop=loop)
     samples = [

@@ -40,6 +40,9 @@ class Joint(nn.Module):
     def task_losses(self, task, batch):
         return self.tasks[task].norm(self.backbone(batch['inputs']))
 
+    def view(self, task):
+        return self.tasks[task].backbone
+
 
 def pictures(seed, size):
     generator = torch.Generator().manual_seed(seed)

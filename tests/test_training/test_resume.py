@@ -22,6 +22,7 @@ from allinone.apis.run import run
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import AllInOneError, CheckpointError
 from allinone.registry import BALANCERS, RUNNERS, TASK_SCHEDULES
+from allinone.tasks import TaskKind
 from allinone.training.resume import newest_checkpoint, resume_command
 from allinone.training.run_manifest import annotation_hashes, changes, flat_config
 from allinone.training.signals import Stopped
@@ -349,7 +350,7 @@ def test_labels_outside_an_annotation_file_are_hashed(make, tmp_path):
     """A box moved by a pixel, or a picture moved to another class; but not the data elsewhere."""
 
     def hashes(cfg):
-        return dict(annotation_hashes(DATASETS.build(dict(cfg))))
+        return dict(annotation_hashes(DATASETS.build(dict(cfg)), TaskKind()))
 
     (cfg, changed), (moved, _) = make(tmp_path / 'first'), make(tmp_path / 'moved')
     before = hashes(cfg)

@@ -6,9 +6,10 @@ from mmengine.structures import InstanceData, PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
+from allinone.tasks.classification import top_classes
 from allinone.visualization import draw_tasks
 from allinone.visualization.annotator import Pen
-from allinone.visualization.draw import OPACITY, _free_spot, _overlap, label_areas, top_classes
+from allinone.visualization.draw import OPACITY, _free_spot, _overlap, label_areas
 from allinone.visualization.palette import ClassTable, distinct_colour
 
 GREY = 100

@@ -6,8 +6,8 @@ from mmengine.structures import InstanceData, PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
+from allinone.tasks import Classification, Detection, Segmentation
 from allinone.visualization.draw import draw_tasks
-from allinone.visualization.ground_truth import truth_of
 from allinone.visualization.image_grid import contact_sheet, side_by_side
 from allinone.visualization.legend import BACKGROUND
 
@@ -35,7 +35,8 @@ def test_contact_sheet_keeps_ratios(count, rows):
         assert (sheet[y : y + 30, x : x + 60] == 50 + i).all()
 
 
-def test_truth_of_each_library():
+def test_truth_of_each_kind():
+    truth_of = Detection().ground_truth
     boxes = InstanceData(bboxes=torch.tensor([[1.0, 2, 3, 4]]), labels=torch.tensor([1]))
     truth = truth_of(DetDataSample(gt_instances=boxes))
     assert truth.pred_instances.bboxes.tolist() == [[1, 2, 3, 4]]
@@ -49,7 +50,13 @@ def test_truth_of_each_library():
     assert truth.pred_instances.bboxes.tolist() == [[10, 20, 30, 40]]
     assert truth_of(DetDataSample(), dict(instances=[])).pred_instances.bboxes.shape == (0, 4)
     mask = torch.full((1, 4, 4), 255)
-    assert truth_of(SegDataSample(gt_sem_seg=PixelData(data=mask))).pred_sem_seg.data is mask
+    assert (
+        Segmentation()
+        .ground_truth(SegDataSample(gt_sem_seg=PixelData(data=mask)))
+        .pred_sem_seg.data
+        is mask
+    )
+    truth_of = Classification().ground_truth
     assert truth_of(DataSample().set_gt_label(2)).pred_label.tolist() == [2]
     mixed = DataSample().set_gt_label(2).set_gt_score(torch.tensor([0.0, 0.25, 0.75]))
     assert truth_of(mixed).pred_label.tolist() == [1, 2]
@@ -60,7 +67,9 @@ def test_truth_is_drawn_without_scores_and_in_full():
     boxes = InstanceData(bboxes=torch.tensor([[100.0, 100, 300, 200]]), labels=torch.tensor([0]))
     red = dict(classes=['van'], palette=[[255, 0, 0]])
     drawn = draw_tasks(
-        plain(480, 640, 100), {'a': truth_of(DetDataSample(gt_instances=boxes))}, {'a': red}
+        plain(480, 640, 100),
+        {'a': Detection().ground_truth(DetDataSample(gt_instances=boxes))},
+        {'a': red},
     )
     assert tuple(drawn[150, 100]) == (255, 0, 0)
     scored = boxes.clone()

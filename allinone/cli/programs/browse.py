@@ -19,7 +19,6 @@ from allinone.io.seeding import seed_all
 from allinone.models.joint import build_network
 from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
-from allinone.visualization.ground_truth import truth_of
 from allinone.visualization.image_grid import contact_sheet
 
 COLUMNS, TILE = 4, 480
@@ -47,15 +46,19 @@ def browse(cfg: Config, task: str, stage: str = 'train') -> Iterator[tuple[str, 
     loader_cfg = in_this_process(cfg[f'{stage}_dataloader'][task])
     loader = build_loader(key, task, loader_cfg, seed, None, training, False)
     with named('model'):
-        preprocessor = build_network(cfg).tasks[task].data_preprocessor
+        model = build_network(cfg)
+    preprocessor, kind = model.tasks[task].data_preprocessor, model.kinds[task]
     metainfo = {task: loader.dataset.metainfo}
     for step, batch in enumerate(loader):
         seed_all(seed, 0, 'step', step)
         data = preprocessor(batch, training)
         for inputs, sample in zip(data['inputs'], data['data_samples']):
+            truth = kind.ground_truth(sample)
+            drawn = {task: truth} if truth.keys() else {}
+            picture = _picture(inputs, preprocessor)
             yield (
                 sample.metainfo.get('img_path') or '',
-                draw_tasks(_picture(inputs, preprocessor), {task: truth_of(sample)}, metainfo),
+                draw_tasks(picture, drawn, metainfo, kinds={task: kind}),
             )
 
 

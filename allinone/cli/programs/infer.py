@@ -30,9 +30,9 @@ from allinone.inference.model_source import ModelSource, find_model, is_config
 from allinone.inference.output_folder import Results, cut, read_lines
 from allinone.inference.records import from_record
 from allinone.inference.video import Video, VideoWriter, is_camera, is_video
+from allinone.io.digests import file_hash
 from allinone.io.host_memory import keep_freed_memory
 from allinone.io.images import output_names
-from allinone.training.run_manifest import file_hash
 from allinone.visualization.draw import draw_tasks
 
 RESERVED = ('input', 'name', 'frames', 'rate', 'frame', 'time')
@@ -218,7 +218,11 @@ class InferRun:
         for number, (line, frame) in enumerate(zip(lines, frames)):
             record = {task: line[task] for task in self.tasks}
             drawing = draw_tasks(
-                frame[..., ::-1], from_record(record), self.inferencer.metainfo, self.args.score_thr
+                frame[..., ::-1],
+                from_record(record, self.inferencer.model.kinds),
+                self.inferencer.metainfo,
+                self.args.score_thr,
+                self.inferencer.model.kinds,
             )
             yield number, record, drawing
 

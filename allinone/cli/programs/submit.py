@@ -8,8 +8,10 @@ from allinone.config.loading import load_config
 from allinone.errors import AllInOneError, ConfigError
 from allinone.evaluation.table import format_table
 from allinone.evaluation.track1.check import Annotations, faults, misfits, read_submission, score
-from allinone.evaluation.track1.submission import SECTIONS, Submission
+from allinone.evaluation.track1.submission import Submission
 from allinone.io.outputs import require_writable
+from allinone.registry.kinds import kind_of_config
+from allinone.tasks import TaskKind
 from allinone.training.runner import build_test_runner
 
 SHOWN = 20
@@ -21,9 +23,9 @@ def submit(args) -> int:
         require_writable('--out', args.out)
         with trusting_checkpoints(args.trust_checkpoint):
             cfg = load_config(args.config, args.cfg_options, args.work_dir)
-            submission = Submission(sections_of(cfg, args.tasks))
+            submission = Submission(kinds_of(cfg, args.tasks))
             cfg.test_cfg = dict(type='PredictLoop')
-            runner = build_test_runner(cfg, args.checkpoint, list(submission.sections))
+            runner = build_test_runner(cfg, args.checkpoint, list(submission.kinds))
             runner.register_hook(submission)
             runner.test()
         submission.write(args.out)
@@ -35,25 +37,27 @@ def submit(args) -> int:
     return 0
 
 
-def sections_of(cfg, tasks: list[str] | None = None) -> dict[str, str]:
-    """Which task of a config fills which section of the submission.
+def kinds_of(cfg, tasks: list[str] | None = None) -> dict[str, TaskKind]:
+    """The tasks of a config that fill a section of the submission, with their kinds.
 
     Raises:
         ConfigError: If two tasks would fill one, or a task is unknown.
     """
-    sections: dict[str, str] = {}
+    kinds: dict[str, TaskKind] = {}
     for task in tasks or cfg.model.tasks:
         if task not in cfg.model.tasks:
             raise ConfigError(f'--tasks has {task!r}; {cfg.filename} has {list(cfg.model.tasks)}')
-        section = SECTIONS.get(cfg.model.tasks[task].type.split('.')[0])
-        if section in sections.values():
-            twins = [name for name in sections if sections[name] == section] + [task]
+        kind = kind_of_config(f'model.tasks.{task}', cfg.model.tasks[task])
+        section = kind.track1_section
+        twins = [name for name, other in kinds.items() if other.track1_section == section]
+        if section and twins:
             raise ConfigError(
-                f'tasks {twins} would both fill the section {section!r}; choose with --tasks'
+                f'tasks {[*twins, task]} would both fill the section {section!r}; choose with '
+                '--tasks'
             )
         if section:
-            sections[task] = section
-    return sections
+            kinds[task] = kind
+    return kinds
 
 
 def validate(args) -> int:

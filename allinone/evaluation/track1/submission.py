@@ -9,28 +9,27 @@ import os
 import os.path as osp
 from collections.abc import Mapping
 
-import numpy as np
 from mmengine.hooks import Hook
 
 from allinone.errors import ConfigError, DataError
 from allinone.io.atomic import write_durably
+from allinone.tasks import TaskKind
 
 from .polygons import encode_label_map
-
-SECTIONS = dict(mmpretrain='cls', mmdet='dec', mmseg='seg')
 
 
 class Submission(Hook):
     """Collects what is predicted on the test sets.
 
     Args:
-        sections: ``{task: 'cls', 'dec' or 'seg'}``.
+        kinds: ``{task: kind}`` of the tasks that fill a section.
     """
 
-    def __init__(self, sections: Mapping[str, str]):
-        self.sections = dict(sections)
+    def __init__(self, kinds: Mapping[str, TaskKind]):
+        self.kinds = dict(kinds)
         empty = dict(cls={}, dec=[], seg={})
-        self.content = {part: empty[part] for part in empty if part in self.sections.values()}
+        filled = {kind.track1_section for kind in self.kinds.values()}
+        self.content = {part: empty[part] for part in empty if part in filled}
 
     def after_test_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
@@ -45,16 +44,18 @@ class Submission(Hook):
 
         Args:
             task: Name of the task.
-            sample: A data sample of the task's library.
+            sample: A data sample of the task.
             cat_ids: ``category_id`` of each class; default: the classes' numbers.
 
         Raises:
             ConfigError: If the sample does not say of which picture it is.
             DataError: If two pictures have one name.
         """
-        section = self.sections[task]
+        section = self.kinds[task].track1_section
+        content = self.kinds[task].track1_content(sample, cat_ids)
         if section == 'dec':
-            self.content['dec'] += _detections(_told(task, sample, 'img_id'), sample, cat_ids)
+            image_id = int(_told(task, sample, 'img_id'))
+            self.content['dec'] += [dict(image_id=image_id, **box) for box in content]
             return
         name = osp.basename(_told(task, sample, 'img_path'))
         if name in self.content[section]:
@@ -62,12 +63,7 @@ class Submission(Hook):
                 f'task {task} has two pictures of the name {name}, and a submission knows them by '
                 'their names; rename one'
             )
-        if section == 'cls':
-            # As the accuracy is counted, also where two classes have the highest score.
-            self.content['cls'][name] = int(sample.pred_score.topk(1).indices)
-        else:
-            labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
-            self.content['seg'][name] = encode_label_map(labels)
+        self.content[section][name] = encode_label_map(content) if section == 'seg' else content
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the file, whole or not at all.
@@ -87,18 +83,3 @@ def _told(task: str, sample, key: str):
             f'of test_dataloader.{task}.dataset.pipeline'
         )
     return value
-
-
-def _detections(image_id: int, sample, cat_ids: list[int] | None) -> list[dict]:
-    found = sample.pred_instances
-    return [
-        dict(
-            image_id=int(image_id),
-            category_id=int(cat_ids[label] if cat_ids else label),
-            bbox=[left, top, right - left, bottom - top],
-            score=score,
-        )
-        for (left, top, right, bottom), label, score in zip(
-            found.bboxes.tolist(), found.labels.tolist(), found.scores.tolist()
-        )
-    ]

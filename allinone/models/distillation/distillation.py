@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from allinone.errors import ConfigError, with_key
 from allinone.models.probe import PROBE_SIZE
-from allinone.models.samples import make_samples
 from allinone.registry import MODELS
 from allinone.registry.options import build_kind
+from allinone.tasks import TaskKind
 
 from .losses import DistillationLoss
 from .taps import tapped
@@ -33,13 +33,20 @@ class Distillation:
             A config may be of a joint model or of one of the libraries.
         losses: ``{task: {name: config of a DistillationLoss}}``; in the log a loss is
             ``'TASK/distill_loss_NAME'``.
-        tasks: ``{name: stock model}`` of the student.
+        tasks: ``{name: model}`` of the student.
+        kinds: ``{name: kind}`` of these tasks.
 
     Raises:
         ConfigError: If keys or options cannot be used.
     """
 
-    def __init__(self, teacher: Mapping, losses: Mapping, tasks: Mapping[str, nn.Module]):
+    def __init__(
+        self,
+        teacher: Mapping,
+        losses: Mapping,
+        tasks: Mapping[str, nn.Module],
+        kinds: Mapping[str, TaskKind],
+    ):
         if not isinstance(losses, Mapping) or not losses or not set(losses) <= set(tasks):
             raise ConfigError(
                 f'{KEY}.losses is {losses!r}; give {{task: {{name: dict(type=...)}}}} of some of '
@@ -65,6 +72,7 @@ class Distillation:
             tasks[task].distillation = nn.ModuleDict(
                 {name: _build(f'{KEY}.losses.{task}.{name}', cfg) for name, cfg in parts.items()}
             )
+        self._kinds = dict(kinds)
         self._teachers: dict[str, Teacher] = {}
 
     def __deepcopy__(self, memo) -> 'Distillation':
@@ -93,6 +101,10 @@ class Distillation:
                 models[files] = load_teacher(key, *files)
             self._teachers[task] = teacher_of(key, models[files], source.get('task') or task)
 
+    def _names(self, task: str, loss: DistillationLoss, student: nn.Module) -> tuple[str, str]:
+        teacher = self._teachers[task]
+        return loss.names(student, teacher.task, self._kinds[task], teacher.kind)
+
     @torch.no_grad()
     def _check(self, task: str, student: nn.Module) -> None:
         parameter = next(student.parameters())
@@ -103,8 +115,8 @@ class Distillation:
         with _evaluating(student):
             for name, loss in student.distillation.items():
                 with with_key(f'{KEY}.losses.{task}.{name}', ConfigError):
-                    own, given = loss.names(student, teacher.task)
-                    samples = make_samples(student, blank, [(PROBE_SIZE, PROBE_SIZE)])
+                    own, given = self._names(task, loss, student)
+                    samples = self._kinds[task].samples(blank, [(PROBE_SIZE, PROBE_SIZE)])
                     try:
                         given = teacher.answers(student, blank, samples, [given])[given]
                         with tapped(student, [own]) as heard:
@@ -132,7 +144,7 @@ class Distillation:
             self._load()
         teacher = self._teachers[task]
         names = {
-            name: loss.names(student, teacher.task) for name, loss in student.distillation.items()
+            name: self._names(task, loss, student) for name, loss in student.distillation.items()
         }
         given = teacher.answers(
             student, data['inputs'], data['data_samples'], {other for _, other in names.values()}

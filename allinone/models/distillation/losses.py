@@ -7,13 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from allinone.errors import ConfigError
-from allinone.models.samples import library_of
 from allinone.registry import MODELS
 from allinone.registry.options import check_choice, check_count, check_number
+from allinone.tasks import TaskKind
 
 from .taps import tensors
-
-LOGITS = dict(mmpretrain='head', mmseg='decode_head.conv_seg')
 
 
 class DistillationLoss(nn.Module):
@@ -30,6 +28,8 @@ class DistillationLoss(nn.Module):
             each other.
     """
 
+    compares = 'features'  # 'logits', 'scores' or 'features': the default module, by the kind
+
     def __init__(
         self,
         loss_weight: float = 1.0,
@@ -43,16 +43,14 @@ class DistillationLoss(nn.Module):
         self.teacher_module = teacher_module or module
         self.output = output
 
-    def names(self, student: nn.Module, teacher: nn.Module) -> tuple[str, str]:
+    def names(
+        self, student: nn.Module, teacher: nn.Module, kind: TaskKind, teacher_kind: TaskKind
+    ) -> tuple[str, str]:
         """The modules to listen to, of the student's task and of the teacher's."""
         return (
-            self.module or self.default_module(student),
-            self.teacher_module or self.default_module(teacher),
+            self.module or kind.output_of(self.compares, student),
+            self.teacher_module or teacher_kind.output_of(self.compares, teacher),
         )
-
-    def default_module(self, model: nn.Module) -> str:
-        """Where this loss listens in a model of one of the libraries."""
-        raise NotImplementedError(f'{type(self).__name__} does not define default_module()')
 
     def select(self, answers: list) -> list[Tensor]:
         """The tensors to compare, of what a module answered in one pass."""
@@ -90,22 +88,16 @@ class LogitDistillation(DistillationLoss):
 
     Args:
         temperature: T.
-        **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to ``'head'`` in
-            mmpretrain and ``'decode_head.conv_seg'`` in mmseg.
+        **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to that of the
+            logits of the task's kind: ``'head'`` of classifiers, ``'decode_head.conv_seg'`` of
+            segmentation.
     """
+
+    compares = 'logits'
 
     def __init__(self, temperature: float = 1.0, **kwargs):
         super().__init__(**kwargs)
         self.temperature = check_number('temperature', temperature, 0, open_low=True)
-
-    def default_module(self, model: nn.Module) -> str:
-        library = library_of(model)
-        if library not in LOGITS:
-            raise ConfigError(
-                f"module is not set, and {library} has no usual one; use 'ScoreDistillation' or "
-                "'FeatureImitation' for detectors"
-            )
-        return LOGITS[library]
 
     def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
         losses = []
@@ -142,13 +134,12 @@ class ScoreDistillation(DistillationLoss):
             ``output=0``, where the heads of mmdet give the scores of each level.
     """
 
+    compares = 'scores'
+
     def __init__(self, beta: float = 2.0, num_classes: int | None = None, **kwargs):
         super().__init__(**dict(dict(output=0), **kwargs))
         self.beta = check_number('beta', beta, 0)
         self.num_classes = None if num_classes is None else check_count('num_classes', num_classes)
-
-    def default_module(self, model: nn.Module) -> str:
-        return 'bbox_head'
 
     def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
         own, given = [], []
@@ -202,9 +193,6 @@ class FeatureImitation(DistillationLoss):
         self.connectors = nn.ModuleList(
             nn.Conv2d(own, given, 1, bias=False) for own, given in _pairs(channels)
         )
-
-    def default_module(self, model: nn.Module) -> str:
-        return 'backbone' if getattr(model, 'neck', None) is None else 'neck'
 
     def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
         connectors = list(self.connectors)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from allinone.checkpoint.loading import read_checkpoint, state_dict_of
 from allinone.errors import CheckpointError, ConfigError, with_key
+from allinone.registry.kinds import kind_of_class
+from allinone.tasks import TaskKind
 
 from .taps import tapped
-
-FEATURES = ('backbone', 'neck')
 
 
 class Teacher:
@@ -22,12 +22,12 @@ class Teacher:
 
     Args:
         whole: The model that is loaded, which may have further tasks.
-        task: The stock model of the task: ``whole`` itself, or a part of it.
+        task: The model of the task: ``whole`` itself, or a part of it.
+        kind: Its kind.
     """
 
-    def __init__(self, whole: nn.Module, task: nn.Module):
-        self.whole = whole
-        self.task = task
+    def __init__(self, whole: nn.Module, task: nn.Module, kind: TaskKind):
+        self.whole, self.task, self.kind = whole, task, kind
 
     @torch.no_grad()
     def answers(
@@ -48,7 +48,8 @@ class Teacher:
         names = set(names)
         inputs = renormalised(inputs, student.data_preprocessor, self.task.data_preprocessor)
         with tapped(self.task, names) as heard:
-            if all(name.split('.')[0] in FEATURES for name in names):
+            features = (self.kind.entry, 'neck')
+            if all(name.split('.')[0] in features for name in names):
                 self.task.extract_feat(inputs)
             else:
                 self.task(inputs, samples, mode='tensor')
@@ -60,7 +61,7 @@ def load_teacher(key: str, config: str, checkpoint: str) -> nn.Module:
 
     Args:
         key: The config key that names the files, for messages.
-        config: Of a joint model, or of mmpretrain, mmdet or mmseg; also ``'mmdet::...'``.
+        config: Of a joint or an upstream model; also ``'mmdet::...'``.
         checkpoint: Read without executing code from it.
 
     Raises:
@@ -110,12 +111,13 @@ def teacher_of(key: str, model: nn.Module, task: str) -> Teacher:
         ConfigError: If a joint model does not have it.
     """
     if not isinstance(getattr(model, 'tasks', None), nn.ModuleDict):
-        return Teacher(model, model)
+        kind = kind_of_class(f'the model of {key}.config', type(model)).of_model(model)
+        return Teacher(model, model, kind)
     if task not in model.tasks:
         raise ConfigError(
             f'{key} has no task {task!r} but {list(model.tasks)}; name it with {key}.task'
         )
-    return Teacher(model, model.tasks[task])
+    return Teacher(model, model.tasks[task], model.kinds[task])
 
 
 def renormalised(inputs: Tensor, made_by: nn.Module, wanted_by: nn.Module) -> Tensor:

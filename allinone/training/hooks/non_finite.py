@@ -9,8 +9,8 @@ from mmengine.hooks import Hook, LoggerHook
 from torch import Tensor
 
 from allinone.errors import TrainingError
-from allinone.models.samples import micro_batches
 from allinone.registry import HOOKS
+from allinone.step.iteration import micro_batches
 
 SHOWN = 8
 

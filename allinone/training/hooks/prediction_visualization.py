@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from allinone.errors import ConfigError
 from allinone.io.images import output_names, read_picture, write_picture
 from allinone.registry import HOOKS
+from allinone.tasks import TaskKind
 from allinone.visualization.draw import draw_tasks
-from allinone.visualization.ground_truth import truth_of
 from allinone.visualization.image_grid import side_by_side
 
 TITLES = ('truth', 'prediction')
@@ -82,14 +82,18 @@ class DrawHook(Hook):
                     osp.join(
                         self.out_dir, task, f'{names.get(path) or output_names([path])[path]}.png'
                     ),
-                    self._drawing(task, path, sample, truth_of(sample, info), dataset),
+                    self._drawing(task, path, sample, info, dataset, loop.kinds[task]),
                 )
 
-    def _drawing(self, task: str, path: str, sample, truth, dataset):
+    def _drawing(self, task: str, path: str, sample, info, dataset, kind: TaskKind):
+        truth = kind.ground_truth(sample, info)
         image = cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
         metainfo = {task: getattr(dataset, 'metainfo', None)}
         sides = [truth, sample] if truth.keys() else [sample]
-        drawings = [draw_tasks(image, {task: side}, metainfo, self.score_thr) for side in sides]
+        drawings = [
+            draw_tasks(image, {task: side}, metainfo, self.score_thr, {task: kind})
+            for side in sides
+        ]
         return side_by_side(list(zip(TITLES[-len(sides) :], drawings)))
 
 

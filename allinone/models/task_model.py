@@ -1,0 +1,109 @@
+"""A task's model: built of its config around the shared backbone, or refused with the reason."""
+
+from mmengine.config import ConfigDict
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from torch import nn
+
+from allinone.config.build_errors import accepted_keys, fault
+from allinone.errors import AllInOneError, ConfigError
+from allinone.registry import LIBRARIES
+from allinone.registry.kinds import kind_of_config, library_of, model_class
+from allinone.tasks import TaskKind
+
+from .shared_backbone import SharedTrunk
+
+
+def build_model(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
+    """Build under the library's own scope, so that its parts need no prefix inside.
+
+    Raises:
+        ConfigError: Naming the key, if it cannot be built.
+    """
+    scope = scope or (cfg.type.split('.')[0] if '.' in cfg.get('type', '') else 'allinone')
+    try:
+        return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
+    except AllInOneError as error:
+        raise ConfigError(f'{key}: {error}') from error
+    except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
+        raise ConfigError(fault(key, ConfigDict(cfg, _scope_=scope), error)) from error
+
+
+def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Module, TaskKind]:
+    """The model of a task, with a :class:`SharedTrunk` where its backbone belongs, and its kind.
+
+    Args:
+        key: The config key of the task.
+        cfg: Its config, without ``adapter`` and ``tta``; changed.
+        normalisation: The joint model's ``data_preprocessor``; empty: the task keeps its own.
+
+    Raises:
+        ConfigError: If the class or its kind is not registered, the model takes no backbone, keeps
+            a copy of it, or cannot be built.
+    """
+    scope = task_scope(key, cfg)
+    features = cfg.pop('features', None)
+    if model_class(cfg) is None:
+        return build_model(key, cfg, scope), TaskKind()  # It says what is wrong with the type.
+    view = dict(type='allinone.SharedTrunk', features=features)
+    try:
+        kind = kind_of_config(key, cfg)
+    except ConfigError:
+        if 'kind' not in cfg:
+            _refuse_copies(key, _tried(key, ConfigDict(cfg, backbone=view), scope))
+        raise
+    cfg.pop('kind', None)
+    if kind.entry in cfg:
+        raise ConfigError(
+            f'{key}.{kind.entry} is set, but the trunk is shared; move it to model.backbone'
+        )
+    if kind.entry not in accepted_keys(model_class(cfg)):
+        raise ConfigError(
+            f'{key}.type is {cfg.type!r}, which has no argument {kind.entry!r} for the shared '
+            f'backbone, where models of the kind {kind.name!r} take it; choose another model, or '
+            'register a kind with another entry (docs/add_a_kind.md)'
+        )
+    cfg[kind.entry] = view
+    if normalisation:
+        own = cfg.get('data_preprocessor')
+        cfg.data_preprocessor = kind.preprocessor_config(scope, own, normalisation)
+    model = build_model(key, cfg, scope)
+    _refuse_copies(key, model)
+    return model, kind.of_model(model)
+
+
+def task_scope(key: str, cfg: ConfigDict) -> str:
+    """The scope in which a task's model is built: that of its type, or of its class's library.
+
+    Raises:
+        ConfigError: If the type is a name of no library.
+    """
+    kind = cfg.get('type')
+    scope, dot, _ = kind.rpartition('.') if isinstance(kind, str) else ('', '', '')
+    if dot and (scope in (*LIBRARIES, 'allinone') or model_class(cfg) is not None):
+        return scope
+    if (cls := model_class(cfg)) is not None:
+        return library_of(cls)
+    raise ConfigError(
+        f'{key}.type is {kind!r}; name the library it is from, '
+        "as in 'mmdet.FCOS', 'mmseg.EncoderDecoder' or 'mmpretrain.ImageClassifier'"
+    )
+
+
+def _tried(key: str, cfg: ConfigDict, scope: str) -> nn.Module | None:
+    """A model of no kind, built to see whether a kind of one's own would help; None if it fails."""
+    try:
+        return build_model(key, cfg, scope)
+    except ConfigError:
+        return None
+
+
+def _refuse_copies(key: str, model: nn.Module | None) -> None:
+    """A copy (a moving average of the encoder) has no backbone: it is bound once, after this."""
+    modules = () if model is None else model.named_modules()
+    # A module that is registered twice is named once.
+    views = [name for name, part in modules if isinstance(part, SharedTrunk)]
+    if len(views) > 1:
+        raise ConfigError(
+            f'{key}: {type(model).__name__} keeps a copy of its backbone in {views[1]!r}, which '
+            'would not follow the shared backbone; train it alone, or choose a model without one'
+        )

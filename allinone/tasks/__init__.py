@@ -1,0 +1,14 @@
+"""Kinds of tasks: one file each has all that is special about it."""
+
+from .base import TaskKind
+from .classification import Classification, MultiLabelClassification
+from .detection import Detection
+from .segmentation import Segmentation
+
+__all__ = [
+    'Classification',
+    'Detection',
+    'MultiLabelClassification',
+    'Segmentation',
+    'TaskKind',
+]

@@ -1,0 +1,421 @@
+"""What the suite asks of a kind of task, with answers that suit most kinds."""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from mmengine.config import ConfigDict
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from allinone.config.build_errors import accepted_keys
+from allinone.errors import ConfigError, DataError
+from allinone.io.text import cut_short
+from allinone.registry.kinds import derives, registered_kinds
+from allinone.visualization.draw import Drawing
+from allinone.visualization.palette import ClassTable
+
+from .class_lists import METAINFO, ClassLists
+from .label_maps import digest_of_label_maps
+from .labels import check_class_labels, digest_of_labels, label_of
+from .probe import probe_heads
+
+Json = dict | list | str | float | int | bool | None
+
+
+class TaskKind:
+    """One kind of task: what models, data, predictions and labels of it have in common.
+
+    A kind of one's own inherits from this class, or from the kind that it resembles, and is
+    registered in ``TASK_KINDS``. It is chosen for a task by the class of the task's model, or by
+    ``kind='NAME'`` in the task's config. A kind that only trains needs ``models``; one whose
+    predictions are recorded and drawn also ``predicts``, ``to_record``, ``from_record``,
+    ``schema`` and ``draw``.
+
+    A kind has no state but its options, and is built anew at each look-up.
+
+    Attributes:
+        models: Dotted names of the model classes, with all that inherit from them, whose tasks are
+            of this kind by default.
+        datasets: The same of data set classes, for tools that have no model.
+        entry: The argument and attribute of the model that takes the shared backbone.
+        library: Scope in which the names below are looked up; None: ``allinone``.
+        sample_type: Dotted name of the class of the model's data samples.
+        preprocessor: Type of the default data preprocessor.
+        heads: Attributes of a model; the first present one is named when feature maps do not fit.
+        class_heads: Dotted attributes of a model that may have ``num_classes``.
+        merger: Config of the model that merges the views of test-time augmentation.
+        main_metrics: Short names of the metrics that stand for the kind in plots.
+        packer: The transform that ends a pipeline of this kind.
+        visualizer: Type of the visualizer in upstream configs.
+        upstream_types: ``{type of this suite: type of the library}`` for upstream configs.
+        outputs: ``{'logits' or 'scores': dotted attribute}`` of the module whose output
+            distillation compares.
+        sees_whole_images: Whether test images are whole images, not crops.
+        finds_boxes: Whether predictions have boxes, which ``boxes_of`` gives.
+        classifies_boxes: Whether a model may classify crops, by ``--on-boxes``.
+        track1_section: Section of a Track 1 submission that ``track1_content`` is for.
+    """
+
+    models: Sequence[str] = ()
+    datasets: Sequence[str] = ()
+    entry = 'backbone'
+    library: str | None = None
+    sample_type = 'mmengine.structures.BaseDataElement'
+    preprocessor = 'ImgDataPreprocessor'
+    heads: Sequence[str] = ('head',)
+    class_heads: Sequence[str] = ('head',)
+    merger: Mapping | None = None
+    main_metrics: Sequence[str] = ()
+    packer: str | None = None
+    visualizer: str | None = None
+    upstream_types: Mapping[str, str] = {}
+    outputs: Mapping[str, str] = {}
+    sees_whole_images = True
+    finds_boxes = False
+    classifies_boxes = False
+    track1_section: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in ``TASK_KINDS``."""
+        return next(name for name, cls in registered_kinds().items() if cls is type(self))
+
+    # ------------------------------------------------------------------ the model
+
+    @classmethod
+    def fits(cls, model_class: type) -> bool:
+        """Whether ``kind=`` may name this kind for models of a class."""
+        return derives(model_class, cls.models)
+
+    def of_model(self, model: nn.Module) -> 'TaskKind':
+        """The kind of a task once its model is built: this one, or a more special one."""
+        return self
+
+    def preprocessor_config(
+        self, scope: str, cfg: Mapping | None, normalisation: Mapping
+    ) -> ConfigDict:
+        """A task's data preprocessor, with the joint model's values where it sets none itself.
+
+        Args:
+            scope: In which the task's model is built.
+            cfg: The task's own config.
+            normalisation: ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor`` of the joint
+                model.
+        """
+        cfg = dict(cfg or {})
+        prefix = f'{self.library}.' if self.library not in (None, scope) else ''
+        merged = ConfigDict(type=cfg.get('type', prefix + self.preprocessor))
+        for name in ('mean', 'std'):
+            if name in normalisation:
+                merged[name] = normalisation[name]
+        named = merged.type if '.' in str(merged.type) else f'{scope}.{merged.type}'
+        cls = MMENGINE_MODELS.get(named) if isinstance(merged.type, str) else merged.type
+        # Libraries, and classes of one library, name the same thing differently.
+        swaps = cls is not None and 'to_rgb' in accepted_keys(cls)
+        merged['to_rgb' if swaps else 'bgr_to_rgb'] = normalisation.get('bgr_to_rgb', False)
+        merged.update(self.padding(normalisation.get('pad_size_divisor', 1)))
+        merged.update(cfg)
+        return merged
+
+    def padding(self, divisor: int) -> dict:
+        """Options of the data preprocessor that pad images to multiples of ``divisor`` pixels."""
+        return dict(pad_size_divisor=divisor)
+
+    def probe_size(self, model: nn.Module, size: int) -> int:
+        """Height and width of the image for :meth:`probe`: ``size``, or the multiple it needs."""
+        return size
+
+    def probe(self, key: str, model: nn.Module, image: Tensor, maps: Sequence[Tensor]) -> None:
+        """Run one image through the model, given its feature maps.
+
+        Args:
+            key: The config key of the task, for messages.
+            model: The task's model; its backbone answers ``image`` with ``maps``.
+            image: ``(1, 3, S, S)``.
+            maps: Those of the shared backbone's feature maps ``(1, C_i, H_i, W_i)`` that the task
+                selects.
+
+        Raises:
+            ConfigError: If a part of the model does not fit the feature maps that it gets.
+        """
+        samples = self.samples(image, [tuple(image.shape[-2:])])
+        probe_heads(key, model, self.heads, image, samples, maps)
+
+    def num_classes(self, model: nn.Module) -> int | None:
+        """``num_classes`` of the model's head; None where it has none."""
+        for path in self.class_heads:
+            part = model
+            for name in path.split('.'):
+                part = getattr(part, name, None)
+            if isinstance(part, nn.ModuleList) and len(part):
+                part = part[-1]
+            number = getattr(part, 'num_classes', None)
+            if isinstance(number, int):
+                return number
+        return None
+
+    def samples(
+        self,
+        batch: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        metainfo: Sequence[Mapping] | None = None,
+    ) -> list[BaseDataElement]:
+        """A data sample for each image that comes without a data set.
+
+        Args:
+            batch: Normalised images ``(N, 3, H, W)``, padded at the right and bottom.
+            sizes: ``(H_i, W_i)`` of each before padding.
+            metainfo: Overrides for each image, e.g. ``ori_shape`` (H, W) and ``scale_factor``
+                (width, height).
+        """
+        module, _, name = self.sample_type.rpartition('.')
+        sample_type = getattr(import_module(module), name)
+        height, width = batch.shape[-2:]
+        samples = []
+        for index, (h, w) in enumerate(sizes):
+            info = dict(
+                img_shape=(h, w),
+                ori_shape=(h, w),
+                pad_shape=(height, width),
+                batch_input_shape=(height, width),
+                scale_factor=(1.0, 1.0),
+                padding_size=[0, width - w, 0, height - h],
+                flip=False,
+            )
+            samples.append(sample_type(metainfo=info | dict(metainfo[index] if metainfo else {})))
+        return samples
+
+    def output_of(self, what: str, model: nn.Module) -> str:
+        """The module whose output distillation compares.
+
+        Args:
+            what: ``'logits'``, ``'scores'`` or ``'features'``.
+            model: A model of this kind.
+
+        Raises:
+            ConfigError: If the kind has no such module.
+        """
+        if what == 'features':
+            return self.entry if getattr(model, 'neck', None) is None else 'neck'
+        if what not in self.outputs:
+            others = ', '.join(self.outputs) or 'none'
+            raise ConfigError(
+                f'module is not set, and models of the kind {self.name!r} have no usual one for '
+                f'{what} (for others: {others}); name the module, or use another loss'
+            )
+        return self.outputs[what]
+
+    def export_head(self, model: nn.Module) -> nn.Module:
+        """The model's neck and head as a function of feature maps, decoding included, without NMS.
+
+        Args:
+            model: In evaluation mode.
+
+        Returns:
+            A module ``(feature maps, size=None) -> {name: Tensor}``; ``size`` is ``(H, W)`` of the
+            input image in pixels, to which maps are resized and boxes are clipped.
+
+        Raises:
+            ConfigError: If the model's head has no such form.
+        """
+        raise ConfigError(
+            f'{type(model).__name__} cannot be exported: its kind {self.name!r} has no export_head'
+        )
+
+    # ------------------------------------------------------------------ data
+
+    def dataset_defaults(self, cfg: dict, dataset_class: type | None, num_classes: int) -> dict:
+        """The config of a data set with what the kind can add to it."""
+        return cfg
+
+    def class_lists(self, dataset: Dataset) -> ClassLists:
+        """``{what numbers the labels: class names in their order}`` of a data set.
+
+        Names that are numbers in disguise are left out.
+        """
+        names = list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
+        if names and names != [str(label) for label in range(len(names))]:
+            return {METAINFO: names}
+        return {}
+
+    def unloaded_class_lists(self, dataset: Dataset) -> ClassLists:
+        """As :meth:`class_lists`, of a data set before ``full_init``; its files may be absent."""
+        return self.class_lists(dataset)
+
+    def check_labels(
+        self,
+        dataset: Dataset,
+        infos: Sequence[dict],
+        num_classes: int | None,
+        skip_corrupt: bool = False,
+    ) -> None:
+        """Compare the labels of a data set with its images and with the head.
+
+        Args:
+            dataset: After ``full_init``; no wrapper.
+            infos: Its ``get_data_info`` of all samples.
+            num_classes: Of the head; None: labels are not compared with it.
+            skip_corrupt: Leave label files that cannot be read for training to skip.
+
+        Raises:
+            DataError: Naming the file and the value.
+        """
+        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+        check_class_labels(dataset, infos, classes, num_classes)
+
+    def label_of(self, info: dict) -> tuple:
+        """The labels of a sample as plain values, for :meth:`further_digests`."""
+        return label_of(info)
+
+    def further_digests(self, dataset: Dataset, in_file: bool) -> Iterator[tuple[str, str]]:
+        """Place and SHA-256 of labels outside the annotation file.
+
+        Of label maps, one over all of them. Of a data set whose labels are in a file an image (XML)
+        or in the names of folders, one over the labels that it gives.
+
+        Args:
+            dataset: After ``full_init``, not empty.
+            in_file: Whether there is an annotation file, whose digest is taken already.
+        """
+        first = dataset.get_data_info(0)
+        infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+        if first.get('seg_map_path'):
+            yield from digest_of_label_maps(info.get('seg_map_path') for info in infos)
+        elif not in_file or 'xml_path' in first:
+            folders = getattr(dataset, 'data_prefix', {}).values()
+            place = next(filter(None, folders), type(dataset).__name__)
+            yield place, digest_of_labels(infos, self.label_of)
+
+    # ------------------------------------------------------------------ evaluation
+
+    def prepare_metric(self, metric: BaseMetric) -> None:
+        """Change a metric that was just built, in place."""
+
+    def metric_names(self, metric: BaseMetric) -> set[str] | None:
+        """Short names of all values that a metric gives; None where they are not known."""
+        return None
+
+    def before_evaluation(
+        self, model: nn.Module, batches: Iterable[Mapping], evaluator: Evaluator
+    ) -> None:
+        """What runs before each evaluation of a task that has ``references`` in its loop.
+
+        Args:
+            model: The task's model, in evaluation mode, without gradients.
+            batches: Collated batches of the second loader (a gallery, prompts).
+            evaluator: Of the task, whose metrics may be given what is computed here.
+        """
+        raise NotImplementedError(f'{type(self).__name__} does not define before_evaluation()')
+
+    @property
+    def takes_references(self) -> bool:
+        return type(self).before_evaluation is not TaskKind.before_evaluation
+
+    # ------------------------------------------------------------------ predictions
+
+    @classmethod
+    def predicts(cls, sample: BaseDataElement) -> bool:
+        """Whether a data sample has predictions of this kind."""
+        return False
+
+    def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> Json:
+        """A prediction as plain numbers, strings, lists and dictionaries; see :meth:`schema`.
+
+        Args:
+            sample: The data sample.
+            table: Names of the classes.
+            masks: How masks are written: ``'rle'``, or ``'array'`` where the kind has arrays.
+        """
+        raise NotImplementedError(f'{type(self).__name__} does not define to_record()')
+
+    def from_record(self, record: Json) -> BaseDataElement:
+        """A prediction of a record, as far as drawing needs it."""
+        raise NotImplementedError(f'{type(self).__name__} does not define from_record()')
+
+    @classmethod
+    def schema(cls) -> dict:
+        """JSON schema (draft 2020-12) of a record; the default fits none."""
+        return {'not': {}}
+
+    def ground_truth(self, sample, info: Mapping | None = None) -> BaseDataElement:
+        """Annotations in the form that predictions have, so that they are drawn like them.
+
+        Args:
+            sample: A data sample with annotations; without any, the result has no fields.
+            info: What the data set knows of the image. Its labels are in pixels of the file, while
+                those of the sample are in pixels of the model's input.
+        """
+        return BaseDataElement()
+
+    def draw(
+        self, drawing: Drawing, task: str, sample, table: ClassTable, score_thr: float
+    ) -> None:
+        """Add a prediction to a drawing.
+
+        Args:
+            drawing: Of the image.
+            task: Name of the task.
+            sample: The data sample, in pixels of the image.
+            table: Names and colours of the classes.
+            score_thr: Leave out what has a lower score, where the kind has many predictions.
+        """
+        raise NotImplementedError(f'{type(self).__name__} does not define draw()')
+
+    def boxes_of(self, sample):
+        """``InstanceData`` with boxes of a prediction; None if it has none."""
+        return None
+
+    def track1_content(self, sample, cat_ids: Sequence[int] | None = None):
+        """What a Track 1 submission holds of a prediction, in its ``track1_section``."""
+        raise NotImplementedError(f'{type(self).__name__} does not define track1_content()')
+
+    # ------------------------------------------------------------------ final
+
+    def require(self, sample, what: str = 'the prediction') -> None:
+        """Refuse a data sample that this kind does not make.
+
+        Raises:
+            DataError: If so.
+        """
+        if not self.predicts(sample):
+            raise DataError(
+                f'{what} has the fields {sorted(sample.keys())}, which are no prediction of the '
+                f"kind {self.name!r}; give the task's kind, or register one (docs/add_a_kind.md)"
+            )
+
+    def read_record(self, task: str, record: Json) -> BaseDataElement:
+        """:meth:`from_record`, of a record that is checked first.
+
+        Raises:
+            DataError: If the record does not fit the schema, as one of another kind does not.
+        """
+        if (misfit := self.misfit(record)) is not None:
+            raise DataError(
+                f'the record of task {task} is no prediction of the kind {self.name!r}: {misfit}'
+            )
+        return self.from_record(record)
+
+    def misfit(self, record: Json) -> str | None:
+        """Where a record does not fit the schema; None if it does."""
+        error = best_match(_validator(type(self)).iter_errors(record))
+        if error is None:
+            return None
+        where = ''.join(f'[{part!r}]' for part in error.absolute_path)
+        return f'record{where}: {cut_short(error.message, 120)}'
+
+
+@functools.cache
+def _validator(kind: type[TaskKind]) -> Draft202012Validator:
+    return Draft202012Validator(kind.schema())
+
+
+def label_entry_schema(**more: dict) -> dict:
+    """Schema of ``{'label', 'name'}`` of a class, with further properties; all are required."""
+    properties = dict(label=dict(type='integer'), name=dict(type='string'), **more)
+    return dict(type='object', properties=properties, required=list(properties))

@@ -1,0 +1,260 @@
+"""Classification: one label, or any number of labels, of each image."""
+
+import os.path as osp
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from allinone.errors import ConfigError
+from allinone.registry import TASK_KINDS
+from allinone.registry.kinds import derives
+from allinone.visualization.annotator import shorten
+from allinone.visualization.draw import Drawing, to_numpy
+from allinone.visualization.palette import ClassTable
+
+from .base import TaskKind, label_entry_schema
+from .class_lists import FOLDERS, ClassLists
+
+TOP = 5
+FOLDER_SETS = ('mmpretrain.datasets.custom.CustomDataset',)
+MULTI_LABEL_HEADS = ('mmpretrain.models.heads.multi_label_cls_head.MultiLabelClsHead',)
+SCORE = dict(type=['number', 'null'])
+
+
+class ClassificationHead(nn.Module):
+    """Neck and head of a classifier, for export: ``{'scores': (N, C)}``."""
+
+    def __init__(self, model: nn.Module, multi_label: bool):
+        super().__init__()
+        self.neck, self.head, self.multi_label = model.neck, model.head, multi_label
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int] | None = None) -> dict:
+        logits = self.head(tuple(maps) if self.neck is None else self.neck(tuple(maps)))
+        scores = logits.sigmoid() if self.multi_label else logits.softmax(1)
+        return dict(scores=scores)
+
+
+@TASK_KINDS.register_module(name='classification')
+class Classification(TaskKind):
+    """One class of each image: ``{'label', 'name', 'score', 'top5'}``."""
+
+    models = ('mmpretrain.models.classifiers.base.BaseClassifier',)
+    datasets = ('mmpretrain.datasets.base_dataset.BaseDataset',)
+    library = 'mmpretrain'
+    sample_type = 'mmpretrain.structures.DataSample'
+    preprocessor = 'ClsDataPreprocessor'
+    merger = dict(type='AverageClsScoreTTA')
+    main_metrics = ('top1', 'mAP')
+    packer = 'PackInputs'
+    visualizer = 'UniversalVisualizer'
+    upstream_types = {'allinone.PictureList': 'CustomDataset'}
+    outputs = dict(logits='head')
+    sees_whole_images = False  # A classifier may be one of crops.
+    classifies_boxes = True
+    track1_section = 'cls'
+    multi_label = False
+
+    def of_model(self, model: nn.Module) -> TaskKind:
+        head = getattr(model, 'head', None)
+        return MultiLabelClassification() if derives(type(head), MULTI_LABEL_HEADS) else self
+
+    def export_head(self, model: nn.Module) -> nn.Module:
+        # These heads give one tensor (N, C), of which predict() takes softmax or sigmoid alone.
+        if not hasattr(model.head, '_get_predictions'):
+            raise ConfigError(
+                f'{type(model.head).__name__} cannot be exported: it is no head of mmpretrain '
+                'with one tensor of class scores'
+            )
+        return ClassificationHead(model, self.multi_label)
+
+    def class_lists(self, dataset: Dataset) -> ClassLists:
+        folders = getattr(dataset, 'folder_to_idx', None)
+        return super().class_lists(dataset) | ({FOLDERS: list(folders)} if folders else {})
+
+    def unloaded_class_lists(self, dataset: Dataset) -> ClassLists:
+        found = self.class_lists(dataset)
+        if derives(type(dataset), FOLDER_SETS) and dataset.with_label and not dataset.ann_file:
+            from mmpretrain.datasets.custom import find_folders
+
+            if osp.isdir(dataset.img_prefix) and (names := find_folders(dataset.img_prefix)[0]):
+                found[FOLDERS] = names
+        return found
+
+    def metric_names(self, metric: BaseMetric) -> set[str] | None:
+        classes = {cls.__name__ for cls in type(metric).__mro__}
+        if 'Accuracy' in classes and len(getattr(metric, 'thrs', ())) == 1:
+            return {f'top{k}' for k in metric.topk}
+        if 'SingleLabelMetric' in classes and len(metric.thrs) == 1:
+            suffix = {None: '_classwise', 'micro': '_micro'}.get(metric.average, '')
+            return {f'{item}{suffix}' for item in metric.items}
+        if 'AveragePrecision' in classes:
+            return {'mAP' if metric.average else 'AP_classwise'}
+        return None
+
+    @classmethod
+    def predicts(cls, sample: BaseDataElement) -> bool:
+        return ('pred_label' in sample or 'pred_score' in sample) and not says_many(sample)
+
+    def require(self, sample, what: str = 'the prediction') -> None:
+        # One label of several is a prediction of either kind.
+        if not ('pred_label' in sample or 'pred_score' in sample):
+            super().require(sample, what)
+
+    def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> dict:
+        top = [
+            dict(label=label, name=table.name(label), score=score)
+            for label, score in top_classes(sample, TOP)
+        ]
+        return dict(top[0] if top else dict(label=None, name=None, score=None), top5=top)
+
+    def from_record(self, record: dict) -> BaseDataElement:
+        labels = [entry['label'] for entry in record['top5']]
+        scores = np.zeros(max(labels, default=-1) + 1)
+        scores[labels] = [entry['score'] or 0 for entry in record['top5']]
+        return BaseDataElement(pred_label=record['label'], pred_score=scores)
+
+    @classmethod
+    def schema(cls) -> dict:
+        entry = label_entry_schema(score=SCORE)
+        properties = dict(
+            label=dict(type=['integer', 'null']),
+            name=dict(type=['string', 'null']),
+            score=SCORE,
+            top5=dict(type='array', maxItems=TOP, items=entry),
+        )
+        return dict(
+            type='object',
+            properties=properties,
+            required=list(properties),
+            additionalProperties=False,
+        )
+
+    def ground_truth(self, sample, info: Mapping | None = None) -> BaseDataElement:
+        truth = BaseDataElement()
+        if 'gt_score' in sample:
+            # Mixed images have shares of several classes.
+            shares = to_numpy(sample.gt_score)
+            truth.pred_score = shares
+            truth.pred_label = np.flatnonzero(shares)
+        elif 'gt_label' in sample:
+            truth.pred_label = to_numpy(sample.gt_label)
+        return truth
+
+    def draw(
+        self, drawing: Drawing, task: str, sample, table: ClassTable, score_thr: float
+    ) -> None:
+        count = len(np.atleast_1d(to_numpy(sample.get('pred_label', [0]))))
+        drawing.add_labels(
+            task,
+            [
+                # In brackets, for many data sets name their classes by numbers.
+                shorten(table.name(label)) + ('' if score is None else f' ({score:.2f})')
+                for label, score in top_classes(sample, count)
+            ]
+            or ['none'],
+        )
+
+    def track1_content(self, sample, cat_ids: Sequence[int] | None = None) -> int:
+        # As the accuracy is counted, also where two classes have the highest score.
+        return int(sample.pred_score.topk(1).indices)
+
+
+@TASK_KINDS.register_module(name='multi_label_classification')
+class MultiLabelClassification(Classification):
+    """Any number of classes of each image: ``{'labels', 'scores'}``.
+
+    ``labels`` are the predicted ones, by falling score, as ``{'label', 'name', 'score'}``;
+    ``scores`` those of all classes in their order.
+    """
+
+    models = ()  # The head tells.
+    main_metrics = ('mAP', 'f1-score')
+    merger = None
+    track1_section = None
+    multi_label = True
+
+    @classmethod
+    def fits(cls, model_class: type) -> bool:
+        return Classification.fits(model_class)
+
+    def of_model(self, model: nn.Module) -> TaskKind:
+        return self
+
+    def metric_names(self, metric: BaseMetric) -> set[str] | None:
+        # mmpretrain derives MultiLabelMetric from SingleLabelMetric, with other options.
+        classes = {cls.__name__ for cls in type(metric).__mro__}
+        return super().metric_names(metric) if 'AveragePrecision' in classes else None
+
+    @classmethod
+    def predicts(cls, sample: BaseDataElement) -> bool:
+        return says_many(sample)
+
+    def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> dict:
+        scores = to_numpy(sample.pred_score).reshape(-1).tolist() if 'pred_score' in sample else []
+        predicted = len(np.atleast_1d(to_numpy(sample.get('pred_label', []))))
+        return dict(
+            labels=[
+                dict(label=label, name=table.name(label), score=score)
+                for label, score in top_classes(sample, predicted)
+            ],
+            scores=scores,
+        )
+
+    def from_record(self, record: dict) -> BaseDataElement:
+        return BaseDataElement(
+            pred_label=np.array([entry['label'] for entry in record['labels']], int),
+            pred_score=np.array(record['scores']),
+        )
+
+    @classmethod
+    def schema(cls) -> dict:
+        properties = dict(
+            labels=dict(type='array', items=label_entry_schema(score=SCORE)),
+            scores=dict(type='array', items=dict(type='number')),
+        )
+        return dict(
+            type='object',
+            properties=properties,
+            required=list(properties),
+            additionalProperties=False,
+        )
+
+    def draw(
+        self, drawing: Drawing, task: str, sample, table: ClassTable, score_thr: float
+    ) -> None:
+        if not len(np.atleast_1d(to_numpy(sample.get('pred_label', [])))):
+            drawing.add_labels(task, ['none'])
+        else:
+            super().draw(drawing, task, sample, table, score_thr)
+
+
+def says_many(sample: BaseDataElement) -> bool:
+    """Whether a sample names other than one label, which only a multi-label model does."""
+    return 'pred_label' in sample and len(np.atleast_1d(to_numpy(sample.pred_label))) != 1
+
+
+def top_classes(sample, count: int) -> list[tuple[int, float | None]]:
+    """``(label, score)`` of the best classes of a sample, best first.
+
+    Without scores, the predicted labels. A multi-label sample has no single best class: the
+    labels that it predicts come first.
+    """
+    predicted = np.atleast_1d(to_numpy(sample.get('pred_label', []))).astype(int).tolist()
+    if 'pred_score' not in sample:
+        return [(label, None) for label in predicted[:count]]
+    scores = to_numpy(sample.pred_score).reshape(-1)
+    order = np.argsort(-scores, kind='stable').tolist()
+    order = [label for label in order if label in predicted] + [
+        label for label in order if label not in predicted
+    ]
+    return [(label, float(scores[label])) for label in order[:count]]
+
+
+def caption(record: Mapping) -> str:
+    """A classification in a few words, for the caption of a box."""
+    entries = record['labels'] if 'labels' in record else [record]
+    return ', '.join(f'{shorten(str(e["name"]))} ({e["score"]:.2f})' for e in entries) or 'none'

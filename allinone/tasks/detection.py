@@ -1,0 +1,225 @@
+"""Detection: boxes with a class each, and masks where the model gives them."""
+
+import os.path as osp
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from allinone.registry import TASK_KINDS
+from allinone.registry.kinds import derives
+from allinone.visualization.annotator import shorten
+from allinone.visualization.draw import Drawing, to_numpy
+from allinone.visualization.palette import ClassTable
+
+from .base import TaskKind, label_entry_schema
+from .class_lists import CATEGORIES, METAINFO, ClassLists
+from .classification import Classification, MultiLabelClassification, caption
+from .coco import (
+    BOX_METRICS,
+    check_categories,
+    complete_annotations,
+    is_numbered_by_file,
+    listed_categories,
+)
+from .dense_head import DenseHead
+from .masks import RLE_SCHEMA, decode_mask, encode_mask
+from .probe import check_strides, probe_heads
+
+COCO_METRIC = 'mmdet.evaluation.metrics.coco_metric.CocoMetric'
+CLASSIFIED = 'classified'  # Field of instances: ``{task: record}`` of each box, by classification
+
+
+@TASK_KINDS.register_module(name='detection')
+class Detection(TaskKind):
+    """Boxes: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``.
+
+    With ``'mask'`` (COCO RLE) in instance segmentation, and the record of each task that
+    classified the box under the task's name.
+    """
+
+    models = ('mmdet.models.detectors.base.BaseDetector',)
+    datasets = ('mmdet.datasets.base_det_dataset.BaseDetDataset',)
+    library = 'mmdet'
+    sample_type = 'mmdet.structures.DetDataSample'
+    preprocessor = 'DetDataPreprocessor'
+    heads = ('rpn_head', 'bbox_head', 'roi_head', 'panoptic_head')
+    class_heads = ('bbox_head', 'roi_head.bbox_head', 'panoptic_head')
+    merger = dict(
+        type='DetTTAModel',
+        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.65), max_per_img=100),
+    )
+    main_metrics = ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'mAP')
+    packer = 'PackDetInputs'
+    visualizer = 'DetLocalVisualizer'
+    upstream_types = {'allinone.CocoFile': 'CocoDataset', 'allinone.DetectionMetric': 'CocoMetric'}
+    outputs = dict(scores='bbox_head')
+    finds_boxes = True
+    track1_section = 'dec'
+
+    def probe_size(self, model: nn.Module, size: int) -> int:
+        queries = model.num_queries if getattr(model, 'as_two_stage', False) else 0
+        # Queries are chosen among places; the finest feature map has a stride of 8 or less.
+        while (size // 8) ** 2 < queries:
+            size *= 2
+        return size
+
+    def probe(self, key: str, model: nn.Module, image: Tensor, maps: Sequence[Tensor]) -> None:
+        samples = self.samples(image, [tuple(image.shape[-2:])])
+        levels = probe_heads(key, model, self.heads, image, samples, maps)
+        head = getattr(model, 'bbox_head', None) or getattr(model, 'rpn_head', None)
+        check_strides(key, head, levels, image.shape[-1])
+
+    def export_head(self, model: nn.Module) -> nn.Module:
+        return DenseHead(model)
+
+    def unloaded_class_lists(self, dataset: Dataset) -> ClassLists:
+        found = self.class_lists(dataset)
+        # A file that is damaged or has no labels stops a test, not a training.
+        if METAINFO in found and is_numbered_by_file(dataset) and osp.isfile(dataset.ann_file):
+            listed = listed_categories(dataset.ann_file)
+            if names := [name for name in listed if name in found[METAINFO]]:
+                found[CATEGORIES] = names
+        return found
+
+    def check_labels(
+        self,
+        dataset: Dataset,
+        infos: Sequence[dict],
+        num_classes: int | None,
+        skip_corrupt: bool = False,
+    ) -> None:
+        if is_numbered_by_file(dataset):
+            check_categories(dataset, (getattr(dataset, 'metainfo', None) or {}).get('classes'))
+        super().check_labels(dataset, infos, num_classes, skip_corrupt)
+
+    def prepare_metric(self, metric: BaseMetric) -> None:
+        if derives(type(metric), (COCO_METRIC,)):
+            complete_annotations(metric)
+
+    def metric_names(self, metric: BaseMetric) -> set[str] | None:
+        classes = {cls.__name__ for cls in type(metric).__mro__}
+        if 'CocoMetric' in classes and 'proposal' not in metric.metrics:
+            names = (getattr(metric, 'dataset_meta', None) or {}).get('classes') or ()
+            return {
+                *(
+                    f'{measured}_{name}'
+                    for measured in metric.metrics
+                    for name in metric.metric_items or BOX_METRICS
+                ),
+                *(f'{name}_precision' for name in names if metric.classwise),
+            }
+        if 'VOCMetric' in classes and metric.metric == 'mAP':
+            return {'mAP', *(f'AP{int(100 * threshold):02d}' for threshold in metric.iou_thrs)}
+        return None
+
+    @classmethod
+    def predicts(cls, sample: BaseDataElement) -> bool:
+        return 'pred_instances' in sample
+
+    def boxes_of(self, sample) -> InstanceData | None:
+        return sample.get('pred_instances')
+
+    def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> list[dict]:
+        instances = sample.pred_instances
+        labels = to_numpy(instances.labels).astype(int).tolist()
+        record = [
+            dict(bbox=box, label=label, name=table.name(label), score=score)
+            for box, label, score in zip(
+                to_numpy(instances.bboxes).tolist(), labels, to_numpy(instances.scores).tolist()
+            )
+        ]
+        if 'masks' in instances:
+            for entry, mask in zip(record, to_numpy(instances.masks)):
+                entry['mask'] = encode_mask(mask)
+        for entry, classified in zip(record, instances.get(CLASSIFIED, ())):
+            entry |= classified
+        return record
+
+    def from_record(self, record: list[dict]) -> BaseDataElement:
+        instances = InstanceData(
+            bboxes=np.array([box['bbox'] for box in record], np.float32).reshape(-1, 4),
+            labels=np.array([box['label'] for box in record], int),
+            scores=np.array([box['score'] for box in record], np.float32),
+        )
+        if any('mask' in box for box in record):
+            instances.masks = np.stack([decode_mask(box['mask']) for box in record])
+        classified = [
+            {
+                task: found
+                for task, found in box.items()
+                if isinstance(found, Mapping) and task != 'mask'
+            }
+            for box in record
+        ]
+        if any(classified):
+            setattr(instances, CLASSIFIED, classified)
+        return BaseDataElement(pred_instances=instances)
+
+    @classmethod
+    def schema(cls) -> dict:
+        number = dict(type='number')
+        entry = label_entry_schema(
+            bbox=dict(type='array', items=number, minItems=4, maxItems=4), score=number
+        )
+        entry['properties']['mask'] = RLE_SCHEMA
+        # Records of tasks that classify boxes, by the names of the tasks
+        entry['additionalProperties'] = dict(
+            anyOf=[Classification.schema(), MultiLabelClassification.schema()]
+        )
+        return dict(type='array', items=entry)
+
+    def ground_truth(self, sample, info: Mapping | None = None) -> BaseDataElement:
+        truth = BaseDataElement()
+        if info is not None and isinstance(info.get('instances'), list):
+            truth.pred_instances = _annotated(info['instances'])
+        elif 'gt_instances' in sample and 'bboxes' in sample.gt_instances:
+            truth.pred_instances = sample.gt_instances
+        return truth
+
+    def draw(
+        self, drawing: Drawing, task: str, sample, table: ClassTable, score_thr: float
+    ) -> None:
+        instances = sample.pred_instances
+        labels = to_numpy(instances.labels).astype(int)
+        scores = to_numpy(instances.scores) if 'scores' in instances else None
+        if 'masks' in instances:
+            shown = slice(None) if scores is None else scores >= score_thr
+            drawing.add_instances(to_numpy(instances.masks)[shown], labels[shown], table)
+        further = instances.get(CLASSIFIED, [{}] * len(labels))
+        boxes = to_numpy(instances.bboxes).reshape(-1, 4)
+        for index, (box, label) in enumerate(zip(boxes, labels)):
+            score = 1.0 if scores is None else float(scores[index])
+            if score >= score_thr and np.isfinite(box).all():
+                words = [
+                    shorten(table.name(int(label))),
+                    *([f'{score:.2f}'] if scores is not None else []),
+                    *(f'· {caption(record)}' for record in further[index].values()),
+                ]
+                drawing.add_box(score, box, ' '.join(words), table.colour(int(label)))
+
+    def track1_content(self, sample, cat_ids: Sequence[int] | None = None) -> list[dict]:
+        """COCO detections without their ``image_id``."""
+        found = sample.pred_instances
+        return [
+            dict(
+                category_id=int(cat_ids[label] if cat_ids else label),
+                bbox=[left, top, right - left, bottom - top],
+                score=score,
+            )
+            for (left, top, right, bottom), label, score in zip(
+                found.bboxes.tolist(), found.labels.tolist(), found.scores.tolist()
+            )
+        ]
+
+
+def _annotated(instances: list[Mapping]) -> InstanceData:
+    kept = [entry for entry in instances if not entry.get('ignore_flag')]
+    return InstanceData(
+        bboxes=torch.tensor([entry['bbox'] for entry in kept], dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor([entry['bbox_label'] for entry in kept], dtype=torch.long),
+    )

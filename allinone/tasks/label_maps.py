@@ -1,0 +1,107 @@
+"""Label maps: what is checked of them, and their digest."""
+
+import hashlib
+import os
+import os.path as osp
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+from allinone.errors import DataError
+from allinone.io.digests import file_hash
+from allinone.io.image_files import IGNORED, is_local, shown_size
+from allinone.io.text import shortened
+
+PACKS = ('pack://', 'lmdb://')
+
+
+def digest_of_label_maps(paths: Iterable[str | None]) -> Iterator[tuple[str, str]]:
+    """Folder, and SHA-256 over names and contents, of label maps; of none nothing.
+
+    Label maps on a server are left out, for each would be read.
+    """
+    local = [path for path in paths if path and (is_local(path) or path.startswith(PACKS))]
+    if local:
+        with ThreadPoolExecutor() as pool:  # Hashing leaves the interpreter lock.
+            found = list(zip(map(osp.basename, local), pool.map(file_hash, local)))
+        yield osp.dirname(local[0]), hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def check_label_maps(
+    dataset: Dataset, infos: list[dict], num_classes: int | None, skip_corrupt: bool
+) -> None:
+    local = [info for info in infos if is_local(info['img_path'])]
+    if not dataset.ann_file:
+        _check_alone(dataset, local)
+    ignored = getattr(dataset, 'ignore_index', IGNORED)
+    with ThreadPoolExecutor() as pool:
+        # Decoding leaves the interpreter lock.
+        for _ in pool.map(
+            lambda info: _check_label_map(info, num_classes, ignored, skip_corrupt), local
+        ):
+            continue
+
+
+def _check_alone(dataset: Dataset, infos: list[dict]) -> None:
+    """mmseg lists the pictures and takes their label maps; nobody asks for the other ones."""
+    picture_suffix, label_suffix = dataset.img_suffix, dataset.seg_map_suffix
+    folders = {
+        os.path.dirname(info['seg_map_path']): os.path.dirname(info['img_path']) for info in infos
+    }
+    for folder, pictures in folders.items():
+        known = set(os.listdir(pictures))
+        alone = sorted(
+            name
+            for name in os.listdir(folder)
+            if name.endswith(label_suffix)
+            and name.removesuffix(label_suffix) + picture_suffix not in known
+        )
+        if alone:
+            raise DataError(
+                f'{len(alone)} label maps in {folder} have no {picture_suffix} '
+                f'picture in {pictures}: {shortened(alone)}; add or remove them'
+            )
+
+
+def _check_label_map(info: dict, num_classes: int | None, ignored: int, skip_corrupt: bool) -> None:
+    picture_path, label_path = info['img_path'], info['seg_map_path']
+    try:
+        with Image.open(label_path) as label_map:
+            labels = np.asarray(label_map)
+    except Exception as error:
+        if skip_corrupt:
+            return
+        raise DataError(
+            f'{label_path} is not a readable label map: {error}; repair it, or '
+            'remove it and its picture'
+        ) from error
+    try:
+        size = shown_size(picture_path)
+    except Exception:
+        return  # Met again, with its name and the rule of skip_corrupt, when it is loaded.
+    if labels.shape[:2] != size[::-1]:
+        raise DataError(
+            f'{label_path} is {labels.shape[1]} x {labels.shape[0]}, but its picture '
+            f'{picture_path} is {size[0]} x {size[1]}; make them of one size'
+        )
+    if labels.ndim != 2:
+        raise DataError(
+            f'{label_path} has {labels.shape[2]} channels; a label map has one, the class numbers'
+        )
+    if num_classes is None:
+        return
+    found = values = np.unique(labels).astype(int)
+    if info.get('reduce_zero_label'):
+        values = np.where((values == 0) | (values == IGNORED), IGNORED, values - 1)
+    if info.get('label_map'):
+        values = np.array([info['label_map'].get(int(value), value) for value in values])
+    wrong = found[(values >= num_classes) & (values != ignored)]
+    if len(wrong):
+        raise DataError(
+            f'{label_path} has label {wrong[0]}, but the head of the task has '
+            f'num_classes={num_classes}; labels are 0 to {num_classes - 1}, and '
+            f'{ignored} for ignored'
+        )

@@ -1,0 +1,61 @@
+"""Labels that a data set lists with its images: their range, absent classes, their digest."""
+
+import hashlib
+import os.path as osp
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from allinone.errors import DataError
+from allinone.io.text import shortened
+
+
+def check_class_labels(
+    dataset: Dataset, infos: Sequence[dict], classes: Sequence[str], num_classes: int | None
+) -> None:
+    """Compare the labels of images and boxes with the head, and name classes without a sample.
+
+    Args:
+        dataset: The data set.
+        infos: Its ``get_data_info`` of all samples.
+        classes: Names of the classes.
+        num_classes: Of the task's head; None: no comparison.
+
+    Raises:
+        DataError: If a label is not among the head's.
+    """
+    seen = set()
+    for info in infos:
+        labels = [
+            *np.atleast_1d(info.get('gt_label', [])),
+            *(box['bbox_label'] for box in info.get('instances', ()) if 'bbox_label' in box),
+        ]
+        for label in labels:
+            if num_classes is not None and not 0 <= label < num_classes:
+                raise DataError(
+                    f'{info.get("img_path")} has label {label}, but the head of the task has '
+                    f'num_classes={num_classes}; labels are 0 to {num_classes - 1}'
+                )
+        seen.update(map(int, labels))
+    absent = [name for label, name in enumerate(classes or ()) if label not in seen]
+    if not seen and any('instances' in info for info in infos):
+        print_log(f'{dataset.ann_file} has no box at all', 'current')
+    if seen and absent:
+        print_log(f'{dataset.ann_file} has no sample of class {shortened(absent)}', 'current')
+
+
+def label_of(info: dict) -> tuple:
+    """Class label and instances of an image, as plain values."""
+    label = info.get('gt_label')
+    return label.tolist() if hasattr(label, 'tolist') else label, info.get('instances')
+
+
+def digest_of_labels(infos: Iterable[dict], label_of: Callable[[dict], tuple]) -> str:
+    """SHA-256 of the names of all images, without their folders, and their labels."""
+    digest = hashlib.sha256()
+    for info in infos:
+        name = osp.basename(info.get('img_path') or '')
+        digest.update(repr((name, *label_of(info))).encode())
+    return digest.hexdigest()

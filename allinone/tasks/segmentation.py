@@ -1,0 +1,153 @@
+"""Semantic segmentation: a class of each pixel."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch.nn.functional as F
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import BaseDataElement, PixelData
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from allinone.errors import ConfigError
+from allinone.registry import TASK_KINDS
+from allinone.registry.kinds import derives
+from allinone.visualization.draw import Drawing, label_areas, to_numpy
+from allinone.visualization.palette import ClassTable
+
+from .base import TaskKind, label_entry_schema
+from .label_maps import check_label_maps
+from .masks import RLE_SCHEMA, decode_mask, encode_mask
+
+METRICS = dict(
+    mIoU=('mIoU', 'mAcc'), mDice=('mDice', 'mAcc'), mFscore=('mFscore', 'mPrecision', 'mRecall')
+)
+DECODER = 'mmseg.models.decode_heads.decode_head.BaseDecodeHead'
+
+
+class SegmentationHead(nn.Module):
+    """Neck and decode head, for export: ``{'logits': (N, C, H, W)}``, one channel if binary."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.neck = model.neck if model.with_neck else None
+        self.head, self.align_corners = model.decode_head, model.align_corners
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int] | None = None) -> dict:
+        logits = self.head(tuple(maps) if self.neck is None else self.neck(tuple(maps)))
+        if size is not None:
+            logits = F.interpolate(logits, size, mode='bilinear', align_corners=self.align_corners)
+        return dict(logits=logits)
+
+
+@TASK_KINDS.register_module(name='segmentation')
+class Segmentation(TaskKind):
+    """A class of each pixel: ``[{'label', 'name', 'area', 'segmentation'}]`` of those present."""
+
+    models = ('mmseg.models.segmentors.base.BaseSegmentor',)
+    datasets = ('mmseg.datasets.basesegdataset.BaseSegDataset',)
+    library = 'mmseg'
+    sample_type = 'mmseg.structures.SegDataSample'
+    preprocessor = 'SegDataPreProcessor'
+    heads = ('decode_head',)
+    class_heads = ('decode_head',)
+    merger = dict(type='SegTTAModel')
+    main_metrics = ('mIoU',)
+    packer = 'PackSegInputs'
+    visualizer = 'SegLocalVisualizer'
+    upstream_types = {'allinone.SegmentationMetric': 'IoUMetric'}
+    outputs = dict(logits='decode_head.conv_seg')
+    track1_section = 'seg'
+
+    def padding(self, divisor: int) -> dict:
+        # Training pads to a size, and testing pads by options of its own.
+        return dict(test_cfg=dict(size_divisor=divisor)) if divisor > 1 else {}
+
+    def export_head(self, model: nn.Module) -> nn.Module:
+        head = getattr(model, 'decode_head', None)
+        one_tensor = head is not None and derives(type(head), (DECODER,))
+        if not one_tensor or 'batch_data_samples' in inspect.signature(head.forward).parameters:
+            raise ConfigError(
+                f'{type(head).__name__} cannot be exported: it gives no single map of class scores'
+            )
+        return SegmentationHead(model)
+
+    def dataset_defaults(self, cfg: dict, dataset_class: type | None, num_classes: int) -> dict:
+        """Numbers for names where there are none; mmseg evaluates nothing without names."""
+        metainfo = dict(cfg.get('metainfo') or {})
+        if (
+            metainfo.get('classes')
+            or not (inspect.isclass(dataset_class) and derives(dataset_class, self.datasets))
+            or dataset_class.METAINFO.get('classes')
+        ):
+            return cfg
+        return dict(cfg, metainfo=dict(metainfo, classes=tuple(map(str, range(num_classes)))))
+
+    def check_labels(
+        self,
+        dataset: Dataset,
+        infos: Sequence[dict],
+        num_classes: int | None,
+        skip_corrupt: bool = False,
+    ) -> None:
+        super().check_labels(dataset, infos, num_classes, skip_corrupt)
+        if derives(type(dataset), self.datasets):
+            labelled = [info for info in infos if info.get('seg_map_path')]
+            check_label_maps(dataset, labelled, num_classes, skip_corrupt)
+
+    def metric_names(self, metric: BaseMetric) -> set[str] | None:
+        if 'IoUMetric' not in {cls.__name__ for cls in type(metric).__mro__}:
+            return None
+        classes = (getattr(metric, 'dataset_meta', None) or {}).get('classes') or ()
+        return {
+            'aAcc',
+            *(name for chosen in metric.metrics for name in METRICS.get(chosen, ())),
+            *(f'IoU.{name}' for name in classes),
+        }
+
+    @classmethod
+    def predicts(cls, sample: BaseDataElement) -> bool:
+        return 'pred_sem_seg' in sample
+
+    def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> list[dict] | np.ndarray:
+        labels = to_numpy(sample.pred_sem_seg.data)[0]
+        if masks == 'array':
+            return labels
+        # Run lengths go down the columns.
+        labels = np.asfortranarray(labels)
+        return [
+            dict(
+                label=label,
+                name=table.name(label),
+                area=area,
+                segmentation=encode_mask(labels == label),
+            )
+            for label, area in label_areas(labels).items()
+        ]
+
+    def from_record(self, record: list[dict]) -> BaseDataElement:
+        mask = np.full(record[0]['segmentation']['size'], -1)
+        for entry in record:
+            mask[decode_mask(entry['segmentation'])] = entry['label']
+        return BaseDataElement(pred_sem_seg=PixelData(data=mask[None]))
+
+    @classmethod
+    def schema(cls) -> dict:
+        entry = label_entry_schema(area=dict(type='integer'), segmentation=RLE_SCHEMA)
+        # Every pixel has a label, so at least one is there.
+        return dict(type='array', minItems=1, items=dict(entry, additionalProperties=False))
+
+    def ground_truth(self, sample, info: Mapping | None = None) -> BaseDataElement:
+        truth = BaseDataElement()
+        if 'gt_sem_seg' in sample:
+            truth.pred_sem_seg = sample.gt_sem_seg
+        return truth
+
+    def draw(
+        self, drawing: Drawing, task: str, sample, table: ClassTable, score_thr: float
+    ) -> None:
+        drawing.add_regions(task, to_numpy(sample.pred_sem_seg.data)[0], table)
+
+    def track1_content(self, sample, cat_ids: Sequence[int] | None = None) -> np.ndarray:
+        return sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)

@@ -46,20 +46,19 @@ class BoxClassifier:
         self.pipeline = _crop_pipeline(cfg, task, self.kind)
 
     def classify(self, images: Sequence[np.ndarray], detections: Sequence) -> None:
-        """Give each box its class: ``pred_instances.classified``, a list of ``{task: record}``.
+        """Give each box its class: ``instances.classified``, a list of ``{task: record}``.
 
         Args:
             images: BGR pictures ``(H, W, 3)``.
-            detections: A data sample with ``pred_instances`` of each, in pixels of the picture.
+            detections: ``InstanceData`` of each, with ``bboxes`` in pixels of the picture.
         """
         crops = [
             self.pipeline(dict(img=crop, img_shape=crop.shape[:2], ori_shape=crop.shape[:2]))
-            for image, sample in zip(images, detections)
-            for crop in _crops(image, to_numpy(sample.pred_instances.bboxes))
+            for image, instances in zip(images, detections)
+            for crop in _crops(image, to_numpy(instances.bboxes))
         ]
         found = iter(self._records(crops))
-        for sample in detections:
-            instances = sample.pred_instances
+        for instances in detections:
             records = [{self.task: next(found)} for _ in range(len(instances))]
             setattr(instances, CLASSIFIED, records)
 

@@ -273,8 +273,10 @@ class AllInOneInferencer:
             found = self._predict(images, [picture.resized for picture in batch], tasks)
             if boxes is not None:
                 for task in tasks:
-                    if self.model.kinds[task].finds_boxes:
-                        boxes.classify(images, [samples[task] for samples in found])
+                    kind = self.model.kinds[task]
+                    if kind.finds_boxes:
+                        instances = [kind.boxes_of(samples[task]) for samples in found]
+                        boxes.classify(images, instances)
         except (RuntimeError, MemoryError) as error:
             if len(batch) > 1:
                 for picture in batch:

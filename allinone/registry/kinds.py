@@ -54,7 +54,7 @@ def kind_of_config(key: str, cfg: Mapping) -> Kind:
     if chosen is None:
         return kind_of_class(f'{key}.type', cls)
     known = registered_kinds()
-    if isinstance(chosen, str):
+    if not isinstance(chosen, Mapping):
         check_choice(f'{key}.kind', chosen, sorted(known))
         chosen = dict(type=chosen)
     kind = build_part(chosen, TASK_KINDS, key=f'{key}.kind')

@@ -83,8 +83,9 @@ class TaskKind:
 
     @property
     def name(self) -> str:
-        """The name in ``TASK_KINDS``."""
-        return next(name for name, cls in registered_kinds().items() if cls is type(self))
+        """The name in ``TASK_KINDS``, or that of the class."""
+        names = [name for name, cls in registered_kinds().items() if cls is type(self)]
+        return names[0] if names else type(self).__name__
 
     # ------------------------------------------------------------------ the model
 
@@ -368,8 +369,8 @@ class TaskKind:
         raise NotImplementedError(f'{type(self).__name__} does not define draw()')
 
     def boxes_of(self, sample):
-        """``InstanceData`` with boxes of a prediction; None if it has none."""
-        return None
+        """``InstanceData`` with ``bboxes`` of a prediction, where the kind finds boxes."""
+        raise NotImplementedError(f'{type(self).__name__} does not define boxes_of()')
 
     def track1_content(self, sample, cat_ids: Sequence[int] | None = None):
         """What a Track 1 submission holds of a prediction, in its ``track1_section``."""

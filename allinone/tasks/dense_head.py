@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from allinone.errors import ConfigError
 
 DENSE = 'mmdet.models.dense_heads'
-# Whose decoding a head may have; the method is where mmdet's heads differ.
-PLAIN = f'{DENSE}.base_dense_head', 'BaseDenseHead._predict_by_feat_single'
-INTEGRAL = f'{DENSE}.gfl_head', 'GFLHead._predict_by_feat_single'
+# Whose methods a head may have; these two are where mmdet's heads differ.
+BATCH = f'{DENSE}.base_dense_head.BaseDenseHead.predict_by_feat'
+PLAIN = f'{DENSE}.base_dense_head.BaseDenseHead._predict_by_feat_single'
+INTEGRAL = f'{DENSE}.gfl_head.GFLHead._predict_by_feat_single'
 
 
 class DenseHead(nn.Module):
@@ -30,9 +31,11 @@ class DenseHead(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         head = getattr(model, 'bbox_head', None)
-        decode = getattr(type(head), '_predict_by_feat_single', None)
-        decoding = getattr(decode, '__module__', None), getattr(decode, '__qualname__', None)
-        if decoding not in (PLAIN, INTEGRAL):
+        batch, decoding = (
+            _home(getattr(type(head), name, None))
+            for name in ('predict_by_feat', '_predict_by_feat_single')
+        )
+        if batch != BATCH or decoding not in (PLAIN, INTEGRAL):
             raise ConfigError(
                 f'{type(model).__name__} cannot be exported: only heads that decode as those of '
                 'RetinaNet, FCOS, ATSS, GFL and RTMDet are, and this one is '
@@ -78,3 +81,8 @@ class DenseHead(nn.Module):
         if self.integral:
             box = head.integral(box.reshape(-1, box.shape[-1]))
         return score, box.reshape(count, -1, 4)
+
+
+def _home(method) -> str:
+    """The dotted name of a method where it is defined."""
+    return f'{getattr(method, "__module__", "")}.{getattr(method, "__qualname__", "")}'

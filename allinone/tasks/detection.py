@@ -121,8 +121,9 @@ class Detection(TaskKind):
     def predicts(cls, sample: BaseDataElement) -> bool:
         return 'pred_instances' in sample
 
-    def boxes_of(self, sample) -> InstanceData | None:
-        return sample.get('pred_instances')
+    def boxes_of(self, sample) -> InstanceData:
+        self.require(sample)
+        return sample.pred_instances
 
     def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> list[dict]:
         instances = sample.pred_instances

@@ -23,7 +23,7 @@ class ConfigError(AllInOneError):
 
 
 class DataError(AllInOneError):
-    """An annotation file, picture or label map cannot be used."""
+    """An annotation file, image or label map cannot be used."""
 
 
 class CheckpointError(AllInOneError):

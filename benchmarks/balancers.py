@@ -23,7 +23,7 @@ from .measure import OwnTime, device, interval_name, peak_memory, seconds, time_
 
 # What a method's code is called by in a step; the tasks' backward passes are not its own.
 PARTS = ('_before_forward', '_after_forward', '_end_task', '_end_tasks', '_combine')
-BASE_CONFIGS = Path(__file__).parents[1] / 'configs/_base_/balancers'
+BASE_CONFIG = Path(__file__).parents[1] / 'configs/_base_/balancers.py'
 LOSS_LIMIT, GRADIENT_LIMIT, REGULARISER_LIMIT = 1.02, 1.05, 2.0
 COMPARED = 'FixedWeights, gradients compared'
 JUDGED = ('time_limit', 'memory_limit', 'holds')
@@ -34,11 +34,11 @@ FEW_NUMBERS = 0.01
 def method_configs(tasks: Sequence[str]) -> dict[str, dict]:
     """``{name: config}`` of every method of ``BALANCERS`` for these tasks.
 
-    As in ``configs/_base_/balancers`` where there is a file for it, or one that wraps it; with its
-    defaults otherwise. A method that follows validation is given a metric ``TASK/kpi`` a task.
+    As in ``configs/_base_/balancers.py`` where it is there, or is wrapped there; with its defaults
+    otherwise. A method that follows validation is given a metric ``TASK/kpi`` a task.
     """
     BALANCERS.import_from_location()
-    given = [Config.fromfile(path).balancer.to_dict() for path in sorted(BASE_CONFIGS.glob('*.py'))]
+    given = Config.fromfile(BASE_CONFIG).balancers.to_dict().values()
     inner = [cfg['balancer'] for cfg in given if 'balancer' in cfg]
     found = {name: dict(type=name) for name in sorted(BALANCERS.module_dict)}
     found |= {cfg['type']: cfg for cfg in [*inner, *given]}
@@ -73,11 +73,13 @@ class Candidate:
         model: The joint model, whose balancer it replaces at its own steps.
         cfg: Config of the method.
         own: Counts the method's own time.
-        conflict_interval: As in ``AllInOne``.
+        grad_similarity_interval: As in ``AllInOne``.
     """
 
-    def __init__(self, model: AllInOne, cfg: Mapping, own: OwnTime, conflict_interval: int = 0):
-        self.model, self.own, self.conflict_interval = model, own, conflict_interval
+    def __init__(
+        self, model: AllInOne, cfg: Mapping, own: OwnTime, grad_similarity_interval: int = 0
+    ):
+        self.model, self.own, self.grad_similarity_interval = model, own, grad_similarity_interval
         self.balancer = BALANCERS.build(cfg).to(device())
         self.balancer.bind(list(model.tasks))
         if self.balancer.uses_metrics:
@@ -88,7 +90,7 @@ class Candidate:
         """``measure`` of one training step on a copy of ``batches``."""
         model, data = self.model, copy.deepcopy(batches)
         model.balancer, model._step = self.balancer, self._step
-        model._step_options['conflict_interval'] = self.conflict_interval
+        model._step_options['grad_similarity_interval'] = self.grad_similarity_interval
         torch.manual_seed(0)  # the same dropout for all
         found = measure(lambda: model.train_step(data, wrapper))
         if self._step is None:
@@ -103,7 +105,7 @@ class Candidate:
         return self.step(batches, wrapper), self.own.take()
 
     def limits(self) -> tuple[float, float | None]:
-        """Of the time in steps of fixed weights, and of the memory in trunk gradients."""
+        """Of the time in steps of fixed weights, and of the memory in backbone gradients."""
         if self.balancer.regulariser is not None:
             # It keeps the activations of all tasks, which no number of gradients bounds.
             return REGULARISER_LIMIT, None
@@ -127,12 +129,12 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
         methods: Names in ``BALANCERS``. Default: all but wrappers.
 
     Returns:
-        ``device``, ``tasks``, ``rounds``, ``fixed_s`` (seconds), ``trunk_gradient_bytes``,
+        ``device``, ``tasks``, ``rounds``, ``fixed_s`` (seconds), ``backbone_gradient_bytes``,
         ``methods``: for each what :func:`time_ratio` gives, ``time_limit``, ``memory`` at the peak
-        beyond that of fixed weights, in trunk gradients, with ``memory_limit``, and ``holds``;
+        beyond that of fixed weights, in backbone gradients, with ``memory_limit``, and ``holds``;
         ``compared``: the same figures, without limits, of fixed weights on a step on which the
         gradients are compared; ``amortised_ratio``: its time on average at the default
-        ``conflict_interval``, which is there too.
+        ``grad_similarity_interval``, which is there too.
 
     Raises:
         ConfigError: If a method is unknown or does not fit the tasks.
@@ -154,7 +156,9 @@ def _measure(cfg, rounds: int, methods: Sequence[str] | None, own: OwnTime) -> d
     fixed = Candidate(model, dict(type='FixedWeights'), own)
     chosen = choose(method_configs(list(model.tasks)), methods)
     candidates = {name: Candidate(model, options, own) for name, options in chosen.items()}
-    candidates[COMPARED] = Candidate(model, dict(type='FixedWeights'), own, conflict_interval=1)
+    candidates[COMPARED] = Candidate(
+        model, dict(type='FixedWeights'), own, grad_similarity_interval=1
+    )
 
     batches = training_batches(cfg, model.tasks)
     first = next(batches)
@@ -177,15 +181,15 @@ def _measure(cfg, rounds: int, methods: Sequence[str] | None, own: OwnTime) -> d
         for name, candidate in candidates.items()
     }
     compared = rows.pop(COMPARED)
-    interval = inspect.signature(AllInOne).parameters['conflict_interval'].default
+    interval = inspect.signature(AllInOne).parameters['grad_similarity_interval'].default
     return dict(
         device=torch.cuda.get_device_name() if device().type == 'cuda' else 'cpu',
         threads=torch.get_num_threads(),
         tasks=len(model.tasks),
         rounds=rounds,
         fixed_s=statistics.median(step for steps in fixed_s.values() for step, _ in steps),
-        trunk_gradient_bytes=unit,
-        conflict_interval=interval,
+        backbone_gradient_bytes=unit,
+        grad_similarity_interval=interval,
         compared={key: value for key, value in compared.items() if key not in JUDGED},
         amortised_ratio=1 + (compared['time_ratio'] - 1) / interval,
         methods=rows,
@@ -234,9 +238,9 @@ def balancers_table(found: dict) -> str:
             f'({found["fixed_s"]:.3f} s); of a regulariser, and on a GPU, that of whole steps. '
             f'Medians of {found["rounds"]} rounds on {found["device"]}, {found["threads"]} CPU '
             'threads.',
-            f'Memory: at the peak of a step beyond that of FixedWeights, in trunk gradients of '
-            f'{found["trunk_gradient_bytes"] / 2**20:.1f} MiB; {found["tasks"]} tasks.',
-            f'Gradients compared for the log at every {found["conflict_interval"]}th step, the '
-            f'default: {found["amortised_ratio"]:.4f} on average.',
+            f'Memory: at the peak of a step beyond that of FixedWeights, in backbone gradients of '
+            f'{found["backbone_gradient_bytes"] / 2**20:.1f} MiB; {found["tasks"]} tasks.',
+            f'Gradients compared for the log at every {found["grad_similarity_interval"]}th step, '
+            f'the default: {found["amortised_ratio"]:.4f} on average.',
         ]
     )

@@ -24,7 +24,7 @@ LOOKED_AT = 8  # batches of each task, to compare on and to estimate from
 
 
 def measure_batch_norm(cfg, steps: int) -> dict:
-    """Train with each kind of batch norm, and compare losses of the same training pictures.
+    """Train with each kind of batch norm, and compare losses of the same training images.
 
     The tasks take turns in blocks of :data:`BLOCK` steps, which is the hazard: running statistics
     belong to the last tasks. The learning rate falls to zero, as in a whole training: else the
@@ -32,18 +32,18 @@ def measure_batch_norm(cfg, steps: int) -> dict:
     order and augmentation are the same for all.
 
     Args:
-        cfg: A config of a joint model whose trunk has batch norm.
+        cfg: A config of a joint model whose backbone has batch norm.
         steps: Training steps of each kind.
 
     Returns:
-        ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with the trunk's batch norms
-        as in training, and as in evaluation. ``'shared, estimated again'`` is ``'shared'`` after
-        :func:`reestimate`; ``'shared, estimated and kept'`` was estimated again when :data:`KEPT`
-        of the steps were left, which then trained with these statistics.
+        ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with the backbone's batch
+        norms as in training, and as in evaluation. ``'shared, estimated again'`` is ``'shared'``
+        after :func:`reestimate`; ``'shared, estimated and kept'`` was estimated again when
+        :data:`KEPT` of the steps were left, which then trained with these statistics.
     """
     found = {}
     with DefaultScope.overwrite_default_scope('allinone'):
-        # Pictures of the training set, by draws that the training did not make
+        # Images of the training set, by draws that the training did not make
         batches = training_batches(cfg, cfg.model.tasks, SEED)
         batches = list(itertools.islice(batches, 2 * LOOKED_AT))
         mixed = batches[LOOKED_AT:]
@@ -65,7 +65,7 @@ def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
     """A model of ``kind``; with mixed batches, its statistics are of them and kept at the end."""
     seed_all('training')
     cfg = copy.deepcopy(cfg)
-    cfg.model.update(bn=kind, conflict_interval=0)
+    cfg.model.update(bn=kind, grad_similarity_interval=0)
     model = MODELS.build(cfg.model)
     model.init_weights()
     model.to(device()).train()
@@ -92,7 +92,7 @@ def _in_blocks(batches: Iterator[dict[str, dict]]) -> Iterator[dict[str, dict]]:
 @torch.no_grad()
 def _losses(model, batches) -> dict[str, dict[str, float]]:
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    # The trunk's share only: a head's norms see its own task alone, and stay as in training.
+    # The backbone's share only: a head's norms see its own task alone, and stay as in training.
     adapters = [view.adapter for view in model.views() if view.adapter is not None]
     norms = [norm for part in (model.backbone, *adapters) for norm in norms_of(part)]
     found = {task: {} for task in model.tasks}
@@ -101,7 +101,7 @@ def _losses(model, batches) -> dict[str, dict[str, float]]:
         for norm in norms:
             norm.train(mode and norm.training)
         for task in found:
-            seed_all('losses')  # The same dropout and mixed pictures for both
+            seed_all('losses')  # The same dropout and mixed images for both
             losses = [
                 model.parse_losses(model.task_losses(task, copy.deepcopy(batch[task])))[0]
                 for batch in batches

@@ -1,6 +1,6 @@
 """Conversions of annotations of true size: python benchmarks/conversion_speed.py [--only NAME ...]
 
-Annotations are as many and as long as in what is published; pictures are hard links to a few small
+Annotations are as many and as long as in what is published; images are hard links to a few small
 ones, so the seconds leave out most of reading a disk. Prints seconds and peak memory of each, and
 ends with status 1 where one is above its limits.
 """
@@ -24,7 +24,7 @@ from PIL import Image
 
 CONVERT = Path(__file__).parents[1] / 'tools/convert.py'
 SECONDS, MIB = 60, 1000
-EACH = 3000  # links to one picture: file systems have a limit
+EACH = 3000  # links to one image: file systems have a limit
 FRAMES = 300  # made up in full; the others are these with another name
 SIGNS = (
     'i2 i4 i5 il100 il60 il80 io ip p10 p11 p12 p19 pl40 pl5 pl50 pn pne po w55 w57 p13 pr30 ph3'
@@ -37,7 +37,7 @@ OBJECTS = (
 OF_2020 = dict(person='pedestrian', bike='bicycle', motor='motorcycle')
 
 
-def link_pictures(folder: Path, names: Iterable[str], size: tuple[int, int], seed: int) -> None:
+def link_images(folder: Path, names: Iterable[str], size: tuple[int, int], seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     source = None
     for number, name in enumerate(names):
@@ -66,7 +66,7 @@ def shape(category: str, attributes: dict, types: str, number: int) -> dict:
 
 
 def frame(release: str) -> str:
-    """A picture's annotations, as text with ``NAME`` for its name."""
+    """An image's annotations, as text with ``NAME`` for its name."""
     labels = []
     for number in range(random.choice([8, 12, 15, 18, 20, 24, 32])):
         category = random.choice(OBJECTS)
@@ -110,7 +110,7 @@ def bdd100k(root: Path, release: str) -> None:
                 written.write(',' if number else '[')
                 written.write(frames[number % FRAMES].replace('NAME', name, 1))
             written.write(']')
-        link_pictures(root / f'images/100k/{split}', names, (1280, 720), seed)
+        link_images(root / f'images/100k/{split}', names, (1280, 720), seed)
 
 
 def tt100k(root: Path) -> None:
@@ -126,16 +126,16 @@ def tt100k(root: Path) -> None:
             polygon=[[x1 + 0.1 * point, y1] for point in range(24)],
         )
 
-    pictures = {}
+    images = {}
     for seed, (split, count) in enumerate(dict(train=6105, test=3071, other=7641).items()):
         numbers = range(20000 * seed, 20000 * seed + count)
-        link_pictures(root / split, [f'{number}.jpg' for number in numbers], (2048, 2048), seed)
+        link_images(root / split, [f'{number}.jpg' for number in numbers], (2048, 2048), seed)
         (root / split / 'ids.txt').write_text(''.join(f'{number}\n' for number in numbers))
         for number in numbers:
             signs = [] if split == 'other' else [sign() for _ in range(random.randint(1, 4))]
             path = f'{split}/{number}.jpg'
-            pictures[str(number)] = dict(id=number, path=path, objects=signs)
-    (root / 'annotations.json').write_text(json.dumps(dict(types=SIGNS, imgs=pictures)))
+            images[str(number)] = dict(id=number, path=path, objects=signs)
+    (root / 'annotations.json').write_text(json.dumps(dict(types=SIGNS, imgs=images)))
 
 
 CASES: dict[str, tuple[Callable[[Path], None], list[str]]] = {

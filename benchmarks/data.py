@@ -1,4 +1,4 @@
-"""Training pictures a second from files, from tars and from LMDB."""
+"""Training images a second from files, from tars and from LMDB."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import Dataset
 
 from allinone.data.loaders import build_loader, in_this_process
-from allinone.data.seeded import PICTURE_KEYS, SeededDataset
+from allinone.data.seeded import IMAGE_KEYS, SeededDataset
 from allinone.data.storage.lmdb_packs import LmdbPackBackend
 from allinone.data.storage.packs import PackBackend, pack
 from allinone.errors import ConfigError
@@ -22,26 +22,26 @@ from allinone.io.image_files import is_local
 
 from .measure import median_interval, seconds
 
-PICTURES = 32  # of a round
+IMAGES = 32  # of a round
 STAGES = ('read', 'decoded', 'pipeline')
 FILES = 'files'
 
 
-def measure_data(cfg, task: str | None, rounds: int, pictures: int = PICTURES) -> dict:
-    """Read the same training pictures from each source, in alternation, in this process.
+def measure_data(cfg, task: str | None, rounds: int, images: int = IMAGES) -> dict:
+    """Read the same training images from each source, in alternation, in this process.
 
-    The packs are made of all training pictures of a task, in a temporary folder. All is read from
+    The packs are made of all training images of a task, in a temporary folder. All is read from
     the memory in which the system keeps files, for it was written or read just before.
 
     Args:
         cfg: The joint config.
         task: Only this task's.
         rounds: Measured rounds, after one that is not.
-        pictures: How many training pictures a round draws, in the order of training.
+        images: How many training images a round draws, in the order of training.
 
     Returns:
         ``{task: {'files', 'bytes', 'stages'}}``: how many files there are and their size, and
-        ``{stage: {source: {'per_s', 'ratio', 'interval'}}}``: pictures a second by the median, and
+        ``{stage: {source: {'per_s', 'ratio', 'interval'}}}``: images a second by the median, and
         the median of the rounds' ratios to files with its 95 % confidence interval. The stages are
         ``read``, ``decoded`` (also label maps) and ``pipeline``, which is all that a worker does.
 
@@ -55,11 +55,11 @@ def measure_data(cfg, task: str | None, rounds: int, pictures: int = PICTURES) -
     with DefaultScope.overwrite_default_scope('allinone'):
         for name in [task] if task else loaders:
             with tempfile.TemporaryDirectory() as folder:
-                found[name] = _measure(cfg, name, rounds, pictures, Path(folder))
+                found[name] = _measure(cfg, name, rounds, images, Path(folder))
     return found
 
 
-def _measure(cfg, task: str, rounds: int, pictures: int, folder: Path) -> dict:
+def _measure(cfg, task: str, rounds: int, images: int, folder: Path) -> dict:
     key = f'train_dataloader.{task}'
     loader = build_loader(
         key, task, in_this_process(cfg['train_dataloader'][task]), 0, None, True, False
@@ -69,7 +69,7 @@ def _measure(cfg, task: str, rounds: int, pictures: int, folder: Path) -> dict:
     foreign = sorted(path for path in paths if not is_local(path))
     if foreign or not paths:
         raise ConfigError(
-            f'{key} reads {foreign[0] if foreign else "no file"}; point it to pictures in files, '
+            f'{key} reads {foreign[0] if foreign else "no file"}; point it to images in files, '
             'of which the packs are made'
         )
     sources = _sources(sorted(paths), folder)
@@ -78,7 +78,7 @@ def _measure(cfg, task: str, rounds: int, pictures: int, folder: Path) -> dict:
     times = {stage: defaultdict(list) for stage in STAGES}
     draws = itertools.cycle(loader.batch_sampler.sampler)
     for number in range(rounds + 1):
-        drawn = list(itertools.islice(draws, pictures))
+        drawn = list(itertools.islice(draws, images))
         for place in range(len(sources)):
             # Each is the first as often as the others.
             source = list(sources)[(number + place) % len(sources)]
@@ -86,7 +86,7 @@ def _measure(cfg, task: str, rounds: int, pictures: int, folder: Path) -> dict:
             for stage, call in _stages(dataset, drawn).items():
                 times[stage][source].append(seconds(call))
     stages = {
-        stage: {source: _figures(of[source][1:], of[FILES][1:], pictures) for source in sources}
+        stage: {source: _figures(of[source][1:], of[FILES][1:], images) for source in sources}
         for stage, of in times.items()
     }
     return dict(files=len(paths), bytes=sum(map(os.path.getsize, paths)), stages=stages)
@@ -110,7 +110,7 @@ def _sources(paths: list[str], folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _redirect(dataset: Dataset, where: Mapping[str, str]) -> None:
-    """Let a data set, and those inside, look for each picture ``where`` says at the moment."""
+    """Let a data set, and those inside, look for each image ``where`` says at the moment."""
     own = vars(dataset)
     inside = [own['dataset']] if 'dataset' in own else own.get('datasets', ())
     for part in inside:
@@ -121,7 +121,7 @@ def _redirect(dataset: Dataset, where: Mapping[str, str]) -> None:
 
     def get_data_info(index: int) -> dict:
         info = known(index)
-        moved = {key: where.get(info[key], info[key]) for key in PICTURE_KEYS if info.get(key)}
+        moved = {key: where.get(info[key], info[key]) for key in IMAGE_KEYS if info.get(key)}
         return info | moved
 
     dataset.get_data_info = get_data_info
@@ -131,7 +131,7 @@ def _stages(dataset: SeededDataset, drawn: list) -> dict[str, Callable[[], objec
     files = [
         (info[key], 'color' if key == 'img_path' else 'unchanged')
         for info in map(dataset.get_data_info, map(int, drawn))
-        for key in PICTURE_KEYS
+        for key in IMAGE_KEYS
         if info.get(key)
     ]
 
@@ -146,9 +146,9 @@ def _stages(dataset: SeededDataset, drawn: list) -> dict[str, Callable[[], objec
     return dict(read=read, decoded=decoded, pipeline=partial(list, map(dataset.__getitem__, drawn)))
 
 
-def _figures(times: list[float], of_files: list[float], pictures: int) -> dict:
+def _figures(times: list[float], of_files: list[float], images: int) -> dict:
     ratio, *interval = median_interval([files / own for own, files in zip(times, of_files)])
-    return dict(per_s=pictures / median_interval(times)[0], ratio=ratio, interval=interval)
+    return dict(per_s=images / median_interval(times)[0], ratio=ratio, interval=interval)
 
 
 def data_table(found: Mapping) -> str:
@@ -156,7 +156,7 @@ def data_table(found: Mapping) -> str:
     sources = list(next(iter(found.values()))['stages'][STAGES[0]])
     packed = [source for source in sources if source != FILES]
     lines = [
-        '| task | pictures/s | '
+        '| task | images/s | '
         + ' | '.join([*sources, *(f'{source} / {FILES} (95 %)' for source in packed)])
         + ' |',
         '|---' * (2 + len(sources) + len(packed)) + '|',

@@ -76,9 +76,9 @@ def measure_dist(cfg, processes: int, rounds: int, methods=METHODS) -> dict:
         methods: Names of balancing methods.
 
     Returns:
-        ``processes``, ``tasks`` (how many), ``trunk`` and ``heads`` (bytes of their parameters),
-        ``number_s`` and ``trunk_s`` (seconds to sum one number, and as many as the trunk has, while
-        nothing is computed) and ``methods``, ``{method: {'bytes', 'messages', 'overlap_s',
+        ``processes``, ``tasks`` (how many), ``backbone`` and ``heads`` (bytes of their parameters),
+        ``number_s`` and ``backbone_s`` (seconds to sum one number, and as many as the backbone has,
+        while nothing is computed) and ``methods``, ``{method: {'bytes', 'messages', 'overlap_s',
         'blocking_s', 'silent_s', 'ratio', 'ratio_interval'}}``: what a process sends in a step,
         medians of seconds (``silent_s``: nothing is sent), and the median of overlapping over
         blocking with its 95 % confidence interval.
@@ -113,13 +113,13 @@ def _measure(rank: int, processes: int, port: int, cfg, rounds: int, methods, ou
     with DefaultScope.overwrite_default_scope('allinone'), quiet():
         for method in methods:
             found[method], model = _measure_method(cfg, method, rounds)
-    trunk, heads = (
+    backbone, heads = (
         sum(param.numel() * param.element_size() for param in part.parameters())
         for part in (model.backbone, model.tasks)
     )
-    link = dict(number_s=_all_reduce_s(1), trunk_s=_all_reduce_s(trunk // 4))
+    link = dict(number_s=_all_reduce_s(1), backbone_s=_all_reduce_s(backbone // 4))
     if rank == 0:
-        sizes = dict(processes=processes, tasks=len(model.tasks), trunk=trunk, heads=heads)
+        sizes = dict(processes=processes, tasks=len(model.tasks), backbone=backbone, heads=heads)
         torch.save(dict(sizes, **link, methods=found), out)
     torch_dist.destroy_process_group()
 
@@ -136,7 +136,7 @@ def _all_reduce_s(size: int) -> float:
 def _measure_method(cfg, method: str, rounds: int):
     cfg = copy.deepcopy(cfg)
     cfg.model.balancer = dict(type=method)
-    cfg.model.conflict_interval = 0
+    cfg.model.grad_similarity_interval = 0
     wrapped = AllInOneDDP(MODELS.build(cfg.model).to(device()))
     model, wrapper = wrapped.module, build_optim_wrapper(wrapped, cfg.optim_wrapper)
     counting = _Counting()
@@ -166,8 +166,8 @@ def _measure_method(cfg, method: str, rounds: int):
 def fit(found: Mapping) -> Link:
     """The link between the measured processes, from the two all-reduces alone."""
     turns = 2 * (found['processes'] - 1)
-    sending = max(found['trunk_s'] - found['number_s'], 1e-9)  # Noise may leave nothing.
-    bandwidth = turns * found['trunk'] / found['processes'] / sending
+    sending = max(found['backbone_s'] - found['number_s'], 1e-9)  # Noise may leave nothing.
+    bandwidth = turns * found['backbone'] / found['processes'] / sending
     return Link(bandwidth, found['number_s'] / turns)
 
 
@@ -187,7 +187,7 @@ def step_model(compute: float, early: float, late: float, tasks: int) -> float:
 def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
     """A step of 1 to 64 processes by :func:`step_model`, for each method.
 
-    After the last task its own head is sent, and once the trunk: its row, or the sum of all.
+    After the last task its own head is sent, and once the backbone: its row, or the sum of all.
 
     Args:
         found: By :func:`measure_dist`.
@@ -198,7 +198,7 @@ def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
         process.
     """
     rows, tasks = [], found['tasks']
-    late_bytes = found['trunk'] + found['heads'] / tasks
+    late_bytes = found['backbone'] + found['heads'] / tasks
     for method, figures in found['methods'].items():
         early_bytes = max(figures['bytes'] - late_bytes, 0)
         for name, link in {'this machine': fit(found), **links}.items():
@@ -215,7 +215,7 @@ def dist_table(found: Mapping) -> str:
     """What :func:`measure_dist` found, a line for each method."""
     mib = 2**20
     lines = [
-        f'{found["processes"]} processes; trunk {found["trunk"] / mib:.2f} MiB, heads '
+        f'{found["processes"]} processes; backbone {found["backbone"] / mib:.2f} MiB, heads '
         f'{found["heads"] / mib:.2f} MiB',
         f'{"method":<16}{"MiB a step":>12}{"overlap":>12}{"blocking":>12}{"silent":>12}{"ratio":>8}'
         '  95 %',

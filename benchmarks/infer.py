@@ -1,4 +1,4 @@
-"""One-pass prediction against three stock models, and against what it cannot be faster than."""
+"""One-pass prediction against three upstream models, and against what it cannot be faster than."""
 
 import statistics
 import tempfile
@@ -16,32 +16,35 @@ from allinone.data.loaders import build_loader
 from allinone.errors import ConfigError, DataError
 from allinone.inference.inferencer import AllInOneInferencer, flat
 from allinone.inference.model_source import find_model
-from allinone.io.images import read_picture
-from allinone.models.shared_backbone import run_trunk
+from allinone.io.images import read_image
+from allinone.models.shared_backbone import run_backbone
 from allinone.registry.kinds import kind_of_class
 
 from .measure import device, median_interval, seconds
-from .step import stock_model
+from .step import upstream_model
 
 BATCHES = (1, 8)
-# Of the time of trunk once and heads; of the bare model's pictures a second.
+# Of the time of backbone once and heads; of the bare model's images a second.
 PASS_LIMIT, TOOL_LIMIT = 1.05, 0.85
-TOOL_SHARE = 4  # A round of the tool is over all pictures, so there are fewer.
+TOOL_SHARE = 4  # A round of the tool is over all images, so there are fewer.
 
 
 class _Passes:
-    """The same pictures through the joint model, its parts, and stock models of its own.
+    """The same images through the joint model, its parts, and upstream models of its own.
 
     Args:
         inferencer: With the joint model.
-        stock: ``{task: stock model}`` with the joint model's weights.
+        upstream: ``{task: upstream model}`` with the joint model's weights.
         inputs: uint8 BGR ``(3, H, W)`` each, all of one size.
     """
 
     def __init__(
-        self, inferencer: AllInOneInferencer, stock: Mapping[str, nn.Module], inputs: list[Tensor]
+        self,
+        inferencer: AllInOneInferencer,
+        upstream: Mapping[str, nn.Module],
+        inputs: list[Tensor],
     ):
-        self.model, self.stock, self.inputs = inferencer.model, stock, inputs
+        self.model, self.upstream, self.inputs = inferencer.model, upstream, inputs
         self.sizes = [tuple(x.shape[-2:]) for x in inputs]
         self._cached: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
@@ -50,14 +53,14 @@ class _Passes:
         return self.model.predict(self.inputs)
 
     @torch.no_grad()
-    def trunk(self) -> None:
-        """Normalise, and run the trunk."""
+    def backbone(self) -> None:
+        """Normalise, and run the backbone."""
         batch = self.model.data_preprocessor(dict(inputs=list(self.inputs)), False)['inputs']
-        self._cached = batch, run_trunk(self.model.backbone, batch)
+        self._cached = batch, run_backbone(self.model.backbone, batch)
 
     @torch.no_grad()
     def head(self, task: str) -> list:
-        """All of a task but the trunk, whose maps :meth:`trunk` has left."""
+        """All of a task but the backbone, whose maps :meth:`backbone` has left."""
         model, batch = self.model.tasks[task], self._cached[0]
         model.backbone._cached = self._cached
         try:
@@ -76,55 +79,55 @@ class _Passes:
 def measure_infer(
     config: str,
     checkpoint: str,
-    pictures: Sequence[str] = (),
+    files: Sequence[str] = (),
     rounds: int = 20,
     options: list[str] | None = None,
 ) -> dict:
-    """Times of prediction, and of the tool, in alternation on the same pictures.
+    """Times of prediction, and of the tool, in alternation on the same images.
 
     Args:
         config: A joint config.
         checkpoint: Of it.
-        pictures: Files or folders. Default: the test pictures of the last task that has some.
+        images: Files or folders. Default: the test images of the last task that has some.
         rounds: Measured rounds, after one that is not; of the tool a quarter.
         options: ``KEY=VALUE`` to change in the config.
 
     Returns:
-        ``device``, ``threads``, ``pictures``, ``size`` (H, W) as the model gets them, ``batches``:
-        for 1 and 8 pictures a pass ``joint_s``, ``trunk_s``, ``heads_s``, ``stock_s`` (seconds,
-        medians), ``of_stock`` and ``of_limit`` (joint over the sum of the stock models, and over
-        trunk and heads; medians with ``..._interval``, 95 %), ``holds``, and ``equal``: of each
-        task whether the joint predictions are its ``test_step``'s and its stock model's, bit for
-        bit; ``tool``: pictures a second of tool and bare model, their ``ratio``, ``holds``.
+        ``device``, ``threads``, ``images``, ``size`` (H, W) as the model gets them, ``batches``:
+        for 1 and 8 images a pass ``joint_s``, ``backbone_s``, ``heads_s``, ``upstream_s`` (seconds,
+        medians), ``of_upstream`` and ``of_limit`` (joint over the sum of the upstream models, and
+        over backbone and heads; medians with ``..._interval``, 95 %), ``holds``, and ``equal``: of
+        each task whether the joint predictions are its ``test_step``'s and its upstream model's,
+        bit for bit; ``tool``: images a second of tool and bare model, their ``ratio``, ``holds``.
 
     Raises:
-        ConfigError: If config or checkpoint cannot be used, or a trunk has adapters.
-        DataError: If there are no pictures, or fewer than 8 of one size.
+        ConfigError: If config or checkpoint cannot be used, or a backbone has adapters.
+        DataError: If there are no images, or fewer than 8 of one size.
     """
     source = find_model(config, checkpoint, options)
     inferencer = AllInOneInferencer(source, None, device())
     model = inferencer.model
     if any(view.adapter is not None for view in model.views()):
-        raise ConfigError('a task has an adapter, so the trunk runs more than once a picture')
-    paths = _paths(source.cfg, pictures)
-    images = [inferencer._resize(read_picture(path)) for path in paths]
+        raise ConfigError('a task has an adapter, so the backbone runs more than once an image')
+    paths = _paths(source.cfg, files)
+    images = [inferencer._resize(read_image(path)) for path in paths]
     shape = statistics.mode(image.shape for image in images)
     alike = [image for image in images if image.shape == shape]
     if len(alike) < max(BATCHES):
         raise DataError(
-            f'of {len(paths)} pictures {len(alike)} have one size; give at least {max(BATCHES)}, '
+            f'of {len(paths)} images {len(alike)} have one size; give at least {max(BATCHES)}, '
             'or set inference.scale'
         )
-    stock = _stock_models(inferencer, state_dict_of(source.checkpoint, source.path))
+    upstream = _upstream_models(inferencer, state_dict_of(source.checkpoint, source.path))
     inputs = [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in alike]
     return dict(
         device=torch.cuda.get_device_name() if device().type == 'cuda' else 'cpu',
         threads=torch.get_num_threads(),
-        pictures=len(paths),
+        images=len(paths),
         size=list(shape[:2]),
         rounds=rounds,
         batches={
-            str(batch): _measure_passes(_Passes(inferencer, stock, inputs[:batch]), rounds)
+            str(batch): _measure_passes(_Passes(inferencer, upstream, inputs[:batch]), rounds)
             for batch in BATCHES
         },
         tool=_measure_tool(
@@ -133,23 +136,23 @@ def measure_infer(
     )
 
 
-def _paths(cfg, pictures: Sequence[str]) -> list[str]:
+def _paths(cfg, files: Sequence[str]) -> list[str]:
     def refuse(error: DataError) -> None:
         raise error
 
-    if pictures:
-        return list(flat(list(pictures), refuse))
+    if files:
+        return list(flat(list(files), refuse))
     for task in reversed(list(cfg.get('test_dataloader') or {})):
         loader_cfg = dict(cfg.test_dataloader[task], num_workers=0)
         dataset = build_loader(task, task, loader_cfg, 0, None, False, False).dataset
         return [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
-    raise DataError('the config has no test pictures; name some')
+    raise DataError('the config has no test images; name some')
 
 
-def _stock_models(inferencer: AllInOneInferencer, state: Mapping) -> dict[str, nn.Module]:
+def _upstream_models(inferencer: AllInOneInferencer, state: Mapping) -> dict[str, nn.Module]:
     models = {}
     for task in inferencer.model.tasks:
-        model = stock_model(inferencer.model, inferencer.cfg.model, task)
+        model = upstream_model(inferencer.model, inferencer.cfg.model, task)
         prefix = f'tasks.{task}.'
         own = {name: value for name, value in state.items() if name.startswith('backbone.')}
         own |= {
@@ -163,11 +166,11 @@ def _stock_models(inferencer: AllInOneInferencer, state: Mapping) -> dict[str, n
 
 
 def _measure_passes(passes: _Passes, rounds: int) -> dict:
-    heads = {('head', task): partial(passes.head, task) for task in passes.stock}
-    stock = {('stock', task): partial(passes.alone, m) for task, m in passes.stock.items()}
-    # In alternation, for what follows the stock models finds no weights of its own in the cache.
-    joint, parts = {('joint',): passes.joint}, {('trunk',): passes.trunk, **heads}
-    orders = joint | parts | stock, parts | joint | stock
+    heads = {('head', task): partial(passes.head, task) for task in passes.upstream}
+    upstream = {('upstream', task): partial(passes.alone, m) for task, m in passes.upstream.items()}
+    # In alternation, for what follows the upstream models finds no weights of its own in the cache.
+    joint, parts = {('joint',): passes.joint}, {('backbone',): passes.backbone, **heads}
+    orders = joint | parts | upstream, parts | joint | upstream
     times: dict[tuple[str, ...], list[float]] = {name: [] for name in orders[0]}
     for number in range(rounds + 1):
         for name, call in orders[number % 2].items():
@@ -176,12 +179,12 @@ def _measure_passes(passes: _Passes, rounds: int) -> dict:
                 times[name].append(taken)
     sums = {
         kind: [sum(times[name][i] for name in times if name[0] == kind) for i in range(rounds)]
-        for kind in ('joint', 'trunk', 'head', 'stock')
+        for kind in ('joint', 'backbone', 'head', 'upstream')
     }
-    limit = [trunk + heads for trunk, heads in zip(sums['trunk'], sums['head'])]
+    limit = [backbone + heads for backbone, heads in zip(sums['backbone'], sums['head'])]
     of_limit, *limit_interval = median_interval([a / b for a, b in zip(sums['joint'], limit)])
-    of_stock, *stock_interval = median_interval(
-        [a / b for a, b in zip(sums['joint'], sums['stock'])]
+    of_upstream, *upstream_interval = median_interval(
+        [a / b for a, b in zip(sums['joint'], sums['upstream'])]
     )
 
     def median(kind: str) -> dict[str, float]:
@@ -189,13 +192,13 @@ def _measure_passes(passes: _Passes, rounds: int) -> dict:
 
     return dict(
         joint_s=statistics.median(sums['joint']),
-        trunk_s=statistics.median(sums['trunk']),
+        backbone_s=statistics.median(sums['backbone']),
         heads_s=median('head'),
-        stock_s=median('stock'),
+        upstream_s=median('upstream'),
         of_limit=of_limit,
         of_limit_interval=limit_interval,
-        of_stock=of_stock,
-        of_stock_interval=stock_interval,
+        of_upstream=of_upstream,
+        of_upstream_interval=upstream_interval,
         holds=of_limit <= PASS_LIMIT,
         equal=_equal(passes),
     )
@@ -206,9 +209,9 @@ def _equal(passes: _Passes) -> dict[str, dict[str, bool]]:
     return {
         task: dict(
             test_step=same_predictions(joint[task], passes.alone(passes.model.tasks[task])),
-            stock=same_predictions(joint[task], passes.alone(stock)),
+            upstream=same_predictions(joint[task], passes.alone(upstream)),
         )
-        for task, stock in passes.stock.items()
+        for task, upstream in passes.upstream.items()
     }
 
 
@@ -241,7 +244,7 @@ def _measure_tool(
     options: list[str] | None,
     rounds: int,
 ) -> dict:
-    """Pictures a second of ``tools/infer.py`` (reading to writing) and of the model alone."""
+    """Images a second of ``tools/infer.py`` (reading to writing) and of the model alone."""
     batch = max(BATCHES)
     chunks = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]
 
@@ -257,7 +260,7 @@ def _measure_tool(
             out_dir=folder,
             resume=False,
             tasks=None,
-            on_boxes=None,
+            classify_boxes=None,
             scale='tested',
             device=str(device()),
             batch_size=batch,
@@ -266,7 +269,7 @@ def _measure_tool(
         )
         run = InferRun(args)
         for number in range(rounds + 1):
-            taken = seconds(partial(run.pictures, paths)), seconds(alone)
+            taken = seconds(partial(run.images, paths)), seconds(alone)
             if number:
                 rates.append((len(paths) / taken[0], len(inputs) / taken[1]))
     ratio, *interval = median_interval([tool / model for tool, model in rates])
@@ -284,18 +287,20 @@ def _measure_tool(
 def infer_table(found: dict) -> str:
     """What :func:`measure_infer` found, as tables in Markdown and what they mean."""
     tasks = list(found['batches']['1']['heads_s'])
-    names = ' | '.join(f'{task} head | {task} stock' for task in tasks)
+    names = ' | '.join(f'{task} head | {task} upstream' for task in tasks)
     lines = [
-        f'| pictures a pass | one pass | trunk | {names} | of trunk + heads | of stock models |',
+        f'| images a pass | one pass | backbone | {names} | of backbone + heads '
+        '| of upstream models |',
         '|---|' + '---:|' * (4 + 2 * len(tasks)),
     ]
     for batch, row in found['batches'].items():
         parts = ' | '.join(
-            f'{1e3 * row["heads_s"][task]:.1f} | {1e3 * row["stock_s"][task]:.1f}' for task in tasks
+            f'{1e3 * row["heads_s"][task]:.1f} | {1e3 * row["upstream_s"][task]:.1f}'
+            for task in tasks
         )
         lines.append(
-            f'| {batch} | {1e3 * row["joint_s"]:.1f} | {1e3 * row["trunk_s"]:.1f} | {parts} | '
-            f'{_ratio(row, "of_limit")} | {_ratio(row, "of_stock")} |'
+            f'| {batch} | {1e3 * row["joint_s"]:.1f} | {1e3 * row["backbone_s"]:.1f} | {parts} | '
+            f'{_ratio(row, "of_limit")} | {_ratio(row, "of_upstream")} |'
         )
     tool = found['tool']
     low, high = tool['interval']
@@ -310,12 +315,12 @@ def infer_table(found: dict) -> str:
             *lines,
             '',
             f'Milliseconds, medians of {found["rounds"]} rounds on {found["device"]}, '
-            f'{found["threads"]} CPU threads, pictures of {found["size"][1]} x {found["size"][0]}; '
-            f'95 % intervals. At most {PASS_LIMIT} of trunk + heads: '
+            f'{found["threads"]} CPU threads, images of {found["size"][1]} x {found["size"][0]}; '
+            f'95 % intervals. At most {PASS_LIMIT} of backbone + heads: '
             + _yes(all(row['holds'] for row in found['batches'].values())),
-            f'Predictions equal to each test_step and stock model, bit for bit: {_yes(equal)}',
-            f'tools/infer.py: {tool["tool"]:.2f} pictures/s, the bare model {tool["model"]:.2f}: '
-            f'{tool["ratio"]:.3f} ({low:.3f} to {high:.3f}), over {found["pictures"]} pictures, '
+            f'Predictions equal to each test_step and upstream model, bit for bit: {_yes(equal)}',
+            f'tools/infer.py: {tool["tool"]:.2f} images/s, the bare model {tool["model"]:.2f}: '
+            f'{tool["ratio"]:.3f} ({low:.3f} to {high:.3f}), over {found["images"]} images, '
             f'{tool["batch"]} a pass. At least {TOOL_LIMIT}: {_yes(tool["holds"])}',
         ]
     )

@@ -1,4 +1,4 @@
-"""What the guards of a training add to a step, and what a save adds to the steps around it."""
+"""What the checks of a training add to a step, and what a save adds to the steps around it."""
 
 import copy
 import os
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from allinone.data.loaders import in_this_process
 from allinone.registry import RUNNERS
 from allinone.training import train_loop
-from allinone.training.hooks.non_finite import BadStepHook
+from allinone.training.hooks.non_finite import NonFiniteHook
 from allinone.training.runner import MultiDatasetRunner
 
 from .measure import (
@@ -68,11 +68,11 @@ class InMemory(Dataset):
         return copy.deepcopy(self.sample)
 
 
-class Guards:
-    """The guards of a training that has begun, each on or off.
+class Checks:
+    """The checks of a training that has begun, each on or off.
 
     - ``finite``: batches whose loss or gradient is not finite are left out of their step;
-    - ``bad_steps``: and told of, by the names of their pictures;
+    - ``bad_steps``: and told of, by the names of their images;
     - ``loaders``: files are checked, what is being read is written down, a deadline set, and
       augmentation is a function of the number of the draw;
     - ``seeds``: so are dropout and the like of the number of the step.
@@ -104,7 +104,7 @@ class Guards:
         """Leave only those of the names ``on`` at work."""
         self.step._guard = self.finite if 'finite' in on else None
         self.runner._hooks = [
-            hook for hook in self.hooks if 'bad_steps' in on or not isinstance(hook, BadStepHook)
+            hook for hook in self.hooks if 'bad_steps' in on or not isinstance(hook, NonFiniteHook)
         ]
         loaders = self.loop.dataloader
         loaders._iterators = self.iterators if 'loaders' in on else self.plain
@@ -112,12 +112,12 @@ class Guards:
         self.loop.seeded = 'seeds' in on
 
 
-def measure_guards(cfg: ConfigDict, rounds: int) -> dict:
-    """Step times with and without the guards, and times of saves, in one run of the training.
+def measure_overhead(cfg: ConfigDict, rounds: int) -> dict:
+    """Step times with and without the checks, and times of saves, in one run of the training.
 
     The loop makes real steps of the config's training, but that every sample of a task is one in
-    memory: so all steps are the same work, and guards of the loading are compared with nothing
-    that workers would do. A step without guards lies before each with some. Their own time is that
+    memory: so all steps are the same work, and checks of the loading are compared with nothing
+    that workers would do. A step without checks lies before each with some. Their own time is that
     of their code and of the draws. A save's time is by how much it, and the steps until it is
     written, take longer than as many steps after it.
 
@@ -126,8 +126,8 @@ def measure_guards(cfg: ConfigDict, rounds: int) -> dict:
         rounds: Measured rounds.
 
     Returns:
-        ``device``, ``threads``, ``rounds``; ``plain_s`` (seconds of a step without guards);
-        ``guards``: for ``'all'`` and each of :class:`Guards` alone what :func:`time_ratio` gives;
+        ``device``, ``threads``, ``rounds``; ``plain_s`` (seconds of a step without checks);
+        ``checks``: for ``'all'`` and each of :class:`Checks` alone what :func:`time_ratio` gives;
         ``limit`` of ``'all'`` and whether it ``holds``;
         ``checkpoint_bytes``; ``saves`` and ``saves_hold`` as :func:`judge_saves` gives them.
     """
@@ -149,8 +149,8 @@ def _runner(cfg: ConfigDict, folder: str) -> MultiDatasetRunner:
         cfg,
         folder,
         **{
-            'model.conflict_interval': 0,
-            'model.drop_bad': True,
+            'model.grad_similarity_interval': 0,
+            'model.skip_non_finite': True,
             'train_cfg.val_interval': ENDLESS,
         },
     )
@@ -166,35 +166,35 @@ def _measure(runner: MultiDatasetRunner, rounds: int, own: OwnTime) -> dict:
     loop = runner.train_loop
     loop.begin()
     loop.step()  # The optimizer's state is there from now on.
-    guards = Guards(runner)
-    kinds = dict(all=Guards.NAMES) | {name: (name,) for name in Guards.NAMES}
+    checks = Checks(runner)
+    kinds = dict(all=Checks.NAMES) | {name: (name,) for name in Checks.NAMES}
 
     for part in ('before_forward', 'after_forward', 'after_backward'):
-        own.within(guards.finite, part)
-    for hook in guards.hooks:
-        if isinstance(hook, BadStepHook):
+        own.within(checks.finite, part)
+    for hook in checks.hooks:
+        if isinstance(hook, NonFiniteHook):
             own.within(hook, 'after_train_iter')
     own.within(loop, '_draw')
     own.within(train_loop, 'seed_all')
 
     def taken(on: Collection[str]) -> tuple[float, float]:
-        guards.switch(on)
+        checks.switch(on)
         own.take()
         return seconds(loop.step), own.take()
 
     taken(())
     plain_s: dict[str, list] = {name: [] for name in kinds}
-    guarded_s: dict[str, list] = {name: [] for name in kinds}
+    checked_s: dict[str, list] = {name: [] for name in kinds}
     for number in range(rounds):
         # In turn, or what comes at every tenth step would always fall on the same kind.
         names = deque(kinds)
         names.rotate(number)
         for name in names:
             plain_s[name].append(taken(()))
-            guarded_s[name].append(taken(kinds[name]))
-    guards.switch(Guards.NAMES)
+            checked_s[name].append(taken(kinds[name]))
+    checks.switch(Checks.NAMES)
     saves, size = _measure_saves(runner)
-    judged = judge_guards(guarded_s, plain_s)
+    judged = judge_checks(checked_s, plain_s)
     return dict(
         device=torch.cuda.get_device_name() if device().type == 'cuda' else 'cpu',
         threads=torch.get_num_threads(),
@@ -205,20 +205,20 @@ def _measure(runner: MultiDatasetRunner, rounds: int, own: OwnTime) -> dict:
     )
 
 
-def judge_guards(
-    guarded_s: Mapping[str, Sequence[tuple[float, float]]],
+def judge_checks(
+    checked_s: Mapping[str, Sequence[tuple[float, float]]],
     plain_s: Mapping[str, Sequence[tuple[float, float]]],
 ) -> dict:
-    """``plain_s``, ``guards``, ``limit`` and ``holds`` of :func:`measure_guards`.
+    """``plain_s``, ``checks``, ``limit`` and ``holds`` of :func:`measure_overhead`.
 
     Args:
-        guarded_s: For ``'all'`` and each guard, the seconds of steps and of their own time in them.
-        plain_s: Those of the steps without guards that lay before.
+        checked_s: For ``'all'`` and each guard, the seconds of steps and of their own time in them.
+        plain_s: Those of the steps without checks that lay before.
     """
-    rows = {name: time_ratio(guarded_s[name], plain_s[name]) for name in guarded_s}
+    rows = {name: time_ratio(checked_s[name], plain_s[name]) for name in checked_s}
     return dict(
         plain_s=statistics.median(step for steps in plain_s.values() for step, _ in steps),
-        guards=rows,
+        checks=rows,
         limit=LIMIT,
         holds=rows['all']['time_ratio'] <= LIMIT,
     )
@@ -289,13 +289,13 @@ def _extra(save: Callable[[], None], runner: MultiDatasetRunner) -> float:
     return with_it - sum(seconds(step) for _ in range(steps))
 
 
-def guards_table(found: dict) -> str:
-    """What :func:`measure_guards` found, as tables in Markdown."""
+def overhead_table(found: dict) -> str:
+    """What :func:`measure_overhead` found, as tables in Markdown."""
     lines = [
-        f'| guards | step time | whole steps ({interval_name(found["rounds"])}) |',
+        f'| checks | step time | whole steps ({interval_name(found["rounds"])}) |',
         '|---|---:|---:|',
     ]
-    for name, row in found['guards'].items():
+    for name, row in found['checks'].items():
         lines.append(f'| {name} | {row["time_ratio"]:.4f} | {whole_cell(row)} |')
     lines += ['', '| save | s | range | more than the copy |', '|---|---:|---:|---:|']
     for name, row in found['saves'].items():
@@ -309,7 +309,7 @@ def guards_table(found: dict) -> str:
         [
             *lines,
             '',
-            f'Step time: 1 and what the own time of the guards adds, as a share of a step without '
+            f'Step time: 1 and what the own time of the checks adds, as a share of a step without '
             f'({found["plain_s"]:.3f} s); on a GPU, that of whole steps. Medians of '
             f'{found["rounds"]} rounds on {found["device"]}, {found["threads"]} CPU threads. The '
             f'limit of {found["limit"]:g} for all together '

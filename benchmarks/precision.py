@@ -17,7 +17,7 @@ from allinone.registry import MODELS
 from allinone.registry.options import check_choice
 
 from .measure import device, seconds
-from .step import stock_model
+from .step import upstream_model
 
 AMP = dict(type='AmpOptimWrapper', dtype='bfloat16')
 # The optimizer wrapper, and what of the model is not as in the config
@@ -25,7 +25,7 @@ KINDS = {
     'float32': (dict(type='OptimWrapper'), dict(channels_last=False)),
     'bfloat16': (AMP, dict(channels_last=False)),
     'channels_last': (AMP, dict(channels_last=True)),
-    'compiled': (AMP, dict(channels_last=True, compile_trunk=True)),
+    'compiled': (AMP, dict(channels_last=True, compile_backbone=True)),
 }
 OF_AMP = ('type', 'dtype', 'loss_scale', 'use_fp64')
 WARM_UP = 5  # Steps that are not measured: compiling, and choosing of kernels
@@ -40,10 +40,11 @@ def measure_precision(cfg, rounds: int, kinds: Sequence[str] | None = None) -> d
         kinds: Some of ``KINDS``; default: all.
 
     Returns:
-        ``device``; ``pictures`` of a step; ``kinds``: for each ``joint_s`` and
-        ``stock_s`` (seconds a step; of the stock models, which are not compiled, the sum),
-        ``pictures_s`` and ``stock_pictures_s`` (a second), ``joint_bytes`` and
-        ``stock_bytes``: the peak of allocated memory in a step, of the stock models the largest.
+        ``device``; ``images`` of a step; ``kinds``: for each ``joint_s`` and
+        ``upstream_s`` (seconds a step; of the upstream models, which are not compiled, the sum),
+        ``images_s`` and ``upstream_images_s`` (a second), ``joint_bytes`` and
+        ``upstream_bytes``: the peak of allocated memory in a step, of the upstream models the
+        largest.
 
     Raises:
         ConfigError: Without a GPU, or if a kind is unknown.
@@ -59,34 +60,34 @@ def measure_precision(cfg, rounds: int, kinds: Sequence[str] | None = None) -> d
         for kind in kinds or KINDS:
             wrapper, options = KINDS[kind]
             changed = copy.deepcopy(cfg)
-            changed.model.update(dict(conflict_interval=0, compile_trunk=False) | options)
+            changed.model.update(dict(grad_similarity_interval=0, compile_backbone=False) | options)
             for key in OF_AMP:
                 changed.optim_wrapper.pop(key, None)
             changed.optim_wrapper.update(wrapper)
             joint = MODELS.build(changed.model)
-            stock = {task: stock_model(joint, changed.model, task) for task in names}
+            upstream = {task: upstream_model(joint, changed.model, task) for task in names}
             joint_s, joint_bytes = _steps(joint, changed.optim_wrapper, batches, rounds)
             found = {
                 task: _steps(
                     model, changed.optim_wrapper, [batch[task] for batch in batches], rounds
                 )
-                for task, model in stock.items()
+                for task, model in upstream.items()
             }
             rows[kind] = dict(
                 joint_s=joint_s,
-                stock_s=sum(time for time, _ in found.values()),
+                upstream_s=sum(time for time, _ in found.values()),
                 joint_bytes=joint_bytes,
-                stock_bytes=max(size for _, size in found.values()),
+                upstream_bytes=max(size for _, size in found.values()),
             )
-    pictures = statistics.mean(
+    images = statistics.mean(
         sum(len(part['inputs']) for part in batch.values()) for batch in batches
     )
     for row in rows.values():
-        row['pictures_s'] = pictures / row['joint_s']
-        row['stock_pictures_s'] = pictures / row['stock_s']
+        row['images_s'] = images / row['joint_s']
+        row['upstream_images_s'] = images / row['upstream_s']
     return dict(
         device=torch.cuda.get_device_name(),
-        pictures=pictures,
+        images=images,
         kinds=rows,
     )
 
@@ -112,19 +113,20 @@ def _steps(
 def precision_table(found: dict) -> str:
     """What :func:`measure_precision` found, as a table in Markdown."""
     lines = [
-        '| | ms a step | pictures/s | MiB | stock: ms | pictures/s | MiB | joint / stock |',
+        '| | ms a step | images/s | MiB | upstream: ms | images/s | MiB | joint / upstream |',
         '|---|---:|---:|---:|---:|---:|---:|---:|',
     ]
     for kind, row in found['kinds'].items():
         lines.append(
-            f'| {kind} | {1e3 * row["joint_s"]:.1f} | {row["pictures_s"]:.0f} '
-            f'| {row["joint_bytes"] / 2**20:.0f} | {1e3 * row["stock_s"]:.1f} '
-            f'| {row["stock_pictures_s"]:.0f} | {row["stock_bytes"] / 2**20:.0f} '
-            f'| {row["joint_s"] / row["stock_s"]:.3f} |'
+            f'| {kind} | {1e3 * row["joint_s"]:.1f} | {row["images_s"]:.0f} '
+            f'| {row["joint_bytes"] / 2**20:.0f} | {1e3 * row["upstream_s"]:.1f} '
+            f'| {row["upstream_images_s"]:.0f} | {row["upstream_bytes"] / 2**20:.0f} '
+            f'| {row["joint_s"] / row["upstream_s"]:.3f} |'
         )
     lines += [
         '',
-        f'Training steps of {found["pictures"]:g} pictures in memory, on {found["device"]}; '
-        'medians. Stock: the sum of the single-task models (of memory the largest), not compiled.',
+        f'Training steps of {found["images"]:g} images in memory, on {found["device"]}; '
+        'medians. Upstream: the sum of the single-task models (of memory the largest), not '
+        'compiled.',
     ]
     return '\n'.join(lines)

@@ -38,7 +38,7 @@ def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
     alternate. There is no validation, so the config's balancer and schedule must not be of those
     that follow it.
 
-    A start takes many seconds, most of them for the libraries' parts, first pictures and the step,
+    A start takes many seconds, most of them for the libraries' parts, first images and the step,
     and varies by more than the limit. So what is judged is the time of what differs: reading the
     checkpoint, comparing the run with it, restoring, and moving the loaders on.
 

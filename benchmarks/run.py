@@ -16,11 +16,11 @@ from .data import data_table, measure_data
 from .dist import dist_table, measure_dist
 from .infer import infer_table, measure_infer
 from .measure import device, quiet
-from .overhead import guards_table, measure_guards
+from .overhead import measure_overhead, overhead_table
 from .precision import measure_precision, precision_table
 from .resume import measure_resume, resume_table
 from .step import measure_step, step_table
-from .torchjd import measure_peers, peers_table
+from .torchjd import measure_torchjd, torchjd_table
 
 
 def run_benchmark(args) -> int:
@@ -50,18 +50,18 @@ def _measure(args):
         raise ConfigError(f'--rounds is {args.rounds}; give a whole number of at least 1')
     if args.what == 'infer':
         found = measure_infer(
-            args.config, args.checkpoint, args.pictures, args.rounds, args.cfg_options
+            args.config, args.checkpoint, args.images, args.rounds, args.cfg_options
         )
         return found, infer_table
-    if args.what == 'peers':
-        return measure_peers(args.rounds), peers_table
+    if args.what == 'torchjd':
+        return measure_torchjd(args.rounds), torchjd_table
     cfg = load_config(args.config, args.cfg_options)
     if args.what == 'step':
         return measure_step(cfg, args.rounds), step_table
     if args.what == 'precision':
         return measure_precision(cfg, args.rounds, args.kinds), precision_table
-    if args.what == 'guards':
-        return measure_guards(cfg, args.rounds), guards_table
+    if args.what == 'overhead':
+        return measure_overhead(cfg, args.rounds), overhead_table
     if args.what == 'resume':
         return measure_resume(cfg, args.rounds), resume_table
     if args.what == 'data':
@@ -70,6 +70,6 @@ def _measure(args):
         if args.processes < 2:
             raise ConfigError(f'--processes is {args.processes}; give at least 2')
         return measure_dist(cfg, args.processes, args.rounds), dist_table
-    if args.what == 'bn':
+    if args.what == 'batch-norm':
         return measure_batch_norm(cfg, args.rounds), batch_norm_table
     return measure_balancers(cfg, args.rounds, args.methods), balancers_table

@@ -1,4 +1,4 @@
-"""A joint training step against the stock single-task steps that it replaces."""
+"""A joint training step against the upstream single-task steps that it replaces."""
 
 import copy
 import statistics
@@ -12,14 +12,14 @@ from mmengine.registry import DefaultScope
 from allinone.data.loaders import training_batches
 from allinone.models.allinone import AllInOne
 from allinone.registry import MODELS
-from allinone.reuse.upstream import stock_model_config
+from allinone.reuse.upstream import upstream_model_config
 
 from .measure import device, seconds
 
 
-def stock_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:
+def upstream_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:
     """The task as its library would build it: with a backbone of its own."""
-    task_cfg = stock_model_config(cfg, task)
+    task_cfg = upstream_model_config(cfg, task)
     task_cfg.backbone.pop('init_cfg', None)
     task_cfg.pop('data_preprocessor', None)
     model = MMENGINE_MODELS.build(ConfigDict(task_cfg, _scope_=task_cfg.type.split('.')[0]))
@@ -30,21 +30,22 @@ def stock_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:
 
 
 def measure_step(cfg, rounds: int) -> dict:
-    """Times and parameter counts, joint and stock, in alternation on the same batches.
+    """Times and parameter counts, joint and upstream, in alternation on the same batches.
 
     Args:
         cfg: A config of a joint model.
         rounds: Measured rounds, after one that is not; the figures are medians.
 
     Returns:
-        ``joint_s`` and ``stock_s`` (seconds a step, the latter ``{task: s}``), ``time_ratio``
-        (joint / sum of stock), ``joint_parameters``, ``stock_parameters``, ``parameter_ratio``.
+        ``joint_s`` and ``upstream_s`` (seconds a step, the latter ``{task: s}``), ``time_ratio``
+        (joint / sum of upstream), ``joint_parameters``, ``upstream_parameters``,
+        ``parameter_ratio``.
     """
     with DefaultScope.overwrite_default_scope('allinone'):
-        cfg.model.conflict_interval = 0
+        cfg.model.grad_similarity_interval = 0
         joint = MODELS.build(cfg.model)
         models = {'joint': joint} | {
-            task: stock_model(joint, cfg.model, task) for task in joint.tasks
+            task: upstream_model(joint, cfg.model, task) for task in joint.tasks
         }
         wrappers = {
             name: build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
@@ -71,10 +72,10 @@ def measure_step(cfg, rounds: int) -> dict:
     joint_s, joint_parameters = medians.pop('joint'), parameters.pop('joint')
     return dict(
         joint_s=joint_s,
-        stock_s=medians,
+        upstream_s=medians,
         time_ratio=statistics.median(ratios),
         joint_parameters=joint_parameters,
-        stock_parameters=parameters,
+        upstream_parameters=parameters,
         parameter_ratio=joint_parameters / sum(parameters.values()),
     )
 
@@ -82,15 +83,15 @@ def measure_step(cfg, rounds: int) -> dict:
 def step_table(found: dict) -> str:
     """What :func:`measure_step` found, a line for each model."""
     lines = [
-        f'stock {name:<12} {value:8.3f} s  {found["stock_parameters"][name]:>12,} parameters'
-        for name, value in found['stock_s'].items()
+        f'upstream {name:<12} {value:8.3f} s  {found["upstream_parameters"][name]:>12,} parameters'
+        for name, value in found['upstream_s'].items()
     ]
-    stock_parameters = sum(found['stock_parameters'].values())
+    upstream_parameters = sum(found['upstream_parameters'].values())
     return '\n'.join(
         [
             *lines,
-            f'sum of stock      {sum(found["stock_s"].values()):8.3f} s  '
-            f'{stock_parameters:>12,} parameters',
+            f'sum of upstream      {sum(found["upstream_s"].values()):8.3f} s  '
+            f'{upstream_parameters:>12,} parameters',
             f'joint             {found["joint_s"]:8.3f} s  '
             f'{found["joint_parameters"]:>12,} parameters',
             f'joint / sum       {found["time_ratio"]:8.3f}    {found["parameter_ratio"]:>12.3f}',

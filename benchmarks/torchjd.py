@@ -80,12 +80,12 @@ PEERS = {
 
 
 class SmallModel(nn.Module):
-    """A convolutional trunk, three linear heads, and a batch of 16 pictures for each."""
+    """A convolutional backbone, three linear heads, and a batch of 16 images for each."""
 
     def __init__(self):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.trunk = nn.Sequential(
+        self.backbone = nn.Sequential(
             nn.Conv2d(3, 16, 3, 2),
             nn.ReLU(),
             nn.Conv2d(16, 32, 3, 2),
@@ -99,7 +99,7 @@ class SmallModel(nn.Module):
         with torch.no_grad():
             for param in self.parameters():
                 param.copy_(0.1 * torch.randn(param.shape, generator=generator))
-        self.pictures = {task: torch.randn(16, 3, 32, 32, generator=generator) for task in TASKS}
+        self.images = {task: torch.randn(16, 3, 32, 32, generator=generator) for task in TASKS}
         self.labels = {task: torch.randint(5, (16,), generator=generator) for task in TASKS}
 
     def loss(self, task: str, features: Tensor) -> Tensor:
@@ -109,9 +109,9 @@ class SmallModel(nn.Module):
             return mse_loss(found, nn.functional.one_hot(labels, 5).to(found))
         return cross_entropy(found, labels)
 
-    def trunk_gradient(self) -> Tensor:
-        """What lies in ``.grad`` of the trunk ``[P]``."""
-        return torch.cat([param.grad.flatten() for param in self.trunk.parameters()])
+    def backbone_gradient(self) -> Tensor:
+        """What lies in ``.grad`` of the backbone ``[P]``."""
+        return torch.cat([param.grad.flatten() for param in self.backbone.parameters()])
 
 
 class OurStep:
@@ -121,8 +121,8 @@ class OurStep:
         balancer = BALANCERS.build(cfg)
         balancer.bind(TASKS)
         self.model = model
-        self.step = build_step(balancer, model.trunk, dict(model.heads.items()))
-        self.batches = {task: [model.pictures[task]] for task in TASKS}
+        self.step = build_step(balancer, model.backbone, dict(model.heads.items()))
+        self.batches = {task: [model.images[task]] for task in TASKS}
         self.wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
         self.log: dict[str, Tensor] = {}
 
@@ -130,8 +130,8 @@ class OurStep:
         self.model.zero_grad()
         self.log = self.step(self.batches, self._loss, self.wrapper)
 
-    def _loss(self, task: str, pictures: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.model.loss(task, self.model.trunk(pictures)), {}
+    def _loss(self, task: str, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.model.loss(task, self.model.backbone(images)), {}
 
 
 class TheirStep:
@@ -143,13 +143,13 @@ class TheirStep:
     def __call__(self) -> None:
         model = self.model
         model.zero_grad()
-        features = [model.trunk(model.pictures[task]) for task in TASKS]
+        features = [model.backbone(model.images[task]) for task in TASKS]
         losses = [model.loss(task, found) for task, found in zip(TASKS, features)]
         if isinstance(self.method, Scalarizer):
             self.method(torch.stack(losses)).backward()
         else:
             mtl_backward(losses, features=features)
-            jac_to_grad(model.trunk.parameters(), self.method)
+            jac_to_grad(model.backbone.parameters(), self.method)
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:
@@ -158,7 +158,7 @@ def relative_difference(found: Tensor, expected: Tensor) -> float:
 
 
 def compare(peer: Peer, rounds: int) -> dict:
-    """A row of :func:`measure_peers`.
+    """A row of :func:`measure_torchjd`.
 
     Raises:
         ImportError: If TorchJD needs a package for this method that is not installed.
@@ -166,12 +166,12 @@ def compare(peer: Peer, rounds: int) -> dict:
     ours, theirs = SmallModel(), SmallModel()
     our_step = OurStep(ours, peer.ours)
     our_step()
-    expected = ours.trunk_gradient()
+    expected = ours.backbone_gradient()
     differences = []
     for seed in peer.seeds:
         torch.manual_seed(seed)
         TheirStep(theirs, peer.theirs())()
-        differences.append(relative_difference(theirs.trunk_gradient(), expected))
+        differences.append(relative_difference(theirs.backbone_gradient(), expected))
     their_step = TheirStep(theirs, peer.theirs())
     times = [(seconds(our_step), seconds(their_step)) for _ in range(rounds + 1)][1:]
     return dict(
@@ -183,8 +183,8 @@ def compare(peer: Peer, rounds: int) -> dict:
     )
 
 
-def measure_peers(rounds: int) -> dict:
-    """Ours against TorchJD 0.18 by method: the combined gradient of the trunk, and time.
+def measure_torchjd(rounds: int) -> dict:
+    """Ours against TorchJD 0.18 by method: the combined gradient of the backbone, and time.
 
     Both sides have the same weights and three batches, one a task, and step in alternation; ours
     by one backward pass after the other, theirs by ``mtl_backward`` and ``jac_to_grad``, or by the
@@ -209,8 +209,8 @@ def measure_peers(rounds: int) -> dict:
     return rows
 
 
-def peers_table(found: dict) -> str:
-    """What :func:`measure_peers` found, as a table in Markdown."""
+def torchjd_table(found: dict) -> str:
+    """What :func:`measure_torchjd` found, as a table in Markdown."""
     lines = [
         '| method | difference | ours / TorchJD | ours, ms | TorchJD, ms | |',
         '|---|---:|---:|---:|---:|---|',

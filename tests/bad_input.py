@@ -61,7 +61,7 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def no_picture(path):
+def no_image(path):
     path.write_text('<html>404</html>')
 
 

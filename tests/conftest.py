@@ -74,11 +74,11 @@ def write_config(cfg, path) -> str:
 
 @pytest.fixture(scope='session')
 def toy_root(tmp_path_factory):
-    """Folder that holds ``toy/`` with 16 training pictures a set; set as ALLINONE_DATA."""
+    """Folder that holds ``toy/`` with 16 training images a set; set as ALLINONE_DATA."""
     from allinone.data.toy.make import make_toy_data
 
     root = tmp_path_factory.mktemp('data')
-    make_toy_data(root / 'toy', seed=0, pictures=16)
+    make_toy_data(root / 'toy', seed=0, images=16)
     os.environ['ALLINONE_DATA'] = str(root)
     return root
 
@@ -101,7 +101,7 @@ def tiny(work_dir, **options):
         {
             'train_cfg.max_iters': 4,
             'train_cfg.val_interval': 4,
-            'model.conflict_interval': 2,
+            'model.grad_similarity_interval': 2,
             'default_hooks.logger.interval': 1,
             'default_hooks.checkpoint.interval': 2,
             **options,

@@ -34,14 +34,17 @@ GRADIENT_WEIGHTINGS = {
     'NormEqual': {},
 }
 WRAPPERS = {
-    'Smoothed FAMO': dict(type='Smoothed', balancer=dict(type='FAMO')),
-    'Smoothed GradVac': dict(type='Smoothed', balancer=dict(type='GradVac'), momentum=0.5),
-    'Every GradNorm': dict(type='Every', balancer=dict(type='GradNorm'), interval=3),
-    'Every PCGrad': dict(type='Every', balancer=dict(type='PCGrad'), interval=2),
+    'SmoothedTaskWeights FAMO': dict(type='SmoothedTaskWeights', balancer=dict(type='FAMO')),
+    'SmoothedTaskWeights GradVac': dict(
+        type='SmoothedTaskWeights', balancer=dict(type='GradVac'), momentum=0.5
+    ),
+    'UpdateEvery GradNorm': dict(type='UpdateEvery', balancer=dict(type='GradNorm'), interval=3),
+    'UpdateEvery PCGrad': dict(type='UpdateEvery', balancer=dict(type='PCGrad'), interval=2),
     'WarmUp STCH': dict(type='WarmUp', balancer=dict(type='STCH', reference='first'), length=3),
     'Orthogonal PCGrad': dict(type='GradientOrthogonality', balancer=dict(type='PCGrad')),
-    'Smoothed Orthogonal FAMO': dict(
-        type='Smoothed', balancer=dict(type='GradientOrthogonality', balancer=dict(type='FAMO'))
+    'SmoothedTaskWeights Orthogonal FAMO': dict(
+        type='SmoothedTaskWeights',
+        balancer=dict(type='GradientOrthogonality', balancer=dict(type='FAMO')),
     ),
     'WarmUp GradDrop': dict(type='WarmUp', balancer=dict(type='GradDrop'), length=3),
 }

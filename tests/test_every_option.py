@@ -57,7 +57,7 @@ BALANCER_OPTIONS = dict(
     CoBa=dict(metrics='factors', window='count_of_two', tau='positive'),
     DynamicTaskPrioritization=dict(metrics='factors', momentum='share', gamma='not_negative'),
     DynamicWeightAverage=dict(temperature='positive', interval='count_or_none'),
-    Every=dict(balancer='balancer', interval='count'),
+    UpdateEvery=dict(balancer='balancer', interval='count'),
     FAMO=dict(lr='positive', weight_decay='not_negative'),
     FairGrad=dict(alpha='positive'),
     FixedWeights=dict(weights='weights names'),
@@ -74,28 +74,28 @@ BALANCER_OPTIONS = dict(
     PCGrad=dict(seed='seed'),
     RandomWeights=dict(seed='seed'),
     STCH=dict(mu='positive', preference='positive_list', reference='reference', log='flag'),
-    Smoothed=dict(balancer='balancer', momentum='share'),
+    SmoothedTaskWeights=dict(balancer='balancer', momentum='share'),
     UPGrad={},
     Uncertainty=dict(classification='tasks', lr='positive'),
     WarmUp=dict(balancer='balancer', length='count', weights='weights names'),
 )
 SCHEDULE_OPTIONS = dict(
-    Annealed=dict(begin='not_negative', end='not_negative', steps='count_of_two_or_none'),
-    EveryTask={},
+    AnnealedSampling=dict(begin='not_negative', end='not_negative', steps='count_of_two_or_none'),
+    AllTasks={},
     RoundRobin={},
     SizeProportional={},
     StopAndGo=dict(
         metrics='figures', gap='count', patience='count', gain='not_negative', drop='not_negative'
     ),
-    Temperature=dict(temperature='positive', cap='positive_or_none'),
-    Weighted=dict(weights='rates'),
+    TemperatureSampling=dict(temperature='positive', cap='positive_or_none'),
+    FixedProportions=dict(weights='rates'),
 )
 GIVEN = dict(
-    Every=dict(balancer=dict(type='FAMO')),
-    Smoothed=dict(balancer=dict(type='FAMO')),
+    UpdateEvery=dict(balancer=dict(type='FAMO')),
+    SmoothedTaskWeights=dict(balancer=dict(type='FAMO')),
     WarmUp=dict(balancer=dict(type='FAMO'), length=2),
     StopAndGo=dict(metrics=['a/x', 'b/x']),
-    Weighted=dict(weights=dict(a=1, b=1)),
+    FixedProportions=dict(weights=dict(a=1, b=1)),
 )
 
 
@@ -211,20 +211,20 @@ def test_a_registry_builds_by_class_and_by_scope():
         (dict(type='FAMOO'), "balancer.type is 'FAMOO'; "),
         (3, 'balancer is 3; '),
         (dict(type='AlignedMTL', preference=[1]), 'balancer.preference is [1.0], '),
-        (dict(type='Every', balancer=dict(type='FAMO', lr=0)), 'balancer.balancer.lr is 0; '),
+        (dict(type='UpdateEvery', balancer=dict(type='FAMO', lr=0)), 'balancer.balancer.lr is 0; '),
         (
-            dict(type='GradientOrthogonality', balancer=dict(type='Every', balancer=4)),
+            dict(type='GradientOrthogonality', balancer=dict(type='UpdateEvery', balancer=4)),
             'balancer.balancer.balancer is 4; ',
         ),
     ],
 )
 def test_the_key_says_where_a_wrapped_method_lies(inner, says):
-    text = sentence(balancer, type='Smoothed', balancer=inner)
+    text = sentence(balancer, type='SmoothedTaskWeights', balancer=inner)
     assert text.startswith(f'model.balancer.{says}'), text
 
 
 def test_a_wrapped_method_is_named_at_the_start_of_a_training_too():
-    built = BALANCERS.build(dict(type='Every', balancer=dict(type='CoBa')))
+    built = BALANCERS.build(dict(type='UpdateEvery', balancer=dict(type='CoBa')))
     with pytest.raises(ConfigError, match=r'^model\.balancer\.balancer\.metrics is not set'):
         built.start(10, {})
 

@@ -98,7 +98,7 @@ def config_of(name):
 
 
 def recipe(name, work_dir, config=None):
-    """A recipe with pictures a sixteenth as large, two steps, and few channels and layers."""
+    """A recipe with images a sixteenth as large, two steps, and few channels and layers."""
     cfg = load_config(config or config_of(name), work_dir=str(work_dir))
     cfg.merge_from_dict(
         {
@@ -122,7 +122,7 @@ def recipe(name, work_dir, config=None):
 
 
 def shrink(part):
-    """Divide the sizes of pictures in a config by 16, rounded up to multiples of 16."""
+    """Divide the sizes of images in a config by 16, rounded up to multiples of 16."""
     for key, value in list(part.items() if isinstance(part, dict) else enumerate(part)):
         if key in SIZES:
             part[key] = smaller(value)
@@ -258,11 +258,11 @@ def test_a_submission_scores_as_testing_does(mobilenet, track1_root, tmp_path, c
     assert len(content['cls']) == len(content['seg']) == 6 and content['dec']
 
 
-def test_pictures_without_annotations_are_submitted(mobilenet, track1_root, tmp_path):
+def test_images_without_annotations_are_submitted(mobilenet, track1_root, tmp_path):
     """By the data sets that the page names; the predictions are those with annotations."""
-    pictures = json.loads((track1_root / 'dec/val.json').read_text())
-    del pictures['annotations']
-    (tmp_path / 'pictures.json').write_text(json.dumps(pictures))
+    images = json.loads((track1_root / 'dec/val.json').read_text())
+    del images['annotations']
+    (tmp_path / 'images.json').write_text(json.dumps(images))
     cfg = recipe('mobilenetv2_fcos_fcn', tmp_path)
     given = cfg.test_dataloader
     plain = {task: unannotated(given[task].dataset.pipeline) for task in TASKS}
@@ -272,7 +272,7 @@ def test_pictures_without_annotations_are_submitted(mobilenet, track1_root, tmp_
         with_label=False,
         pipeline=plain['cls'],
     )
-    given.det.dataset.update(ann_file=str(tmp_path / 'pictures.json'), pipeline=plain['det'])
+    given.det.dataset.update(ann_file=str(tmp_path / 'images.json'), pipeline=plain['det'])
     given.seg.dataset = dict(
         type='mmseg.BaseSegDataset',
         data_prefix=dict(img_path=str(track1_root / 'seg/images/val')),
@@ -296,7 +296,7 @@ def unannotated(pipeline):
 
 @pytest.mark.skipif(not TRAFFIC_MINI.exists(), reason='needs the shared data')
 def test_traffic_mini_needs_its_root_and_numbers_of_classes(tmp_path, monkeypatch, capsys):
-    """Real pictures of three sources, some of each; the weights are those that the config names."""
+    """Real images of three sources, some of each; the weights are those that the config names."""
     root = some_of(TRAFFIC_MINI, tmp_path / 'root', 8)
     monkeypatch.setenv('TRACK1_ROOT', str(root))
     monkeypatch.setenv('ALLINONE_WEIGHTS', str(SHARED / 'weights'))
@@ -319,7 +319,7 @@ def test_traffic_mini_needs_its_root_and_numbers_of_classes(tmp_path, monkeypatc
 
 
 def some_of(source, root, count):
-    """A data set in Track 1's layout with so many of another's pictures a task and split."""
+    """A data set in Track 1's layout with so many of another's images a task and split."""
     for split in ('train', 'val'):
         for section in ('cls', 'dec'):
             (root / section).mkdir(parents=True, exist_ok=True)
@@ -381,14 +381,14 @@ def without_validation(cfg):
         cfg.pop(key)
 
 
-def test_heads_warm_up_on_a_frozen_trunk(mobilenet, track1_root, tmp_path):
+def test_heads_warm_up_on_a_frozen_backbone(mobilenet, track1_root, tmp_path):
     cfg = recipe('mobilenetv2_fcos_fcn', tmp_path)
     cfg.load_from = str(mobilenet / 'iter_2.pth')
     cfg.merge_from_dict(
         {
             'model.frozen': ['backbone'],
             'model.balancer': dict(type='FixedWeights'),
-            'model.max_task_norm': None,
+            'model.clip_grad_per_task': None,
             'train_cfg.max_iters': 1,
         }
     )

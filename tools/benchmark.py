@@ -4,47 +4,50 @@ import argparse
 import sys
 from pathlib import Path
 
+from allinone.io.renames import current_options
+
 
 def parse_args():
-    parser = argparse.ArgumentParser(description='Measure against the peer in one run.')
+    parser = argparse.ArgumentParser(description='Measure against a baseline in one run.')
     kinds = parser.add_subparsers(dest='what', required=True)
     step = kinds.add_parser(
         'step',
-        help='a joint training step against the sum of the stock single-task steps on the same '
+        help='a joint training step against the sum of the upstream single-task steps on the same '
         'batches',
     )
     balancers = kinds.add_parser(
         'balancers', help="each balancing method's time and memory against fixed weights"
     )
-    guards = kinds.add_parser(
-        'guards', help='a training step with and without what guards it, and the cost of saves'
+    overhead = kinds.add_parser(
+        'overhead',
+        help='a training step with and without the checks of training, and the cost of saves',
     )
     resume = kinds.add_parser(
         'resume', help='time to the first step of a fresh training and of one at step 1,000,000'
     )
-    peers = kinds.add_parser(
-        'peers', help="results and time of balancing methods against TorchJD's on a small model"
+    torchjd = kinds.add_parser(
+        'torchjd', help="results and time of balancing methods against TorchJD's on a small model"
     )
     dist = kinds.add_parser(
         'dist', help='a step of several processes, with and without overlapping, and what it sends'
     )
-    bn = kinds.add_parser(
-        'bn', help='losses in training and evaluation mode after alternating the tasks'
+    batch_norm = kinds.add_parser(
+        'batch-norm', help='losses in training and evaluation mode after alternating the tasks'
     )
     precision = kinds.add_parser(
         'precision', help='a step in float32 and bfloat16, in either memory layout, and compiled'
     )
     data = kinds.add_parser(
-        'data', help='training pictures a second from files, from tars and from LMDB'
+        'data', help='training images a second from files, from tars and from LMDB'
     )
     infer = kinds.add_parser(
         'infer',
-        help='prediction in one pass against stock models of the tasks and against trunk once plus '
-        'heads; tools/infer.py against the bare model',
+        help='prediction in one pass against upstream models of the tasks, and against the '
+        'backbone once plus heads; tools/infer.py against the bare model',
     )
     for parser_of_config in (
-        *(step, balancers, guards, resume, infer),
-        *(dist, bn, precision, data),
+        *(step, balancers, overhead, resume, infer),
+        *(dist, batch_norm, precision, data),
     ):
         parser_of_config.add_argument('config', help='config file')
         parser_of_config.add_argument(
@@ -52,7 +55,7 @@ def parse_args():
         )
     infer.add_argument('checkpoint', help='checkpoint file')
     infer.add_argument(
-        'pictures', nargs='*', help='files or folders (default: test pictures of the config)'
+        'images', nargs='*', help='files or folders (default: test images of the config)'
     )
     infer.add_argument(
         '--trust-checkpoint',
@@ -64,13 +67,13 @@ def parse_args():
     dist.add_argument('--processes', type=int, default=2, help='on this machine')
     data.add_argument('--task', metavar='TASK', help='only this one (default: all)')
     for kind in (
-        *(step, balancers, guards, resume, peers),
-        *(infer, dist, bn, precision, data),
+        *(step, balancers, overhead, resume, torchjd),
+        *(infer, dist, batch_norm, precision, data),
     ):
-        what = 'training steps of each kind' if kind is bn else 'measured rounds'
+        what = 'training steps of each kind' if kind is batch_norm else 'measured rounds'
         kind.add_argument('--rounds', type=int, default=20, help=what)
-        kind.add_argument('--out', help='write the figures to this JSON file')
-    return parser.parse_args()
+        kind.add_argument('--out', help='write the values to this JSON file')
+    return parser.parse_args(current_options('benchmark'))
 
 
 def main(args) -> int:

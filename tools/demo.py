@@ -1,4 +1,4 @@
-"""The demo behind `make demo`: toy scenes, joint training, test, pictures, in one process."""
+"""The demo behind `make demo`: toy scenes, joint training, test, images, in one process."""
 
 import sys
 

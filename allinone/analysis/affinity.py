@@ -50,7 +50,7 @@ def measure_affinity(
         checkpoint: Read without executing code from it.
         steps: Batches of each task.
         lr: Learning rate of the lookahead step. Default: what the config's optimizer gives each
-            parameter of the trunk before any schedule.
+            parameter of the backbone before any schedule.
         device: As in torch. Default: CUDA where there is one.
 
     Returns:
@@ -76,7 +76,7 @@ def measure_affinity(
     names = list(model.tasks)
     if len(names) < 2:
         raise ConfigError(f'model.tasks has only {names}; affinity is between two or more')
-    rates = _trunk_rates(model, cfg) if lr is None else [lr]
+    rates = _backbone_rates(model, cfg) if lr is None else [lr]
     seed = cfg.get('randomness', {}).get('seed') or 0
     # Making an iterator of a loader draws from the global generator.
     with seeded_on(model, 'loaders'):
@@ -118,8 +118,8 @@ def summary(names: Sequence[str], found: np.ndarray) -> dict:
     )
 
 
-def _trunk_rates(model: nn.Module, cfg: Config) -> list[float]:
-    """The config's learning rate of each trainable parameter of the trunk, by its own groups."""
+def _backbone_rates(model: nn.Module, cfg: Config) -> list[float]:
+    """The config's learning rate of each trainable parameter of the backbone, by its own groups."""
     kept = ('optimizer', 'paramwise_cfg', 'constructor')
     wrapper = {key: value for key, value in (cfg.get('optim_wrapper') or {}).items() if key in kept}
     with (

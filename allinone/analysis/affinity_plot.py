@@ -1,4 +1,4 @@
-"""Inter-task affinities as a picture."""
+"""Inter-task affinities as an image."""
 
 import os
 from collections.abc import Mapping

@@ -10,6 +10,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from allinone.errors import ConfigError, DataError
+from allinone.io.renames import rename_keys
 
 from .curves import common_metrics
 from .scalars import Records, log_files, read_scalars, series, tasks_with
@@ -83,7 +84,7 @@ def read_runs(work_dirs: Sequence[str | os.PathLike]) -> list[Run]:
 def balancer_name(work_dir: str | os.PathLike) -> str:
     """``model.balancer.type`` of the config that the run's last start left beside its log.
 
-    A method inside another is in brackets: ``Smoothed(CAGrad)``.
+    A method inside another is in brackets: ``SmoothedTaskWeights(CAGrad)``.
 
     Raises:
         DataError: If the folder holds no log.
@@ -96,6 +97,7 @@ def balancer_name(work_dir: str | os.PathLike) -> str:
         model = Config.fromfile(path, import_custom_modules=False).get('model') or {}
     except Exception as error:
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    rename_keys(model, 'model')
     return _type_of(model.get('balancer') or dict(type='FixedWeights'))
 
 

@@ -1,4 +1,4 @@
-"""How often the tasks' trunk gradients pointed against each other in a training."""
+"""How often the tasks' backbone gradients pointed against each other in a training."""
 
 import os
 
@@ -38,12 +38,12 @@ def conflict_matrices(training: Records) -> tuple[list[str], np.ndarray, np.ndar
             [training[step][f'cos/{pair}'] for step in measured]
         )
         shares[i, j] = shares[j, i] = np.mean(
-            [training[step].get(f'conflict/{pair}', np.nan) for step in measured]
+            [training[step].get(f'grad_conflict/{pair}', np.nan) for step in measured]
         )
     if not np.isfinite(cosines).any():
         raise DataError(
-            'the log compares no two gradients; train with model.conflict_interval above 0 and a '
-            'schedule that names several tasks a step'
+            'the log compares no two gradients; train with model.grad_similarity_interval above 0 '
+            'and a schedule that names several tasks a step'
         )
     return tasks, shares, cosines
 
@@ -61,7 +61,9 @@ def plot_conflicts(training: Records, out: str | os.PathLike, title: str = '') -
     draw_heatmap(
         left, 100 * shares, tasks, 'Steps in conflict (cosine below 0), %', 'OrRd', (0, 100), '.0f'
     )
-    draw_heatmap(right, cosines, tasks, 'Mean cosine of trunk gradients', 'RdBu', (-1, 1), '+.2f')
+    draw_heatmap(
+        right, cosines, tasks, 'Mean cosine of backbone gradients', 'RdBu', (-1, 1), '+.2f'
+    )
     if title:
         figure.suptitle(plain(title), fontweight='bold')
     save_figure(figure, out)

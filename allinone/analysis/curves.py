@@ -22,7 +22,7 @@ MANY_PAIRS = 10
 def plot_curves(work_dir: str | os.PathLike, out: str | os.PathLike) -> None:
     """Draw the curves of a training, also of one that is running, into one PNG.
 
-    Panels: the tasks' losses, their weights, the norms of their trunk gradients and the cosines
+    Panels: the tasks' losses, their weights, the norms of their backbone gradients and the cosines
     between them (where they were logged), and the main validation metrics in percent, over
     iterations.
 
@@ -50,16 +50,16 @@ def draw_curves(training: Records, validation: Records, out: str | os.PathLike, 
         for heading, label, suffix in (
             ('Task losses', 'loss', 'loss'),
             ('Task weights', 'weight', 'weight'),
-            ("Norms of the tasks' trunk gradients", 'L2 norm', 'grad_norm'),
+            ("Norms of the tasks' backbone gradients", 'L2 norm', 'grad_norm'),
         )
         if (tasks := tasks_with(training, suffix))
     ]
     if pairs := task_pairs(training, tasks_with(training, 'grad_norm')):
         if len(pairs) <= MANY_PAIRS:
-            words = ("Cosines between the tasks' trunk gradients", 'cosine')
+            words = ("Cosines between the tasks' backbone gradients", 'cosine')
             panels.append((_draw_cosines, (training, pairs, len(colours)), words))
         else:
-            words = ("Mean cosine of a task's trunk gradient with the others'", 'cosine')
+            words = ("Mean cosine of a task's backbone gradient with the others'", 'cosine')
             panels.append((_draw_mean_cosines, (training, pairs, colours), words))
     if names:
         panels.append((_draw_metrics, (validation, names, colours), ('Validation', 'percent')))

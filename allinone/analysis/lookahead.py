@@ -1,4 +1,4 @@
-"""What a step of the trunk for one task does to the losses of the others."""
+"""What a step of the backbone for one task does to the losses of the others."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from torch import nn
 
 from allinone.errors import ConfigError
 from allinone.io.seeding import seed_of, seeded
-from allinone.step.backbone_gradients import TrunkGradients
+from allinone.step.backbone_gradients import BackboneGradients
 
 
 def lookahead_affinity(
@@ -19,13 +19,13 @@ def lookahead_affinity(
     rates: float | Sequence[float],
     seed: int = 0,
 ) -> np.ndarray:
-    r"""Relative fall of each task's loss after a step of the trunk for one task.
+    r"""Relative fall of each task's loss after a step of the backbone for one task.
 
     .. math:: Z_{i \to j} = 1 - \frac{L_j(X_j, \theta_s^i, \theta_j)}{L_j(X_j, \theta_s, \theta_j)},
               \quad \theta_s^i = \theta_s - \eta \nabla_{\theta_s} L_i(X_i, \theta_s, \theta_i)
 
     `TAG <https://arxiv.org/abs/2109.04617>`_, equations 1 and 2. The step is plain SGD of the
-    trainable trunk parameters, whatever the training's optimizer; heads stay. Losses are not
+    trainable backbone parameters, whatever the training's optimizer; heads stay. Losses are not
     weighted. TAG has one batch X for all tasks, here each has its own.
 
     The model is in training mode. Both losses of a task are measured with the same dropout, and
@@ -36,7 +36,7 @@ def lookahead_affinity(
         model: An :class:`AllInOne`, or what has its ``backbone``, ``tasks``, ``task_losses`` and
             ``parse_losses``.
         batches: ``{task: batch}`` of all K tasks, N times.
-        rates: Learning rate, or one for each trainable parameter of the trunk.
+        rates: Learning rate, or one for each trainable parameter of the backbone.
         seed: Of the dropout.
 
     Returns:
@@ -44,7 +44,7 @@ def lookahead_affinity(
         batch n. NaN where the loss before is 0, or one of the two is not finite.
 
     Raises:
-        ConfigError: If the trunk has no trainable parameter.
+        ConfigError: If the backbone has no trainable parameter.
     """
     names = list(model.tasks)
     params = [param for param in model.backbone.parameters() if param.requires_grad]
@@ -57,7 +57,7 @@ def lookahead_affinity(
         model.zero_grad(set_to_none=True)
         for number, batch in enumerate(batches):
             draws = {task: (seed, 'affinity', number, task) for task in names}
-            gradients = TrunkGradients(params, len(names))
+            gradients = BackboneGradients(params, len(names))
             before = []
             for index, task in enumerate(names):
                 with _same_conditions(model, *draws[task]):
@@ -78,7 +78,7 @@ def lookahead_affinity(
 def _losses_after(
     model, batch: Mapping[str, dict], params, rates, gradients, draws: Mapping[str, tuple]
 ) -> list[float]:
-    """The losses ``[K]`` with the trunk one step along ``gradients``; the trunk is put back."""
+    """Losses ``[K]`` with the backbone one step along ``gradients``; then it is put back."""
     start = [param.clone() for param in params]
     try:
         for param, gradient, rate in zip(params, gradients, rates):

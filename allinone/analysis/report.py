@@ -18,8 +18,8 @@ from .report_page import render
 
 LONGEST_NAME = 80
 NO_CONFLICTS = (
-    'No two gradients were compared: model.conflict_interval is 0, there is one task, or the '
-    'schedule names one task a step.'
+    'No two gradients were compared: model.grad_similarity_interval is 0, there is one task, or '
+    'the schedule names one task a step.'
 )
 
 
@@ -30,17 +30,17 @@ def write_report(
     best: bool = False,
     lower_is_better: Collection[str] = (),
 ) -> list[str]:
-    """Write a page that needs no other file, and its pictures as PNGs into a folder beside it.
+    """Write a page that needs no other file, and its images as PNGs into a folder beside it.
 
     Args:
         work_dirs: Of the runs to compare, at least one; finished or running.
-        out: The HTML file; ``report.html`` has its pictures in ``report_pictures/``.
+        out: The HTML file; ``report.html`` has its images in ``report_images/``.
         singles: ``{task: work dir}`` of runs that trained one task alone, for delta_m.
         best: Take each run's figures from the validation with its best score, not from the last.
         lower_is_better: ``'TASK/metric'`` of which less is better.
 
     Returns:
-        The paths of the pictures.
+        The paths of the images.
 
     Raises:
         DataError: If a folder has no log, or a single-task run has no figure of its task.
@@ -55,11 +55,11 @@ def write_report(
     if unknown:
         raise ConfigError(f'--lower-is-better names {unknown}; the metrics are {sorted(metrics)}')
     alone = single_figures(singles, metrics, tasks, best)
-    pictures = _Pictures(out)
-    sections = [_section(index, run, pictures) for index, run in enumerate(runs, 1)]
+    images = _Images(out)
+    sections = [_section(index, run, images) for index, run in enumerate(runs, 1)]
     validations = {run.name: run.validation for run in runs}
     overview = (
-        pictures.add('validation', lambda path: plot_validations(validations, path))
+        images.add('validation', lambda path: plot_validations(validations, path))
         if len(runs) > 1 and metrics
         else None
     )
@@ -82,14 +82,14 @@ def write_report(
         sections=sections,
     )
     write_whole(out, page.encode())
-    return pictures.paths
+    return images.paths
 
 
-class _Pictures:
+class _Images:
     """Draws PNG files into the page's folder, and gives them as the page embeds them."""
 
     def __init__(self, out: Path):
-        self.folder = out.with_name(f'{out.stem}_pictures')
+        self.folder = out.with_name(f'{out.stem}_images')
         self.paths: list[str] = []
 
     def add(self, name: str, draw) -> str:
@@ -99,16 +99,14 @@ class _Pictures:
         return 'data:image/png;base64,' + base64.b64encode(path.read_bytes()).decode()
 
 
-def _section(index: int, run: Run, pictures: _Pictures) -> dict:
+def _section(index: int, run: Run, images: _Images) -> dict:
     name = f'{index}_{re.sub(r"[^A-Za-z0-9_.-]+", "_", run.name)[-LONGEST_NAME:]}'
-    curves = pictures.add(
+    curves = images.add(
         f'{name}_curves',
         lambda path: draw_curves(run.training, run.validation, path, run.name),
     )
     try:
-        conflicts = pictures.add(
-            f'{name}_conflicts', lambda path: plot_conflicts(run.training, path)
-        )
+        conflicts = images.add(f'{name}_conflicts', lambda path: plot_conflicts(run.training, path))
     except DataError:
         conflicts = None
     return dict(

@@ -75,7 +75,7 @@ more is better: <b>lower is better</b>, and below 0 beats single-task training.
 <img src="{{ run.curves }}" alt="Losses, weights, gradients and metrics over iterations">
 {%- if run.conflicts %}
 <img src="{{ run.conflicts }}" alt="Conflicts between the tasks' gradients">
-<p class="note">Trunk gradients of the tasks, over the measured steps of the whole training.</p>
+<p class="note">Backbone gradients of the tasks, over the measured steps of the whole training.</p>
 {%- else %}
 <p class="note">{{ run.no_conflicts }}</p>
 {%- endif %}

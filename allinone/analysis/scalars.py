@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allinone.errors import DataError
+from allinone.io.renames import current_log_key
 
 Records = dict[int, dict[str, float]]
 
@@ -107,7 +108,11 @@ def _read(file: Path) -> tuple[Records, Records]:
             continue
         if not isinstance(record, dict) or 'step' not in record:
             continue
-        numbers = {key: value for key, value in record.items() if isinstance(value, (int, float))}
+        numbers = {
+            current_log_key(key): value
+            for key, value in record.items()
+            if isinstance(value, (int, float))
+        }
         # Training logs both; mmengine gives validation the step only.
         (training if 'iter' in record else validation)[int(record['step'])] = numbers
     return training, validation

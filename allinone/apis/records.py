@@ -2,4 +2,7 @@
 
 from allinone.inference.records import from_record, to_record
 
-__all__ = ['from_record', 'to_record']
+__all__ = [
+    'from_record',
+    'to_record',
+]

@@ -1,3 +1,5 @@
+from allinone.io.renames import renamed_names
+
 from .adaptive_weighting import AdaptiveWeighting
 from .base import Balancer, LossWeighting
 from .combine import combine
@@ -25,8 +27,8 @@ from .methods.stch import STCH
 from .methods.uncertainty import Uncertainty
 from .methods.upgrad import UPGrad
 from .wrappers.gradient_orthogonality import GradientOrthogonality
-from .wrappers.smoothed_task_weights import Smoothed
-from .wrappers.update_every import Every
+from .wrappers.smoothed_task_weights import SmoothedTaskWeights
+from .wrappers.update_every import UpdateEvery
 from .wrappers.warm_up import WarmUp
 
 __all__ = [
@@ -37,7 +39,6 @@ __all__ = [
     'CoBa',
     'DynamicTaskPrioritization',
     'DynamicWeightAverage',
-    'Every',
     'FAMO',
     'FairGrad',
     'FixedWeights',
@@ -56,9 +57,12 @@ __all__ = [
     'PCGrad',
     'RandomWeights',
     'STCH',
-    'Smoothed',
+    'SmoothedTaskWeights',
     'UPGrad',
     'Uncertainty',
+    'UpdateEvery',
     'WarmUp',
     'combine',
 ]
+
+__getattr__ = renamed_names(__name__, ('Every', 'Smoothed'))

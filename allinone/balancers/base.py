@@ -9,7 +9,7 @@ from .gramian import gramian_of, weighted_sum
 
 
 class Balancer(nn.Module):
-    """Decides how the tasks' losses or gradients are combined on the trunk.
+    """Decides how the tasks' losses or gradients are combined on the backbone.
 
     A module, so that whatever a method learns or remembers lies in the checkpoint under
     ``balancer.*``: buffers from :meth:`initial_state`, and the numbers named in ``counters``.
@@ -24,7 +24,7 @@ class Balancer(nn.Module):
     - *One task:* its weight is 1, plain training, and nothing is learned. (Fixed weights apply.)
     - *A zero gradient* (below 1e-12 of the largest norm): the method balances the other tasks, and
       this one has weight 0. All zero: all weights are 1. Weights that were learned or kept from
-      earlier steps (``GradNorm``, ``Smoothed``, ``Every``) stay what they are.
+      earlier steps (``GradNorm``, ``SmoothedTaskWeights``, ``UpdateEvery``) stay what they are.
     - *NaN or inf in a gradient or its products:* all weights are 1, or those kept from earlier
       steps, and the state is left alone.
       So the combined gradient is not finite, as without a balancer, and a loss scaler skips the
@@ -39,11 +39,12 @@ class Balancer(nn.Module):
 
     Attributes:
         requires: What :meth:`weights` needs beside the losses: ``'losses'`` (nothing),
-            ``'gramian'`` (the inner products of the tasks' trunk gradients) or ``'gradients'``
+            ``'gramian'`` (the inner products of the tasks' backbone gradients) or ``'gradients'``
             (the gradients themselves; such a method overrides :meth:`combine`).
-        weighs_losses: Whether weights scale the losses, so trunk and heads, or the trunk only.
+        weighs_losses: Whether weights scale the losses, so backbone and heads, or the backbone
+            only.
         counters: Names of attributes that are whole numbers and belong to the state.
-        layer: Use only the gradients of trunk parameters below this name; None: all.
+        layer: Use only the gradients of backbone parameters below this name; None: all.
         task_names: Names of all tasks in the order of the config; empty until :meth:`bind`.
         num_tasks: How many they are; until then, of the first call. 0: not known yet.
     """
@@ -125,7 +126,7 @@ class Balancer(nn.Module):
 
         Args:
             losses: Detached task losses ``[K]``.
-            gramian: Inner products ``[K, K]`` of the tasks' trunk gradients, only where
+            gramian: Inner products ``[K, K]`` of the tasks' backbone gradients, only where
                 :attr:`requires` asks.
             tasks: Which of the bound tasks the K entries are, where a step does not name all;
                 default: the first K.
@@ -140,7 +141,7 @@ class Balancer(nn.Module):
     def combine(
         self, losses: Tensor, gradients: Tensor, tasks: Sequence[int] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The trunk's gradient ``[P]`` from the tasks' ``[K, P]``, and the weights ``[K]``."""
+        """The backbone's gradient ``[P]`` from the tasks' ``[K, P]``, and the weights ``[K]``."""
         gramian = gramian_of(gradients) if self.requires == 'gramian' else None
         weights = self.weights(losses, gramian, tasks)
         self.update(losses, gramian, tasks)
@@ -179,7 +180,7 @@ class Balancer(nn.Module):
 
 
 class LossWeighting(Balancer):
-    """A method that weighs losses: trunk and head of a task see ``w_k * L_k``.
+    """A method that weighs losses: backbone and head of a task see ``w_k * L_k``.
 
     The backward pass of one task is over before the next task's loss is known, and no gradient
     is kept. So a weight is split as ``w_k = factor(k, L_k) * common(L_1, ..., L_K)``: the factor

@@ -7,7 +7,7 @@ from .base import Balancer
 
 
 def combine(balancer: Balancer, losses: Tensor, gradients: Tensor) -> Tensor:
-    """The trunk gradient that a training step with these task losses and gradients would use.
+    """The backbone gradient that a training step with these task losses and gradients would use.
 
     The training step calls the same :meth:`Balancer.combine`, or for loss weightings the same
     :meth:`LossWeighting.factor` and :meth:`~LossWeighting.common`.
@@ -15,7 +15,7 @@ def combine(balancer: Balancer, losses: Tensor, gradients: Tensor) -> Tensor:
     Args:
         balancer: Any method of the registry ``BALANCERS``.
         losses: Task losses ``[K]``.
-        gradients: Gradients ``[K, P]`` of those losses on the trunk's P parameters.
+        gradients: Gradients ``[K, P]`` of those losses on the backbone's P parameters.
 
     Returns:
         The combined gradient ``[P]``.

@@ -1,4 +1,4 @@
-"""What all methods that weigh the tasks' trunk gradients by their Gramian share."""
+"""What all methods that weigh the tasks' backbone gradients by their Gramian share."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,8 @@ LARGEST = 1e30
 
 
 class GramianWeighting(Balancer):
-    """A gradient weighting: the trunk's gradient is ``weights @ gradients``, heads are not scaled.
+    """A gradient weighting: the backbone's gradient is ``weights @ gradients``, heads are not
+    scaled.
 
     The K x K Gramian goes to the CPU once, in float64, and :meth:`solve` sees only what a method
     can answer: two tasks or more, finite numbers, no zero gradient. The rest is answered here as
@@ -35,7 +36,7 @@ class GramianWeighting(Balancer):
         """Weights ``[K]`` from a Gramian ``[K, K]`` with a positive diagonal.
 
         Args:
-            gramian: Inner products of the tasks' trunk gradients, float64.
+            gramian: Inner products of the tasks' backbone gradients, float64.
             losses: Task losses ``[K]``.
             tasks: Which tasks they are.
         """

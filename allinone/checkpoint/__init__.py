@@ -2,4 +2,6 @@
 
 from .pretrained import SafePretrainedInit
 
-__all__ = ['SafePretrainedInit']
+__all__ = [
+    'SafePretrainedInit',
+]

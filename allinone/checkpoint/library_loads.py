@@ -15,7 +15,9 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from .loading import read_checkpoint
 
-__all__ = ['install']
+__all__ = [
+    'install',
+]
 
 
 def _read(file: str | os.PathLike | BinaryIO, map_location=None, weights_only=None) -> dict:

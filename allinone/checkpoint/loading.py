@@ -197,7 +197,7 @@ def _other_shapes(state: Mapping, own: Mapping) -> dict[str, str]:
 
 
 def _resized(module: nn.Module, state: Mapping) -> dict:
-    """A state dict as modules themselves prepare it, such as embeddings of other picture sizes."""
+    """A state dict as modules themselves prepare it, such as embeddings of other image sizes."""
     state = dict(state)
     for name, part in module.named_modules():
         for hook in part._load_state_dict_pre_hooks.values():
@@ -206,7 +206,7 @@ def _resized(module: nn.Module, state: Mapping) -> dict:
 
 
 def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path) -> None:
-    """Refuse a state dict that would leave trunk or ``tasks`` with random weights.
+    """Refuse a state dict that would leave backbone or ``tasks`` with random weights.
 
     Raises:
         CheckpointError: If a tensor is missing or of another shape.
@@ -223,7 +223,7 @@ def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path
     ]
     if lacking:
         raise CheckpointError(
-            f'{path} does not fit the config: it lacks {len(lacking)} tensors of trunk or tasks, '
-            f'or has them in other shapes, such as {lacking[0]!r}; give the config that it was '
-            'trained with'
+            f'{path} does not fit the config: it lacks {len(lacking)} tensors of backbone or '
+            f'tasks, or has them in other shapes, such as {lacking[0]!r}; give the config that it '
+            'was trained with'
         )

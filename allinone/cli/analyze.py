@@ -32,7 +32,7 @@ def report_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--out',
-        help='.html: the page, its pictures in a folder beside it; .png: only the curves, of one '
+        help='.html: the page, its images in a folder beside it; .png: only the curves, of one '
         'run (default: report.html in the first work dir)',
     )
     parser.add_argument(
@@ -63,7 +63,7 @@ def report_parser() -> argparse.ArgumentParser:
 def affinity_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='analyze.py affinity',
-        description="How much a step of the trunk along one task's gradient lowers the other "
+        description="How much a step of the backbone along one task's gradient lowers the other "
         "tasks' losses (TAG, arXiv 2109.04617), and which tasks to train together.",
     )
     parser.add_argument('config', help='config file')
@@ -83,7 +83,7 @@ def affinity_parser() -> argparse.ArgumentParser:
         '--lr',
         type=float,
         help="step length of the plain SGD step (default: the config's learning rate of each "
-        'trunk parameter)',
+        'backbone parameter)',
     )
     parser.add_argument(
         '--out',
@@ -114,8 +114,8 @@ def report(args: argparse.Namespace) -> None:
     if len(singles) < len(args.single):
         raise ConfigError(f'--single is {args.single}; name each task once')
     if suffix == '.html':
-        pictures = write_report(args.work_dirs, out, singles, args.best, args.lower_is_better)
-        print('\n'.join([*pictures, out]))
+        images = write_report(args.work_dirs, out, singles, args.best, args.lower_is_better)
+        print('\n'.join([*images, out]))
     elif suffix == '.png' and len(args.work_dirs) == 1 and not singles:
         plot_curves(args.work_dirs[0], out)
         print(out)

@@ -1,6 +1,8 @@
-"""A joint model of single-task ones: python tools/compose.py CONFIG --from cls=A det=B --out C."""
+"""A joint model of single-task ones: tools/compose.py CONFIG --checkpoints cls=A det=B --out C."""
 
 import argparse
+
+from allinone.io.renames import current_options
 
 
 def pair(value: str) -> tuple[str, str]:
@@ -21,12 +23,12 @@ def number(value: str) -> tuple[str, str]:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Make a checkpoint of a joint config from one checkpoint a task, stock or '
-        'allinone, whose trunks are of one architecture. Heads are kept.'
+        description='Make a checkpoint of a joint config from one checkpoint a task, upstream or '
+        'allinone, whose backbones are of one architecture. Heads are kept.'
     )
     parser.add_argument('config', help='config of the joint model')
     parser.add_argument(
-        '--from',
+        '--checkpoints',
         dest='sources',
         nargs='+',
         type=pair,
@@ -41,10 +43,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, help='checkpoint to write')
     parser.add_argument(
-        '--trunk',
+        '--backbone',
         default='average',
-        help='average, arithmetic (ancestor plus scaled differences to it), or the task whose '
-        'trunk is taken (default: %(default)s)',
+        help='average, arithmetic (base checkpoint plus scaled differences to it), or the task '
+        'whose backbone is taken (default: %(default)s)',
     )
     parser.add_argument(
         '--weights',
@@ -54,9 +56,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='TASK=W',
         help='of the average (default 1 each), or scales of the arithmetic (default 1 / tasks)',
     )
-    parser.add_argument('--ancestor', help='for arithmetic: checkpoint of the common ancestor')
+    parser.add_argument(
+        '--base-checkpoint', help='for arithmetic: the checkpoint that all were trained from'
+    )
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
-    return parser.parse_args(argv)
+    return parser.parse_args(current_options('compose', argv))
 
 
 def main(args: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
-"""All tasks on pictures and videos: python tools/infer.py [CONFIG] CKPT INPUT... --out-dir D."""
+"""All tasks on images and videos: python tools/infer.py [CONFIG] CKPT INPUT... --out-dir D."""
 
 import argparse
+
+from allinone.io.renames import current_options
 
 
 def at_least_one(value: str) -> int:
@@ -25,7 +27,7 @@ def scale(value: str) -> tuple[int, int] | str | None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         usage='%(prog)s [CONFIG] CKPT INPUT [INPUT ...] --out-dir D [options]',
-        description='Run all tasks of a joint model on pictures and videos, and draw the results.',
+        description='Run all tasks of a joint model on images and videos, and draw the results.',
         epilog='Exit status: 0; 1 if an input was skipped; 2 if config, checkpoint or output is at '
         'fault; 130 if interrupted.',
     )
@@ -39,7 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help="picture, folder of pictures, pattern ('street/*.jpg'), video, or number of a camera",
+        help="image, folder of images, pattern ('street/*.jpg'), video, or number of a camera",
     )
     parser.add_argument(
         '--out-dir',
@@ -56,14 +58,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
     parser.add_argument(
-        '--on-boxes', metavar='TASK', help='a classification task that says what each box is'
+        '--classify-boxes', metavar='TASK', help='a classification task that says what each box is'
     )
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if there is one)')
     parser.add_argument(
         '--batch-size',
         type=at_least_one,
         default=8,
-        help='most pictures of one size in a pass (default: %(default)s)',
+        help='most images of one size in a pass (default: %(default)s)',
     )
     parser.add_argument(
         '--scale',
@@ -86,7 +88,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change config keys, e.g. model.tasks.det.test_cfg.score_thr=0.05',
     )
-    return parser.parse_args(argv)
+    return parser.parse_args(current_options('infer', argv))
 
 
 def main(args: argparse.Namespace) -> int:

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from allinone.io.renames import current_options
+
 
 def positive(value: str) -> int:
     """Integer of at least 1, for argparse."""
@@ -16,15 +18,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', default='data/toy', help='folder to make (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='seed of all pictures, 0 or more')
+    parser.add_argument('--seed', type=int, default=0, help='seed of all images, 0 or more')
     parser.add_argument(
-        '--pictures',
+        '--images',
         type=positive,
         metavar='N',
-        help='pictures in each train split, with N/4 (8 at least) for val; '
+        help='images in each train split, with N/4 (8 at least) for val; '
         'default: 640 for cls, 240 for det, 160 for seg and signs',
     )
-    return parser.parse_args(argv)
+    return parser.parse_args(current_options('make_toy_data', argv))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     from allinone.data.toy.make import make_toy_data
 
     try:
-        out = make_toy_data(args.out, args.seed, args.pictures, progress=True)
+        out = make_toy_data(args.out, args.seed, args.images, progress=True)
     except (OSError, ValueError) as error:
         print(f'make_toy_data: {error}', file=sys.stderr)
         return 1

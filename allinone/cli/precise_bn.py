@@ -6,7 +6,7 @@ import argparse
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Estimate batch norm's running statistics again, over a mix of the tasks' "
-        'training pictures; no weight is changed.'
+        'training images; no weight is changed.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')

@@ -14,7 +14,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
     parser.add_argument('--out', help='write the metrics to this JSON file')
-    parser.add_argument('--show-dir', help='draw every tested picture into this folder')
+    parser.add_argument('--show-dir', help='draw every tested image into this folder')
     parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/NAME_OF_CONFIG)')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     parser.add_argument(

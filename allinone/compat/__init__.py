@@ -11,7 +11,9 @@ Two shortcomings of the installed packages are corrected here, each in its own m
 from . import ext_finder
 from .after_import import after_import
 
-__all__ = ['install']
+__all__ = [
+    'install',
+]
 
 
 def install() -> None:

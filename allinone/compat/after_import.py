@@ -7,7 +7,9 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
-__all__ = ['after_import']
+__all__ = [
+    'after_import',
+]
 
 
 class _ThenCall(Loader):

@@ -8,7 +8,10 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
 
-__all__ = ['ExtFinder', 'install']
+__all__ = [
+    'ExtFinder',
+    'install',
+]
 
 _EXT = 'mmcv._ext'
 _STAND_IN = 'allinone.compat.mmcv_ops'

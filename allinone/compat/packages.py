@@ -14,7 +14,12 @@ import mmengine.config.utils as config_utils
 from mmengine.config import Config
 from mmengine.utils import get_installed_path, package_utils
 
-__all__ = ['FORKS', 'PackageNotInstalledError', 'distribution_name', 'install']
+__all__ = [
+    'FORKS',
+    'PackageNotInstalledError',
+    'distribution_name',
+    'install',
+]
 
 # mmcv and mmengine have forks too, but must stay out of MMEngine's table: they ship no configs,
 # and MMEngine takes every scope in the table for a package with `utils.register_all_modules`,

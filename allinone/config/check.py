@@ -40,7 +40,7 @@ LOADER_KEYS = {
     'skip_corrupt',
 } - {'self', 'shuffle'}
 LIKENESS = 0.85
-TRUNK = 'backbone'
+BACKBONE = 'backbone'
 # What no class is built of, or one that hands all it gets on: misspelt, they would do nothing.
 PARTS = dict(
     randomness=accepted_keys(Runner.set_randomness),
@@ -198,9 +198,11 @@ def check_frozen(frozen: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]
     Raises:
         ConfigError: If it names what is not there, or leaves nothing to train.
     """
-    parts = [TRUNK, *tasks]
+    parts = [BACKBONE, *tasks]
     if not isinstance(frozen, (list, tuple)) or not set(map(str, frozen)) <= set(parts):
-        raise ConfigError(f'model.frozen is {frozen!r}; name some of {parts}, as in ({TRUNK!r},)')
+        raise ConfigError(
+            f'model.frozen is {frozen!r}; name some of {parts}, as in ({BACKBONE!r},)'
+        )
     if set(frozen) == set(parts):
         raise ConfigError(f'model.frozen has all of {parts}; leave something to train')
     return tuple(frozen)
@@ -229,12 +231,12 @@ def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[st
                 f'{key} has {extra}, which model.tasks does not have ({tasks}); '
                 'add the task, or remove the key'
             )
-    if stage == 'train' and TRUNK in frozen:
+    if stage == 'train' and BACKBONE in frozen:
         idle = [name for name in cfg[loader_key] if name in frozen]
         if idle:
             raise ConfigError(
-                f'{loader_key} has {idle}, which model.frozen has too, with the trunk: nothing '
-                f'learns from their pictures; leave them out of {loader_key} (_delete_=True)'
+                f'{loader_key} has {idle}, which model.frozen has too, with the backbone: nothing '
+                f'learns from their images; leave them out of {loader_key} (_delete_=True)'
             )
     # Validation and test may leave tasks out, but then in both.
     learning = [name for name in tasks if name not in frozen]

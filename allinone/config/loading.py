@@ -6,6 +6,7 @@ import os.path as osp
 from mmengine.config import Config, DictAction
 
 from allinone.errors import ConfigError
+from allinone.io.renames import rename_keys
 
 from .check import KNOWN_KEYS
 
@@ -60,6 +61,7 @@ def complete_config(cfg: Config, path: str, options: list[str] | None = None) ->
                     f'--cfg-options has {key!r}, which does not fit {path}: {error.args[0]}'
                 ) from error
         raise
+    rename_keys(cfg._cfg_dict)
     cfg.setdefault('runner_type', 'MultiDatasetRunner')
     cfg.setdefault('default_scope', 'allinone')
     return cfg

@@ -6,4 +6,6 @@ Everything else is the same for all of them (``convert``).
 
 from .convert import convert
 
-__all__ = ['convert']
+__all__ = [
+    'convert',
+]

@@ -9,24 +9,27 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 
 from allinone.errors import DataError
 
 from .data_set import DataSet, Sample, Split
 from .duplicates import duplicates
 from .files import LINKS, SUFFIX, replacing
+from .images import Examined, Examiner
 from .journal import JOURNAL, Journal
-from .pictures import Examined, Examiner
 from .report import Report
 from .source import REPORT, check_source, fingerprint, read_classes, read_samples
 
-__all__ = ['convert']
+__all__ = [
+    'convert',
+]
 
 VERSION = 1
 THREADS = 8
 BATCH, PART, FIRST = 512, 32, 4
-QUICK = 1e-3  # Seconds; a picture that takes less is looked at before a thread has begun.
+QUICK = 1e-3  # Seconds; an image that takes less is looked at before a thread has begun.
 
 
 def convert(
@@ -39,7 +42,7 @@ def convert(
 ) -> dict:
     """Convert a downloaded data set; goes on where an earlier call was interrupted.
 
-    Pictures are linked one by one as they are checked, annotations are written to temporary files
+    Images are linked one by one as they are checked, annotations are written to temporary files
     that get their names at the end, and the report comes last: with it, ``out`` is complete, and a
     further call finds nothing to do.
 
@@ -59,7 +62,7 @@ def convert(
             given), or ``out`` holds something else.
     """
     if link not in LINKS:
-        raise DataError(f'pictures are linked in one of the ways {LINKS}, not {link!r}')
+        raise DataError(f'images are linked in one of the ways {LINKS}, not {link!r}')
     source, out = Path(source).absolute(), Path(out).absolute()
     if out.resolve().is_relative_to(source.resolve()):
         raise DataError(f'{out} lies in {source}, where nothing is changed; choose another folder')
@@ -162,7 +165,7 @@ class _Conversion:
                 self._check_counts()
             for group in duplicates(str(self.source), self.bytes, pool):
                 self.report.note(
-                    'same content in two splits', ' = '.join(picture for _, picture in group)
+                    'same content in two splits', ' = '.join(image for _, image in group)
                 )
         return self.report
 
@@ -180,12 +183,8 @@ class _Conversion:
         names, kept = set(), (set(), set())
         sizes = self.bytes[split.name] = {}
         samples = read_samples(self.source, self.data_set, split)
-        with tqdm(
-            total=split.published,
-            desc=f'{self.data_set.name} {split.name}',
-            unit=' pictures',
-            disable=not self.progress,
-        ) as bar:
+        with self._progress() as progress:
+            task = progress.add_task(f'{self.data_set.name} {split.name}', total=split.published)
             for batch in _batches(samples, BATCH):
                 batch = [sample for sample in batch if self._is_sound(sample, names)]
                 for sample, found in zip(batch, _examined(batch, examine, pool)):
@@ -198,20 +197,28 @@ class _Conversion:
                     self._keep(sample, found, writer)
                     kept[0].add(sample.name)
                     kept[1].add(sample.label_name)
-                    sizes[sample.picture] = found.stamp[0]
+                    sizes[sample.image] = found.stamp[0]
                 self.journal.flush()
-                bar.update(len(batch))
+                progress.advance(task, len(batch))
         self._note_left_over(folders, kept)
         self.report.count(split.name, split.published, len(sizes), writer.boxes, writer.labels)
+
+    def _progress(self) -> Progress:
+        return Progress(
+            *Progress.get_default_columns(),
+            MofNCompleteColumn(),
+            console=Console(stderr=True),
+            disable=not self.progress,
+        )
 
     def _is_sound(self, sample: Sample, names: set[str]) -> bool:
         """Whether the annotations are right as far as can be told without the files."""
         if sample.name in names:
-            self._fault('named twice', sample.picture, '')
+            self._fault('named twice', sample.image, '')
             return False
         names.add(sample.name)
         if sample.label is not None and not 0 <= sample.label < len(self.report.classes):
-            self._fault('unknown label', sample.picture, f'class {sample.label}')
+            self._fault('unknown label', sample.image, f'class {sample.label}')
             return False
         return True
 
@@ -220,7 +227,7 @@ class _Conversion:
 
     def _keep(self, sample: Sample, found: Examined, writer) -> None:
         writer.add(sample, found.size, found.pixels)
-        self.journal.add(sample.picture, found.stamp, list(found.size), found.pixels)
+        self.journal.add(sample.image, found.stamp, list(found.size), found.pixels)
 
     def _note_left_over(self, folders: tuple[str, ...], kept: tuple[set[str], ...]) -> None:
         """Files of an earlier conversion that this one does not have."""
@@ -230,10 +237,10 @@ class _Conversion:
 
     def _check_counts(self) -> None:
         short = [
-            f'{split.annotations} has only {found:,} of {split.published or 1:,} pictures for '
+            f'{split.annotations} has only {found:,} of {split.published or 1:,} images for '
             f'{split.name} ({self.data_set.archive_of(split.annotations)})'
             for split in self.data_set.splits
-            if (found := self.report.splits[split.name]['pictures']) < (split.published or 1)
+            if (found := self.report.splits[split.name]['images']) < (split.published or 1)
         ]
         if short:
             raise DataError(

@@ -5,11 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ['Box', 'DataSet', 'Part', 'Sample', 'Split']
+__all__ = [
+    'Box',
+    'DataSet',
+    'Part',
+    'Sample',
+    'Split',
+]
 
 
 class Box(NamedTuple):
-    """A box in pixels, (0, 0) being the upper left corner of the picture.
+    """A box in pixels, (0, 0) being the upper left corner of the image.
 
     ``crowd`` marks a region that neither counts as found nor as missed (COCO's ``iscrowd``).
     """
@@ -24,16 +30,16 @@ class Box(NamedTuple):
 
 @dataclass(slots=True)
 class Sample:
-    """A picture and what is known of it. Paths are relative to the source, with ``/``.
+    """An image and what is known of it. Paths are relative to the source, with ``/``.
 
-    ``name`` and ``label_name`` are the file names in the converted set, by default the picture's
-    own, and its stem with ``.png``. A picture whose ``name`` has another suffix than its file is
+    ``name`` and ``label_name`` are the file names in the converted set, by default the image's
+    own, and its stem with ``.png``. An image whose ``name`` has another suffix than its file is
     not linked, but written in that format. In a format that reads no label maps, ``label_map`` is
     another file of labels, which is linked if the format has a folder for it. ``notes`` are pairs
     of a kind of ``report.KINDS`` and what it was met in.
     """
 
-    picture: str
+    image: str
     label: int | None = None
     boxes: Iterable[Box] = ()
     label_map: str | None = None
@@ -42,7 +48,7 @@ class Sample:
     notes: Iterable[tuple[str, str]] = ()
 
     def __post_init__(self):
-        self.name = self.name or self.picture.rsplit('/', 1)[-1]
+        self.name = self.name or self.image.rsplit('/', 1)[-1]
         self.label_name = self.label_name or self.name.rsplit('.', 1)[0] + '.png'
 
 

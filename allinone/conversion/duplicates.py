@@ -1,4 +1,4 @@
-"""Pictures of the same content in two splits."""
+"""Images of the same content in two splits."""
 
 import hashlib
 import os
@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 
-__all__ = ['duplicates']
+__all__ = [
+    'duplicates',
+]
 
 CHUNK = 1 << 20
 
@@ -14,20 +16,20 @@ CHUNK = 1 << 20
 def duplicates(
     source: str, splits: Mapping[str, Mapping[str, int]], pool: Executor
 ) -> Iterator[list[tuple[str, str]]]:
-    """Groups of pictures of one content that are in two splits or more, as ``(split, picture)``.
+    """Groups of images of one content that are in two splits or more, as ``(split, image)``.
 
     Args:
-        source: Folder that the pictures are relative to.
-        splits: Bytes of each picture by split. Only pictures of a size that another split has too
+        source: Folder that the images are relative to.
+        splits: Bytes of each image by split. Only images of a size that another split has too
             are read.
         pool: Threads to read with.
     """
-    sizes = [set(pictures.values()) for pictures in splits.values()]
+    sizes = [set(images.values()) for images in splits.values()]
     shared = {size for n, some in enumerate(sizes) for other in sizes[:n] for size in some & other}
     candidates = [
-        (split, picture)
-        for split, pictures in splits.items()
-        for picture, size in pictures.items()
+        (split, image)
+        for split, images in splits.items()
+        for image, size in images.items()
         if size in shared
     ]
     groups = defaultdict(list)

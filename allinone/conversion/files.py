@@ -1,10 +1,20 @@
-"""Files that are there whole or not at all, and pictures that are linked, not copied."""
+"""Atomic writing of files, linking of images, and reading of large JSON files."""
 
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
-__all__ = ['LINKS', 'SUFFIX', 'place', 'replacing']
+import ijson
+
+__all__ = [
+    'LINKS',
+    'SUFFIX',
+    'json_elements',
+    'place',
+    'replacing',
+]
 
 LINKS = ('hard', 'symbolic', 'copy')
 SUFFIX = '.tmp'
@@ -32,8 +42,29 @@ def replacing(path: str | os.PathLike, mode: str = 'w', flush: bool = True):
         raise
 
 
+def json_elements(path: str | os.PathLike, key: str) -> Iterator[Any]:
+    """The elements of the list ``key`` of a JSON object, or of the file's list if it is one.
+
+    Memory holds one block of the file and the elements in it, not the whole list.
+
+    Raises:
+        ValueError: If the file is neither, or ends too early.
+    """
+    with open(path, 'rb') as file:
+        try:
+            _, first, _ = next(ijson.parse(file))
+            if first not in ('start_array', 'start_map'):
+                raise ValueError(f'it has a {first}, not a list or an object')
+            file.seek(0)
+            prefix = 'item' if first == 'start_array' else f'{key}.item'
+            yield from ijson.items(file, prefix, use_float=True)  # Decimals otherwise
+        except ijson.JSONError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f'it ends too early, or is no JSON: {reason}') from error
+
+
 def place(source: str | os.PathLike, target: str | os.PathLike, link: str) -> None:
-    """Make ``target`` the picture ``source``; does nothing if it is.
+    """Make ``target`` the image ``source``; does nothing if it is.
 
     Args:
         source: An existing file; it is not changed.

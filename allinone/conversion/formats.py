@@ -1,4 +1,4 @@
-"""The forms of a converted set: picture list, COCO boxes, label maps."""
+"""The forms of a converted set: image list, COCO boxes, label maps."""
 
 import json
 import math
@@ -9,16 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .data_set import Box, Sample
-from .files import place, replacing
-from .json_stream import stream
+from .files import json_elements, place, replacing
 from .label_maps import Colours, Values
 from .report import Report
 
-__all__ = ['CocoAsIs', 'CocoBoxes', 'LabelMaps', 'PictureList', 'VocXml']
+__all__ = [
+    'CocoAsIs',
+    'CocoBoxes',
+    'LabelMaps',
+    'ImageListDataset',
+    'VocXml',
+]
 
 
-class PictureList:
-    """``SPLIT.txt`` with lines ``NAME LABEL`` beside ``SPLIT/``, as ``allinone.PictureList`` reads.
+class ImageListDataset:
+    """``SPLIT.txt`` with lines ``NAME LABEL`` beside ``SPLIT/``, as ``allinone.ImageListDataset``
+    reads.
 
     ``classes.txt`` names the classes, one a line.
     """
@@ -67,20 +73,20 @@ class CocoBoxes:
 
 
 class _CocoWriter:
-    """Boxes go to the file as they come; of the pictures one line each is kept to the end."""
+    """Boxes go to the file as they come; of the images one line each is kept to the end."""
 
     def __init__(self, file, report: Report):
         self.file, self.report = file, report
         self.labels = Counter()
-        self.pictures: list[str] = []
+        self.images: list[str] = []
         self.boxes = 0
         categories = [dict(id=number, name=name) for number, name in enumerate(report.classes, 1)]
         file.write(f'{{"categories": {json.dumps(categories)},\n"annotations": [')
 
     def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
-        number = len(self.pictures) + 1
+        number = len(self.images) + 1
         width, height = size
-        self.pictures.append(
+        self.images.append(
             f'{{"id": {number}, "file_name": {json.dumps(sample.name)}, '
             f'"width": {width}, "height": {height}}}'
         )
@@ -98,7 +104,7 @@ class _CocoWriter:
 
     def close(self) -> None:
         self.file.write('],\n"images": [\n')
-        self.file.write(',\n'.join(self.pictures))
+        self.file.write(',\n'.join(self.images))
         self.file.write(']}\n')
 
 
@@ -111,29 +117,29 @@ BOX = (
 
 @dataclass(frozen=True)
 class CocoAsIs:
-    """A set in COCO's format already: pictures and annotations are linked, and only checked.
+    """A set in COCO's format already: images and annotations are linked, and only checked.
 
-    Of an incomplete copy the annotations are written anew, without the pictures that are left out.
+    Of an incomplete copy the annotations are written anew, without the images that are left out.
 
     Args:
         source: The download, which has the names below too.
-        pictures: Folder of a split's pictures.
+        images: Folder of a split's images.
         annotations: Its annotation file.
     """
 
     source: Path
-    pictures: str
+    images: str
     annotations: str
 
     def folders(self, split: str) -> tuple[str, ...]:
-        return (self.pictures.format(split=split),)
+        return (self.images.format(split=split),)
 
     def files(self, split: str) -> tuple[str, ...]:
         return (self.annotations.format(split=split),)
 
     @contextmanager
     def writer(self, out: str, split: str, report: Report, link: str):
-        before, writer = report.faults, _PictureCounter(report)
+        before, writer = report.faults, _ImageCounter(report)
         yield writer
         name = self.annotations.format(split=split)
         source, target = os.path.join(self.source, name), os.path.join(out, name)
@@ -158,7 +164,7 @@ class _BoxCounter:
             self.labels[box.label] += 1
 
 
-class _PictureCounter(_BoxCounter):
+class _ImageCounter(_BoxCounter):
     def __init__(self, report: Report):
         super().__init__(report)
         self.names: set[str] = set()
@@ -169,11 +175,11 @@ class _PictureCounter(_BoxCounter):
 
 
 def _write_kept(source: str, target: str, names: set[str]) -> None:
-    """Of an annotation file in COCO's format what belongs to pictures of these names."""
+    """Of an annotation file in COCO's format what belongs to images of these names."""
     kept = {
         found['id']
-        for key, found in stream(source)
-        if key == 'images' and found['file_name'].rsplit('/', 1)[-1] in names
+        for found in json_elements(source, 'images')
+        if found['file_name'].rsplit('/', 1)[-1] in names
     }
     id_of = dict(images='id', annotations='image_id')
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -181,8 +187,8 @@ def _write_kept(source: str, target: str, names: set[str]) -> None:
         for part in ('categories', *id_of):
             file.write(f'{"{" if part == "categories" else ","}"{part}": [')
             separator = ''
-            for key, found in stream(source):
-                if key == part and (part not in id_of or found[id_of[part]] in kept):
+            for found in json_elements(source, part):
+                if part not in id_of or found[id_of[part]] in kept:
                     file.write(f'{separator}\n{json.dumps(found)}')
                     separator = ','
             file.write(']')
@@ -215,9 +221,9 @@ class _NameWriter(_BoxCounter):
 
 
 def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:
-    """What of a box lies in its picture, ``(x, y, width, height)``, and what was met.
+    """What of a box lies in its image, ``(x, y, width, height)``, and what was met.
 
-    Boxes outside of the picture, or of less than a pixel in it, are None.
+    Boxes outside of the image, or of less than a pixel in it, are None.
     """
     x, y, w, h = box[:4]
     if x >= 0 and y >= 0 and w >= 1 and h >= 1 and x + w <= width and y + h <= height:
@@ -227,29 +233,29 @@ def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:
     left, top = max(x, 0), max(y, 0)
     right, bottom = min(x + w, width), min(y + h, height)
     if right <= left or bottom <= top:
-        return None, 'box outside its picture'
+        return None, 'box outside its image'
     if right - left < 1 or bottom - top < 1:
         return None, 'box smaller than a pixel'
     # Not for what rounding of x + w adds
     out = left > x or top > y or x + w > width + 1e-3 or y + h > height + 1e-3
     kept = (left, top, right - left, bottom - top)
-    return kept, 'box reaches out of its picture' if out else None
+    return kept, 'box reaches out of its image' if out else None
 
 
 @dataclass(frozen=True)
 class LabelMaps:
-    """Pictures and label maps of the same stem in two folders, by default those of Track 1.
+    """Images and label maps of the same stem in two folders, by default those of Track 1.
 
-    Label maps that hold class numbers already are linked as the pictures are; others are written
+    Label maps that hold class numbers already are linked as the images are; others are written
     as PNG with a channel of class numbers, 255 for ignored.
     """
 
     coding: Values | Colours
-    pictures: str = 'images/{split}'
+    images: str = 'images/{split}'
     labels: str = 'label/{split}'
 
     def folders(self, split: str) -> tuple[str, ...]:
-        return (self.pictures.format(split=split), self.labels.format(split=split))
+        return (self.images.format(split=split), self.labels.format(split=split))
 
     def files(self, split: str) -> tuple[str, ...]:
         return ()

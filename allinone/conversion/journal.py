@@ -5,13 +5,16 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ['JOURNAL', 'Journal']
+__all__ = [
+    'JOURNAL',
+    'Journal',
+]
 
 JOURNAL = '.conversion.jsonl'
 
 
 class Journal:
-    """Pictures that were found in order, one line each, after a line that says of which set.
+    """Images that were found in order, one line each, after a line that says of which set.
 
     A line that was cut short, and all lines of another set, are as good as none.
 
@@ -49,7 +52,7 @@ class Journal:
         return kept
 
     def add(self, name: str, *found) -> None:
-        """Remember a picture from the next :meth:`flush` on."""
+        """Remember an image from the next :meth:`flush` on."""
         self._lines.append(json.dumps([name, *found]) + '\n')
 
     def flush(self) -> None:

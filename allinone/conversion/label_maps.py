@@ -32,15 +32,15 @@ class Values:
         for value, label in table.items():
             self.known[value], self.table[value] = True, label
 
-    def read(self, picture: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
+    def read(self, image: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
         """The classes of an opened label map, uint8 ``[H, W]``, and the pixels of each.
 
         Raises:
             DataError: For a label map of several channels or with a value that has no class.
         """
-        values = np.asarray(picture)
+        values = np.asarray(image)
         if values.ndim != 2 or values.dtype != np.uint8:
-            raise DataError(f'it has the mode {picture.mode}, not one channel of 8 bits')
+            raise DataError(f'it has the mode {image.mode}, not one channel of 8 bits')
         pixels = np.bincount(values.ravel(), minlength=256)
         unknown = np.flatnonzero((pixels > 0) & ~self.known)
         if len(unknown):
@@ -63,9 +63,9 @@ class Colours:
         self.codes = np.array(sorted(codes))
         self.labels = np.array([codes[code] for code in sorted(codes)], np.uint8)
 
-    def read(self, picture: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
+    def read(self, image: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
         """As :meth:`Values.read`."""
-        values = np.asarray(picture.convert('RGB')).astype(np.int64)
+        values = np.asarray(image.convert('RGB')).astype(np.int64)
         values = values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
         places = np.searchsorted(self.codes, values).clip(max=len(self.codes) - 1)
         wrong = values[self.codes[places] != values]

@@ -15,9 +15,9 @@ KINDS = {
     'size differs': None,
     'unknown label': None,
     'named twice': None,
-    'box outside its picture': 'left out',
+    'box outside its image': 'left out',
     'box smaller than a pixel': 'left out',
-    'box reaches out of its picture': 'clipped',
+    'box reaches out of its image': 'clipped',
     'box of another class': 'left out',
     'same content in two splits': 'kept',
     'left over': 'kept',
@@ -58,12 +58,12 @@ class Report:
         """How often was met what the set cannot be used with."""
         return sum(p['count'] for kind, p in self.problems.items() if KINDS[kind] is None)
 
-    def count(self, split: str, published: int | None, pictures: int, boxes, labels) -> None:
-        """Write down a split: ``labels`` has pictures, boxes or pixels by number of the class.
+    def count(self, split: str, published: int | None, images: int, boxes, labels) -> None:
+        """Write down a split: ``labels`` has images, boxes or pixels by number of the class.
 
         ``boxes`` is None where there are none by nature.
         """
-        counts = dict(pictures=pictures, published=published)
+        counts = dict(images=images, published=published)
         if boxes is not None:
             counts['boxes'] = boxes
         counts['classes'] = {
@@ -90,7 +90,7 @@ class Report:
 def sentence(content: dict) -> str:
     """The counts and problems of a report's file in words."""
     counts = '; '.join(
-        f'{split}: {counts["pictures"]:,} pictures'
+        f'{split}: {counts["images"]:,} images'
         + (f', {counts["boxes"]:,} boxes' if 'boxes' in counts else '')
         for split, counts in content['splits'].items()
     )

@@ -1,16 +1,21 @@
 """Data sets, their checks, samplers, loaders and storage."""
 
-from .datasets import Branches, CocoFile, PictureList
-from .samplers import ClassAwareSampler, DrawSampler
+from allinone.io.renames import renamed_names
+
+from .datasets import CocoFileDataset, ImageListDataset, RandomPipelineDataset
+from .samplers import ClassAwareSampler, SeededInfiniteSampler
 from .storage import LmdbPackBackend, PackBackend, RemoteBackend
 
 __all__ = [
-    'Branches',
+    'RandomPipelineDataset',
     'ClassAwareSampler',
-    'CocoFile',
-    'DrawSampler',
+    'CocoFileDataset',
+    'SeededInfiniteSampler',
     'LmdbPackBackend',
     'PackBackend',
-    'PictureList',
+    'ImageListDataset',
     'RemoteBackend',
 ]
+
+OLD = ('Branches', 'CocoFile', 'DrawSampler', 'PictureList')
+__getattr__ = renamed_names(__name__, OLD)

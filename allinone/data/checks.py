@@ -1,4 +1,4 @@
-"""Do annotations, pictures and the task's head fit? Found out before the first step."""
+"""Do annotations, images and the task's head fit? Found out before the first step."""
 
 import os
 from collections import defaultdict
@@ -12,7 +12,7 @@ from allinone.io.text import shortened
 from allinone.registry.kinds import kind_of_dataset_class
 from allinone.tasks import TaskKind
 
-from .seeded import PICTURE_KEYS
+from .seeded import IMAGE_KEYS
 
 
 def check_dataset(
@@ -33,9 +33,9 @@ def check_dataset(
         kind: Of the task. Default: by the data set's class.
 
     Raises:
-        DataError: Naming the file and the value, for a missing picture or label map, a label
+        DataError: Naming the file and the value, for a missing image or label map, a label
             outside ``num_classes``, categories that do not fit ``metainfo.classes``, or a label
-            map of another size than its picture.
+            map of another size than its image.
     """
     for part in getattr(dataset, 'datasets', ()):
         check_dataset(part, num_classes, skip_corrupt, kind)
@@ -58,7 +58,7 @@ def check_dataset(
 def _check_files(infos: list[dict]) -> None:
     wanted = defaultdict(set)
     for info in infos:
-        for path in map(info.get, PICTURE_KEYS):
+        for path in map(info.get, IMAGE_KEYS):
             if path and is_local(path):
                 folder, name = os.path.split(path)
                 wanted[folder].add(name)

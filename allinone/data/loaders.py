@@ -35,7 +35,7 @@ def build_loader(
     check: bool,
     kind: TaskKind | None = None,
 ) -> DataLoader:
-    """A stock DataLoader of one task, its data set checked and its draws seeded.
+    """An upstream DataLoader of one task, its data set checked and its draws seeded.
 
     Args:
         key: Where the config stands, for messages: ``train_dataloader.det``.
@@ -44,8 +44,9 @@ def build_loader(
             read by :func:`batch_timeout`.
         seed: The run's seed.
         num_classes: Of the task's head; None where it has no such number.
-        train: Draw endlessly in a random order (``DrawSampler``) unless ``cfg`` has a sampler.
-        check: Compare annotations, pictures and label maps before the first batch.
+        train: Draw endlessly in a random order (``SeededInfiniteSampler``) unless ``cfg`` has a
+            sampler.
+        check: Compare annotations, images and label maps before the first batch.
         kind: Of the task. Default: by the data set's class, for checks alone.
 
     Raises:
@@ -73,7 +74,9 @@ def build_loader(
         _check_pipeline(f'{key}.dataset.pipeline', cfg['dataset'], kind)
     cfg.setdefault(
         'sampler',
-        dict(type='allinone.DrawSampler') if train else dict(type='DefaultSampler', shuffle=False),
+        dict(type='allinone.SeededInfiniteSampler')
+        if train
+        else dict(type='DefaultSampler', shuffle=False),
     )
     if cfg.get('num_workers'):
         cfg.setdefault('persistent_workers', True)
@@ -137,7 +140,7 @@ def in_this_process(cfg: Mapping) -> dict:
 def _refuse_caches(key: str, cfg: dict) -> None:
     for path, name in places(key, cfg, (CachedMixUp, CachedMosaic)):
         raise ConfigError(
-            f'{path}.type is {name!r}, which mixes pictures that its worker happens to have read, '
+            f'{path}.type is {name!r}, which mixes images that its worker happens to have read, '
             'so a resumed run would be another; use '
             f"{name.removeprefix('Cached')!r} in the pipeline of type='mmdet.MultiImageMixDataset'"
         )
@@ -170,7 +173,7 @@ def _build_dataset(cfg: dict) -> Dataset:
                 raise
             words = ' '.join(f'{type(error).__name__}: {error}'.split())
             raise DataError(
-                f'the data set cannot be read with {paths}: {words}; mend the annotations, or '
+                f'the data set cannot be read with {paths}: {words}; fix the annotations, or '
                 'these keys'
             ) from error
         size = 0
@@ -190,12 +193,12 @@ def _with_defaults(cfg: dict, kind: TaskKind | None, num_classes: int | None) ->
 
 def _check_pipeline(key: str, dataset: SeededDataset, kind: TaskKind | None) -> None:
     """Whether a sample comes out as models take it; else each loader fails at its first batch."""
-    # A broken picture is met again in training, where skip_corrupt has its say.
+    # A broken image is met again in training, where skip_corrupt has its say.
     with suppress(DataError):
         try:
             sample = dataset[0]
         except RuntimeError as error:
-            raise ConfigError(f'{key} fails: {" ".join(str(error).split())}; mend it') from error
+            raise ConfigError(f'{key} fails: {" ".join(str(error).split())}; fix it') from error
         if not isinstance(sample, Mapping) or 'inputs' not in sample:
             found = sorted(sample) if isinstance(sample, Mapping) else type(sample).__name__
             raise ConfigError(

@@ -14,7 +14,7 @@ from .seeded import Draw
 
 
 @DATA_SAMPLERS.register_module()
-class DrawSampler(Sampler):
+class SeededInfiniteSampler(Sampler):
     """Draw number n is a pure function of the seed and n, so any position is reached at once.
 
     Draws ``e * N`` to ``(e + 1) * N - 1`` of a set of N samples are its e-th permutation. Rank r
@@ -58,18 +58,18 @@ class DrawSampler(Sampler):
 
 
 @DATA_SAMPLERS.register_module()
-class ClassAwareSampler(DrawSampler):
-    """A :class:`DrawSampler` that draws every class equally often.
+class ClassAwareSampler(SeededInfiniteSampler):
+    """A :class:`SeededInfiniteSampler` that draws every class equally often.
 
     An epoch of N draws goes through the classes, in a new random order each time round, and takes
-    a picture of each, after the others of that class had their turn (`1512.05830
+    an image of each, after the others of that class had their turn (`1512.05830
     <https://arxiv.org/abs/1512.05830>`_, section 4). As in mmdet's sampler of this name, a
-    picture with several classes counts for each of them.
+    image with several classes counts for each of them.
 
     Args:
-        dataset: Tells the classes of each picture (``get_cat_ids``), as those of mmpretrain and
+        dataset: Tells the classes of each image (``get_cat_ids``), as those of mmpretrain and
             mmdet do.
-        **kwargs: As in :class:`DrawSampler`.
+        **kwargs: As in :class:`SeededInfiniteSampler`.
 
     Raises:
         ConfigError: If the data set does not tell classes.
@@ -80,25 +80,25 @@ class ClassAwareSampler(DrawSampler):
         if not hasattr(dataset, 'get_cat_ids'):
             raise ConfigError(
                 "sampler.type is 'ClassAwareSampler', but the data set does not tell the classes "
-                "of its pictures; use 'DrawSampler'"
+                "of its images; use 'SeededInfiniteSampler'"
             )
-        self.pictures: dict[int, list[int]] = {}
+        self.images: dict[int, list[int]] = {}
         for index in range(self.size):
             for label in sorted(set(map(int, dataset.get_cat_ids(index)))):
-                self.pictures.setdefault(label, []).append(index)
-        if not self.pictures:
+                self.images.setdefault(label, []).append(index)
+        if not self.images:
             raise ConfigError(
-                "sampler.type is 'ClassAwareSampler', but no picture of the data set has a class; "
-                "use 'DrawSampler'"
+                "sampler.type is 'ClassAwareSampler', but no image of the data set has a class; "
+                "use 'SeededInfiniteSampler'"
             )
 
     def permutation(self, epoch: int) -> list[int]:
         generator = torch.Generator().manual_seed(seed_of(self.seed, self.task, 'order', epoch))
-        classes = _shuffled_for_ever(sorted(self.pictures), generator)
-        pictures = {
-            label: _shuffled_for_ever(found, generator) for label, found in self.pictures.items()
+        classes = _shuffled_for_ever(sorted(self.images), generator)
+        images = {
+            label: _shuffled_for_ever(found, generator) for label, found in self.images.items()
         }
-        return [next(pictures[next(classes)]) for _ in range(self.size)]
+        return [next(images[next(classes)]) for _ in range(self.size)]
 
 
 def _shuffled_for_ever(values: list[int], generator: torch.Generator) -> Iterator[int]:

@@ -13,14 +13,14 @@ from allinone.io.seeding import seed_host, seed_of, state_kept
 
 from .storage.retries import may_pass, patiently
 
-PICTURE_KEYS = ('img_path', 'seg_map_path')
+IMAGE_KEYS = ('img_path', 'seg_map_path')
 MAX_WORKERS = 256
 
 
 class Draw(int):
     """Index of a sample in its data set that also knows the number of the draw.
 
-    An ``int``, so that every stock batch sampler and data set takes it.
+    An ``int``, so that every upstream batch sampler and data set takes it.
     """
 
     number: int
@@ -47,7 +47,7 @@ class DatasetWrapper(Dataset):
 
 
 class SeededDataset(DatasetWrapper):
-    """A task's data set with reproducible augmentation and a name for every broken picture.
+    """A task's data set with reproducible augmentation and a name for every broken image.
 
     What a draw gives does not depend on the worker that makes it, so neither the number of
     workers nor an interruption changes a training.
@@ -56,13 +56,13 @@ class SeededDataset(DatasetWrapper):
         dataset: Any map-style data set of the libraries.
         task: Name of the task.
         seed: The run's seed.
-        skip_corrupt: Replace a sample whose picture cannot be read by another one, naming the
+        skip_corrupt: Replace a sample whose image cannot be read by another one, naming the
             file once, instead of stopping. More than 1 % of the data set (and more than one
-            picture) is an error still.
+            image) is an error still.
         may_skip: Whether the user may set ``skip_corrupt``, for messages: not of what is evaluated.
 
     Raises:
-        DataError: When a sample's picture or label map is missing, truncated or no picture.
+        DataError: When a sample's image or label map is missing, truncated or no image.
     """
 
     def __init__(
@@ -126,11 +126,11 @@ class SeededDataset(DatasetWrapper):
             index = seed_of(*draw, 'index') % len(self)
 
     def paths(self, index: int) -> list[str]:
-        """Files of a sample: its picture, and its label map if it has one."""
+        """Files of a sample: its image, and its label map if it has one."""
         if not hasattr(self.dataset, 'get_data_info'):
             return []
         info = self.dataset.get_data_info(index)
-        return [info[key] for key in PICTURE_KEYS if info.get(key)]
+        return [info[key] for key in IMAGE_KEYS if info.get(key)]
 
     def being_read(self) -> list[str]:
         """Files of the samples that are being loaded now, by any worker."""
@@ -185,7 +185,7 @@ class SeededDataset(DatasetWrapper):
         print_log(f'task {self.task}: skipped ({count} so far): {error}', 'current')
         if count > max(1, 0.01 * len(self)) or count == len(self):
             raise DataError(
-                f'task {self.task}: {count} of {len(self)} pictures cannot be read, '
+                f'task {self.task}: {count} of {len(self)} images cannot be read, '
                 'more than the 1 % (or one) that skip_corrupt allows; repair the data '
                 f'set. The last: {error}'
             )

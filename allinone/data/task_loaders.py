@@ -66,7 +66,7 @@ class TaskLoaders:
         """The task's next batch.
 
         Raises:
-            DataError: If a picture or label map cannot be read.
+            DataError: If an image or label map cannot be read.
             LoaderError: If the batch does not come in time, or workers die again and again.
         """
         for restarts in range(MAX_RESTARTS + 1):

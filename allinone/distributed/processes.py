@@ -81,7 +81,7 @@ class Alone:
 
 
 class Replicas(Alone):
-    """Processes that hold the whole model each, and see different pictures.
+    """Processes that hold the whole model each, and see different images.
 
     What is sent travels while the next task computes. All of one call but ``large`` is one flat
     message.

@@ -13,7 +13,7 @@ from allinone.tasks.coco import BOX_METRICS, complete_annotations
 class DetectionMetric(CocoMetric):
     """COCO metrics that are 0, not absent, when nothing at all was detected.
 
-    The stock metric then returns nothing, and ``save_best`` passes the epoch over. Classes
+    The upstream metric then returns nothing, and ``save_best`` passes the epoch over. Classes
     without any box in the annotations take no part in the mean, and are named in the log;
     of annotations without any box all figures are 0, not COCO's -1.
 
@@ -53,7 +53,7 @@ class SegmentationMetric(IoUMetric):
     """IoU metrics in percent, also of each class: ``IoU.road`` beside ``mIoU``, ``aAcc``, ``mAcc``.
 
     A class with no pixel in the annotations is named in the log. Its IoU is 0 if it is predicted
-    anywhere, as in the stock metric; if not, it is NaN and left out of the mean.
+    anywhere, as in the upstream metric; if not, it is NaN and left out of the mean.
 
     Args:
         **kwargs: As for ``mmseg.IoUMetric``.

@@ -21,10 +21,10 @@ CROPS = 64  # in a batch
 
 
 class BoxClassifier:
-    """Classifies each detected box by its crop of the original picture.
+    """Classifies each detected box by its crop of the original image.
 
     A crop goes through the test pipeline of the task's data set (but for its loading) and the
-    task's ``test_step``, as a picture of that data set would.
+    task's ``test_step``, as an image of that data set would.
 
     Args:
         model: The joint model.
@@ -41,7 +41,7 @@ class BoxClassifier:
         self.model, self.kind = model.tasks[task], model.kinds[task]
         if not self.kind.classifies_boxes:
             raise ConfigError(
-                f'on_boxes is {task!r}, which does not classify; name a classification task'
+                f'classify_boxes is {task!r}, which does not classify; name a classification task'
             )
         self.pipeline = _crop_pipeline(cfg, task, self.kind)
 
@@ -49,8 +49,8 @@ class BoxClassifier:
         """Give each box its class: ``instances.classified``, a list of ``{task: record}``.
 
         Args:
-            images: BGR pictures ``(H, W, 3)``.
-            detections: ``InstanceData`` of each, with ``bboxes`` in pixels of the picture.
+            images: BGR images ``(H, W, 3)``.
+            detections: ``InstanceData`` of each, with ``bboxes`` in pixels of the image.
         """
         crops = [
             self.pipeline(dict(img=crop, img_shape=crop.shape[:2], ori_shape=crop.shape[:2]))
@@ -108,6 +108,6 @@ def _crop_pipeline(cfg: Config, task: str, kind: TaskKind) -> Compose:
         with DefaultScope.overwrite_default_scope(kind.library or 'allinone'), named(key, steps):
             return Compose(steps)
     raise ConfigError(
-        f'on_boxes is {task!r}, but the config has no test or val data set of it, whose pipeline '
-        'crops would go through; add one'
+        f'classify_boxes is {task!r}, but the config has no test or val data set of it, whose '
+        'pipeline crops would go through; add one'
     )

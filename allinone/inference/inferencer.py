@@ -1,4 +1,4 @@
-"""All tasks on pictures, in one pass of the trunk: from files or arrays to plain records."""
+"""All tasks on images, in one pass of the backbone: from files or arrays to plain records."""
 
 import os
 import os.path as osp
@@ -16,8 +16,9 @@ from mmengine.logging import print_log
 from allinone.config.build_errors import named
 from allinone.errors import ConfigError, DataError
 from allinone.io.atomic import write_json
-from allinone.io.images import find_pictures, output_names, read_picture, write_picture
+from allinone.io.images import find_images, output_names, read_image, write_image
 from allinone.io.outputs import require_writable
+from allinone.io.renames import renamed_arguments
 from allinone.models.joint import build_network, load_trained, on_device
 from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
@@ -26,7 +27,7 @@ from .crops import BoxClassifier
 from .model_source import ModelSource, find_model
 from .records import dataset_metainfo, to_record
 from .scale import AS_TESTED, image_scale
-from .streaming import Picture, batches_of_a_size, read_ahead
+from .streaming import InputImage, batches_of_a_size, read_ahead
 
 MAX_PIXELS = 40_000_000
 MASKS = ('rle', 'array')
@@ -40,7 +41,7 @@ def _log(sentence: str) -> None:
 
 
 class AllInOneInferencer:
-    """A trained joint model, ready for pictures.
+    """A trained joint model, ready for images.
 
     >>> inferencer = AllInOneInferencer('best_score_iter_1200.pth')
     >>> record, = inferencer('street.jpg', out_dir='results')
@@ -62,8 +63,8 @@ class AllInOneInferencer:
     Raises:
         ConfigError: If the config cannot be used, a task is unknown, the scale is none, or the
             device is not there.
-        CheckpointError: If the checkpoint cannot be read, lacks weights of trunk or tasks, or holds
-            no config where one is needed.
+        CheckpointError: If the checkpoint cannot be read, lacks weights of backbone or tasks, or
+            holds no config where one is needed.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class AllInOneInferencer:
             task: told.get(task) or dataset_metainfo(self.cfg, task) for task in self.model.tasks
         }
 
+    @renamed_arguments(on_boxes='classify_boxes')
     def __call__(
         self,
         inputs: Input | Iterable[Input],
@@ -103,43 +105,43 @@ class AllInOneInferencer:
         out_dir: str | os.PathLike | None = None,
         return_vis: bool = False,
         score_thr: float = 0.3,
-        on_boxes: str | None = None,
+        classify_boxes: str | None = None,
         masks: str = 'rle',
         on_error: Callable[[DataError], None] | None = None,
     ):
-        """Predict all tasks on every picture.
+        """Predict all tasks on every image.
 
         Args:
-            inputs: A picture file, a folder, a pattern (``'street/*.jpg'``), an array
+            inputs: An image file, a folder, a pattern (``'street/*.jpg'``), an array
                 ``(H, W, 3)`` (uint8, BGR), or a list or generator of them.
-            batch_size: Most pictures in a pass; see :func:`batches_of_a_size`.
+            batch_size: Most images in a pass; see :func:`batches_of_a_size`.
             tasks: Run only these. Default: those of the constructor.
-            out_dir: Write ``vis/NAME.jpg`` and ``predictions/NAME.json`` for each picture.
-            return_vis: Also return the drawn pictures.
+            out_dir: Write ``vis/NAME.jpg`` and ``predictions/NAME.json`` for each image.
+            return_vis: Also return the drawn images.
             score_thr: Leave out boxes below this score in drawings. Records keep all of them.
-            on_boxes: A classification task that says of each detected box what it is.
+            classify_boxes: A classification task that says of each detected box what it is.
             masks: ``'rle'``, or ``'array'`` for label maps ``(H, W)``, which are not written.
             on_error: Called when an input cannot be read, which is then None among the records.
                 Default: raise.
 
         Returns:
-            A record for each picture, in order; with ``return_vis`` a pair of the records and
+            A record for each image, in order; with ``return_vis`` a pair of the records and
             the drawings (uint8 RGB). A record is ``{task: result}`` with boxes and masks in the
-            picture's own pixels:
+            image's own pixels:
 
             * classification: ``{'label', 'name', 'score', 'top5': [{'label', 'name', 'score'}]}``;
               of several labels ``{'labels': [{'label', 'name', 'score'}], 'scores'}``, the
               predicted ones and the scores of all classes;
             * detection: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``, ``'mask'``
-              (COCO RLE) of instance segmentation, and with ``on_boxes='cls'`` the box's
+              (COCO RLE) of instance segmentation, and with ``classify_boxes='cls'`` the box's
               classification, ``'cls'``;
             * segmentation: ``[{'label', 'name', 'area', 'segmentation'}]`` of each class present,
               the area in pixels, the mask as COCO RLE; or an array of labels.
 
         Raises:
             ConfigError: If a task is unknown or an option cannot be.
-            DataError: If a file is missing, truncated or no picture, a folder holds none, an array
-                is not a BGR picture, or the model fails on one (such as for lack of memory).
+            DataError: If a file is missing, truncated or no image, a folder holds none, an array
+                is not a BGR image, or the model fails on one (such as for lack of memory).
         """
         entries = flat(inputs, on_error or _raise)
         if not _is_lazy(inputs):
@@ -152,7 +154,7 @@ class AllInOneInferencer:
                 out_dir,
                 return_vis,
                 score_thr,
-                on_boxes,
+                classify_boxes,
                 masks,
                 on_error,
             )
@@ -160,6 +162,7 @@ class AllInOneInferencer:
         records = [record for _, record, _ in found]
         return (records, [drawing for _, _, drawing in found]) if return_vis else records
 
+    @renamed_arguments(on_boxes='classify_boxes')
     def stream(
         self,
         entries: Iterable[str | np.ndarray],
@@ -168,20 +171,20 @@ class AllInOneInferencer:
         out_dir: str | os.PathLike | None = None,
         return_vis: bool = False,
         score_thr: float = 0.3,
-        on_boxes: str | None = None,
+        classify_boxes: str | None = None,
         masks: str = 'rle',
         on_error: Callable[[DataError], None] | None = None,
         on_note: Callable[[str], None] = lambda sentence: None,
         names: Mapping[str, str] | None = None,
     ) -> Iterator[Found]:
-        """As calling, but picture by picture, so that any number of them fits into memory.
+        """As calling, but image by image, so that any number of them fits into memory.
 
-        While the model computes, one thread decodes the pictures to come. Drawing and writing are
+        While the model computes, one thread decodes the images to come. Drawing and writing are
         done by another, and on CPU, where the model has a thread on each core, after each batch of
         several by as many: beside a parallel loop they would keep all of its threads waiting.
 
         Args:
-            entries: Picture files and arrays.
+            entries: Image files and arrays.
             on_note: Told, in a sentence, of what in a file is not looked at.
             names: Of results by file. Default: of a list its unique stems, of anything else the
                 number of the entry.
@@ -197,22 +200,22 @@ class AllInOneInferencer:
         if out_dir:
             require_writable('out_dir', os.fspath(out_dir), folder=True)
         tasks = self._chosen(tasks)
-        boxes = self.box_classifier(on_boxes, tasks)
+        boxes = self.box_classifier(classify_boxes, tasks)
         on_error = on_error or _raise
         name_of = _naming(entries, names)
 
-        def finish(picture: Picture, samples: dict):
+        def finish(item: InputImage, samples: dict):
             record = {
                 task: to_record(sample, self.metainfo[task], masks, self.model.kinds[task])
                 for task, sample in samples.items()
             }
             drawing = None
             if out_dir or return_vis:
-                rgb = cv2.cvtColor(picture.image, cv2.COLOR_BGR2RGB)  # in a tenth of a flip's time
+                rgb = cv2.cvtColor(item.image, cv2.COLOR_BGR2RGB)  # in a tenth of a flip's time
                 drawing = draw_tasks(rgb, samples, self.metainfo, score_thr, self.model.kinds)
             if out_dir:
-                name = name_of(picture)
-                write_picture(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
+                name = name_of(item)
+                write_image(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
                 write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record, indent=None)
             return record, drawing if return_vis else None
 
@@ -222,16 +225,16 @@ class AllInOneInferencer:
         on_cpu = self.device.type == 'cpu'
         threads = torch.get_num_threads() if on_cpu else 1
         with (
-            closing(read_ahead(entries, read, max(2, batch_size))) as pictures,
+            closing(read_ahead(entries, read, max(2, batch_size))) as items,
             ThreadPoolExecutor(threads, 'finish') as pool,
         ):
-            for batch in batches_of_a_size(pictures, batch_size):
-                for picture, result in self._predicted(batch, tasks, boxes):
+            for batch in batches_of_a_size(items, batch_size):
+                for item, result in self._predicted(batch, tasks, boxes):
                     if isinstance(result, DataError):
                         on_error(result)
-                        waiting[picture.index] = _nothing()
+                        waiting[item.index] = _nothing()
                     else:
-                        waiting[picture.index] = pool.submit(finish, picture, result)
+                        waiting[item.index] = pool.submit(finish, item, result)
                 if on_cpu and batch_size > 1:
                     wait(waiting.values())
                 while upcoming in waiting and (
@@ -244,7 +247,7 @@ class AllInOneInferencer:
                 upcoming += 1
 
     def predict(self, images: Sequence[np.ndarray], tasks: Sequence[str]) -> list[dict]:
-        """Data samples ``{task: sample}`` of each BGR picture ``(H, W, 3)``; one trunk pass."""
+        """Data samples ``{task: sample}`` of each BGR image ``(H, W, 3)``; one backbone pass."""
         return self._predict(images, [self._resize(image) for image in images], tasks)
 
     def _predict(
@@ -262,15 +265,15 @@ class AllInOneInferencer:
         return [{task: predictions[task][i] for task in tasks} for i in range(len(images))]
 
     def _predicted(
-        self, batch: list[Picture], tasks: list[str], boxes: BoxClassifier | None
-    ) -> Iterator[tuple[Picture, dict | DataError]]:
-        """Each picture with its samples, or with the error that the model fails with on it."""
+        self, batch: list[InputImage], tasks: list[str], boxes: BoxClassifier | None
+    ) -> Iterator[tuple[InputImage, dict | DataError]]:
+        """Each image with its samples, or with the error that the model fails with on it."""
         if batch[0].error is not None:
             yield batch[0], batch[0].error
             return
-        images = [picture.image for picture in batch]
+        images = [item.image for item in batch]
         try:
-            found = self._predict(images, [picture.resized for picture in batch], tasks)
+            found = self._predict(images, [item.resized for item in batch], tasks)
             if boxes is not None:
                 for task in tasks:
                     kind = self.model.kinds[task]
@@ -279,8 +282,8 @@ class AllInOneInferencer:
                         boxes.classify(images, instances)
         except (RuntimeError, MemoryError) as error:
             if len(batch) > 1:
-                for picture in batch:
-                    yield from self._predicted([picture], tasks, boxes)
+                for item in batch:
+                    yield from self._predicted([item], tasks, boxes)
                 return
             height, width = images[0].shape[:2]
             words = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
@@ -313,10 +316,10 @@ class AllInOneInferencer:
         """
         if task is None:
             return None
-        check_choice('on_boxes', task, list(self.model.tasks))
+        check_choice('classify_boxes', task, list(self.model.tasks))
         self._require_loaded([task])
         if not any(self.model.kinds[name].finds_boxes for name in tasks):
-            raise ConfigError(f'on_boxes is {task!r}, but none of the tasks {tasks} detects')
+            raise ConfigError(f'classify_boxes is {task!r}, but none of the tasks {tasks} detects')
         return BoxClassifier(self.model, self.cfg, task, self.metainfo[task])
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
@@ -331,17 +334,17 @@ class AllInOneInferencer:
                 f'{self.scale.resize.scale}, where a side would have less than a pixel'
             ) from error
 
-    def _read(self, index: int, entry, on_note: Callable[[str], None]) -> Picture:
+    def _read(self, index: int, entry, on_note: Callable[[str], None]) -> InputImage:
         name = entry if isinstance(entry, str) else f'input {index}'
         try:
             if isinstance(entry, str):
-                image = read_picture(entry, MAX_PIXELS, on_note)
+                image = read_image(entry, MAX_PIXELS, on_note)
             else:
                 image = _checked(entry, index)
-            return Picture(index, name, image, self._resize(image))
+            return InputImage(index, name, image, self._resize(image))
         except DataError as error:
             error = error if name in str(error) else DataError(f'{name}: {error}')
-            return Picture(index, name, error=error)
+            return InputImage(index, name, error=error)
 
 
 def _listed(tasks: Sequence[str] | str | None) -> list[str] | None:
@@ -353,31 +356,31 @@ def _is_lazy(inputs) -> bool:
 
 
 def flat(inputs, on_error: Callable[[DataError], None]) -> Iterator[str | np.ndarray]:
-    """Folders and patterns replaced by their pictures, paths by strings."""
+    """Folders and patterns replaced by their images, paths by strings."""
     if isinstance(inputs, (str, os.PathLike, np.ndarray)) or not isinstance(inputs, Iterable):
         inputs = [inputs]
     for entry in inputs:
         if isinstance(entry, (str, os.PathLike)):
             try:
-                yield from find_pictures(entry)
+                yield from find_images(entry)
             except DataError as error:
                 on_error(error)
         else:
             yield entry
 
 
-def _naming(entries: Iterable, names: Mapping[str, str] | None) -> Callable[[Picture], str]:
+def _naming(entries: Iterable, names: Mapping[str, str] | None) -> Callable[[InputImage], str]:
     """What results are called."""
     if names is not None:
-        return lambda picture: names[picture.name]
+        return lambda item: names[item.name]
     if not isinstance(entries, (list, tuple)):
-        return lambda picture: f'{picture.index:06d}'
+        return lambda item: f'{item.index:06d}'
     numbered = [
         entry if isinstance(entry, str) else f'{index:06d}.array'
         for index, entry in enumerate(entries)
     ]
     unique = output_names(numbered)
-    return lambda picture: unique[numbered[picture.index]]
+    return lambda item: unique[numbered[item.index]]
 
 
 def _checked(image, index: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pictures on their way to the model: decoded ahead of it, and put into batches of one size."""
+"""Images on their way to the model: decoded ahead of it, and put into batches of one size."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ PASS_PIXELS = 2**24
 _END = object()
 
 
-class Picture(NamedTuple):
+class InputImage(NamedTuple):
     """An input that was read, or why it was not.
 
     Attributes:
@@ -24,7 +24,7 @@ class Picture(NamedTuple):
         name: For messages.
         image: BGR uint8 ``(H, W, 3)``.
         resized: What the model gets of it.
-        error: Where there is no picture.
+        error: Where there is no image.
     """
 
     index: int
@@ -35,8 +35,8 @@ class Picture(NamedTuple):
 
 
 def read_ahead(
-    entries: Iterable, read: Callable[[int, object], Picture], ahead: int
-) -> Iterator[Picture]:
+    entries: Iterable, read: Callable[[int, object], InputImage], ahead: int
+) -> Iterator[InputImage]:
     """``read(index, entry)`` of each entry in order, up to ``ahead`` of them in advance.
 
     One thread draws the entries and reads them, so a generator may decode, too.
@@ -50,61 +50,61 @@ def read_ahead(
     with ThreadPoolExecutor(1, 'read') as pool:
         steps = deque(pool.submit(step) for _ in range(ahead))
         try:
-            while (picture := steps.popleft().result()) is not _END:
+            while (item := steps.popleft().result()) is not _END:
                 steps.append(pool.submit(step))
-                yield picture
+                yield item
         finally:
             for future in steps:
                 future.cancel()
 
 
-def batches_of_a_size(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[Picture]]:
-    """Batches of pictures that are equal in size as the model gets them.
+def batches_of_a_size(items: Iterable[InputImage], batch_size: int) -> Iterator[list[InputImage]]:
+    """Batches of images that are equal in size as the model gets them.
 
     Padding to a common size would change what convolutions see at the border and what is pooled
-    over the picture, so predictions would depend on the neighbours. Instead, up to 4 batches of
-    pictures are looked ahead for others of the size of the first, so sizes that alternate make full
+    over the image, so predictions would depend on the neighbours. Instead, up to 4 batches of
+    images are looked ahead for others of the size of the first, so sizes that alternate make full
     batches. The first that waits is always in the next batch, so that those that follow it are soon
     free to be given out in order.
 
-    A batch has at most ``batch_size`` pictures, and if more than one, at most 2^24 pixels. What
+    A batch has at most ``batch_size`` images, and if more than one, at most 2^24 pixels. What
     waits is limited to 256 MiB. One that could not be read is a batch of its own.
     """
-    waiting: list[Picture] = []
-    source, newest = iter(pictures), -1
+    waiting: list[InputImage] = []
+    source, newest = iter(items), -1
     while True:
         while not waiting or not _enough(waiting, newest, batch_size):
-            picture = next(source, None)
-            if picture is None:
+            item = next(source, None)
+            if item is None:
                 break
-            newest = picture.index
-            if picture.error is None:
-                waiting.append(picture)
+            newest = item.index
+            if item.error is None:
+                waiting.append(item)
             else:
-                yield [picture]
+                yield [item]
         if not waiting:
             return
         batch = _alike(waiting, batch_size)
-        chosen = {picture.index for picture in batch}
-        waiting = [picture for picture in waiting if picture.index not in chosen]
+        chosen = {item.index for item in batch}
+        waiting = [item for item in waiting if item.index not in chosen]
         yield batch
 
 
-def _alike(waiting: list[Picture], batch_size: int) -> list[Picture]:
+def _alike(waiting: list[InputImage], batch_size: int) -> list[InputImage]:
     """Those of the size of the first, as many as make a batch."""
     shape = waiting[0].resized.shape
-    alike = [picture for picture in waiting if picture.resized.shape == shape]
+    alike = [item for item in waiting if item.resized.shape == shape]
     return alike[: _most(waiting, batch_size)]
 
 
-def _most(waiting: list[Picture], batch_size: int) -> int:
+def _most(waiting: list[InputImage], batch_size: int) -> int:
     height, width = waiting[0].resized.shape[:2]
     return max(1, min(batch_size, PASS_PIXELS // (height * width)))
 
 
-def _enough(waiting: list[Picture], newest: int, batch_size: int) -> bool:
+def _enough(waiting: list[InputImage], newest: int, batch_size: int) -> bool:
     return (
         len(_alike(waiting, batch_size)) == _most(waiting, batch_size)
         or newest - waiting[0].index + 1 >= WINDOW * batch_size
-        or sum(picture.image.nbytes for picture in waiting) >= WINDOW_BYTES
+        or sum(item.image.nbytes for item in waiting) >= WINDOW_BYTES
     )

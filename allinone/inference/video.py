@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from allinone.errors import DataError
-from allinone.visualization.annotator import Pen
+from allinone.visualization.annotator import Annotator
 from allinone.visualization.legend import BACKGROUND
 
 SUFFIXES = (
@@ -118,7 +118,7 @@ def _open(source: str) -> cv2.VideoCapture:
 class VideoWriter:
     """Drawn frames as an MP4 file, which is there once it is whole.
 
-    All frames of a video have one size. What is drawn below the picture may differ in height, so
+    All frames of a video have one size. What is drawn below the image may differ in height, so
     there is room for a line more than the first has; what does not fit is cut off.
 
     Args:
@@ -156,7 +156,7 @@ class VideoWriter:
 
     def _open(self, drawing: np.ndarray) -> None:
         height, width = drawing.shape[:2]
-        height += Pen(drawing[:1, :1], like=(height, width)).chip_height
+        height += Annotator(drawing[:1, :1], like=(height, width)).label_height
         # Encoders want even sides.
         self._size = width + width % 2, height + height % 2
         os.makedirs(osp.dirname(osp.abspath(self.path)), exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a picture's file says without decoding it; imports no torch."""
+"""What an image's file says without decoding it; imports no torch."""
 
 import io
 import os
@@ -13,7 +13,7 @@ ENDS = {JPEG_START: b'\xff\xd9', b'\x89PNG': b'IEND'}
 JPEG_SCAN = 0xDA
 TAIL_BYTES = 12
 IGNORED = 255  # Value of a label map: of no class
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # Exif: the picture is shown turned by a quarter
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # Exif: the image is shown turned by a quarter
 
 
 def is_local(path: str) -> bool:
@@ -46,7 +46,7 @@ def check_complete(path: str) -> None:
 def check_end(path: str, content: bytes) -> None:
     """Refuse the content of a JPEG or PNG file whose end is missing.
 
-    OpenCV decodes a truncated JPEG to a picture with a grey remainder and says nothing. Cameras
+    OpenCV decodes a truncated JPEG to an image with a grey remainder and says nothing. Cameras
     append data of their own, so where the file does not end with the end marker, it is looked for
     in all that follows the header (of a JPEG: whose thumbnail has an end marker too).
 
@@ -72,7 +72,7 @@ def _after_header(data: bytes) -> bytes:
 
 
 def check_decodes(path: str, backend_args: dict | None = None) -> None:
-    """Raise :class:`DataError` if a file cannot be decoded as a picture.
+    """Raise :class:`DataError` if a file cannot be decoded as an image.
 
     Args:
         path: A local one, or an address.
@@ -84,16 +84,16 @@ def check_decodes(path: str, backend_args: dict | None = None) -> None:
 
         file = io.BytesIO(get(path, backend_args))
     try:
-        with Image.open(file) as picture:
-            picture.load()
+        with Image.open(file) as image:
+            image.load()
     except Exception as error:
-        raise DataError(f'{path} is not a readable picture: {error}') from error
+        raise DataError(f'{path} is not a readable image: {error}') from error
 
 
 def shown_size(path: str) -> tuple[int, int]:
-    """Width and height of a picture as OpenCV loads it, upright by its Exif tag."""
-    with Image.open(path) as picture:
+    """Width and height of an image as OpenCV loads it, upright by its Exif tag."""
+    with Image.open(path) as image:
         # Asked of a PNG, Pillow would decode it all; of a JPEG without the tag, it would look long.
-        tagged = picture.format == 'JPEG' and 'exif' in picture.info
-        turned = tagged and picture.getexif().get(ORIENTATION) in TURNED
-        return picture.size[::-1] if turned else picture.size
+        tagged = image.format == 'JPEG' and 'exif' in image.info
+        turned = tagged and image.getexif().get(ORIENTATION) in TURNED
+        return image.size[::-1] if turned else image.size

@@ -1,4 +1,4 @@
-"""Picture files: finding, reading, naming and writing them."""
+"""Image files: finding, reading, naming and writing them."""
 
 import hashlib
 import os
@@ -28,14 +28,14 @@ JPEG_OPTIONS = (
 )
 
 
-def find_pictures(path: str | os.PathLike) -> list[str]:
-    """The file itself, the pictures in a folder (not in folders below), or a pattern's files.
+def find_images(path: str | os.PathLike) -> list[str]:
+    """The file itself, the images in a folder (not in folders below), or a pattern's files.
 
     Args:
         path: A file, a folder, or a pattern such as ``'street/**/*.jpg'``; sorted by name.
 
     Raises:
-        DataError: If there is no such file, the folder holds no picture, or nothing matches.
+        DataError: If there is no such file, the folder holds no image, or nothing matches.
     """
     path = os.fspath(path)
     if osp.isdir(path):
@@ -47,7 +47,7 @@ def find_pictures(path: str | os.PathLike) -> list[str]:
             name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith('.')
         )
         if not names:
-            raise DataError(f'{path} is a folder without pictures ({", ".join(SUFFIXES)})')
+            raise DataError(f'{path} is a folder without images ({", ".join(SUFFIXES)})')
         return [osp.join(path, name) for name in names]
     if osp.exists(path):
         return [path]
@@ -56,26 +56,26 @@ def find_pictures(path: str | os.PathLike) -> list[str]:
         if not found:
             raise DataError(f'{path} matches no file')
         return found
-    raise DataError(f'{path}: no such picture or folder')
+    raise DataError(f'{path}: no such image or folder')
 
 
-def read_picture(
+def read_image(
     path: str | os.PathLike,
     max_pixels: float = float('inf'),
     note: Callable[[str], None] = lambda sentence: None,
 ) -> np.ndarray:
-    """Decode a picture file to BGR uint8 ``(H, W, 3)``, turned as its EXIF data says.
+    """Decode an image file to BGR uint8 ``(H, W, 3)``, turned as its EXIF data says.
 
     Of 16 bits a channel the upper 8 are taken, of an animation the first frame; CMYK becomes RGB,
     and transparency is not looked at: as data sets are read for training.
 
     Args:
         path: The file.
-        max_pixels: Larger pictures are refused before they are decoded.
+        max_pixels: Larger images are refused before they are decoded.
         note: Told, in a sentence, of what in the file is not looked at.
 
     Raises:
-        DataError: If the file is missing, truncated, too large or no picture.
+        DataError: If the file is missing, truncated, too large or no image.
     """
     path = os.fspath(path)
     check_complete(path)
@@ -86,16 +86,16 @@ def read_picture(
         raise DataError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
     if image is None:
         check_decodes(path)
-        raise DataError(f'{path} is not a picture that OpenCV can read')
+        raise DataError(f'{path} is not an image that OpenCV can read')
     return image
 
 
 def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> None:
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            mode, frames = picture.mode, getattr(picture, 'n_frames', 1)
-            deep = any('16' in str(tile[3]) for tile in picture.tile)
+        with Image.open(path) as image:
+            width, height = image.size
+            mode, frames = image.mode, getattr(image, 'n_frames', 1)
+            deep = any('16' in str(tile[3]) for tile in image.tile)
     except Image.DecompressionBombError as error:
         if max_pixels < float('inf'):
             # Pillow has a limit of its own, and its error alone knows the size.
@@ -123,7 +123,7 @@ def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> 
         note(f'{path} has transparency, which is not looked at')
 
 
-def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
+def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write RGB uint8 ``(H, W, 3)`` in the format of the suffix; never a half-written file."""
     suffix = osp.splitext(path)[1]
     options = JPEG_OPTIONS if suffix in ('.jpg', '.jpeg') else ()
@@ -132,7 +132,7 @@ def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def output_names(paths: Sequence[str]) -> dict[str, str]:
-    """``{path: name}`` for results: the stem, and where pictures share one, a hash of the path.
+    """``{path: name}`` for results: the stem, and where images share one, a hash of the path.
 
     A function of the paths alone, so that each process of a distributed run gives the same names.
     """

@@ -1,7 +1,11 @@
+from allinone.io.renames import renamed_names
+
 from .allinone import AllInOne
 from .ddp import AllInOneDDP
 from .fsdp import AllInOneFSDP
 from .necks import SimpleFeaturePyramid
-from .shared_backbone import SharedTrunk
+from .shared_backbone import SharedBackbone
 
-__all__ = ['AllInOne', 'AllInOneDDP', 'AllInOneFSDP', 'SharedTrunk', 'SimpleFeaturePyramid']
+__all__ = ['AllInOne', 'AllInOneDDP', 'AllInOneFSDP', 'SharedBackbone', 'SimpleFeaturePyramid']
+
+__getattr__ = renamed_names(__name__, ('SharedTrunk',))

@@ -1,4 +1,4 @@
-"""A task's own small changes to the shared trunk's weights."""
+"""A task's own small changes to the shared backbone's weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,35 +11,35 @@ from allinone.registry import MODELS
 from allinone.registry.options import build_kind, check_count, check_number
 
 
-class TrunkAdapter(nn.Module):
-    """New values for some of the trunk's parameters, made of few parameters of the task's own.
+class BackboneAdapter(nn.Module):
+    """New values for some of the backbone's parameters, made of few parameters of the task's own.
 
-    The trunk runs with them for this task alone, in a pass of its own; to the other tasks it is
+    The backbone runs with them for this task alone, in a pass of its own; to the other tasks it is
     as it was. At the start of training the new values are the old ones. Because an adapter changes
-    values and adds no layers, it can be written into the weights of a stock model.
+    values and adds no layers, it can be written into the weights of an upstream model.
 
     Args:
-        trunk: The shared trunk; not kept.
+        backbone: The shared backbone; not kept.
         layers: Adapt only what is below these names of modules. Default: all that can be.
 
     Raises:
-        ConfigError: If there is nothing to adapt, or the trunk runs parts of it again in the
+        ConfigError: If there is nothing to adapt, or the backbone runs parts of it again in the
             backward pass (``with_cp``), where the new values would be gone.
     """
 
-    def __init__(self, trunk: nn.Module, layers: Sequence[str] | None = None):
+    def __init__(self, backbone: nn.Module, layers: Sequence[str] | None = None):
         super().__init__()
-        if any(getattr(module, 'with_cp', False) for module in trunk.modules()):
+        if any(getattr(module, 'with_cp', False) for module in backbone.modules()):
             raise ConfigError('model.backbone.with_cp is set; an adapter cannot work with it')
         chosen = [
             (name, module)
-            for name, module in trunk.named_modules()
+            for name, module in backbone.named_modules()
             if self.fits(module) and (layers is None or _is_below(name, layers))
         ]
         if not chosen:
             raise ConfigError(
                 f'layers is {layers}, where {type(self).__name__} finds nothing to adapt; the '
-                f'parts of the trunk are {[name for name, _ in trunk.named_children()]}'
+                f'parts of the backbone are {[name for name, _ in backbone.named_children()]}'
             )
         # A module's name may not hold a dot.
         self.changes = nn.ModuleDict(
@@ -54,19 +54,19 @@ class TrunkAdapter(nn.Module):
         """What makes ``{parameter: new value}`` of a layer from the layer, as a module."""
         raise NotImplementedError(f'{type(self).__name__} does not define change_of()')
 
-    def values(self, trunk: nn.Module) -> dict[str, Tensor]:
-        """New values by the names of the trunk's parameters, of the same shapes."""
-        return dict(self._values(trunk))
+    def values(self, backbone: nn.Module) -> dict[str, Tensor]:
+        """New values by the names of the backbone's parameters, of the same shapes."""
+        return dict(self._values(backbone))
 
-    def _values(self, trunk: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    def _values(self, backbone: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for key, change in self.changes.items():
             name = key.replace('-', '.')
-            for parameter, value in change(trunk.get_submodule(name)).items():
+            for parameter, value in change(backbone.get_submodule(name)).items():
                 yield f'{name}.{parameter}', value
 
 
 @MODELS.register_module()
-class LowRankAdapter(TrunkAdapter):
+class LowRankAdapter(BackboneAdapter):
     r"""Low-rank changes of the weights of 1 x 1 convolutions and linear layers.
 
     `LoRA <https://arxiv.org/abs/2106.09685>`_, equation 3:
@@ -76,15 +76,15 @@ class LowRankAdapter(TrunkAdapter):
     with A drawn as a linear layer's weight and B zero at the start.
 
     Args:
-        trunk: The shared trunk.
+        backbone: The shared backbone.
         rank: r; of a layer with fewer inputs or outputs, that number.
         alpha: The scale; default: the rank, so that the factor is 1.
-        layers: As in :class:`TrunkAdapter`.
+        layers: As in :class:`BackboneAdapter`.
     """
 
     def __init__(
         self,
-        trunk: nn.Module,
+        backbone: nn.Module,
         rank: int = 4,
         alpha: float | None = None,
         layers: Sequence[str] | None = None,
@@ -92,7 +92,7 @@ class LowRankAdapter(TrunkAdapter):
         self.rank = check_count('rank', rank)
         alpha = rank if alpha is None else check_number('alpha', alpha, 0, open_low=True)
         self.scale = alpha / rank
-        super().__init__(trunk, layers)
+        super().__init__(backbone, layers)
 
     def fits(self, module: nn.Module) -> bool:
         if isinstance(module, nn.Conv2d):
@@ -119,8 +119,8 @@ class _LowRankChange(nn.Module):
 
 
 @MODELS.register_module()
-class FiLMAdapter(TrunkAdapter):
-    r"""Another scale and shift of each channel behind the trunk's normalisation layers.
+class FiLMAdapter(BackboneAdapter):
+    r"""Another scale and shift of each channel behind the backbone's normalisation layers.
 
     `FiLM <https://arxiv.org/abs/1709.07871>`_ with constants of the task in place of a network's
     answer, as the `residual adapters <https://arxiv.org/abs/1705.08045>`_ of one domain:
@@ -128,8 +128,8 @@ class FiLMAdapter(TrunkAdapter):
     .. math:: y' = (1 + a) y + b = (1 + a) \gamma \hat x + (1 + a) \beta + b
 
     Args:
-        trunk: The shared trunk.
-        layers: As in :class:`TrunkAdapter`.
+        backbone: The shared backbone.
+        layers: As in :class:`BackboneAdapter`.
     """
 
     def fits(self, module: nn.Module) -> bool:
@@ -151,14 +151,14 @@ class _FiLMChange(nn.Module):
         return dict(weight=factor * layer.weight, bias=factor * layer.bias + self.shift)
 
 
-def build_adapter(key: str, cfg: Mapping, trunk: nn.Module) -> TrunkAdapter:
+def build_adapter(key: str, cfg: Mapping, backbone: nn.Module) -> BackboneAdapter:
     """The adapter of a task from its config.
 
     Raises:
-        ConfigError: If there is no such adapter, or it does not fit the trunk; it names ``key``.
+        ConfigError: If there is no such adapter, or it does not fit the backbone; it names ``key``.
     """
     remedy = "give dict(type='LowRankAdapter', rank=4) or dict(type='FiLMAdapter')"
-    return build_kind(key, cfg, MODELS, TrunkAdapter, remedy, trunk)
+    return build_kind(key, cfg, MODELS, BackboneAdapter, remedy, backbone)
 
 
 def _is_below(name: str, layers: Sequence[str]) -> bool:

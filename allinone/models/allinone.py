@@ -1,4 +1,4 @@
-"""One trunk, many tasks: the joint model."""
+"""One backbone, many tasks: the joint model."""
 
 import copy
 import inspect
@@ -14,6 +14,7 @@ from allinone.config.build_errors import accepted_keys, unknown_key
 from allinone.config.check import check_frozen
 from allinone.distributed.processes import Alone
 from allinone.errors import ConfigError
+from allinone.io.renames import renamed_arguments
 from allinone.registry import BALANCERS, MODELS
 from allinone.registry.options import check_count, check_flag, check_number
 from allinone.step import BalancedStep, build_step
@@ -27,7 +28,7 @@ from .adapters import build_adapter
 from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
-from .shared_backbone import SharedTrunk, layers_of, trunk_pass
+from .shared_backbone import SharedBackbone, backbone_pass, layers_of
 from .task_model import build_model, build_task
 from .tta import build_merger, has_views
 
@@ -36,63 +37,69 @@ COMPILED = 64  # graphs of one class of blocks, which differ in structure, mode 
 
 @MODELS.register_module()
 class AllInOne(BaseModel):
-    """Upstream models as tasks on one shared trunk.
+    """Upstream models as tasks on one shared backbone.
 
-    A task is the config of a model of some kind (``TASK_KINDS``) without its backbone. The trunk
+    A task is the config of a model of some kind (``TASK_KINDS``) without its backbone. The backbone
     lies in the state dict once, under ``backbone.*``; a task's own parameters under
     ``tasks.NAME.*``; what a balancer learns under ``balancer.*``.
 
     Args:
-        backbone: Config of the trunk; it answers a picture with one or several maps. An
+        backbone: Config of the backbone; it answers an image with one or several maps. An
             ``init_cfg`` of type ``Pretrained`` is loaded without executing code, and a file of
             which no key fits is an error.
-        tasks: ``{name: model config}``. The name is the user's own. Beside the stock keys,
-            ``features`` selects the trunk's maps that the task sees, in order (default: all), and
-            ``adapter`` is the config of a :class:`TrunkAdapter`, ``tta`` that of the library's
-            model which merges the views of test-time augmentation (:mod:`.tta`), and ``kind`` a
-            name of ``TASK_KINDS`` (default: by the model's class).
+        tasks: ``{name: model config}``. The name is the user's own. Beside the upstream keys,
+            ``feature_indices`` selects the backbone's maps that the task sees, in order (default:
+            all), and ``adapter`` is the config of a :class:`BackboneAdapter`, ``tta`` that of the
+            library's model which merges the views of test-time augmentation (:mod:`.tta`), and
+            ``kind`` a name of ``TASK_KINDS`` (default: by the model's class).
         balancer: Config of a method of ``BALANCERS``. Default: ``FixedWeights``, all 1.
         data_preprocessor: Normalisation ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor``
-            of the pictures, for one-pass prediction and as the default of each task's own.
-        max_task_norm: Clip each task's gradient to this norm before the tasks are combined.
-        conflict_interval: Iterations between two comparisons of the tasks' trunk gradients (norms,
-            cosines, conflicts) for the log; 0: never. Methods that need the gradients have them
-            compared at every step.
-        drop_bad: Leave out of a step the share of a task whose loss or gradient is NaN or infinite;
-            the outputs say so as ``TASK/dropped``.
+            of the images, for one-pass prediction and as the default of each task's own.
+        clip_grad_per_task: Clip each task's gradient to this norm before the tasks are combined.
+        grad_similarity_interval: Iterations between two comparisons of the tasks' backbone
+            gradients (norms, cosines, conflicts) for the log; 0: never. Methods that need the
+            gradients have them compared at every step.
+        skip_non_finite: Leave out of a step the share of a task whose loss or gradient is NaN or
+            infinite; the outputs say so as ``TASK/dropped``.
         frozen: What training leaves as it is, to the last bit: ``'backbone'`` and names of tasks.
             Their weights come from ``load_from``; such tasks need no training data.
         distill: ``dict(teacher=..., losses=...)`` of a :class:`Distillation`, from whose teachers
             the tasks learn as well as from their labels.
-        channels_last: Lay weights and pictures out channels-last, which is faster for
-            convolutional trunks on most devices.
-        bn: What the trunk's batch norm does: ``'shared'``, one set of statistics, moved by every
+        channels_last: Lay weights and images out channels-last, which is faster for
+            convolutional backbones on most devices.
+        bn: What the backbone's batch norm does: ``'shared'``, one set of statistics, moved by every
             task's batches; ``'frozen'``, statistics stay as they are; ``'per_task'`` or
             ``dict(type='per_task', affine=True)``, statistics (scale and shift) of each task's own,
-            at the cost of a trunk pass a task; ``'sync'``, of the batch over all processes.
-        compile_trunk: Run the trunk's layers through ``torch.compile``, once for all sizes of
-            pictures; or a dictionary of its options.
+            at the cost of a backbone pass a task; ``'sync'``, of the batch over all processes.
+        compile_backbone: Run the backbone's layers through ``torch.compile``, once for all sizes of
+            images; or a dictionary of its options.
         init_cfg: As in mmengine.
 
     Raises:
-        ConfigError: If a key is misspelt, ``features`` or channels do not fit the trunk, or a
-            balancer's options do not fit the tasks.
+        ConfigError: If a key is misspelt, ``feature_indices`` or channels do not fit the backbone,
+            or a balancer's options do not fit the tasks.
     """
 
+    @renamed_arguments(
+        compile_trunk='compile_backbone',
+        conflict_interval='grad_similarity_interval',
+        drop_bad='skip_non_finite',
+        max_task_norm='clip_grad_per_task',
+    )
     def __init__(
         self,
         backbone: dict,
         tasks: Mapping[str, dict],
         balancer: dict | None = None,
         data_preprocessor: dict | None = None,
-        max_task_norm: float | None = None,
-        conflict_interval: int = 50,
-        drop_bad: bool = True,
+        clip_grad_per_task: float | None = None,
+        grad_similarity_interval: int = 50,
+        skip_non_finite: bool = True,
         frozen: Sequence[str] = (),
         distill: Mapping | None = None,
         channels_last: bool = False,
         bn: str | Mapping = 'shared',
-        compile_trunk: bool | Mapping = False,
+        compile_backbone: bool | Mapping = False,
         init_cfg: dict | None = None,
         **misspelt,
     ):
@@ -101,10 +108,10 @@ class AllInOne(BaseModel):
             raise ConfigError(unknown_key('model', min(misspelt), known))
         if not tasks:
             raise ConfigError('model.tasks is empty; name at least one task')
-        if max_task_norm is not None:
-            check_number('model.max_task_norm', max_task_norm, 0, open_low=True)
-        check_count('model.conflict_interval', conflict_interval, 0)
-        check_flag('model.drop_bad', drop_bad)
+        if clip_grad_per_task is not None:
+            check_number('model.clip_grad_per_task', clip_grad_per_task, 0, open_low=True)
+        check_count('model.grad_similarity_interval', grad_similarity_interval, 0)
+        check_flag('model.skip_non_finite', skip_non_finite)
         frozen = check_frozen(frozen or (), list(tasks))
         kind, affine = batch_norm.parse(bn)
         normalisation = dict(data_preprocessor or {})
@@ -143,13 +150,15 @@ class AllInOne(BaseModel):
             self.to(memory_format=torch.channels_last)
         check_tasks(self)
         freeze(self)
-        check_balancer(self, max_task_norm)
+        check_balancer(self, clip_grad_per_task)
         self._step_options = dict(
-            max_task_norm=max_task_norm, conflict_interval=conflict_interval, drop_bad=drop_bad
+            clip_grad_per_task=clip_grad_per_task,
+            grad_similarity_interval=grad_similarity_interval,
+            skip_non_finite=skip_non_finite,
         )
         self._step: BalancedStep | None = None
-        if compile_trunk is not False:
-            _compile(self, compile_trunk)
+        if compile_backbone is not False:
+            _compile(self, compile_backbone)
 
     def _build_task(self, name: str, cfg: ConfigDict, normalisation: dict) -> nn.Module:
         key = f'model.tasks.{name}'
@@ -161,7 +170,7 @@ class AllInOne(BaseModel):
         self.view(name, task).bind(self.backbone, getattr(task, 'adapter', None))
         return task
 
-    def view(self, name: str, task: nn.Module | None = None) -> SharedTrunk:
+    def view(self, name: str, task: nn.Module | None = None) -> SharedBackbone:
         """The shared backbone as a task sees it."""
         return getattr(self.tasks[name] if task is None else task, self.kinds[name].entry)
 
@@ -238,7 +247,7 @@ class AllInOne(BaseModel):
         return dict(loss=total, **log)
 
     def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:
-        """Losses of one task by name, of one collated batch: its stock model's, its teacher's."""
+        """Losses of one task by name on one collated batch, with those towards its teacher."""
         model = self.tasks[task]
         data = model.data_preprocessor(batch, True)
         if self.distillation is not None:
@@ -246,11 +255,11 @@ class AllInOne(BaseModel):
         return model._run_forward(data, mode='loss')
 
     def val_step(self, data: Mapping[str, dict]) -> dict[str, list]:
-        """Predictions of each task on its own batch, from its stock model: ``{task: samples}``."""
+        """Predictions of each task on its own batch, by its model: ``{task: samples}``."""
         return {task: self.tasks[task].val_step(batch) for task, batch in data.items()}
 
     def test_step(self, data: Mapping[str, dict]) -> dict[str, list]:
-        """As :meth:`val_step`; several views of a picture are merged to one prediction."""
+        """As :meth:`val_step`; several views of an image are merged to one prediction."""
         return {
             task: build_merger(self.tasks[task], self.kinds[task], self._tta[task]).test_step(batch)
             if has_views(batch)
@@ -265,18 +274,18 @@ class AllInOne(BaseModel):
         tasks: Sequence[str] | None = None,
         metainfo: Sequence[dict] | None = None,
     ) -> dict[str, list]:
-        """All tasks on the same pictures in one pass of the trunk.
+        """All tasks on the same images in one pass of the backbone.
 
         Args:
-            inputs: Pictures ``(3, H, W)`` of any sizes as a list, or ``(N, 3, H, W)``; BGR,
+            inputs: Images ``(3, H, W)`` of any sizes as a list, or ``(N, 3, H, W)``; BGR,
                 0 to 255, before normalisation.
             tasks: Names; default: all.
-            metainfo: For each picture what its data samples should know, such as ``ori_shape``
-                and ``scale_factor`` (width, height) of a resized picture; predictions are in
+            metainfo: For each image what its data samples should know, such as ``ori_shape``
+                and ``scale_factor`` (width, height) of a resized image; predictions are in
                 the pixels of the original.
 
         Returns:
-            ``{task: data samples}`` of the tasks' libraries, one for each picture.
+            ``{task: data samples}`` of the tasks' libraries, one for each image.
 
         Raises:
             ConfigError: If a task is unknown.
@@ -295,7 +304,7 @@ class AllInOne(BaseModel):
     ) -> dict[str, list]:
         """As :meth:`predict`, on a normalised and padded batch ``(N, 3, H, W)``."""
         sizes = sizes or [tuple(batch.shape[-2:])] * len(batch)
-        with trunk_pass(self.backbone, [self.view(task) for task in tasks], batch):
+        with backbone_pass(self.backbone, [self.view(task) for task in tasks], batch):
             return {
                 task: self.tasks[task](
                     batch, self.kinds[task].samples(batch, sizes, metainfo), mode='predict'
@@ -310,10 +319,10 @@ class AllInOne(BaseModel):
         mode: str = 'tensor',
         tasks: Sequence[str] | None = None,
     ) -> dict:
-        """Each task's stock ``forward`` on one normalised batch, the trunk run once.
+        """Each task's upstream ``forward`` on one normalised batch, the backbone run once.
 
         Args:
-            inputs: Normalised pictures ``(N, 3, H, W)``.
+            inputs: Normalised images ``(N, 3, H, W)``.
             data_samples: ``{task: samples}``.
             mode: ``'tensor'``, ``'predict'`` or ``'loss'``, as in mmengine.
             tasks: Names; default: all.
@@ -322,7 +331,7 @@ class AllInOne(BaseModel):
             ``{task: result}``.
         """
         names = self.task_names(tasks)
-        with trunk_pass(self.backbone, [self.view(task) for task in names], inputs):
+        with backbone_pass(self.backbone, [self.view(task) for task in names], inputs):
             return {
                 task: self.tasks[task](inputs, (data_samples or {}).get(task), mode=mode)
                 for task in names
@@ -337,7 +346,7 @@ class AllInOne(BaseModel):
             )
         return list(self.tasks) if tasks is None else list(tasks)
 
-    def views(self) -> list[SharedTrunk]:
+    def views(self) -> list[SharedBackbone]:
         return [self.view(task) for task in self.tasks]
 
 
@@ -348,26 +357,27 @@ def _channels_last(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
 def _compile(model: AllInOne, options: bool | Mapping) -> None:
     if options is not True and not isinstance(options, Mapping):
         raise ConfigError(
-            f'model.compile_trunk is {options!r}; give True, or options of torch.compile as in '
+            f'model.compile_backbone is {options!r}; give True, or options of torch.compile as in '
             "dict(mode='reduce-overhead')"
         )
     adapted = [name for name, view in zip(model.tasks, model.views()) if view.adapter is not None]
     if adapted:
         raise ConfigError(
-            f'model.compile_trunk is set, but the tasks {adapted} exchange weights of the trunk '
+            f'model.compile_backbone is set, but the tasks {adapted} exchange weights of the '
+            'backbone '
             "(adapter, or bn='per_task'); leave one of them out"
         )
     if model.balancer.regulariser is not None:
         raise ConfigError(
-            f'model.compile_trunk is set, but {type(model.balancer).__name__} needs second '
+            f'model.compile_backbone is set, but {type(model.balancer).__name__} needs second '
             'derivatives, which compiled layers do not have; leave one of them out'
         )
     # PyTorch counts all blocks of a class together, and does not compile those beyond its 8.
     dynamo = torch._dynamo.config
     dynamo.cache_size_limit = max(dynamo.cache_size_limit, COMPILED)
     options = {'dynamic': True, **(options if options is not True else {})}
-    # Layer by layer, for each begins with sizes that are plain symbols: through a whole trunk they
-    # become nested divisions, which take minutes. The modules stay, and with them their names.
+    # Layer by layer, for each begins with sizes that are plain symbols: through a whole backbone
+    # they become nested divisions, which take minutes. The modules stay, and with them their names.
     for layer in list(layers_of(model.backbone)) or [model.backbone]:
         layer.compile(**options)
 

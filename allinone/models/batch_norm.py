@@ -1,4 +1,4 @@
-"""What the trunk's batch norm does where the batches of a step are of one data set each."""
+"""What the backbone's batch norm does where the batches of a step are of one data set each."""
 
 from collections.abc import Mapping
 
@@ -10,17 +10,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from allinone.errors import ConfigError
 from allinone.registry.options import check_choice, check_flag
 
-from .adapters import TrunkAdapter
+from .adapters import BackboneAdapter
 from .sync_bn import synchronise
 
 KINDS = ('shared', 'frozen', 'per_task', 'sync')
 
 
-def norms_of(trunk: nn.Module) -> list[_BatchNorm]:
-    """The trunk's batch norms that have running statistics."""
+def norms_of(backbone: nn.Module) -> list[_BatchNorm]:
+    """The backbone's batch norms that have running statistics."""
     return [
         module
-        for module in trunk.modules()
+        for module in backbone.modules()
         if isinstance(module, _BatchNorm) and module.track_running_stats
     ]
 
@@ -40,15 +40,16 @@ def parse(bn: str | Mapping) -> tuple[str, bool]:
 
 
 def set_up(model: nn.Module, kind: str, affine: bool) -> None:
-    """Give the trunk of a joint model batch norm of this kind.
+    """Give the backbone of a joint model batch norm of this kind.
 
     Raises:
-        ConfigError: If the trunk has none, or a task has an adapter beside statistics of its own.
+        ConfigError: If the backbone has none, or a task has an adapter beside statistics of its
+            own.
     """
     if kind == 'shared':
         return
     if not norms_of(model.backbone):
-        raise ConfigError(f"model.bn is {kind!r}, but the trunk has no batch norm; use 'shared'")
+        raise ConfigError(f"model.bn is {kind!r}, but the backbone has no batch norm; use 'shared'")
     if kind == 'sync':
         synchronise(model.backbone)
     if kind != 'per_task':
@@ -63,24 +64,24 @@ def set_up(model: nn.Module, kind: str, affine: bool) -> None:
         model.view(name).bind(model.backbone, task.adapter)
     print_log(
         f"model.bn is 'per_task': predicting all tasks takes {len(model.tasks)} passes of the "
-        'trunk, one a task',
+        'backbone, one a task',
         'current',
     )
 
 
-class TaskNorm(TrunkAdapter):
+class TaskNorm(BackboneAdapter):
     """A task's own batch norm statistics over the shared convolutions.
 
-    They begin as the trunk's, in a new model and where a checkpoint has none of the task's own.
+    They begin as the backbone's, in a new model and where a checkpoint has none of the task's own.
 
     Args:
-        trunk: The shared trunk.
+        backbone: The shared backbone.
         affine: Scale and shift are the task's own, too.
     """
 
-    def __init__(self, trunk: nn.Module, affine: bool = False):
+    def __init__(self, backbone: nn.Module, affine: bool = False):
         self.affine = affine
-        super().__init__(trunk)
+        super().__init__(backbone)
 
     def fits(self, module: nn.Module) -> bool:
         return isinstance(module, _BatchNorm) and module.track_running_stats
@@ -88,10 +89,10 @@ class TaskNorm(TrunkAdapter):
     def change_of(self, module: nn.Module) -> nn.Module:
         return _TaskStatistics(module, self.affine)
 
-    def start(self, trunk: nn.Module) -> None:
-        """Begin with what the trunk has now."""
+    def start(self, backbone: nn.Module) -> None:
+        """Begin with what the backbone has now."""
         for key, change in self.changes.items():
-            change.load_state_dict(trunk.get_submodule(_layer(key)).state_dict(), strict=False)
+            change.load_state_dict(backbone.get_submodule(_layer(key)).state_dict(), strict=False)
 
 
 def _layer(key: str) -> str:
@@ -114,7 +115,7 @@ class _TaskStatistics(_BatchNorm):
 
 
 def inherit(model: nn.Module, state_dict: dict[str, Tensor], prefix: str) -> None:
-    """Put the trunk's statistics where a state dict has none of a task's own."""
+    """Put the backbone's statistics where a state dict has none of a task's own."""
     for task, part in model.tasks.items():
         adapter = getattr(part, 'adapter', None)
         for key, change in adapter.changes.items() if isinstance(adapter, TaskNorm) else ():
@@ -127,7 +128,7 @@ def inherit(model: nn.Module, state_dict: dict[str, Tensor], prefix: str) -> Non
 
 @torch.no_grad()
 def start(model: nn.Module) -> None:
-    """Let statistics of tasks begin with those of a pretrained trunk."""
+    """Let statistics of tasks begin with those of a pretrained backbone."""
     for task in model.tasks.values():
         if isinstance(getattr(task, 'adapter', None), TaskNorm):
             task.adapter.start(model.backbone)

@@ -1,4 +1,4 @@
-"""A joint model that several processes train, each on pictures of its own."""
+"""A joint model that several processes train, each on images of its own."""
 
 import torch.distributed as dist
 from mmengine.device import get_device

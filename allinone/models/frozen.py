@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from allinone.config.check import TRUNK
+from allinone.config.check import BACKBONE
 from allinone.errors import ConfigError
 
 
@@ -18,11 +18,11 @@ def freeze(model: nn.Module) -> None:
 
 
 def frozen_parts(model: nn.Module) -> list[nn.Module]:
-    return [model.backbone if name == TRUNK else model.tasks[name] for name in model.frozen]
+    return [model.backbone if name == BACKBONE else model.tasks[name] for name in model.frozen]
 
 
-def check_balancer(model: nn.Module, max_task_norm: float | None) -> None:
-    """Refuse what works on the trunk's gradients where the trunk has none.
+def check_balancer(model: nn.Module, clip_grad_per_task: float | None) -> None:
+    """Refuse what works on the backbone's gradients where the backbone has none.
 
     Raises:
         ConfigError: If so.
@@ -33,10 +33,10 @@ def check_balancer(model: nn.Module, max_task_norm: float | None) -> None:
     if balancer.requires != 'losses' or balancer.regulariser is not None:
         raise ConfigError(
             f'model.balancer.type is {type(balancer).__name__!r}, which looks at gradients of the '
-            "trunk, but the trunk is frozen; use model.balancer=dict(type='FixedWeights')"
+            "backbone, but the backbone is frozen; use model.balancer=dict(type='FixedWeights')"
         )
-    if max_task_norm is not None:
+    if clip_grad_per_task is not None:
         raise ConfigError(
-            f'model.max_task_norm is {max_task_norm}, which clips gradients of the trunk, but the '
-            'trunk is frozen; use optim_wrapper.clip_grad'
+            f'model.clip_grad_per_task is {clip_grad_per_task}, which clips gradients of the '
+            'backbone, but the backbone is frozen; use optim_wrapper.clip_grad'
         )

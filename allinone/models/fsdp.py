@@ -14,11 +14,11 @@ from .shared_backbone import layers_of
 
 @MODEL_WRAPPERS.register_module()
 class AllInOneFSDP(AllInOneDDP):
-    """For trunks that one device does not hold: PyTorch's ``fully_shard`` (FSDP2).
+    """For backbones that one device does not hold: PyTorch's ``fully_shard`` (FSDP2).
 
-    Each process keeps a part of every parameter, gradient and optimizer state. A layer of the trunk
-    is whole only while it runs; a task's own part is whole while the task runs. Backward passes
-    leave parts of the averaged gradients, of which balancers get the same Gramian
+    Each process keeps a part of every parameter, gradient and optimizer state. A layer of the
+    backbone is whole only while it runs; a task's own part is whole while the task runs. Backward
+    passes leave parts of the averaged gradients, of which balancers get the same Gramian
     (:class:`Shards`).
 
     Args:
@@ -27,7 +27,7 @@ class AllInOneFSDP(AllInOneDDP):
             holds more than its shards and one layer.
 
     Raises:
-        ConfigError: If the model takes second derivatives, or exchanges weights of the trunk.
+        ConfigError: If the model takes second derivatives, or exchanges weights of the backbone.
     """
 
     begins_on_host = True
@@ -43,7 +43,7 @@ class AllInOneFSDP(AllInOneDDP):
         ]
         if adapted:
             raise ConfigError(
-                f'the tasks {adapted} exchange weights of the trunk (adapter, or bn='
+                f'the tasks {adapted} exchange weights of the backbone (adapter, or bn='
                 "'per_task'), which sharded ones do not let: use type='AllInOneDDP'"
             )
         if not all(param.is_contiguous() for param in module.parameters()):
@@ -65,10 +65,10 @@ class AllInOneFSDP(AllInOneDDP):
         super().__init__(module)
         mesh = init_device_mesh(get_device(), (dist.get_world_size(),))
         for part in [*layers_of(module.backbone), module.backbone, *module.tasks.values()]:
-            # Else parameters that a trunk or task has itself stay whole after its forward pass, and
-            # the balancer would take these for the parts.
+            # Else parameters that a backbone or task has itself stay whole after its forward pass,
+            # and the balancer would take these for the parts.
             fully_shard(part, mesh=mesh, ignored_params=scalars, reshard_after_forward=True)
-        # Single numbers, and what is of no trunk and no task
+        # Single numbers, and what is of no backbone and no task
         module.to(get_device())
-        trunk = [param for param in module.backbone.parameters() if param.requires_grad]
-        module.step_with(Shards(trunk))
+        backbone = [param for param in module.backbone.parameters() if param.requires_grad]
+        module.step_with(Shards(backbone))

@@ -1,4 +1,4 @@
-"""Does every task fit the trunk? Found out when the model is built, not at the first batch."""
+"""Does every task fit the backbone? Found out when the model is built, not at the first batch."""
 
 import torch
 from mmengine.logging import print_log
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 from allinone.errors import ConfigError
 from allinone.tasks.probe import describe
 
-from .shared_backbone import run_trunk, trunk_pass
+from .shared_backbone import backbone_pass, run_backbone
 
 PROBE_SIZE = 128
 
 
 @torch.no_grad()
 def check_tasks(model: nn.Module) -> None:
-    """Run a blank picture through the trunk and each task, and compare what they expect.
+    """Run a blank image through the backbone and each task, and compare what they expect.
 
     Raises:
-        ConfigError: If ``features`` is out of range, a neck's or head's channels are not those
-            of the maps it gets, or anchor strides are not those of the neck's maps.
+        ConfigError: If ``feature_indices`` is out of range, a neck's or head's channels are not
+            those of the maps it gets, or anchor strides are not those of the neck's maps.
     """
     param = next(model.backbone.parameters())
     size = probe_size(model)
@@ -27,10 +27,10 @@ def check_tasks(model: nn.Module) -> None:
     model.eval()
     try:
         try:
-            maps = run_trunk(model.backbone, blank)
+            maps = run_backbone(model.backbone, blank)
         except (RuntimeError, AssertionError, ValueError) as error:
             print_log(
-                f'model.backbone does not take a {size} x {size} picture, so '
+                f'model.backbone does not take a {size} x {size} image, so '
                 f'the tasks were not checked against it: {error}',
                 'current',
             )
@@ -38,8 +38,8 @@ def check_tasks(model: nn.Module) -> None:
         _check_features(model, maps, size)
         for name, task in model.tasks.items():
             view = model.view(name)
-            seen = maps if view.features is None else tuple(maps[i] for i in view.features)
-            with trunk_pass(model.backbone, [view], blank):
+            seen = view.select(maps)
+            with backbone_pass(model.backbone, [view], blank):
                 model.kinds[name].probe(f'model.tasks.{name}', task, blank, seen)
     finally:
         for module, mode in training.items():
@@ -54,13 +54,13 @@ def probe_size(model: nn.Module) -> int:
 def _check_features(model: nn.Module, maps: tuple[Tensor, ...], size: int) -> None:
     read = set()
     for name in model.tasks:
-        features = model.view(name).features
+        features = model.view(name).feature_indices
         features = tuple(range(len(maps))) if features is None else features
         for index in features:
             if not 0 <= index < len(maps):
                 raise ConfigError(
-                    f'model.tasks.{name}.features is {features}, but {index} is out of range: '
-                    f'model.backbone gives {len(maps)} maps ({describe(maps, size)})'
+                    f'model.tasks.{name}.feature_indices is {features}, but {index} is out of '
+                    f'range: model.backbone gives {len(maps)} maps ({describe(maps, size)})'
                 )
         read.update(features)
     if len(maps) - 1 not in read:

@@ -36,11 +36,11 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         return (exact * scale.view(shape) + shift.view(shape)).to(x)
 
 
-def synchronise(trunk: nn.Module) -> None:
-    """Replace the trunk's batch norms, keeping their parameters and statistics."""
-    for name, norm in list(trunk.named_modules()):
+def synchronise(backbone: nn.Module) -> None:
+    """Replace the backbone's batch norms, keeping their parameters and statistics."""
+    for name, norm in list(backbone.named_modules()):
         if isinstance(norm, _BatchNorm) and norm.track_running_stats:
             synced = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)
             synced.load_state_dict(norm.state_dict())
             synced.weight, synced.bias = norm.weight, norm.bias
-            trunk.set_submodule(name, synced)
+            backbone.set_submodule(name, synced)

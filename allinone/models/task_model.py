@@ -6,11 +6,12 @@ from torch import nn
 
 from allinone.config.build_errors import accepted_keys, fault
 from allinone.errors import AllInOneError, ConfigError
+from allinone.io.renames import tell
 from allinone.registry import LIBRARIES
 from allinone.registry.kinds import kind_of_config, library_of, model_class
 from allinone.tasks import TaskKind
 
-from .shared_backbone import SharedTrunk
+from .shared_backbone import SharedBackbone
 
 
 def build_model(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
@@ -29,7 +30,7 @@ def build_model(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Modul
 
 
 def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Module, TaskKind]:
-    """The model of a task, with a :class:`SharedTrunk` where its backbone belongs, and its kind.
+    """The model of a task, with a :class:`SharedBackbone` where its backbone belongs, and its kind.
 
     Args:
         key: The config key of the task.
@@ -41,10 +42,13 @@ def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Modul
             a copy of it, or cannot be built.
     """
     scope = task_scope(key, cfg)
-    features = cfg.pop('features', None)
+    indices = cfg.pop('feature_indices', None)
+    if 'features' in cfg:
+        tell(f'{key}.features', 'feature_indices')
+        indices = cfg.pop('features')
     if model_class(cfg) is None:
         return build_model(key, cfg, scope), TaskKind()  # It says what is wrong with the type.
-    view = dict(type='allinone.SharedTrunk', features=features)
+    view = dict(type='allinone.SharedBackbone', feature_indices=indices)
     try:
         kind = kind_of_config(key, cfg)
     except ConfigError:
@@ -54,7 +58,7 @@ def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Modul
     cfg.pop('kind', None)
     if kind.entry in cfg:
         raise ConfigError(
-            f'{key}.{kind.entry} is set, but the trunk is shared; move it to model.backbone'
+            f'{key}.{kind.entry} is set, but the backbone is shared; move it to model.backbone'
         )
     if kind.entry not in accepted_keys(model_class(cfg)):
         raise ConfigError(
@@ -101,7 +105,7 @@ def _refuse_copies(key: str, model: nn.Module | None) -> None:
     """A copy (a moving average of the encoder) has no backbone: it is bound once, after this."""
     modules = () if model is None else model.named_modules()
     # A module that is registered twice is named once.
-    views = [name for name, part in modules if isinstance(part, SharedTrunk)]
+    views = [name for name, part in modules if isinstance(part, SharedBackbone)]
     if len(views) > 1:
         raise ConfigError(
             f'{key}: {type(model).__name__} keeps a copy of its backbone in {views[1]!r}, which '

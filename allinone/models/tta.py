@@ -1,7 +1,7 @@
-"""Test-time augmentation of one task: several views of a picture, one merged prediction.
+"""Test-time augmentation of one task: several views of an image, one merged prediction.
 
 Views come from ``TestTimeAug`` as the last transform of a task's test pipeline; merging is done by
-the stock models of the task's library.
+the upstream models of the task's library.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from allinone.tasks import TaskKind
 
 
 def has_views(batch: Mapping) -> bool:
-    """Whether a collated batch holds several views of each picture."""
+    """Whether a collated batch holds several views of each image."""
     inputs = batch['inputs']
     return isinstance(inputs, (list, tuple)) and isinstance(inputs[0], (list, tuple))
 

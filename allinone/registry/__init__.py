@@ -9,14 +9,29 @@ from functools import partial
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
+from allinone.io.renames import current_type, tell
+
 from .options import build_part
 
 LIBRARIES = ('mmpretrain', 'mmdet', 'mmseg')
 
 
+class SuiteRegistry(Registry):
+    """A registry that finds its classes by their old names, too, and tells the new one."""
+
+    def get(self, key: str):
+        found = super().get(key)
+        new = current_type(key)
+        if found is None and new != key:
+            found = super().get(new)
+            if found is not None:
+                tell(key, new)
+        return found
+
+
 def _child(root: str, *locations: str) -> Registry:
     parent = getattr(mmengine_registry, root)
-    return Registry(
+    return SuiteRegistry(
         parent.name,
         parent=parent,
         scope='allinone',
@@ -50,20 +65,20 @@ TASK_UTILS = _child('TASK_UTILS')
 VISUALIZERS = _child('VISUALIZERS')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'allinone.checkpoint')
 
-MODEL_WRAPPERS = Registry(
+MODEL_WRAPPERS = SuiteRegistry(
     mmengine_registry.MODEL_WRAPPERS.name,
     parent=mmengine_registry.MODEL_WRAPPERS,
     scope='allinone',
     locations=['allinone.models'],
     build_func=partial(build_part, key='model_wrapper_cfg'),
 )
-BALANCERS = Registry(
+BALANCERS = SuiteRegistry(
     'balancer',
     scope='allinone',
     locations=['allinone.balancers'],
     build_func=partial(build_part, key='model.balancer'),
 )
-TASK_SCHEDULES = Registry(
+TASK_SCHEDULES = SuiteRegistry(
     'task schedule',
     scope='allinone',
     locations=['allinone.training'],

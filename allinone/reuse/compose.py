@@ -1,4 +1,4 @@
-"""Models of single tasks with one trunk architecture become a joint model, without training."""
+"""Models of single tasks with one backbone architecture become a joint model, without training."""
 
 import math
 import os
@@ -23,28 +23,29 @@ from allinone.errors import AllInOneError, CheckpointError, ConfigError
 from allinone.inference.records import dataset_metainfo
 from allinone.io.atomic import write_durably
 from allinone.io.outputs import require_writable
+from allinone.io.renames import renamed_arguments
 from allinone.models.joint import build_network
 
-TRUNK = 'backbone.'
+BACKBONE = 'backbone.'
 STATISTICS = ('running_mean', 'running_var')
 
 State = dict[str, Tensor]
 
 
-def average(trunks: Mapping[str, State], weights: Mapping[str, float]) -> State:
-    """The weighted mean of the trunks; of whole numbers (batch norm's counters) the largest.
+def average(backbones: Mapping[str, State], weights: Mapping[str, float]) -> State:
+    """The weighted mean of the backbones; of whole numbers (batch norm's counters) the largest.
 
     Running means and variances of batch norm are averaged too, which is not what the averaged
     weights would have measured: train on, or re-estimate them.
 
     Args:
-        trunks: ``{task: state dict}``, all with the same keys and shapes.
+        backbones: ``{task: state dict}``, all with the same keys and shapes.
         weights: ``{task: w}``, not negative; divided by their sum.
     """
     total = sum(weights.values())
     found = {}
-    for name, first in next(iter(trunks.values())).items():
-        values = {task: trunk[name] for task, trunk in trunks.items()}
+    for name, first in next(iter(backbones.values())).items():
+        values = {task: backbone[name] for task, backbone in backbones.items()}
         if first.is_floating_point():
             found[name] = sum(weights[task] / total * value for task, value in values.items())
         else:
@@ -53,47 +54,48 @@ def average(trunks: Mapping[str, State], weights: Mapping[str, float]) -> State:
 
 
 def task_arithmetic(
-    trunks: Mapping[str, State], ancestor: State, scales: Mapping[str, float]
+    backbones: Mapping[str, State], ancestor: State, scales: Mapping[str, float]
 ) -> State:
     r"""The ancestor plus task vectors, :math:`\theta_0 + \sum_k s_k (\theta_k - \theta_0)`.
 
     `Ilharco et al. <https://arxiv.org/abs/2212.04089>`_; equal scales of 1 / K give the average.
     Running means and variances of batch norm are no weights, and a variance may not become
-    negative; they are averaged over the trunks, as are, by the largest, its counters.
+    negative; they are averaged over the backbones, as are, by the largest, its counters.
 
     Args:
-        trunks: ``{task: state dict}``.
-        ancestor: State dict of the trunk that all of them were trained from.
+        backbones: ``{task: state dict}``.
+        ancestor: State dict of the backbone that all of them were trained from.
         scales: ``{task: s}``; negative ones unlearn.
     """
-    found = average(trunks, dict.fromkeys(trunks, 1.0))
+    found = average(backbones, dict.fromkeys(backbones, 1.0))
     for name, value in ancestor.items():
         if value.is_floating_point() and not name.endswith(STATISTICS):
             found[name] = value + sum(
-                scales[task] * (trunk[name] - value) for task, trunk in trunks.items()
+                scales[task] * (backbone[name] - value) for task, backbone in backbones.items()
             )
     return found
 
 
+@renamed_arguments(trunk='backbone', ancestor='base_checkpoint')
 def compose(
     cfg: Config,
     sources: Mapping[str, str],
     out: str | os.PathLike,
-    trunk: str = 'average',
+    backbone: str = 'average',
     weights: Mapping[str, float] | None = None,
-    ancestor: str | os.PathLike | None = None,
+    base_checkpoint: str | os.PathLike | None = None,
 ) -> None:
     """Write a checkpoint of the joint config from one checkpoint a task.
 
     Args:
         cfg: The joint config.
-        sources: ``{task: checkpoint}`` of every task: of its library's stock model, or of an
+        sources: ``{task: checkpoint}`` of every task: of its library's upstream model, or of an
             allinone model that has the task.
         out: The checkpoint to write; it holds the joint config, too.
-        trunk: ``'average'``, ``'arithmetic'``, or the task whose trunk is taken.
+        backbone: ``'average'``, ``'arithmetic'``, or the task whose backbone is taken.
         weights: Of the average, default 1 each, none negative; or the scales of task arithmetic,
             default 1 / K.
-        ancestor: For task arithmetic, a checkpoint of the common ancestor.
+        base_checkpoint: For task arithmetic, the checkpoint that all were trained from.
 
     Raises:
         ConfigError: If a task is missing or unknown, a weight cannot be used, or ``out`` exists.
@@ -101,40 +103,49 @@ def compose(
     """
     tasks = list(cfg.model.tasks)
     if set(sources) != set(tasks):
-        raise ConfigError(f'--from names {sorted(sources)}; {cfg.filename} has the tasks {tasks}')
+        raise ConfigError(
+            f'--checkpoints names {sorted(sources)}; {cfg.filename} has the tasks {tasks}'
+        )
     if osp.exists(out):
         raise ConfigError(f'--out {out} exists; name another file')
-    if trunk not in ('average', 'arithmetic', *tasks):
-        raise ConfigError(f'--trunk is {trunk!r}; give average, arithmetic, or one of {tasks}')
-    if (trunk == 'arithmetic') != (ancestor is not None):
-        raise ConfigError(f'--ancestor is {ancestor!r} with --trunk {trunk}; arithmetic needs one')
-    weights = _checked_weights(weights or {}, tasks, trunk)
+    if backbone not in ('average', 'arithmetic', *tasks):
+        raise ConfigError(
+            f'--backbone is {backbone!r}; give average, arithmetic, or one of {tasks}'
+        )
+    if (backbone == 'arithmetic') != (base_checkpoint is not None):
+        raise ConfigError(
+            f'--base-checkpoint is {base_checkpoint!r} with --backbone {backbone}; arithmetic '
+            'needs one'
+        )
+    weights = _checked_weights(weights or {}, tasks, backbone)
     model = build_network(cfg)
     own = model.state_dict()
-    shapes = {name[len(TRUNK) :]: value.shape for name, value in own.items() if _of_trunk(name)}
-    trunks, heads, metainfo = {}, {}, {}
+    shapes = {
+        name[len(BACKBONE) :]: value.shape for name, value in own.items() if _of_backbone(name)
+    }
+    backbones, heads, metainfo = {}, {}, {}
     for task, path in sources.items():
         loaded = read_checkpoint(path)
         state = state_dict_of(loaded, path)
-        trunks[task] = _trunk_of(state, shapes, path)
+        backbones[task] = _backbone_of(state, shapes, path)
         prefix = f'tasks.{task}.'
         # An allinone checkpoint has the prefix already.
         joint = any(name.startswith(prefix) for name in state)
         heads |= {
             name if joint else prefix + name: value
             for name, value in state.items()
-            if (name.startswith(prefix) if joint else not _of_trunk(name))
+            if (name.startswith(prefix) if joint else not _of_backbone(name))
         }
         told = (loaded.get('meta') or {}).get('dataset_meta') or {}
         metainfo[task] = (told.get(task) if joint else told) or dataset_metainfo(cfg, task)
-    if trunk == 'average':
-        merged = average(trunks, weights)
-    elif trunk == 'arithmetic':
-        state = state_dict_of(read_checkpoint(ancestor), ancestor)
-        merged = task_arithmetic(trunks, _trunk_of(state, shapes, ancestor), weights)
+    if backbone == 'average':
+        merged = average(backbones, weights)
+    elif backbone == 'arithmetic':
+        state = state_dict_of(read_checkpoint(base_checkpoint), base_checkpoint)
+        merged = task_arithmetic(backbones, _backbone_of(state, shapes, base_checkpoint), weights)
     else:
-        merged = trunks[trunk]
-    state = {TRUNK + name: value for name, value in merged.items()} | heads
+        merged = backbones[backbone]
+    state = {BACKBONE + name: value for name, value in merged.items()} | heads
     state = {name: value for name, value in state.items() if name in own}
     require_weights(model, state, tasks, ', '.join(map(str, sources.values())))
     os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
@@ -142,45 +153,51 @@ def compose(
     write_durably(out, partial(torch.save, checkpoint))
 
 
-def _of_trunk(name: str) -> bool:
-    return name.startswith(TRUNK)
+def _of_backbone(name: str) -> bool:
+    return name.startswith(BACKBONE)
 
 
-def _trunk_of(state: State, shapes: Mapping[str, torch.Size], path) -> State:
-    """The trunk's part of a state dict, or a state dict that is one.
+def _backbone_of(state: State, shapes: Mapping[str, torch.Size], path) -> State:
+    """The backbone's part of a state dict, or a state dict that is one.
 
     Raises:
-        CheckpointError: If it is not a trunk of the joint config.
+        CheckpointError: If it is not a backbone of the joint config.
     """
-    trunk = {name[len(TRUNK) :]: value for name, value in state.items() if _of_trunk(name)} or state
+    backbone = {
+        name[len(BACKBONE) :]: value for name, value in state.items() if _of_backbone(name)
+    } or state
     # Files of old versions do not count batches.
     counters = (name for name in shapes if name.endswith('num_batches_tracked'))
-    trunk = {**dict.fromkeys(counters, torch.tensor(0)), **trunk}
+    backbone = {**dict.fromkeys(counters, torch.tensor(0)), **backbone}
     wrong = [
-        name for name, shape in shapes.items() if getattr(trunk.get(name), 'shape', None) != shape
+        name
+        for name, shape in shapes.items()
+        if getattr(backbone.get(name), 'shape', None) != shape
     ]
     if wrong:
         raise CheckpointError(
-            f'{path} has another trunk than the joint config: {len(wrong)} of {len(shapes)} '
-            f'tensors are missing or of another shape, such as {TRUNK}{wrong[0]}'
+            f'{path} has another backbone than the joint config: {len(wrong)} of {len(shapes)} '
+            f'tensors are missing or of another shape, such as {BACKBONE}{wrong[0]}'
         )
-    return {name: trunk[name] for name in shapes}
+    return {name: backbone[name] for name in shapes}
 
 
-def _checked_weights(given: Mapping[str, float], tasks: list[str], trunk: str) -> dict[str, float]:
-    if given and trunk in tasks:
+def _checked_weights(
+    given: Mapping[str, float], tasks: list[str], backbone: str
+) -> dict[str, float]:
+    if given and backbone in tasks:
         raise ConfigError(
-            f'--weights gives {dict(given)}, but --trunk {trunk} takes one trunk as it is; leave '
-            'one of the two out'
+            f'--weights gives {dict(given)}, but --backbone {backbone} takes one backbone as it '
+            'is; leave one of the two out'
         )
     unknown = sorted(set(given) - set(tasks))
     if unknown:
         raise ConfigError(f'--weights names {unknown}; the tasks are {tasks}')
-    default = 1 / len(tasks) if trunk == 'arithmetic' else 1.0
+    default = 1 / len(tasks) if backbone == 'arithmetic' else 1.0
     weights = {task: given.get(task, default) for task in tasks}
     if not all(map(math.isfinite, weights.values())):
         raise ConfigError(f'--weights gives {weights}; give finite numbers')
-    if trunk == 'average' and (min(weights.values()) < 0 or not any(weights.values())):
+    if backbone == 'average' and (min(weights.values()) < 0 or not any(weights.values())):
         raise ConfigError(
             f'--weights gives {weights}; make none negative, and at least one positive'
         )
@@ -204,11 +221,11 @@ def run_compose(args) -> int:
     try:
         cfg = load_config(args.config, args.cfg_options)
         check_config(cfg)
-        sources = _once('--from', args.sources)
+        sources = _once('--checkpoints', args.sources)
         weights = {task: float(value) for task, value in _once('--weights', args.weights).items()}
         require_writable('--out', args.out)
         with trusting_checkpoints(args.trust_checkpoint):
-            compose(cfg, sources, args.out, args.trunk, weights, args.ancestor)
+            compose(cfg, sources, args.out, args.backbone, weights, args.base_checkpoint)
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Fewer tasks out of a joint model, without training: also as a stock model of one library."""
+"""Fewer tasks out of a joint model, without training: also as an upstream model of one library."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ from allinone.registry import LIBRARIES
 from allinone.registry.kinds import kind_of_config
 from allinone.tasks import TaskKind
 
-from .upstream import stock_model_config
+from .upstream import upstream_model_config
 
 
 def extract(
@@ -39,10 +39,10 @@ def extract(
 
     ``OUT/config.py`` and ``OUT/model.pth`` are an allinone model of these tasks; the checkpoint
     holds the config, too, so that it predicts by itself. Of one task there are also
-    ``OUT/stock_config.py`` and ``OUT/stock.pth``, which the task's own library loads without
+    ``OUT/upstream_config.py`` and ``OUT/upstream.pth``, which the task's own library loads without
     allinone; not where the task is built of parts that only allinone has, which the log names.
-    Predictions are the joint model's to the last bit; the stock form's are those with
-    ``model.channels_last=False``, since a stock model has no such layout.
+    Predictions are the joint model's to the last bit; the upstream form's are those with
+    ``model.channels_last=False``, since an upstream model has no such layout.
 
     Args:
         cfg: The joint config.
@@ -52,16 +52,18 @@ def extract(
 
     Returns:
         Numbers of parameters: of the whole joint model, ``'joint'``; of what is written,
-        ``'extracted'``, and therein ``'trunk'`` and each task by its name.
+        ``'extracted'``, and therein ``'backbone'`` and each task by its name.
 
     Raises:
         ConfigError: If a task is unknown, or a file is there already.
-        CheckpointError: If the checkpoint cannot be read, or lacks weights of trunk or tasks.
+        CheckpointError: If the checkpoint cannot be read, or lacks weights of backbone or tasks.
     """
     unknown = [task for task in tasks if task not in cfg.model.tasks]
     if unknown:
         raise ConfigError(f'--tasks has {unknown}; {cfg.filename} has {list(cfg.model.tasks)}')
-    names = ['config.py', 'model.pth'] + (['stock_config.py', 'stock.pth'] * (len(tasks) == 1))
+    names = ['config.py', 'model.pth'] + (
+        ['upstream_config.py', 'upstream.pth'] * (len(tasks) == 1)
+    )
     there = [name for name in names if osp.exists(osp.join(out, name))]
     if there:
         raise ConfigError(f'--out {out} has {there} already; name another folder')
@@ -74,19 +76,19 @@ def extract(
     metainfo = {task: told.get(task) or dataset_metainfo(cfg, task) for task in tasks}
 
     fewer = fewer_tasks(cfg, tasks)
-    stock = None
+    upstream = None
     if len(tasks) == 1:
         own_types = [cfg.model.tasks[tasks[0]].type]
         if own_types[0].split('.')[0] in LIBRARIES:
-            stock = stock_config(cfg, tasks[0], metainfo[tasks[0]])
-            own_types = sorted(set(_own_types(stock.to_dict())))
+            upstream = upstream_config(cfg, tasks[0], metainfo[tasks[0]])
+            own_types = sorted(set(_own_types(upstream.to_dict())))
     if len(tasks) == 1 and own_types:
         print_log(
-            f'no stock form of {tasks[0]} is written: {own_types} are not in its library',
+            f'no upstream form of {tasks[0]} is written: {own_types} are not in its library',
             'current',
             logging.WARNING,
         )
-        stock = None
+        upstream = None
     model = build_network(fewer)
     own = model.state_dict()
     kept = {name: value for name, value in state.items() if name in own and _is_network(name)}
@@ -94,32 +96,32 @@ def extract(
     write_whole(osp.join(out, 'config.py'), fewer.pretty_text.encode())
     meta = dict(dataset_meta=metainfo, cfg=fewer.pretty_text)
     _write_checkpoint(kept, meta, osp.join(out, 'model.pth'))
-    if stock is not None:
-        write_whole(osp.join(out, 'stock_config.py'), stock.pretty_text.encode())
+    if upstream is not None:
+        write_whole(osp.join(out, 'upstream_config.py'), upstream.pretty_text.encode())
         _write_checkpoint(
-            stock_state(model, kept),
+            upstream_state(model, kept),
             dict(dataset_meta=metainfo[tasks[0]]),
-            osp.join(out, 'stock.pth'),
+            osp.join(out, 'upstream.pth'),
         )
     return dict(
         joint=_parameters(joint),
-        trunk=_parameters(model.backbone),
+        backbone=_parameters(model.backbone),
         **{task: _parameters(model.tasks[task]) for task in tasks},
         extracted=_parameters(model),
     )
 
 
-def stock_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def upstream_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a joint model of one task by the names that its library knows them by.
 
     Args:
-        model: With its weights loaded; its task's adapter goes into the trunk's weights.
+        model: With its weights loaded; its task's adapter goes into the backbone's weights.
         state: The tensors to take, of the model's state dict.
     """
     ((name, task),) = model.tasks.items()
     prefix = f'tasks.{name}.'
     adapter = getattr(task, 'adapter', None)
-    stock = {
+    upstream = {
         name.removeprefix(prefix): value
         for name, value in state.items()
         if not name.startswith(f'{prefix}adapter.')
@@ -127,8 +129,8 @@ def stock_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
     if adapter is not None:
         with torch.no_grad():
             values = adapter.values(model.backbone)
-        stock |= {f'backbone.{name}': value for name, value in values.items()}
-    return stock
+        upstream |= {f'backbone.{name}': value for name, value in values.items()}
+    return upstream
 
 
 def _parameters(part: nn.Module) -> int:
@@ -175,7 +177,7 @@ def _without(section: Config | ConfigDict, *keys: str) -> None:
         section.pop(key, None)
 
 
-def stock_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
+def upstream_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
     """A config of one task for its library's own tools, to test and to infer.
 
     Args:
@@ -184,9 +186,9 @@ def stock_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
         metainfo: Of its data set; the classes, where the config leaves them to a file.
     """
     kind = kind_of_config(f'model.tasks.{task}', cfg.model.tasks[task])
-    model = stock_model_config(cfg.model, task)
+    model = upstream_model_config(cfg.model, task)
     scope, model.type = model.type.split('.', 1)
-    stock = dict(
+    upstream = dict(
         default_scope=scope,
         model=model.to_dict(),
         visualizer=dict(
@@ -195,7 +197,7 @@ def stock_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
     )
     backbone_scope = model[kind.entry].type.split('.')[0]
     if backbone_scope != scope:
-        stock['custom_imports'] = dict(
+        upstream['custom_imports'] = dict(
             imports=[f'{backbone_scope}.models'], allow_failed_imports=False
         )
     source = _evaluated(cfg, task)
@@ -203,16 +205,16 @@ def stock_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
     loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict(), classes, kind)
     loader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
     evaluator = _without_allinone(cfg[f'{source}_evaluator'][task], classes, kind)
-    stock['test_pipeline'] = loader['dataset']['pipeline']
+    upstream['test_pipeline'] = loader['dataset']['pipeline']
     for stage, loop in (('val', 'ValLoop'), ('test', 'TestLoop')):
-        stock[f'{stage}_dataloader'] = loader
-        stock[f'{stage}_evaluator'] = evaluator
-        stock[f'{stage}_cfg'] = dict(type=loop)
-    return Config(stock)
+        upstream[f'{stage}_dataloader'] = loader
+        upstream[f'{stage}_evaluator'] = evaluator
+        upstream[f'{stage}_cfg'] = dict(type=loop)
+    return Config(upstream)
 
 
 def _evaluated(cfg: Config, task: str) -> str:
-    """The stage whose data a stock tool tests the task on, and whose pipeline it predicts with.
+    """The stage whose data an upstream tool tests the task on, and whose pipeline it predicts with.
 
     Raises:
         ConfigError: If there is none.
@@ -222,19 +224,19 @@ def _evaluated(cfg: Config, task: str) -> str:
             return stage
     raise ConfigError(
         f'neither test_dataloader nor val_dataloader has {task!r}, so there is no pipeline for its '
-        'stock form; add it to one of them'
+        'upstream form; add it to one of them'
     )
 
 
 def _without_allinone(part, classes: list[str], kind: TaskKind):
-    """Stock types in place of the suite's own, which are these but for their checks."""
+    """Upstream types in place of the suite's own, which are these but for their checks."""
     if isinstance(part, Mapping):
         found = {
             key: _without_allinone(value, classes, kind)
             for key, value in part.items()
             if key != '_scope_'
         }
-        if found.pop('classes_from', None) is not None:
+        if found.pop('classes_from_file', None) is not None:
             found['metainfo'] = dict(found.get('metainfo') or {}, classes=classes)
         if found.get('type') in kind.upstream_types:
             found['type'] = kind.upstream_types[found['type']]
@@ -270,7 +272,7 @@ def run_extract(args) -> int:
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    parts = ', '.join(f'{name} {counts[name]:,}' for name in ('trunk', *args.tasks))
+    parts = ', '.join(f'{name} {counts[name]:,}' for name in ('backbone', *args.tasks))
     print(
         f'{", ".join(args.tasks)} in {args.out}: {counts["extracted"]:,} of the '
         f'{counts["joint"]:,} parameters ({parts})'

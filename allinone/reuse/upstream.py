@@ -10,11 +10,11 @@ from allinone.errors import ConfigError
 from allinone.registry.kinds import kind_of_config
 
 
-def stock_model_config(model: ConfigDict, task: str) -> ConfigDict:
+def upstream_model_config(model: ConfigDict, task: str) -> ConfigDict:
     """The config by which the task's library builds the task with a backbone of its own.
 
-    Its state dict has the keys ``backbone.*`` of the joint model's trunk, and the task's own ones
-    without ``tasks.TASK.``.
+    Its state dict has the keys ``backbone.*`` of the joint model's backbone, and the task's own
+    ones without ``tasks.TASK.``.
 
     Args:
         model: The key ``model`` of a joint config.
@@ -22,28 +22,29 @@ def stock_model_config(model: ConfigDict, task: str) -> ConfigDict:
 
     Raises:
         ConfigError: If the library's backbone cannot give the maps that the task selects: only
-            some of a trunk's maps, in the trunk's order, and of a trunk with ``out_indices``.
+            some of a backbone's maps, in the backbone's order, and of a backbone with
+            ``out_indices``.
     """
-    stock = copy.deepcopy(model.tasks[task])
-    scope = stock.type.split('.')[0]
-    kind = kind_of_config(f'model.tasks.{task}', stock)
-    stock.pop('kind', None)
-    features = stock.pop('features', None)
-    stock.pop('adapter', None)  # It goes into the trunk's weights.
-    stock.pop('tta', None)
+    upstream = copy.deepcopy(model.tasks[task])
+    scope = upstream.type.split('.')[0]
+    kind = kind_of_config(f'model.tasks.{task}', upstream)
+    upstream.pop('kind', None)
+    features = upstream.pop('feature_indices', None)
+    upstream.pop('adapter', None)  # It goes into the backbone's weights.
+    upstream.pop('tta', None)
     backbone = copy.deepcopy(model.backbone)
     if (backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
         # The weights come from the joint checkpoint.
         backbone.pop('init_cfg')
     if features is not None:
         backbone.out_indices = _out_indices(backbone, tuple(features), task)
-    stock[kind.entry] = backbone
+    upstream[kind.entry] = backbone
     normalisation = dict(model.get('data_preprocessor') or {})
     if normalisation:
-        stock.data_preprocessor = kind.preprocessor_config(
-            scope, stock.get('data_preprocessor'), normalisation
+        upstream.data_preprocessor = kind.preprocessor_config(
+            scope, upstream.get('data_preprocessor'), normalisation
         )
-    return stock
+    return upstream
 
 
 def _out_indices(backbone: ConfigDict, features: tuple[int, ...], task: str) -> tuple[int, ...]:
@@ -54,7 +55,7 @@ def _out_indices(backbone: ConfigDict, features: tuple[int, ...], task: str) -> 
         given = (given,)
     if parameter is None or list(features) != sorted(set(features)):
         raise ConfigError(
-            f'model.tasks.{task}.features is {features}: a stock {backbone.type} cannot give '
-            'these maps; extract without the stock form, or name them in ascending order'
+            f'model.tasks.{task}.feature_indices is {features}: an upstream {backbone.type} cannot '
+            'give these maps; extract without the upstream form, or name them in ascending order'
         )
     return tuple(given[index] for index in features)

@@ -1,4 +1,4 @@
-"""The tasks' trunk gradients of one step, side by side in one buffer."""
+"""The tasks' backbone gradients of one step, side by side in one buffer."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from allinone.distributed.processes import is_sharded, local
 
 
-class TrunkGradients:
-    """Takes each task's gradient off the trunk's parameters into its row of one flat buffer.
+class BackboneGradients:
+    """Takes each task's gradient off the backbone's parameters into its row of one flat buffer.
 
-    The buffer is ``[K, P]`` with P the number of trainable elements of the trunk; a parameter's
+    The buffer is ``[K, P]`` with P the number of trainable elements of the backbone; a parameter's
     part of a row has that parameter's own memory layout. A second micro-step of gradient
     accumulation adds to the rows. Of sharded parameters it holds the part that is here.
 
     Args:
-        params: The trunk's trainable parameters, all of one dtype and device.
+        params: The backbone's trainable parameters, all of one dtype and device.
         num_tasks: K, the number of all tasks.
     """
 

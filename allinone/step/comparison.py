@@ -18,7 +18,7 @@ def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tens
 
     Returns:
         ``'TASK/grad_norm'``, and for each pair ``'cos/TASK-TASK'``, the cosine (0 with a gradient
-        of zeros), and ``'conflict/TASK-TASK'``, 1 where it is negative and else 0.
+        of zeros), and ``'grad_conflict/TASK-TASK'``, 1 where it is negative and else 0.
     """
     whole = holders().whole
     squares = torch.linalg.vector_norm(rows, dim=1).double() ** 2
@@ -32,5 +32,5 @@ def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tens
         pairs = [f'{names[i]}-{names[j]}' for i, j in zip(first, second)]
         cosines = cosines[first, second]
         log |= {f'cos/{pair}': cosine for pair, cosine in zip(pairs, cosines)}
-        log |= {f'conflict/{pair}': met for pair, met in zip(pairs, (cosines < 0).to(rows))}
+        log |= {f'grad_conflict/{pair}': met for pair, met in zip(pairs, (cosines < 0).to(rows))}
     return log

@@ -1,4 +1,4 @@
-"""The layer of the trunk that a method looks at."""
+"""The layer of the backbone that a method looks at."""
 
 from torch import nn
 
@@ -8,23 +8,23 @@ from allinone.distributed.processes import local
 from allinone.errors import ConfigError
 
 
-def check_layers(balancer: Balancer, trunk: nn.Module) -> None:
-    """That ``layer`` of a method, and of those that it wraps, names parameters of the trunk.
+def check_layers(balancer: Balancer, backbone: nn.Module) -> None:
+    """That ``layer`` of a method, and of those that it wraps, names parameters of the backbone.
 
     Raises:
         ConfigError: If one names none that is trained.
     """
     if balancer.regulariser is balancer:
-        columns_of(balancer.penalty_layer, trunk)
+        columns_of(balancer.penalty_layer, backbone)
     if isinstance(balancer, Wrapper):
         with balancer.naming_inner():
-            check_layers(balancer.inner, trunk)
+            check_layers(balancer.inner, backbone)
     else:
-        columns_of(balancer.layer, trunk)
+        columns_of(balancer.layer, backbone)
 
 
-def columns_of(layer: str | None, trunk: nn.Module) -> slice:
-    """Where the trainable parameters below ``layer`` lie in the trunk's flat gradient.
+def columns_of(layer: str | None, backbone: nn.Module) -> slice:
+    """Where the trainable parameters below ``layer`` lie in the backbone's flat gradient.
 
     Raises:
         ConfigError: If there are none.
@@ -33,7 +33,7 @@ def columns_of(layer: str | None, trunk: nn.Module) -> slice:
         return slice(None)
     start = stop = None
     offset = 0
-    for name, param in trunk.named_parameters():
+    for name, param in backbone.named_parameters():
         if param.requires_grad:
             if name == layer or name.startswith(f'{layer}.'):
                 start = offset if start is None else start
@@ -41,8 +41,8 @@ def columns_of(layer: str | None, trunk: nn.Module) -> slice:
             offset += local(param).numel()
     if start is None:
         raise ConfigError(
-            f'model.balancer.layer is {layer!r}, but the trunk has no trainable '
+            f'model.balancer.layer is {layer!r}, but the backbone has no trainable '
             f'parameters below it; its parts are '
-            f'{[name for name, _ in trunk.named_children()]}'
+            f'{[name for name, _ in backbone.named_children()]}'
         )
     return slice(start, stop)

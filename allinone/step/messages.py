@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from allinone.distributed.processes import Alone
 
-from .backbone_gradients import TrunkGradients
+from .backbone_gradients import BackboneGradients
 from .gradients import trainable
 from .statistics import RunningStatistics
 
@@ -41,7 +41,7 @@ class Messages:
         self.processes.send(sums=sums, params=trainable(self.tasks[task]), large=row)
 
     def send_common(
-        self, gradients: TrunkGradients | None, apart: bool, further: Sequence[Tensor]
+        self, gradients: BackboneGradients | None, apart: bool, further: Sequence[Tensor]
     ) -> None:
         """What is of no task alone: the backbone's summed gradients, and batch norm.
 
@@ -64,7 +64,7 @@ class Messages:
             params=[] if apart else trainable(self.backbone),
         )
 
-    def receive(self, gradients: TrunkGradients | None) -> None:
+    def receive(self, gradients: BackboneGradients | None) -> None:
         """Wait for all that was sent in this step."""
         self.processes.receive()
         if self._reached is not None and not all(gradients.reached):

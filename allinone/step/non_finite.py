@@ -17,19 +17,21 @@ class FiniteGuard:
     the scale is down at 1, what is not finite is no overflow.
 
     Args:
-        trunk: The shared trunk.
+        backbone: The shared backbone.
         tasks: ``{name: sub-model}``.
         agreed: Whether a share is finite everywhere, where gradients are sharded.
     """
 
     def __init__(
         self,
-        trunk: nn.Module,
+        backbone: nn.Module,
         tasks: Mapping[str, nn.Module],
         agreed: Callable[[Tensor], Tensor] = lambda flag: flag,
     ):
         self._agreed = agreed
-        self._statistics = {name: RunningStatistics([trunk, task]) for name, task in tasks.items()}
+        self._statistics = {
+            name: RunningStatistics([backbone, task]) for name, task in tasks.items()
+        }
         self._moving: list[tuple[dict[str, Tensor], str]] = []
         self._before: Tensor | None = None
 

@@ -16,7 +16,7 @@ class PenaltyGradients:
 
     Args:
         regulariser: Gives the penalty of gradients ``[K, P]`` on the compared layer.
-        trunk: The shared trunk.
+        backbone: The shared backbone.
         tasks: ``{name: sub-model}`` of all tasks.
         processes: Those that make the step together; the penalty is of the gradients' means.
     """
@@ -24,7 +24,7 @@ class PenaltyGradients:
     def __init__(
         self,
         regulariser: GradientOrthogonality,
-        trunk: nn.Module,
+        backbone: nn.Module,
         tasks: Mapping[str, nn.Module],
         processes: Alone,
     ):
@@ -32,12 +32,16 @@ class PenaltyGradients:
         self.processes = processes
         self.params = [
             param
-            for module in (trunk, *tasks.values())
+            for module in (backbone, *tasks.values())
             for param in module.parameters()
             if param.requires_grad
         ]
-        self._statistics = {name: RunningStatistics([trunk, task]) for name, task in tasks.items()}
-        named = [(name, param) for name, param in trunk.named_parameters() if param.requires_grad]
+        self._statistics = {
+            name: RunningStatistics([backbone, task]) for name, task in tasks.items()
+        }
+        named = [
+            (name, param) for name, param in backbone.named_parameters() if param.requires_grad
+        ]
         layer = regulariser.penalty_layer
         self._chosen = [
             param

@@ -13,7 +13,7 @@ class RunningStatistics:
     """The statistics of all norms below some modules.
 
     Within ``with``, forward passes do not move them: a backward pass that runs parts of the forward
-    pass again (``with_cp``) would count its pictures twice.
+    pass again (``with_cp``) would count its images twice.
 
     Args:
         modules: Where to look for norms that track statistics.

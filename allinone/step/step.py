@@ -16,7 +16,7 @@ from allinone.balancers.base import Balancer
 from allinone.balancers.gramian import gramian_of
 from allinone.distributed.processes import ALONE, Alone, held_by, local
 
-from .backbone_gradients import TrunkGradients
+from .backbone_gradients import BackboneGradients
 from .clipping import clip_tasks
 from .comparison import compare
 from .gradients import add_back, all_finite, put_aside
@@ -48,13 +48,13 @@ class BalancedStep:
         balancer: The method.
         backbone: The shared backbone.
         tasks: ``{name: sub-model}`` of all tasks.
-        max_task_norm: Clip the gradient of each task (its part of the backbone and its own
+        clip_grad_per_task: Clip the gradient of each task (its part of the backbone and its own
             parameters) to this norm before combining; None: not.
-        conflict_interval: Compare the tasks' backbone gradients (see :func:`compare`) at every so
-            many iterations, for the log; 0: never. A method that keeps them apart anyway has them
-            compared at every step.
-        drop_bad: Leave out of a step the contribution of a task whose loss or gradient is NaN or
-            infinite (see :class:`FiniteGuard`).
+        grad_similarity_interval: Compare the tasks' backbone gradients (see :func:`compare`) at
+            every so many iterations, for the log; 0: never. A method that keeps them apart anyway
+            has them compared at every step.
+        skip_non_finite: Leave out of a step the contribution of a task whose loss or gradient is
+            NaN or infinite (see :class:`FiniteGuard`).
         processes: The processes that make the step together.
     """
 
@@ -66,14 +66,14 @@ class BalancedStep:
         balancer: Balancer,
         backbone: nn.Module,
         tasks: dict[str, nn.Module],
-        max_task_norm: float | None = None,
-        conflict_interval: int = 0,
-        drop_bad: bool = True,
+        clip_grad_per_task: float | None = None,
+        grad_similarity_interval: int = 0,
+        skip_non_finite: bool = True,
         processes: Alone | None = None,
     ):
         self.balancer, self.backbone, self.tasks = balancer, backbone, tasks
-        self.max_task_norm = max_task_norm
-        self.conflict_interval = conflict_interval
+        self.clip_grad_per_task = clip_grad_per_task
+        self.grad_similarity_interval = grad_similarity_interval
         self.processes = processes or ALONE
         self._messages = Messages(self.processes, backbone, tasks)
         # A backward pass that runs parts of the forward pass again would move statistics twice.
@@ -82,7 +82,9 @@ class BalancedStep:
         self._order = {name: index for index, name in enumerate(tasks)}
         self._columns = columns_of(balancer.layer, backbone)
         self._learns = bool(balancer.state_dict())
-        self._guard = FiniteGuard(backbone, tasks, self.processes.agreed) if drop_bad else None
+        self._guard = (
+            FiniteGuard(backbone, tasks, self.processes.agreed) if skip_non_finite else None
+        )
         self._params = {
             name: [*backbone.parameters(), *task.parameters()] for name, task in tasks.items()
         }
@@ -91,7 +93,7 @@ class BalancedStep:
 
     def _reset(self) -> None:
         self._begun = False
-        self._gradients: TrunkGradients | None = None
+        self._gradients: BackboneGradients | None = None
         # Whether the backbone's gradient is made of ``_gradients``; else they are for the log
         self._apart = False
         self._losses: dict[int, Tensor] = {}
@@ -136,11 +138,11 @@ class BalancedStep:
 
     def _begin(self, iteration: Iteration) -> None:
         self._begun = True
-        needed = self.balancer.requires != 'losses' or self.max_task_norm is not None
-        if needed or iteration.reaches_multiple_of(self.conflict_interval):
+        needed = self.balancer.requires != 'losses' or self.clip_grad_per_task is not None
+        if needed or iteration.reaches_multiple_of(self.grad_similarity_interval):
             params = [param for param in self.backbone.parameters() if param.requires_grad]
             if params:
-                self._gradients = TrunkGradients(params, len(self.tasks))
+                self._gradients = BackboneGradients(params, len(self.tasks))
                 self._apart = needed or self.combines_measured
 
     def _before_forward(self, task: str) -> None:
@@ -308,9 +310,9 @@ class BalancedStep:
         return weights
 
     def _clip(self, rows: Tensor, names: list[str], scale: Tensor) -> None:
-        if self.max_task_norm is not None:
+        if self.clip_grad_per_task is not None:
             tasks = [self.tasks[name] for name in names]
-            clip_tasks(rows, tasks, self.max_task_norm, scale, self.processes)
+            clip_tasks(rows, tasks, self.clip_grad_per_task, scale, self.processes)
 
     def _head_grads(self, name: str) -> list[Tensor]:
         params = self.tasks[name].parameters()

@@ -58,7 +58,7 @@ class TaskKind:
             distillation compares.
         sees_whole_images: Whether test images are whole images, not crops.
         finds_boxes: Whether predictions have boxes, which ``boxes_of`` gives.
-        classifies_boxes: Whether a model may classify crops, by ``--on-boxes``.
+        classifies_boxes: Whether a model may classify crops, by ``--classify-boxes``.
         track1_section: Section of a Track 1 submission that ``track1_content`` is for.
     """
 

@@ -51,7 +51,7 @@ class Classification(TaskKind):
     main_metrics = ('top1', 'mAP')
     packer = 'PackInputs'
     visualizer = 'UniversalVisualizer'
-    upstream_types = {'allinone.PictureList': 'CustomDataset'}
+    upstream_types = {'allinone.ImageListDataset': 'CustomDataset'}
     outputs = dict(logits='head')
     sees_whole_images = False  # A classifier may be one of crops.
     classifies_boxes = True

@@ -31,12 +31,12 @@ def listed_categories(path: str) -> list[str]:
     return []
 
 
-def _check_pictures_and_boxes(file: str, images: list[dict], boxes: list[dict]) -> None:
-    """What pycocotools and mmdet pass over: of one number two pictures, boxes of none, NaN."""
+def _check_images_and_boxes(file: str, images: list[dict], boxes: list[dict]) -> None:
+    """What pycocotools and mmdet pass over: of one number two images, boxes of none, NaN."""
     sizes = {image['id']: (image.get('width'), image.get('height')) for image in images}
     if len(sizes) < len(images):
         number, count = Counter(image['id'] for image in images).most_common(1)[0]
-        raise DataError(f'{file}: {count} pictures have the id {number}; give each its own')
+        raise DataError(f'{file}: {count} images have the id {number}; give each its own')
     lost = outside = 0
     for box in boxes:
         if box['image_id'] not in sizes:
@@ -53,8 +53,8 @@ def _check_pictures_and_boxes(file: str, images: list[dict], boxes: list[dict]) 
         inside = -width < x < right and -height < y < bottom
         outside += width < 1 or height < 1 or not inside
     for count, why in (
-        (lost, 'have an image_id that no picture has'),
-        (outside, 'are smaller than a pixel or outside of their picture'),
+        (lost, 'have an image_id that no image has'),
+        (outside, 'are smaller than a pixel or outside of their image'),
     ):
         if count:
             print_log(f'{file}: {count} of {len(boxes)} boxes {why}, and take no part', 'current')
@@ -66,7 +66,7 @@ def check_categories(dataset: Dataset, classes) -> None:
     # Read again, for mmdet drops what it read.
     with get_local_path(file) as path, open(path, encoding='utf-8') as text:
         content = json.load(text)
-    _check_pictures_and_boxes(file, content['images'], content.get('annotations', ()))
+    _check_images_and_boxes(file, content['images'], content.get('annotations', ()))
     _refuse_categories_listed_twice(file, content['categories'], classes)
     names = {category['id']: category['name'] for category in content['categories']}
     used = Counter(annotation['category_id'] for annotation in content.get('annotations', ()))
@@ -75,7 +75,7 @@ def check_categories(dataset: Dataset, classes) -> None:
         number, count = next(iter(unknown.items()))
         raise DataError(
             f'{file}: {count} boxes have category_id {number}, which is not among its '
-            f'categories {sorted(names)}; add the category, or mend the boxes'
+            f'categories {sorted(names)}; add the category, or fix the boxes'
         )
     absent = [name for name in classes if name not in names.values()]
     if absent:

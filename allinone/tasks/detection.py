@@ -56,7 +56,10 @@ class Detection(TaskKind):
     main_metrics = ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'mAP')
     packer = 'PackDetInputs'
     visualizer = 'DetLocalVisualizer'
-    upstream_types = {'allinone.CocoFile': 'CocoDataset', 'allinone.DetectionMetric': 'CocoMetric'}
+    upstream_types = {
+        'allinone.CocoFileDataset': 'CocoDataset',
+        'allinone.DetectionMetric': 'CocoMetric',
+    }
     outputs = dict(scores='bbox_head')
     finds_boxes = True
     track1_section = 'dec'

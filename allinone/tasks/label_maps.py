@@ -46,28 +46,28 @@ def check_label_maps(
 
 
 def _check_alone(dataset: Dataset, infos: list[dict]) -> None:
-    """mmseg lists the pictures and takes their label maps; nobody asks for the other ones."""
-    picture_suffix, label_suffix = dataset.img_suffix, dataset.seg_map_suffix
+    """mmseg lists the images and takes their label maps; nobody asks for the other ones."""
+    image_suffix, label_suffix = dataset.img_suffix, dataset.seg_map_suffix
     folders = {
         os.path.dirname(info['seg_map_path']): os.path.dirname(info['img_path']) for info in infos
     }
-    for folder, pictures in folders.items():
-        known = set(os.listdir(pictures))
+    for folder, images in folders.items():
+        known = set(os.listdir(images))
         alone = sorted(
             name
             for name in os.listdir(folder)
             if name.endswith(label_suffix)
-            and name.removesuffix(label_suffix) + picture_suffix not in known
+            and name.removesuffix(label_suffix) + image_suffix not in known
         )
         if alone:
             raise DataError(
-                f'{len(alone)} label maps in {folder} have no {picture_suffix} '
-                f'picture in {pictures}: {shortened(alone)}; add or remove them'
+                f'{len(alone)} label maps in {folder} have no {image_suffix} '
+                f'image in {images}: {shortened(alone)}; add or remove them'
             )
 
 
 def _check_label_map(info: dict, num_classes: int | None, ignored: int, skip_corrupt: bool) -> None:
-    picture_path, label_path = info['img_path'], info['seg_map_path']
+    image_path, label_path = info['img_path'], info['seg_map_path']
     try:
         with Image.open(label_path) as label_map:
             labels = np.asarray(label_map)
@@ -76,16 +76,16 @@ def _check_label_map(info: dict, num_classes: int | None, ignored: int, skip_cor
             return
         raise DataError(
             f'{label_path} is not a readable label map: {error}; repair it, or '
-            'remove it and its picture'
+            'remove it and its image'
         ) from error
     try:
-        size = shown_size(picture_path)
+        size = shown_size(image_path)
     except Exception:
         return  # Met again, with its name and the rule of skip_corrupt, when it is loaded.
     if labels.shape[:2] != size[::-1]:
         raise DataError(
-            f'{label_path} is {labels.shape[1]} x {labels.shape[0]}, but its picture '
-            f'{picture_path} is {size[0]} x {size[1]}; make them of one size'
+            f'{label_path} is {labels.shape[1]} x {labels.shape[0]}, but its image '
+            f'{image_path} is {size[0]} x {size[1]}; make them of one size'
         )
     if labels.ndim != 2:
         raise DataError(

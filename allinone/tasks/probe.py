@@ -35,7 +35,8 @@ def fitting(
         raise ConfigError(
             f'{key}.{name}{f" has in_channels={channels} and" if channels else ""} does not fit '
             f'the maps it gets from {giver} ({describe(maps, size)}): '
-            f'{error or type(error).__name__}; set its in_channels, or {key}.features, to match'
+            f'{error or type(error).__name__}; set its in_channels, or {key}.feature_indices, to '
+            'match'
         ) from error
 
 
@@ -64,9 +65,9 @@ def probe_heads(
         ConfigError: If a part does not fit the feature maps that it gets.
     """
     size = image.shape[-1]
-    with fitting(key, model, ('neck',), 'the trunk', maps, size):
+    with fitting(key, model, ('neck',), 'the backbone', maps, size):
         levels = model.extract_feat(image)
-    giver = 'the trunk' if getattr(model, 'neck', None) is None else 'its neck'
+    giver = 'the backbone' if getattr(model, 'neck', None) is None else 'its neck'
     with fitting(key, model, heads, giver, levels, size):
         model(image, samples, mode='predict' if _wants_samples(model) else 'tensor')
     auxiliary = getattr(model, 'auxiliary_head', None)
@@ -101,5 +102,5 @@ def check_strides(key: str, head: nn.Module | None, levels: FeatureMaps, size: i
     if len(expected) != len(found) or any(e != f for e, f in pairs):
         raise ConfigError(
             f'{key}: its head expects maps at strides {expected}, but its neck gives strides '
-            f'{[int(f) for f in found]}; change the strides of the head, or {key}.features'
+            f'{[int(f) for f in found]}; change the strides of the head, or {key}.feature_indices'
         )

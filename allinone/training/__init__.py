@@ -1,23 +1,30 @@
 """The runner, its loops, schedules and hooks."""
 
 from allinone.checkpoint import library_loads
+from allinone.io.renames import renamed_names
 
 from .eval_loop import MultiTaskTestLoop, MultiTaskValLoop, PredictLoop
-from .hooks import BadStepHook, CheckpointHook, DeferredLogHook, DrawHook, EMAHook
+from .hooks import (
+    CheckpointHook,
+    DeferredLogHook,
+    EMAHook,
+    NonFiniteHook,
+    PredictionVisualizationHook,
+)
 from .layer_decay import LayerDecay
 from .local_log import LocalVisBackend
 from .precise_bn import PreciseBNHook
 from .runner import MultiDatasetRunner
-from .schedules import EveryTask, RoundRobin, SizeProportional, TaskSchedule
+from .schedules import AllTasks, RoundRobin, SizeProportional, TaskSchedule
 from .train_loop import MultiTaskTrainLoop
 
 __all__ = [
-    'BadStepHook',
+    'NonFiniteHook',
     'CheckpointHook',
     'DeferredLogHook',
-    'DrawHook',
+    'PredictionVisualizationHook',
     'EMAHook',
-    'EveryTask',
+    'AllTasks',
     'LayerDecay',
     'LocalVisBackend',
     'MultiDatasetRunner',
@@ -32,3 +39,5 @@ __all__ = [
 ]
 
 library_loads.install()
+
+__getattr__ = renamed_names(__name__, ('BadStepHook', 'DrawHook', 'EveryTask'))

@@ -56,7 +56,7 @@ class _EvalLoop(BaseLoop):
         score: ``{'TASK/metric': factor}``; the combined score is the mean of the products, with
             factors that turn each into percent. None: no score.
         fp16: Evaluate under autocast.
-        check_data: Compare annotations, pictures and label maps first.
+        check_data: Compare annotations, images and label maps first.
         references: ``{task: dataloader config}`` of what the task's kind reads before each
             evaluation, such as a gallery.
     """
@@ -126,7 +126,7 @@ class _EvalLoop(BaseLoop):
             if read and compared and osp.realpath(compared) != osp.realpath(read):
                 self.runner.logger.warning(
                     f'{self.stage}_evaluator.{task} compares with the boxes of {compared}, but '
-                    f'{self.stage}_dataloader.{task} reads the pictures of {read}'
+                    f'{self.stage}_dataloader.{task} reads the images of {read}'
                 )
 
     def _check_best(self) -> None:

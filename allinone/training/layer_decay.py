@@ -1,4 +1,4 @@
-"""Lower learning rates for the earlier layers of the trunk."""
+"""Lower learning rates for the earlier layers of the backbone."""
 
 from collections.abc import Callable
 
@@ -8,18 +8,18 @@ from torch import nn
 from allinone.errors import ConfigError
 from allinone.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-TRUNK = 'backbone.'
+BACKBONE = 'backbone.'
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecay(LearningRateDecayOptimWrapperConstructor):
-    """mmpretrain's layer-wise decay for a joint model: of the trunk's layers only.
+    """mmpretrain's layer-wise decay for a joint model: of the backbone's layers only.
 
-    ``paramwise_cfg`` is that of the stock constructor. With ``layer_decay_rate`` d, a layer n below
-    the heads learns at d^n times their rate.
+    ``paramwise_cfg`` is that of the upstream constructor. With ``layer_decay_rate`` d, a layer n
+    below the heads learns at d^n times their rate.
 
     Raises:
-        ConfigError: If the trunk does not tell the depth of its layers.
+        ConfigError: If the backbone does not tell the depth of its layers.
     """
 
     def add_params(
@@ -39,18 +39,18 @@ class LayerDecay(LearningRateDecayOptimWrapperConstructor):
             params[:] = unique.values()
 
 
-def _depth_in(trunk: nn.Module) -> Callable[[str], tuple[int, int]]:
-    if not hasattr(trunk, 'get_layer_depth'):
+def _depth_in(backbone: nn.Module) -> Callable[[str], tuple[int, int]]:
+    if not hasattr(backbone, 'get_layer_depth'):
         raise ConfigError(
-            f"optim_wrapper.constructor is 'LayerDecay', but {type(trunk).__name__} does not tell "
-            "the depth of its layers; take mmpretrain's ConvNeXt, SwinTransformer, "
+            f"optim_wrapper.constructor is 'LayerDecay', but {type(backbone).__name__} does not "
+            "tell the depth of its layers; take mmpretrain's ConvNeXt, SwinTransformer, "
             'VisionTransformer, ViTSAM, BEiTViT or ResNet, or leave the constructor out'
         )
 
     def depth(name: str) -> tuple[int, int]:
-        if name.startswith(TRUNK):
-            return trunk.get_layer_depth(name, prefix=TRUNK)
-        _, layers = trunk.get_layer_depth('', prefix=TRUNK)
+        if name.startswith(BACKBONE):
+            return backbone.get_layer_depth(name, prefix=BACKBONE)
+        _, layers = backbone.get_layer_depth('', prefix=BACKBONE)
         return layers - 1, layers
 
     return depth

@@ -1,4 +1,4 @@
-"""Batch norm's running statistics estimated again, over a mix of the tasks' pictures."""
+"""Batch norm's running statistics estimated again, over a mix of the tasks' images."""
 
 import itertools
 import threading
@@ -20,7 +20,7 @@ from allinone.distributed.processes import is_sharded
 from allinone.errors import ConfigError
 from allinone.io.seeding import seeded
 from allinone.models.batch_norm import norms_of
-from allinone.models.shared_backbone import run_trunk
+from allinone.models.shared_backbone import run_backbone
 from allinone.registry import HOOKS
 from allinone.registry.options import check_count
 
@@ -29,12 +29,12 @@ SEED = 1 << 20  # Other draws of the augmentation than those of the training
 
 @torch.no_grad()
 def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
-    """Replace the trunk's statistics, and those of heads, which its new maps change.
+    """Replace the backbone's statistics, and those of heads, which its new maps change.
 
-    Training moves the trunk's statistics with batches of one data set at a time, so they belong to
-    the last of them. Here each mixed batch normalises the pictures of all tasks together: its mean
+    Training moves the backbone's statistics with batches of one data set at a time, so they belong
+    to the last of them. Here each mixed batch normalises the images of all tasks together: its mean
     is that of the tasks' means, its variance that of the mixture of equal shares, at every layer,
-    whatever sizes the tasks' pictures have. Means and second moments are then averaged over the
+    whatever sizes the tasks' images have. Means and second moments are then averaged over the
     batches, as in `Rethinking "Batch" in BatchNorm <https://arxiv.org/abs/2105.07576>`_ (3.1), and
     over processes.
 
@@ -57,7 +57,7 @@ def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
     try:
         # Augmentation of batches draws, too.
         with seeded('statistics'):
-            _reestimate_trunk(model, norms, batches)
+            _reestimate_backbone(model, norms, batches)
             heads = _reestimate_heads(model, batches)
     finally:
         for module, mode in training.items():
@@ -66,7 +66,7 @@ def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
 
 
 def check_reestimable(model: nn.Module) -> None:
-    """Refuse a joint model whose trunk has no statistics to estimate again.
+    """Refuse a joint model whose backbone has no statistics to estimate again.
 
     Raises:
         ConfigError: If it has no batch norm, its statistics are frozen, a task sees it with values
@@ -78,29 +78,29 @@ def check_reestimable(model: nn.Module) -> None:
     own = [name for name in model.tasks if model.view(name).adapter is not None]
     if own:
         raise ConfigError(
-            f'the tasks {own} see the trunk with values of their own (adapter, or bn='
+            f'the tasks {own} see the backbone with values of their own (adapter, or bn='
             "'per_task'), and have no statistics in common"
         )
     if model.bn == 'frozen' or 'backbone' in model.frozen:
         raise ConfigError(
             f'model.bn is {model.bn!r} and model.frozen is {list(model.frozen)}: the statistics of '
-            'the trunk are to stay as they are, so leave out estimating them again'
+            'the backbone are to stay as they are, so leave out estimating them again'
         )
     if any(is_sharded(param) for param in model.backbone.parameters()):
         raise ConfigError(
-            'the trunk is sharded, and the tasks cannot go through it together; estimate the '
+            'the backbone is sharded, and the tasks cannot go through it together; estimate the '
             'statistics afterwards, by tools/precise_bn.py'
         )
 
 
-def _reestimate_trunk(model: nn.Module, norms: list[_BatchNorm], batches) -> None:
+def _reestimate_backbone(model: nn.Module, norms: list[_BatchNorm], batches) -> None:
     totals = {norm: torch.zeros(2, norm.num_features, dtype=torch.float64) for norm in norms}
     for batch in batches:
-        pictures = [
+        images = [
             model.tasks[task].data_preprocessor(data, True)['inputs']
             for task, data in batch.items()
         ]
-        _run_together(model.backbone, pictures, norms, totals)
+        _run_together(model.backbone, images, norms, totals)
     for norm, total in totals.items():
         mean, square = _over_processes(total) / len(batches)
         norm.running_mean.copy_(mean)
@@ -108,15 +108,15 @@ def _reestimate_trunk(model: nn.Module, norms: list[_BatchNorm], batches) -> Non
 
 
 def _run_together(
-    trunk: nn.Module,
-    pictures: list[Tensor],
+    backbone: nn.Module,
+    images: list[Tensor],
     norms: list[_BatchNorm],
     totals: Mapping[nn.Module, Tensor],
 ) -> None:
-    """The trunk on each task's pictures in a thread of its own, which meet at every norm."""
-    meet = threading.Barrier(len(pictures))
+    """The backbone on each task's images in a thread of its own, which meet at every norm."""
+    meet = threading.Barrier(len(images))
     thread = threading.local()
-    brought: list[Tensor | None] = [None] * len(pictures)
+    brought: list[Tensor | None] = [None] * len(images)
 
     def normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
         exact = x.double()
@@ -135,7 +135,7 @@ def _run_together(
         thread.number = number
         try:
             with torch.no_grad():  # A setting of each thread
-                run_trunk(trunk, pictures[number])
+                run_backbone(backbone, images[number])
         except BaseException:
             meet.abort()
             raise
@@ -143,8 +143,8 @@ def _run_together(
     for norm in norms:
         norm.forward = partial(normalise, norm)
     try:
-        with _uncompiled(trunk), ThreadPoolExecutor(len(pictures)) as pool:
-            runs = [pool.submit(run, number) for number in range(len(pictures))]
+        with _uncompiled(backbone), ThreadPoolExecutor(len(images)) as pool:
+            runs = [pool.submit(run, number) for number in range(len(images))]
     finally:
         for norm in norms:
             del norm.forward
@@ -154,9 +154,9 @@ def _run_together(
         raise error
 
 
-def _uncompiled(trunk: nn.Module):
+def _uncompiled(backbone: nn.Module):
     """Compiled layers would be traced anew for what the norms do meanwhile."""
-    if any(module._compiled_call_impl is not None for module in trunk.modules()):
+    if any(module._compiled_call_impl is not None for module in backbone.modules()):
         return torch.compiler.set_stance('force_eager')
     return nullcontext()
 
@@ -191,9 +191,9 @@ def _over_processes(total: Tensor) -> Tensor:
 class PreciseBNHook(Hook):
     """Estimates batch norm's statistics again, after the last step or before a late one.
 
-    After the last step, evaluation gets the statistics of all tasks, but the trunk was trained with
-    those of one task's batch at a time. Estimated before step ``begin`` and kept from there, the
-    last steps train what evaluation sees (`Rethinking "Batch" in BatchNorm
+    After the last step, evaluation gets the statistics of all tasks, but the backbone was trained
+    with those of one task's batch at a time. Estimated before step ``begin`` and kept from there,
+    the last steps train what evaluation sees (`Rethinking "Batch" in BatchNorm
     <https://arxiv.org/abs/2105.07576>`_, on population statistics in training); heads' norms go on
     as they did. Averaged weights (EMA) take the kept statistics unless ``update_buffers=True``,
     with which they average them, too.
@@ -248,7 +248,7 @@ class PreciseBNHook(Hook):
 
     @staticmethod
     def _keep(runner) -> None:
-        runner.logger.info("the trunk's statistics of batch norm stay as they are from here")
+        runner.logger.info("the backbone's statistics of batch norm stay as they are from here")
         _bare(runner.model).freeze_statistics()
 
 

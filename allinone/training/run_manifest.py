@@ -19,6 +19,7 @@ from allinone.config.check import KNOWN_KEYS
 from allinone.errors import ConfigError
 from allinone.io.digests import file_hash
 from allinone.io.image_files import is_local
+from allinone.io.renames import renamed_record
 from allinone.io.text import cut_short, shortened
 from allinone.tasks import TaskKind
 
@@ -200,11 +201,12 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
     if before['processes'] != now['processes']:
         other_steps = list(_step_changes(before, now))
         if not other_steps:
-            # The same pictures in each step; what differs is rounding, dropout and batch norm.
+            # The same images in each step; what differs is rounding, dropout and batch norm.
             harmless = (*harmless, BATCH_SIZE.format(task='*'))
             same.append(f'processes was {before["processes"]} and is {now["processes"]}')
-    for key in sorted(before['config'].keys() | now['config'].keys()):
-        old, new = (record['config'].get(key, 'not set') for record in (before, now))
+    configs = [renamed_record(record['config']) for record in (before, now)]
+    for key in sorted(configs[0].keys() | configs[1].keys()):
+        old, new = (config.get(key, 'not set') for config in configs)
         if old != new:
             clauses = same if any(fnmatchcase(key, name) for name in harmless) else other
             clauses.append(f'{key} was {cut_short(old)} and is {cut_short(new)}')
@@ -228,7 +230,7 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
 
 
 def _step_changes(before: Mapping, now: Mapping) -> Iterator[str]:
-    """Where the number of pictures of a step, processes times batch size, is not what it was."""
+    """Where the number of images of a step, processes times batch size, is not what it was."""
     tasks = [key.partition('.')[2] for key in now['datasets'] if key.startswith('train_')]
     for task in tasks:
         key = BATCH_SIZE.format(task=task)
@@ -238,7 +240,7 @@ def _step_changes(before: Mapping, now: Mapping) -> Iterator[str]:
         if old != new:
             count, left = divmod(old, now['processes'])
             yield (
-                f'a step had {old} pictures of {task} in {before["processes"]} processes and has '
+                f'a step had {old} images of {task} in {before["processes"]} processes and has '
                 f'{new} in {now["processes"]}' + ('' if left else f' ({key}={count} keeps them)')
             )
 

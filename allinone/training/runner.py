@@ -80,7 +80,10 @@ def test(
     """
     if show_dir:
         cfg.setdefault('custom_hooks', [])
-        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DrawHook', out_dir=show_dir)]
+        cfg.custom_hooks = [
+            *cfg.custom_hooks,
+            dict(type='PredictionVisualizationHook', out_dir=show_dir),
+        ]
     return build_test_runner(cfg, checkpoint, tasks).test()
 
 
@@ -139,7 +142,7 @@ def _keep_tasks(cfg: Config, tasks: list[str]) -> None:
 class MultiDatasetRunner(CheckpointRunner):
     """Trains, validates and tests an :class:`AllInOne` model on one data set a task.
 
-    The stock runner throughout: dataloaders and evaluators are keyed by task, the loops of
+    The upstream runner throughout: dataloaders and evaluators are keyed by task, the loops of
     this package draw from them, checkpoints are read without executing code.
 
     Attributes:
@@ -271,14 +274,14 @@ class MultiDatasetRunner(CheckpointRunner):
         The weights of a training are initialised before, while they are whole.
 
         Raises:
-            ConfigError: If ``model_wrapper_cfg`` is of a stock wrapper, whose reducer would average
-                the sum of the tasks' gradients, or has an unknown option.
+            ConfigError: If ``model_wrapper_cfg`` is of an upstream wrapper, whose reducer would
+                average the sum of the tasks' gradients, or has an unknown option.
         """
         if not self.distributed:
             return super().wrap_model(None, model)
         if self.cfg.get('sync_bn'):
             raise ConfigError(
-                f"sync_bn is {self.cfg['sync_bn']!r}; for the trunk, model.bn='sync' does that"
+                f"sync_bn is {self.cfg['sync_bn']!r}; for the backbone, model.bn='sync' does that"
             )
         cfg = dict(type='AllInOneDDP') | dict(model_wrapper_cfg or {})
         MODEL_WRAPPERS.import_from_location()
@@ -298,7 +301,7 @@ def _require_source(model) -> None:
     """Refuse to freeze what has random weights.
 
     Raises:
-        ConfigError: If anything but a pretrained trunk is frozen.
+        ConfigError: If anything but a pretrained backbone is frozen.
     """
     frozen = set(model.get('frozen') or ())
     if ((model.get('backbone') or {}).get('init_cfg') or {}).get('type') == 'Pretrained':

@@ -13,6 +13,7 @@ from allinone.config.build_errors import scoped
 from allinone.config.check import STAGES
 from allinone.data.class_names import class_lists_of_config, require_same_classes
 from allinone.errors import ConfigError
+from allinone.io.renames import renamed_arguments
 from allinone.io.seeding import seed_all
 from allinone.registry import LOOPS, TASK_SCHEDULES
 from allinone.registry.options import check_count
@@ -38,18 +39,19 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             ``optim_wrapper.accumulative_counts`` after the one that a multiple of it is in.
         dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
         schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
-        accumulate: ``{task: n}``: a step of this task is of n batches, one after the other (so that
-            they need the memory of one). Default: 1 each.
-        check_data: Compare annotations, pictures and label maps before the first step.
+        micro_batches: ``{task: n}``: a step of this task is of n batches, one after the other (so
+            that they need the memory of one). Default: 1 each.
+        check_data: Compare annotations, images and label maps before the first step.
 
     Raises:
-        ConfigError: If ``accumulate`` names no task, or a number is none.
+        ConfigError: If ``micro_batches`` names no task, or a number is none.
     """
 
     # Whether dropout, mixup of a batch and the like are a function of (seed, rank, step), so that
     # resuming needs no state; off only to measure what that costs.
     seeded = True
 
+    @renamed_arguments(accumulate='micro_batches')
     def __init__(
         self,
         runner,
@@ -59,10 +61,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         val_interval: int = 1000,
         dynamic_intervals=None,
         schedule: dict | None = None,
-        accumulate: Mapping[str, int] | None = None,
+        micro_batches: Mapping[str, int] | None = None,
         check_data: bool = True,
     ):
-        self.accumulate = _check_accumulate(accumulate, dataloader)
+        self.micro_batches = _check_micro_batches(micro_batches, dataloader)
         self.check_data = check_data
         loaders = build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
         super().__init__(runner, loaders, max_iters, val_begin, val_interval, dynamic_intervals)
@@ -70,7 +72,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             val_interval, dynamic_intervals
         )
         self.schedule = TASK_SCHEDULES.build(
-            schedule or dict(type='EveryTask'),
+            schedule or dict(type='AllTasks'),
             default_args=dict(sizes=loaders.sizes, seed=runner.seed),
         )
 
@@ -170,18 +172,18 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             raise ConfigError(
                 f'train_cfg.schedule.type is {type(self.schedule).__name__!r}, one task a step, '
                 f'but model.balancer.type {type(balancer).__name__!r} compares the gradients of '
-                "several; use train_cfg.schedule=dict(type='EveryTask')"
+                "several; use train_cfg.schedule=dict(type='AllTasks')"
             )
-        if balancer.regulariser is not None and set(self.accumulate.values()) - {1}:
+        if balancer.regulariser is not None and set(self.micro_batches.values()) - {1}:
             raise ConfigError(
-                f'train_cfg.accumulate is {self.accumulate}, but model.balancer.type '
+                f'train_cfg.micro_batches is {self.micro_batches}, but model.balancer.type '
                 f'{type(balancer).__name__!r} keeps the graphs of a step; use '
                 'optim_wrapper.accumulative_counts'
             )
         validation = self.runner.val_loop
         evaluated = {} if validation is None else validation.figures()
         steps = max(
-            len(loader) // self.accumulate.get(task, 1)
+            len(loader) // self.micro_batches.get(task, 1)
             for task, loader in self.dataloader.loaders.items()
         )
         # A balancer sees optimizer steps.
@@ -251,7 +253,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         data, times = {}, {}
         for task in tasks:
             start = time.perf_counter()
-            parts = [self.dataloader.next(task) for _ in range(self.accumulate.get(task, 1))]
+            parts = [self.dataloader.next(task) for _ in range(self.micro_batches.get(task, 1))]
             data[task] = parts[0] if len(parts) == 1 else parts
             times[task] = time.perf_counter() - start
         return data, times
@@ -274,13 +276,13 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self._iter += 1
 
 
-def _check_accumulate(accumulate, tasks: Mapping) -> dict[str, int]:
-    if accumulate is not None and not isinstance(accumulate, Mapping):
-        raise ConfigError(f'train_cfg.accumulate is {accumulate!r}; give dict(TASK=n)')
-    for name, count in (accumulate or {}).items():
+def _check_micro_batches(counts, tasks: Mapping) -> dict[str, int]:
+    if counts is not None and not isinstance(counts, Mapping):
+        raise ConfigError(f'train_cfg.micro_batches is {counts!r}; give dict(TASK=n)')
+    for name, count in (counts or {}).items():
         if name not in tasks:
             raise ConfigError(
-                f'train_cfg.accumulate has {name!r}, but train_dataloader has only {list(tasks)}'
+                f'train_cfg.micro_batches has {name!r}, but train_dataloader has only {list(tasks)}'
             )
-        check_count(f'train_cfg.accumulate.{name}', count)
-    return dict(accumulate or {})
+        check_count(f'train_cfg.micro_batches.{name}', count)
+    return dict(counts or {})

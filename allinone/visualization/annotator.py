@@ -1,4 +1,4 @@
-"""Sizes and fonts that grow with the picture."""
+"""Sizes and fonts that grow with the image."""
 
 import os.path as osp
 from functools import lru_cache
@@ -9,23 +9,23 @@ from PIL import Image, ImageDraw, ImageFont
 from .palette import Colour, ink_on
 
 BASE_SIDE, BASE_FONT = 480, 13
-GROWTH = 0.85  # below 1: large pictures are looked at from nearby, too
+GROWTH = 0.85  # below 1: large images are looked at from nearby, too
 LONGEST_TEXT = 40
 
 Box = tuple[float, float, float, float]
 
 
-class Pen:
-    """Draws on a picture with strokes and letters in proportion to it.
+class Annotator:
+    """Draws on an image with strokes and letters in proportion to it.
 
     Args:
         image: uint8 RGB ``(H, W, 3)``.
-        like: ``(H, W)`` of the picture that the sizes follow. Default: of ``image``.
+        like: ``(H, W)`` of the image that the sizes follow. Default: of ``image``.
     """
 
     def __init__(self, image: np.ndarray, like: tuple[int, int] | None = None):
-        self.picture = Image.fromarray(image)
-        self.draw = ImageDraw.Draw(self.picture)
+        self.canvas = Image.fromarray(image)
+        self.draw = ImageDraw.Draw(self.canvas)
         unit = (min(like or image.shape[:2]) / BASE_SIDE) ** GROWTH
         self.line = max(1, round(2 * unit))
         self.font = _font(max(9, round(BASE_FONT * unit)))
@@ -35,13 +35,13 @@ class Pen:
 
     @property
     def image(self) -> np.ndarray:
-        return np.array(self.picture)
+        return np.array(self.canvas)
 
     @property
-    def chip_height(self) -> int:
+    def label_height(self) -> int:
         return self.text_height + self.pad
 
-    def chip_width(self, text: str) -> int:
+    def label_width(self, text: str) -> int:
         return self.width(text) + 2 * self.pad
 
     def width(self, text: str) -> int:
@@ -59,11 +59,11 @@ class Pen:
         )
         self.draw.rectangle((x1, y1, x2, y2), outline=colour, width=self.line)
 
-    def chip(self, x: float, y: float, text: str, colour: Colour) -> None:
+    def label(self, x: float, y: float, text: str, colour: Colour) -> None:
         """Text on a background of ``colour`` with its top left corner at (x, y)."""
         x, y = round(x), round(y)
         self.draw.rectangle(
-            (x, y, x + self.chip_width(text) - 1, y + self.chip_height - 1), fill=colour
+            (x, y, x + self.label_width(text) - 1, y + self.label_height - 1), fill=colour
         )
         self.text(x + self.pad, y + self.pad // 2, text, ink_on(colour))
 
@@ -79,7 +79,7 @@ def shorten(text: str) -> str:
 
 @lru_cache(4096)
 def _width(size: int, text: str) -> int:
-    # Most texts come again in the next picture.
+    # Most texts come again in the next image.
     return round(_font(size).getlength(text))
 
 

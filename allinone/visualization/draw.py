@@ -1,4 +1,4 @@
-"""The predictions of all tasks on one picture."""
+"""The predictions of all tasks on one image."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,11 +8,11 @@ import numpy as np
 from allinone.io.image_files import IGNORED
 from allinone.registry.kinds import kind_of_prediction
 
-from .annotator import Box, Pen, shorten
+from .annotator import Annotator, Box, shorten
 from .legend import Row, add_strip
 from .palette import ClassTable
 
-SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # of a picture that was scaled up
+SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # of an image that was scaled up
 OPACITY = 0.42
 LEGEND_ENTRIES = 24
 MOST_LABELS = 1 << 16
@@ -187,28 +187,28 @@ def _blend_instances(
 
 def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:
     """Frames, then captions; the surest is on top, and first to choose its caption's place."""
-    pen = Pen(image)
+    annotator = Annotator(image)
     boxes = sorted(boxes, key=lambda entry: entry[0])
     for _, box, _, colour in boxes:
-        pen.frame(box, colour)
+        annotator.frame(box, colour)
     spots: list[Box | None] = []
     for _, box, text, _ in reversed(boxes):
-        spots.append(_free_spot(pen, box, text, [spot for spot in spots if spot]))
+        spots.append(_free_spot(annotator, box, text, [spot for spot in spots if spot]))
     for (_, _, text, colour), spot in zip(boxes, reversed(spots)):
         if spot is not None:
-            pen.chip(spot[0], spot[1], text, colour)
-    return pen.image
+            annotator.label(spot[0], spot[1], text, colour)
+    return annotator.image
 
 
-def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box | None:
+def _free_spot(annotator: Annotator, box: Box, text: str, taken: list[Box]) -> Box | None:
     """Where the caption hides no other one: above the box, below, inside, beside, further off.
 
     None if there is no such place; the caption is left out then.
     """
     x1, y1, x2, y2 = box
-    wide, high = pen.chip_width(text), pen.chip_height
-    width, height = pen.picture.size
-    rim = pen.line
+    wide, high = annotator.label_width(text), annotator.label_height
+    width, height = annotator.canvas.size
+    rim = annotator.line
     corners = [
         (x1, y1 - high),
         (x1, y2 + rim),
@@ -223,7 +223,7 @@ def _free_spot(pen: Pen, box: Box, text: str, taken: list[Box]) -> Box | None:
         (min(max(x, 0), max(width - wide, 0)), min(max(y, 0), max(height - high, 0)))
         for x, y in corners
     ]
-    # Pushed back into the picture, a caption may hide what its box shows.
+    # Pushed back into the image, a caption may hide what its box shows.
     order = sorted(range(len(corners)), key=lambda i: inside[i][1] != corners[i][1])
     spots = [(x, y, x + wide, y + high) for x, y in (inside[i] for i in order)]
     return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), None)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .annotator import Pen
+from .annotator import Annotator
 from .legend import BACKGROUND, INK
 
 
@@ -42,9 +42,9 @@ def contact_sheet(drawings: Sequence[np.ndarray], columns: int, width: int) -> n
 
 
 def _with_title(title: str, drawing: np.ndarray, like: tuple[int, int]) -> np.ndarray:
-    pen = Pen(drawing[:1, :1], like=like)
-    bar = Pen(_blank(pen.text_height + 2 * pen.pad, drawing.shape[1]), like=like)
-    bar.text(2 * pen.pad, pen.pad, title, INK)
+    annotator = Annotator(drawing[:1, :1], like=like)
+    bar = Annotator(_blank(annotator.text_height + 2 * annotator.pad, drawing.shape[1]), like=like)
+    bar.text(2 * annotator.pad, annotator.pad, title, INK)
     return np.concatenate([bar.image, drawing])
 
 

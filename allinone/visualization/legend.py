@@ -1,10 +1,10 @@
-"""The strip below the picture: class labels, and a legend of what is in the mask."""
+"""The strip below the image: class labels, and a legend of what is in the mask."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from .annotator import Pen
+from .annotator import Annotator
 from .palette import Colour
 
 BACKGROUND, INK, MUTED = (24, 26, 30), (240, 240, 240), (150, 155, 165)
@@ -16,7 +16,7 @@ Row = tuple[str, Sequence[tuple[str, Colour | None]]]
 def add_strip(image: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
     """``image`` ``(H, W, 3)`` with the rows on a dark strip below, of ``(H + strip, W, 3)``.
 
-    Below the picture, for nothing there is hidden by it and boxes keep their coordinates.
+    Below the image, for nothing there is hidden by it and boxes keep their coordinates.
 
     Args:
         image: uint8 RGB.
@@ -25,33 +25,35 @@ def add_strip(image: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
     if not rows:
         return image
     height, width = image.shape[:2]
-    pen = Pen(image[:1, :1], like=(height, width))
-    spots, lines = _lay_out(pen, rows, width)
-    step = pen.text_height + pen.pad
-    strip = np.full((lines * step + 2 * pen.pad, width, 3), BACKGROUND, np.uint8)
-    pen = Pen(strip, like=(height, width))
+    annotator = Annotator(image[:1, :1], like=(height, width))
+    spots, lines = _lay_out(annotator, rows, width)
+    step = annotator.text_height + annotator.pad
+    strip = np.full((lines * step + 2 * annotator.pad, width, 3), BACKGROUND, np.uint8)
+    annotator = Annotator(strip, like=(height, width))
     for x, line, text, colour, ink in spots:
-        y = pen.pad + line * step + pen.pad // 2
+        y = annotator.pad + line * step + annotator.pad // 2
         if colour is not None:
-            side = _swatch(pen)
-            top = y + (pen.text_height - side) // 2
-            pen.draw.rectangle((x, top, x + side - 1, top + side - 1), fill=colour, outline=INK)
-            x += side + pen.pad
-        pen.text(x, y, text, ink)
-    return np.concatenate([image, pen.image])
+            side = _swatch(annotator)
+            top = y + (annotator.text_height - side) // 2
+            annotator.draw.rectangle(
+                (x, top, x + side - 1, top + side - 1), fill=colour, outline=INK
+            )
+            x += side + annotator.pad
+        annotator.text(x, y, text, ink)
+    return np.concatenate([image, annotator.image])
 
 
-def _lay_out(pen: Pen, rows: Sequence[Row], width: int) -> tuple[list, int]:
+def _lay_out(annotator: Annotator, rows: Sequence[Row], width: int) -> tuple[list, int]:
     """Place the words: ``(x, line, text, swatch, ink)`` each, and the number of lines."""
-    margin, gap = 2 * pen.pad, 3 * pen.pad
+    margin, gap = 2 * annotator.pad, 3 * annotator.pad
     spots, line = [], -1
     for title, entries in rows:
         line += 1
         spots.append((margin, line, title, None, MUTED))
-        indent = x = margin + pen.width(title) + gap
+        indent = x = margin + annotator.width(title) + gap
         for text, colour in entries:
-            size = pen.width(text)
-            size += _swatch(pen) + pen.pad if colour is not None else 0
+            size = annotator.width(text)
+            size += _swatch(annotator) + annotator.pad if colour is not None else 0
             if x + size > width - margin and x > indent:
                 line, x = line + 1, indent
             spots.append((x, line, text, colour, INK))
@@ -59,5 +61,5 @@ def _lay_out(pen: Pen, rows: Sequence[Row], width: int) -> tuple[list, int]:
     return spots, line + 1
 
 
-def _swatch(pen: Pen) -> int:
-    return round(0.75 * pen.text_height)
+def _swatch(annotator: Annotator) -> int:
+    return round(0.75 * annotator.text_height)

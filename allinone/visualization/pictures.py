@@ -1,5 +1,5 @@
 """The old place of :mod:`allinone.io.images`, for one release."""
 
-from allinone.io.images import find_pictures, read_picture, write_picture
+from allinone.io.images import find_images, read_image, write_image
 
-__all__ = ['find_pictures', 'read_picture', 'write_picture']
+__all__ = ['find_images', 'read_image', 'write_image']

@@ -7,7 +7,7 @@ env_cfg = dict(
 randomness = dict(seed=0)
 default_hooks = dict(
     runtime_info=dict(type='DeferredLogHook'),
-    bad_steps=dict(type='BadStepHook', max_bad_steps=10),
+    bad_steps=dict(type='NonFiniteHook', max_consecutive=10),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),

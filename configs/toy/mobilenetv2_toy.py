@@ -13,12 +13,12 @@ model = dict(
                   norm_cfg=dict(type='GN', num_groups=4)),
     tasks=dict(
         cls=dict(
-            type='mmpretrain.ImageClassifier', features=(2,),
+            type='mmpretrain.ImageClassifier', feature_indices=(2,),
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=8, in_channels=48,
                       loss=dict(type='CrossEntropyLoss'))),
         det=dict(
-            type='mmdet.FCOS', features=(1, 2, 3),
+            type='mmdet.FCOS', feature_indices=(1, 2, 3),
             neck=dict(type='FPN', in_channels=[16, 48, 160], out_channels=48, num_outs=3),
             bbox_head=dict(
                 type='FCOSHead', num_classes=3, in_channels=48, feat_channels=48, stacked_convs=2,
@@ -29,7 +29,7 @@ model = dict(
             test_cfg=dict(nms_pre=300, min_bbox_size=0, score_thr=0.05,
                           nms=dict(type='nms', iou_threshold=0.6), max_per_img=50)),
         seg=dict(
-            type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
+            type='mmseg.EncoderDecoder', feature_indices=(0, 1, 2, 3),
             data_preprocessor=dict(size_divisor=32, pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 type='FPNHead', in_channels=[16, 16, 48, 160], in_index=[0, 1, 2, 3],
@@ -54,7 +54,7 @@ test_evaluator = val_evaluator
 val_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
 test_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=100,
-                 schedule=dict(type='EveryTask'))
+                 schedule=dict(type='AllTasks'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=max_iters,

@@ -18,16 +18,16 @@ model = dict(
                        'convnext-tiny_in21k-pre_3rdparty_in1k-384px_20221219-c1182362.pth')),
     channels_last=True,
     # Clip each task's gradient; NormEqual in place of FixedWeights brings them to one norm.
-    max_task_norm=5.0,
+    clip_grad_per_task=5.0,
     balancer=dict(type='FixedWeights'),
     tasks=dict(
         cls=dict(
-            type='mmpretrain.ImageClassifier', features=(3,),
+            type='mmpretrain.ImageClassifier', feature_indices=(3,),
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=196, in_channels=768,
                       loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'))),
         det=dict(
-            type='mmdet.RTMDet', features=(1, 2, 3), use_syncbn=False,
+            type='mmdet.RTMDet', feature_indices=(1, 2, 3), use_syncbn=False,
             neck=dict(type='CSPNeXtPAFPN', in_channels=[192, 384, 768], out_channels=192,
                       num_csp_blocks=2, expand_ratio=0.5,
                       norm_cfg=dict(type='GN', num_groups=32),
@@ -48,7 +48,7 @@ model = dict(
             test_cfg=dict(nms_pre=3000, min_bbox_size=0, score_thr=0.001,
                           nms=dict(type='nms', iou_threshold=0.65), max_per_img=300)),
         seg=dict(
-            type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
+            type='mmseg.EncoderDecoder', feature_indices=(0, 1, 2, 3),
             data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 type='UPerHead', in_channels=[96, 192, 384, 768], in_index=[0, 1, 2, 3],
@@ -64,7 +64,7 @@ model = dict(
             train_cfg=dict(), test_cfg=dict(mode='whole'))))
 
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=5000,
-                 schedule=dict(type='EveryTask'))
+                 schedule=dict(type='AllTasks'))
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=0.05),
     # Layer-wise decay of the learning rate

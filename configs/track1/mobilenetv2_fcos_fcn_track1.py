@@ -14,12 +14,12 @@ model = dict(
     channels_last=True,
     tasks=dict(
         cls=dict(
-            type='mmpretrain.ImageClassifier', features=(4,),
+            type='mmpretrain.ImageClassifier', feature_indices=(4,),
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=196, in_channels=1280,
                       loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'))),
         det=dict(
-            type='mmdet.FCOS', features=(1, 2, 3),
+            type='mmdet.FCOS', feature_indices=(1, 2, 3),
             neck=dict(type='FPN', in_channels=[32, 96, 320], out_channels=128, num_outs=5,
                       start_level=0, add_extra_convs='on_output', relu_before_extra_convs=True),
             bbox_head=dict(
@@ -34,7 +34,7 @@ model = dict(
             test_cfg=dict(nms_pre=1000, min_bbox_size=0, score_thr=0.05,
                           nms=dict(type='nms', iou_threshold=0.6), max_per_img=100)),
         seg=dict(
-            type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
+            type='mmseg.EncoderDecoder', feature_indices=(0, 1, 2, 3),
             data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 type='FCNHead', in_channels=[24, 32, 96, 320], in_index=[0, 1, 2, 3],
@@ -46,7 +46,7 @@ model = dict(
 
 train_dataloader = dict(cls=dict(batch_size=64), det=dict(batch_size=8), seg=dict(batch_size=8))
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=4000,
-                 schedule=dict(type='EveryTask'))
+                 schedule=dict(type='AllTasks'))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500),

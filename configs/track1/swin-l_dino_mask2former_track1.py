@@ -1,7 +1,7 @@
-# The strongest published design for Track 1 that stock parts allow: a large hierarchical trunk with
-# DINO and Mask2Former, as of its two best-placed entries (Swin-L of one; the other's InternImage-XL
-# is not in the libraries). Each task's gradient is clipped and brought to one norm. Batch sizes are
-# those of each of 8 GPUs.
+# The strongest published design for Track 1 that upstream parts allow: a large hierarchical
+# backbone with DINO and Mask2Former, as of its two best-placed entries (Swin-L of one; the other's
+# InternImage-XL is not in the libraries). Each task's gradient is clipped and brought to one norm.
+# Batch sizes are those of each of 8 GPUs.
 _base_ = ['../_base_/track1.py', '../_base_/models/dino.py', '../_base_/schedules/adamw_cosine.py']
 
 max_iters = 60000
@@ -19,23 +19,23 @@ model = dict(
             type='Pretrained', prefix='backbone',
             checkpoint='{{$ALLINONE_WEIGHTS:weights}}/'
                        'swin_large_patch4_window12_384_22kto1k-0a40944b.pth')),
-    max_task_norm=0.1,
+    clip_grad_per_task=0.1,
     balancer=dict(type='NormEqual'),
     tasks=dict(
         cls=dict(
-            type='mmpretrain.ImageClassifier', features=(3,),
+            type='mmpretrain.ImageClassifier', feature_indices=(3,),
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=196, in_channels=1536,
                       loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'))),
         det=dict(
-            features=(0, 1, 2, 3), num_feature_levels=5,
+            feature_indices=(0, 1, 2, 3), num_feature_levels=5,
             neck=dict(type='ChannelMapper', in_channels=[192, 384, 768, 1536], kernel_size=1,
                       out_channels=256, act_cfg=None, norm_cfg=dict(type='GN', num_groups=32),
                       num_outs=5),
             encoder=dict(layer_cfg=dict(self_attn_cfg=dict(num_levels=5))),
             decoder=dict(layer_cfg=dict(cross_attn_cfg=dict(num_levels=5)))),
         seg=dict(
-            type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
+            type='mmseg.EncoderDecoder', feature_indices=(0, 1, 2, 3),
             data_preprocessor=dict(size=(512, 1024), pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 type='Mask2FormerHead', in_channels=[192, 384, 768, 1536],
@@ -91,7 +91,7 @@ train_dataloader = dict(cls=dict(batch_size=8), det=dict(batch_size=1), seg=dict
 val_dataloader = dict(cls=dict(batch_size=8), det=dict(batch_size=1), seg=dict(batch_size=1))
 test_dataloader = dict(cls=dict(batch_size=8), det=dict(batch_size=1), seg=dict(batch_size=1))
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=5000,
-                 schedule=dict(type='EveryTask'))
+                 schedule=dict(type='AllTasks'))
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=0.05), clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(custom_keys={

@@ -1,9 +1,9 @@
 # The published baseline of Track 1 (Open-TransMind, arXiv:2304.06051): ViT-B/16 at 896, DINO,
-# SETR-PUP; pictures, batches and schedule of its vitbase_jointtraining_config.py. Batch sizes are
+# SETR-PUP; images, batches and schedule of its vitbase_jointtraining_config.py. Batch sizes are
 # those of each of 8 GPUs. docs/track1.md says where this differs.
 _base_ = ['../_base_/track1.py', '../_base_/models/dino.py', '../_base_/schedules/adamw_cosine.py']
 
-max_iters = 52440  # 120 passes over the 7000 pictures of seg, 16 at a time
+max_iters = 52440  # 120 passes over the 7000 images of seg, 16 at a time
 
 _up = dict(type='SETRUPHead', in_channels=768, channels=256, num_classes=19, kernel_size=3,
            norm_cfg=dict(type='GN', num_groups=32, requires_grad=True), align_corners=True)
@@ -26,17 +26,17 @@ model = dict(
     balancer=dict(type='FixedWeights'),
     tasks=dict(
         cls=dict(
-            type='mmpretrain.ImageClassifier', features=(3,),
+            type='mmpretrain.ImageClassifier', feature_indices=(3,),
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=196, in_channels=768,
                       loss=dict(type='CrossEntropyLoss'))),
         det=dict(
-            features=(3,),
+            feature_indices=(3,),
             neck=dict(type='allinone.SimpleFeaturePyramid', in_channels=768, out_channels=256,
                       scales=(2, 1, 0.5), num_extra=1),
             test_cfg=dict(max_per_img=50)),
         seg=dict(
-            type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
+            type='mmseg.EncoderDecoder', feature_indices=(0, 1, 2, 3),
             data_preprocessor=dict(size=(720, 1280), pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 **_up, in_index=3, num_convs=4, up_scale=2,
@@ -94,7 +94,7 @@ val_dataloader = dict(det=dict(dataset=dict(pipeline=_signs)))
 test_dataloader = dict(det=dict(dataset=dict(pipeline=_signs)))
 
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=1311,
-                 schedule=dict(type='EveryTask'))
+                 schedule=dict(type='AllTasks'))
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4, weight_decay=1e-4), clip_grad=dict(max_norm=0.1),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=1.5)}))

@@ -1,4 +1,4 @@
-# The second half of UniNet's recipe: single-task models, whose trunks tools/compose.py averaged,
+# The second half of UniNet's recipe: single-task models, whose backbones tools/compose.py averaged,
 # go on together for a while at a low rate. docs/reuse.md has the commands.
 _base_ = './mobilenetv2_joint.py'
 

@@ -18,14 +18,14 @@ model = dict(
     balancer=dict(type='FixedWeights', weights=dict(cls=4)),
     tasks=dict(
         cls=dict(
-            type='mmpretrain.ImageClassifier', features=(4,),
+            type='mmpretrain.ImageClassifier', feature_indices=(4,),
             data_preprocessor=dict(
                 num_classes=43, batch_augments=dict(augments=dict(type='Mixup', alpha=0.2))),
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=43, in_channels=1280,
                       loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'))),
         det=dict(
-            type='mmdet.GFL', features=(1, 2, 3),
+            type='mmdet.GFL', feature_indices=(1, 2, 3),
             neck=dict(type='FPN', in_channels=[32, 96, 320], out_channels=96, num_outs=4,
                       add_extra_convs='on_output', start_level=0),
             bbox_head=dict(
@@ -43,7 +43,7 @@ model = dict(
             test_cfg=dict(nms_pre=1000, min_bbox_size=0, score_thr=0.05,
                           nms=dict(type='nms', iou_threshold=0.6), max_per_img=100)),
         seg=dict(
-            type='mmseg.EncoderDecoder', features=(0, 1, 2, 3),
+            type='mmseg.EncoderDecoder', feature_indices=(0, 1, 2, 3),
             data_preprocessor=dict(size=(256, 352), pad_val=0, seg_pad_val=255),
             decode_head=dict(
                 type='UPerHead', in_channels=[24, 32, 96, 320], in_index=[0, 1, 2, 3],
@@ -74,7 +74,7 @@ test_evaluator = val_evaluator
 val_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
 test_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=600,
-                 schedule=dict(type='EveryTask'))
+                 schedule=dict(type='AllTasks'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters,

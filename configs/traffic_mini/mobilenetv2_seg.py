@@ -1,4 +1,4 @@
-# Only segmentation, with the joint config's trunk, head, pictures and schedule.
+# Only segmentation, with the joint config's backbone, head, images and schedule.
 _base_ = './mobilenetv2_joint.py'
 
 model = dict(balancer=dict(_delete_=True, type='FixedWeights'),

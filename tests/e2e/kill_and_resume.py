@@ -24,8 +24,8 @@ import torch
 STEP = re.compile(r'Iter\(train\) \[ *(\d+)/')  # A line of the log for each step
 NOT_COMPARED = ('time', 'data_time', 'eta', 'memory')
 SCHEDULES = dict(
-    every=dict(type='EveryTask'),
-    temperature=dict(type='Temperature'),
+    every=dict(type='AllTasks'),
+    temperature=dict(type='TemperatureSampling'),
     stop_and_go=dict(
         type='StopAndGo', metrics=['cls/top1', 'det/bbox_mAP_50', 'seg/mIoU'], gap=2, patience=1
     ),

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from allinone.apis.run import run
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.data import seeded
-from allinone.data.samplers import DrawSampler
+from allinone.data.samplers import SeededInfiniteSampler
 from allinone.data.seeded import SeededDataset
 from allinone.data.task_loaders import TaskLoaders
 from allinone.data.workers import start_worker
@@ -30,13 +30,13 @@ from allinone.registry import RUNNERS
 from allinone.training.signals import Stopped, StopSignals
 
 
-class Pictures(Dataset):
-    """Numbers that pass for pictures: sample i is read from the file i.jpg."""
+class Images(Dataset):
+    """Numbers that pass for images: sample i is read from the file i.jpg."""
 
     def __init__(self, folder, slow=None):
         self.folder, self.slow = folder, slow
         for number in range(8):
-            (folder / f'{number}.jpg').write_bytes(b'\xff\xd8 no picture \xff\xd9')
+            (folder / f'{number}.jpg').write_bytes(b'\xff\xd8 no image \xff\xd9')
 
     def __len__(self):
         return 8
@@ -57,11 +57,11 @@ def loaders(folder, workers, patience=50, late=0, **options):
         time.sleep(late * number)
         start_worker(None, number)
 
-    dataset = SeededDataset(Pictures(folder, **options), 'det', seed=0)
+    dataset = SeededDataset(Images(folder, **options), 'det', seed=0)
     loader = DataLoader(
         dataset,
         2,
-        sampler=DrawSampler(dataset, seed=0),
+        sampler=SeededInfiniteSampler(dataset, seed=0),
         num_workers=workers,
         collate_fn=list,
         persistent_workers=workers > 0,
@@ -102,7 +102,7 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(tmp_path, capfd):
     assert gone(pids)
 
 
-class Deadly(Pictures):
+class Deadly(Images):
     def __getitem__(self, index):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -119,7 +119,9 @@ def test_a_worker_that_always_dies_ends_the_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_a_hanging_loader_ends_the_run_and_names_the_file(tmp_path, workers):
-    first = int(next(iter(DrawSampler(loaders(tmp_path, 0).loaders['det'].dataset, seed=0))))
+    first = int(
+        next(iter(SeededInfiniteSampler(loaders(tmp_path, 0).loaders['det'].dataset, seed=0)))
+    )
     hanging = loaders(tmp_path, workers, patience=1, slow=first)
     before = set(multiprocessing.active_children())
     start = time.monotonic()
@@ -185,7 +187,7 @@ def test_a_signal_to_the_whole_group_ends_no_worker(tmp_path):
     child.join()
 
 
-class Away(Pictures):
+class Away(Images):
     """A file server that fails so many reads."""
 
     def __init__(self, folder, failures, error):
@@ -208,7 +210,7 @@ def waits(monkeypatch):
 
 
 def test_a_file_server_that_is_away_is_asked_again(tmp_path, waits):
-    expected = SeededDataset(Pictures(tmp_path), 'det', 0)[5]
+    expected = SeededDataset(Images(tmp_path), 'det', 0)[5]
     error = OSError(errno.ESTALE, 'Stale file handle')
     dataset = SeededDataset(Away(tmp_path, 3, error), 'det', 0)
     assert dataset[5] == expected
@@ -220,7 +222,7 @@ def test_a_file_server_that_is_away_is_asked_again(tmp_path, waits):
 
 
 def test_a_file_that_is_missing_is_not_waited_for(tmp_path, waits):
-    dataset = SeededDataset(Pictures(tmp_path), 'det', 0)
+    dataset = SeededDataset(Images(tmp_path), 'det', 0)
     (tmp_path / '5.jpg').unlink()
     with pytest.raises(DataError, match='No such file'):
         dataset[5]
@@ -230,7 +232,7 @@ def test_a_file_that_is_missing_is_not_waited_for(tmp_path, waits):
 def test_a_folder_that_comes_back(tmp_path, monkeypatch):
     """A mount that is away for a moment, as the checks of the file see it."""
     (tmp_path / 'mount').mkdir()
-    dataset = SeededDataset(Pictures(tmp_path / 'mount'), 'det', 0)
+    dataset = SeededDataset(Images(tmp_path / 'mount'), 'det', 0)
     expected = dataset[5]
     os.rename(tmp_path / 'mount', tmp_path / 'away')
     mount = tmp_path / 'mount'

@@ -30,14 +30,14 @@ def learnt(scenes, tmp_path_factory):
     from allinone.data.toy.make import make_toy_data
 
     work_dir = tmp_path_factory.mktemp('learning')
-    make_toy_data(scenes / 'toy', seed=1, pictures=64)
+    make_toy_data(scenes / 'toy', seed=1, images=64)
     cfg = tiny(
         work_dir,
         **{
             'train_cfg.max_iters': STEPS,
             'train_cfg.val_interval': STEPS,
             'default_hooks.checkpoint.interval': STEPS,
-            'model.conflict_interval': 0,
+            'model.grad_similarity_interval': 0,
         },
     )
     cfg.optim_wrapper.optimizer.lr = 3e-3

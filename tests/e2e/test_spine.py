@@ -147,7 +147,7 @@ def test_one_task_a_step(toy_cfg, schedule):
         assert runner.train_dataloader.batches == dict(cls=2, det=1, seg=1)
 
 
-def test_stock_hooks_keep_working(toy_cfg):
+def test_upstream_hooks_keep_working(toy_cfg):
     """EMA, accumulation, per-parameter settings and global clipping together."""
     toy_cfg.custom_hooks = [dict(type='EMAHook', momentum=0.5)]
     toy_cfg.optim_wrapper.update(
@@ -185,17 +185,17 @@ def test_a_fourth_task_is_a_child_config(toy_root, tmp_path):
     assert last_validation(tmp_path).keys() >= {'det/bbox_mAP_50', 'signs/bbox_mAP_50'}
 
 
-def test_stock_coco_and_ade20k_sets(toy_root, tmp_path):
+def test_upstream_coco_and_ade20k_sets(toy_root, tmp_path):
     """mmdet's CocoDataset and CocoMetric, mmseg's ADE20KDataset and IoUMetric, as they are."""
     generator = np.random.default_rng(0)
     for split in ('training', 'validation'):
         for folder in ('images', 'annotations'):
             (tmp_path / f'ade/{folder}/{split}').mkdir(parents=True)
         for number in range(4):
-            picture = generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            image = generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)
             label = generator.integers(0, 151, (64, 64), dtype=np.uint8)  # 0 is not labelled
             name = f'ADE_{number}'
-            Image.fromarray(picture).save(tmp_path / f'ade/images/{split}/{name}.jpg')
+            Image.fromarray(image).save(tmp_path / f'ade/images/{split}/{name}.jpg')
             Image.fromarray(label).save(tmp_path / f'ade/annotations/{split}/{name}.png')
     cfg = tiny(tmp_path / 'work')
     for stage in ('train', 'val', 'test'):
@@ -229,7 +229,7 @@ def test_heads_of_every_library_fit(toy_cfg):
     """Two-stage and transformer heads, of which the demo has none."""
     toy_cfg.model.tasks.det = Config.fromfile('mmdet::_base_/models/faster-rcnn_r50_fpn.py').model
     det = toy_cfg.model.tasks.det
-    det.type, det.features = 'mmdet.FasterRCNN', (0, 1, 2, 3)
+    det.type, det.feature_indices = 'mmdet.FasterRCNN', (0, 1, 2, 3)
     det.pop('backbone'), det.pop('data_preprocessor')
     det.neck.update(in_channels=[16, 16, 48, 160], out_channels=32)
     det.rpn_head.update(in_channels=32, feat_channels=32)

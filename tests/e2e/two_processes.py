@@ -46,7 +46,7 @@ SHARDED = [name for name in EVERY if name != 'GradientOrthogonality']  # second 
 GRADIENTS = ('GradNorm', 'PCGrad', 'MGDA', 'GradDrop')  # Those that keep each task's
 
 
-class TinyTrunk(nn.Module):
+class TinyBackbone(nn.Module):
     """Maps of 8, 16, 32 and 32 channels at strides 4 to 32."""
 
     def __init__(self, frozen: bool = True):
@@ -59,7 +59,7 @@ class TinyTrunk(nn.Module):
             )
             for before, after in itertools.pairwise(widths)
         )
-        # As ViTs have some: a parameter of the trunk itself, of a single row
+        # As ViTs have some: a parameter of the backbone itself, of a single row
         self.shift = nn.Parameter(torch.zeros(1, 3, 1, 1))
         # With variances of 1, frozen norms would let the activations die away.
         for stage in self.stages:
@@ -75,17 +75,17 @@ class TinyTrunk(nn.Module):
 
 
 def config(work_dir, factor: int = 1, frozen: bool = True, **options):
-    """The toy config with a tiny trunk, small pictures and ``factor`` times the batch."""
+    """The toy config with a tiny backbone, small images and ``factor`` times the batch."""
     from conftest import tiny
 
     cfg = tiny(work_dir, experiment_name=f'{Path(work_dir).name}_{os.getpid()}')
-    cfg.model.backbone = dict(type='allinone.TinyTrunk', frozen=frozen)
+    cfg.model.backbone = dict(type='allinone.TinyBackbone', frozen=frozen)
     tasks = cfg.model.tasks
-    tasks.cls.features, tasks.cls.head.in_channels = (3,), 32
+    tasks.cls.feature_indices, tasks.cls.head.in_channels = (3,), 32
     tasks.det.neck.update(in_channels=[16, 32, 32], out_channels=16)
     tasks.det.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
     tasks.seg.decode_head.update(in_channels=[8, 16, 32, 32], channels=16, dropout_ratio=0)
-    cfg.model.conflict_interval = 0
+    cfg.model.grad_similarity_interval = 0
     for stage in ('train', 'val', 'test'):
         for task, loader in cfg[f'{stage}_dataloader'].items():
             loader.batch_size = BATCH[task] * factor
@@ -170,12 +170,12 @@ class Counted:
 
 
 def expected_bytes(model, balancer: str, tasks) -> int:
-    """Trunk x tasks for methods that keep gradients, else trunk x 1, and heads once."""
-    trunk = [param.numel() for param in model.backbone.parameters()]
+    """Backbone x tasks for methods that keep gradients, else backbone x 1, and heads once."""
+    backbone = [param.numel() for param in model.backbone.parameters()]
     heads = [param.numel() for task in tasks for param in model.tasks[task].parameters()]
     times = len(tasks) if balancer in GRADIENTS else 1
     # Beside them a flag a parameter, and of each task its loss and whether it took part
-    return 8 * (times * sum(trunk) + sum(heads) + len(trunk) + len(heads) + 2 * len(tasks))
+    return 8 * (times * sum(backbone) + sum(heads) + len(backbone) + len(heads) + 2 * len(tasks))
 
 
 def flat(model):
@@ -187,7 +187,7 @@ def flat(model):
 
 
 def trained(model):
-    """Trunk and tasks: not the balancer."""
+    """Backbone and tasks: not the balancer."""
     return torch.cat([flat(part) for part in (model.backbone, *model.tasks.values())])
 
 
@@ -201,7 +201,7 @@ def same_in_both(model) -> bool:
 
 
 def train_alone(cfg, balancer, tasks_of, batches, accumulate=1):
-    """One process with all pictures; its parameters and statistics before and after.
+    """One process with all images; its parameters and statistics before and after.
 
     Both processes make it, in step: mmdet's heads average over them whatever the wrapper.
     """
@@ -217,7 +217,7 @@ def train_alone(cfg, balancer, tasks_of, batches, accumulate=1):
 def train_pair(
     rank, cfg, balancer, tasks_of, batches, alone, accumulate=1, bn='shared', wrapper='AllInOneDDP'
 ):
-    """As one of two with half of the pictures each; what came out, beside ``train_alone``'s."""
+    """As one of two with half of the images each; what came out, beside ``train_alone``'s."""
     from allinone.distributed import processes
     from allinone.registry import MODEL_WRAPPERS
 
@@ -279,7 +279,7 @@ def one_is_bad(rank: int, cfg, batch, wrapper: str) -> dict:
     gradients, which hold the NaN everywhere, nothing of the task.
     """
     from allinone.registry import MODEL_WRAPPERS
-    from allinone.training.hooks.non_finite import BadStepHook
+    from allinone.training.hooks.non_finite import NonFiniteHook
 
     good = copy.deepcopy(batch)
     good['cls'] = half(good['cls'], 0)
@@ -307,13 +307,13 @@ def one_is_bad(rank: int, cfg, batch, wrapper: str) -> dict:
         message_hub=SimpleNamespace(runtime_info={}, update_info=lambda *info: None),
         logger=SimpleNamespace(warning=warnings.append),
     )
-    hook = BadStepHook()
+    hook = NonFiniteHook()
     hook.before_train(runner)
     hook.after_train_iter(runner, 0, part, outputs)
     found = trained(model)
     return dict(
         warnings=warnings,
-        pictures=[sample.img_path for sample in batch['cls']['data_samples'][1::2]],
+        images=[sample.img_path for sample in batch['cls']['data_samples'][1::2]],
         finite=bool(found.isfinite().all()),
         moved=float((found - start).abs().max()),
         difference=float((trained(alone) - found).abs().max()),
@@ -340,24 +340,24 @@ def steps(rank: int, cfg, batches, out: Path) -> None:
         name: TASK_SCHEDULES.build(
             dict(type=name), default_args=dict(sizes=dict.fromkeys(tasks, 9), seed=0)
         )
-        for name in ('EveryTask', 'RoundRobin')
+        for name in ('AllTasks', 'RoundRobin')
     }
     both = 'AllInOneDDP', 'AllInOneFSDP'
     for balancer in EVERY:
-        run('as it is', cfg, balancer, 'EveryTask', both if balancer in SHARDED else both[:1])
+        run('as it is', cfg, balancer, 'AllTasks', both if balancer in SHARDED else both[:1])
     for balancer in ONE_TASK:
         run('as it is', cfg, balancer, 'RoundRobin', both)
     for balancer in ('Uncertainty', 'PCGrad'):
-        run('accumulating', cfg, balancer, 'EveryTask', accumulate=ACCUMULATED)
+        run('accumulating', cfg, balancer, 'AllTasks', accumulate=ACCUMULATED)
     clipped = copy.deepcopy(cfg)
-    clipped.model.max_task_norm = 2.0
-    run('clipped', clipped, 'PCGrad', 'EveryTask', both[1:])
+    clipped.model.clip_grad_per_task = 2.0
+    run('clipped', clipped, 'PCGrad', 'AllTasks', both[1:])
     moving = copy.deepcopy(cfg)
     moving.model.backbone.frozen = False
-    run('moving', moving, 'FixedWeights', 'EveryTask')
+    run('moving', moving, 'FixedWeights', 'AllTasks')
     with contextlib.redirect_stdout(None):
         statistics = moved_statistics(rank, moving, batches[0])
-    run('synced', moving, 'PCGrad', 'EveryTask', bn='sync')
+    run('synced', moving, 'PCGrad', 'AllTasks', bn='sync')
     with contextlib.redirect_stdout(None):
         bad = {
             wrapper: one_is_bad(rank, cfg, batches[0], wrapper)
@@ -425,7 +425,7 @@ def one(job, *args, **given) -> int:
 
 
 def run_config(folder: Path, name: str, factor: int = 1):
-    """Six steps, saved after each, validated at the end on 9 pictures a task."""
+    """Six steps, saved after each, validated at the end on 9 images a task."""
     cfg = config(folder / name, factor)
     cfg.train_cfg.update(max_iters=6, val_interval=6)
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
@@ -581,11 +581,11 @@ def main() -> int:
     from allinone.data.toy.make import make_toy_data
     from allinone.registry import MODELS
 
-    MODELS.register_module(module=TinyTrunk)
+    MODELS.register_module(module=TinyBackbone)
     with contextlib.ExitStack() as stack:
         stack.enter_context(quick_runners())
         folder = Path(args.folder or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
-        make_toy_data(folder / 'data/toy', seed=0, pictures=36)
+        make_toy_data(folder / 'data/toy', seed=0, images=36)
         os.environ['ALLINONE_DATA'] = str(folder / 'data')
         os.chdir(folder)  # Where mmengine puts results together
         found = {}

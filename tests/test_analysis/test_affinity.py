@@ -9,7 +9,7 @@ import torch
 from conftest import TOY_CONFIG, run_tool
 from torch import nn
 
-from allinone.analysis.affinity import _trunk_rates, format_affinity, summary
+from allinone.analysis.affinity import _backbone_rates, format_affinity, summary
 from allinone.analysis.lookahead import lookahead_affinity
 from allinone.analysis.task_groups import _partitions, best_groups, suggestion, total_affinity
 from allinone.checkpoint.loading import read_checkpoint
@@ -19,7 +19,7 @@ NAN = float('nan')
 
 
 class Quadratics(nn.Module):
-    """Losses ``scale * a_k / 2 * |theta - t_k|^2`` of a trunk that is a point."""
+    """Losses ``scale * a_k / 2 * |theta - t_k|^2`` of a backbone that is a point."""
 
     def __init__(self, start, slopes, targets):
         super().__init__()
@@ -37,7 +37,7 @@ class Quadratics(nn.Module):
 
 
 class Network(nn.Module):
-    """A trunk with batch norm and dropout, and two heads."""
+    """A backbone with batch norm and dropout, and two heads."""
 
     def __init__(self):
         super().__init__()
@@ -126,7 +126,7 @@ def test_gradients_from_before_do_not_count():
     np.testing.assert_array_equal(lookahead_affinity(model, batches, 0.1), expected)
 
 
-def test_a_frozen_trunk_is_refused():
+def test_a_frozen_backbone_is_refused():
     model, batches = network()
     model.backbone.requires_grad_(False)
     with pytest.raises(ConfigError, match='no trainable parameter'):
@@ -215,7 +215,7 @@ def test_more_than_eight_tasks_are_merged_step_by_step():
 
 def test_the_rates_are_those_of_the_optimizer(toy_cfg, toy_model):
     toy_cfg.optim_wrapper.paramwise_cfg = dict(custom_keys={'backbone.conv1': dict(lr_mult=0.1)})
-    rates = _trunk_rates(toy_model, toy_cfg)
+    rates = _backbone_rates(toy_model, toy_cfg)
     names = [name for name, _ in toy_model.backbone.named_parameters()]
     lr = toy_cfg.optim_wrapper.optimizer.lr
     assert rates == [pytest.approx(0.1 * lr if name.startswith('conv1.') else lr) for name in names]

@@ -11,7 +11,7 @@ import pytest
 from allinone.analysis.curves import draw_curves, main_metrics, plot_curves, plot_validations
 from allinone.analysis.scalars import read_scalars, series
 from allinone.errors import DataError
-from allinone.io.images import read_picture
+from allinone.io.images import read_image
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,9 +77,9 @@ def test_main_metrics_are_brought_to_percent(tmp_path):
 def test_curves_are_a_png(tmp_path, validation):
     log(tmp_path, 'a', [(10, 5.0), (20, 4.0), (30, float('nan'))], validation)
     plot_curves(tmp_path, tmp_path / 'out/curves.png')
-    picture = read_picture(tmp_path / 'out/curves.png')
-    assert min(picture.shape[:2]) > 400
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+    image = read_image(tmp_path / 'out/curves.png')
+    assert min(image.shape[:2]) > 400
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
     assert len(list((tmp_path / 'out').iterdir())) == 1
 
 
@@ -147,7 +147,7 @@ def test_cosines_are_a_panel_of_their_own(monkeypatch, count):
     training = {
         step: {f'{task}/{key}': 1.0 for task in tasks for key in ('loss', 'weight', 'grad_norm')}
         | {f'cos/{a}-{b}': 0.1 * step for a, b in combinations(tasks, 2)}
-        | {f'conflict/{a}-{b}': 0.0 for a, b in combinations(tasks, 2)}
+        | {f'grad_conflict/{a}-{b}': 0.0 for a, b in combinations(tasks, 2)}
         for step in (1, 2)
     }
     drawn = panels(monkeypatch, training)
@@ -165,7 +165,7 @@ def test_validations_of_two_runs(tmp_path):
     runs = {name: read_scalars(tmp_path / name)[1] for name in ('one', 'two')}
     plot_validations(runs, tmp_path / 'both.png')
     plot_validations({'one': runs['one']}, tmp_path / 'one.png')
-    both, one = (read_picture(tmp_path / name) for name in ('both.png', 'one.png'))
+    both, one = (read_image(tmp_path / name) for name in ('both.png', 'one.png'))
     assert both.shape == one.shape and (both != one).any()
     # In each of the three panels the second run's line is there.
     width = both.shape[1] // 3

@@ -13,7 +13,7 @@ from allinone.analysis.conflicts import conflict_matrices, plot_conflicts
 from allinone.analysis.report import write_report
 from allinone.analysis.scalars import read_scalars, task_pairs
 from allinone.errors import ConfigError, DataError
-from allinone.io.images import read_picture
+from allinone.io.images import read_image
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def measured(first, second, cosine, conflict):
         f'{second}/loss': 1.0,
         f'{second}/grad_norm': 2.0,
         f'cos/{first}-{second}': cosine,
-        f'conflict/{first}-{second}': conflict,
+        f'grad_conflict/{first}-{second}': conflict,
     }
 
 
@@ -132,8 +132,8 @@ def test_conflicts_count_each_measurement_once(tmp_path):
     np.testing.assert_allclose(shares, [[nan, 0.5, 0.75], [0.5, nan, nan], [0.75, nan, nan]])
     np.testing.assert_allclose(cosines, [[nan, 0.2, -0.2], [0.2, nan, nan], [-0.2, nan, nan]])
     plot_conflicts(read_scalars(tmp_path)[0], tmp_path / 'conflicts.png')
-    picture = read_picture(tmp_path / 'conflicts.png')
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+    image = read_image(tmp_path / 'conflicts.png')
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
 
 
 def test_a_task_called_cos_is_no_pair():
@@ -144,10 +144,10 @@ def test_a_task_called_cos_is_no_pair():
 
 def test_a_log_without_comparisons_has_no_conflicts(tmp_path):
     log(tmp_path / 'run', [(1, {'a/loss': 1.0})])
-    with pytest.raises(DataError, match='conflict_interval'):
+    with pytest.raises(DataError, match='grad_similarity_interval'):
         conflict_matrices(read_scalars(tmp_path / 'run')[0])
     write_report([tmp_path / 'run'], tmp_path / 'r.html')
-    assert any('conflict_interval is 0' in text for text in Page(tmp_path / 'r.html').words)
+    assert any('grad_similarity_interval is 0' in text for text in Page(tmp_path / 'r.html').words)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_log_without_comparisons_has_no_conflicts(tmp_path):
         ('model = dict(balancer=dict(type="PCGrad"))', 'PCGrad'),
         (
             'model = dict(balancer=dict(type="Smoothed", balancer=dict(type="CAGrad", c=0.4)))',
-            'Smoothed(CAGrad)',
+            'SmoothedTaskWeights(CAGrad)',
         ),
         ('model = dict(type="AllInOne")', 'FixedWeights'),
         (None, 'unknown'),
@@ -190,7 +190,7 @@ def test_runs_are_compared_with_the_tasks_alone(tmp_path):
         b=alone(tmp_path / 'only_b', 'b', 'bbox_mAP', 0.5),
     )
     out = tmp_path / 'out/report.html'
-    pictures = write_report(runs, out, singles)
+    images = write_report(runs, out, singles)
     words = Page(out).words
     start = words.index('good', words.index('only_b'))
     # 80 against 80, and 0.6 against 0.5; then 60 against 80, and 0.4 against 0.5.
@@ -199,26 +199,26 @@ def test_runs_are_compared_with_the_tasks_alone(tmp_path):
     cells = ['PCGrad', '3', '60.00', '(-25.0)', '40.00', '(-20.0)', '47.00', '+22.50', '0.25']
     assert words[start + 11 : start + 20] == cells
     assert 'lower is better' in words
-    assert sorted(path.name for path in out.parent.iterdir()) == ['report.html', 'report_pictures']
-    assert sorted(Path(path).name for path in pictures) == [
+    assert sorted(path.name for path in out.parent.iterdir()) == ['report.html', 'report_images']
+    assert sorted(Path(path).name for path in images) == [
         '1_good_conflicts.png',
         '1_good_curves.png',
         '2_bad_conflicts.png',
         '2_bad_curves.png',
         'validation.png',
     ]
-    assert sorted(pictures) == sorted(map(str, (tmp_path / 'out/report_pictures').iterdir()))
+    assert sorted(images) == sorted(map(str, (tmp_path / 'out/report_images').iterdir()))
 
 
 def test_the_page_needs_no_other_file(tmp_path):
-    pictures = write_report([joint(tmp_path / 'run', 70.0, 0.5)], tmp_path / 'r.html')
+    images = write_report([joint(tmp_path / 'run', 70.0, 0.5)], tmp_path / 'r.html')
     page = Page(tmp_path / 'r.html')
     assert {'script', 'link', 'iframe', 'a', 'base'}.isdisjoint(page.tags)
     sources = [value for name, value in page.attributes if name == 'src']
     assert not [name for name, _ in page.attributes if name in ('href', 'srcset', 'background')]
     start = 'data:image/png;base64,'
     assert [base64.b64decode(source.removeprefix(start)) for source in sources] == [
-        Path(path).read_bytes() for path in pictures
+        Path(path).read_bytes() for path in images
     ]
     assert 'url(' not in (tmp_path / 'r.html').read_text()
 

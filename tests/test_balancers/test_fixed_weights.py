@@ -4,7 +4,7 @@ import torch
 from allinone.balancers import combine
 from allinone.errors import ConfigError
 from allinone.registry import BALANCERS
-from allinone.step.backbone_gradients import TrunkGradients
+from allinone.step.backbone_gradients import BackboneGradients
 
 GRADIENTS = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])
 LOSSES = torch.tensor([2.0, 8.0])
@@ -49,12 +49,12 @@ def test_names_need_the_names_of_the_tasks():
         combine(BALANCERS.build(dict(type='FixedWeights', weights=dict(det=2))), LOSSES, GRADIENTS)
 
 
-def test_trunk_gradients_keep_rows_layouts_and_absences():
+def test_backbone_gradients_keep_rows_layouts_and_absences():
     weight = torch.nn.Parameter(
         torch.arange(24.0).reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
     )
     bias, unused = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(1))
-    rows = TrunkGradients([weight, bias, unused], num_tasks=2)
+    rows = BackboneGradients([weight, bias, unused], num_tasks=2)
     weight.grad = weight.detach().clone()
     rows.take(0)
     assert weight.grad is None

@@ -21,20 +21,22 @@ class Scaled(OptimWrapper):
 
 
 class Toy:
-    """Trunk of two layers, of which task c sees the first only; nonlinear heads."""
+    """Backbone of two layers, of which task c sees the first only; nonlinear heads."""
 
     def __init__(self, tasks='abc', amp=False, accumulate=1, step=None, **options):
         torch.manual_seed(0)
         self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 3)
-        self.trunk = nn.ModuleDict(dict(first=self.first, second=self.second))
+        self.backbone = nn.ModuleDict(dict(first=self.first, second=self.second))
         self.heads = nn.ModuleDict({task: nn.Linear(6 if task == 'c' else 3, 1) for task in tasks})
         options = dict(dict(type='GradientOrthogonality', alpha=20.0), **options)
         self.balancer = build('Orthogonal', **options)
         self.balancer.bind(list(tasks))
-        self.params = [*self.trunk.parameters(), *self.heads.parameters()]
+        self.params = [*self.backbone.parameters(), *self.heads.parameters()]
         optimizer = torch.optim.SGD(self.params, lr=0.1)
         self.wrapper = (Scaled if amp else OptimWrapper)(optimizer, accumulative_counts=accumulate)
-        self.step = build_step(self.balancer, self.trunk, dict(self.heads.items()), **(step or {}))
+        self.step = build_step(
+            self.balancer, self.backbone, dict(self.heads.items()), **(step or {})
+        )
 
     def losses(self, seed=0):
         generator = torch.Generator().manual_seed(seed)
@@ -102,7 +104,7 @@ def test_a_gradient_of_zeros_takes_no_part():
 )
 def test_the_step_is_that_of_losses_and_penalty(tasks, layer, compared):
     toy = Toy(tasks, layer=layer)
-    parts = dict(toy.trunk.named_parameters())
+    parts = dict(toy.backbone.named_parameters())
     expected, penalty = toy.expected([parts[name] for name in compared])
     for found, wanted in zip(toy.gradients(), expected):
         torch.testing.assert_close(found, wanted)
@@ -156,12 +158,12 @@ def test_weights_of_losses_do_not_scale_the_penalty(cfg, own_pass, amp, monkeypa
 def test_comparing_gradients_changes_no_bit(kind):
     """What is compared are the gradients of the losses alone."""
     plain = Toy(balancer=dict(type=kind))
-    watched = Toy(balancer=dict(type=kind), step=dict(conflict_interval=1))
+    watched = Toy(balancer=dict(type=kind), step=dict(grad_similarity_interval=1))
     expected = plain.gradients()
     assert all(torch.equal(*pair) for pair in zip(watched.gradients(), expected))
-    trunk = list(watched.trunk.parameters())
+    backbone = list(watched.backbone.parameters())
     rows = [
-        torch.cat([grad.flatten() for grad in torch.autograd.grad(loss, trunk)])
+        torch.cat([grad.flatten() for grad in torch.autograd.grad(loss, backbone)])
         for loss in watched.losses()[:2]
     ]
     for task, row in zip('ab', rows):
@@ -172,37 +174,39 @@ def test_comparing_gradients_changes_no_bit(kind):
 def test_batch_norm_in_training_is_differentiated_twice():
     """Its running statistics, which the graphs hold, are moved by each task's forward pass."""
     torch.manual_seed(0)
-    trunk = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3))
+    backbone = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3))
     heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in 'ab'})
     balancer = build('GradientOrthogonality', alpha=20.0)
     balancer.bind('ab')
-    params = [*trunk.parameters(), *heads.parameters()]
-    step = build_step(balancer, trunk, dict(heads.items()))
+    params = [*backbone.parameters(), *heads.parameters()]
+    step = build_step(balancer, backbone, dict(heads.items()))
     wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
     data = dict(zip('ab', torch.randn(2, 8, 4)))
 
     def loss(task):
-        return (torch.tanh(heads[task](trunk(data[task]))) - data[task][:, :1]).square().mean()
+        return (torch.tanh(heads[task](backbone(data[task]))) - data[task][:, :1]).square().mean()
 
     run_step(step, {task: partial(loss, task) for task in 'ab'}, wrapper)
-    moved = trunk[1].running_mean.clone()
+    moved = backbone[1].running_mean.clone()
     found = [param.grad for param in params]
-    trunk[1].reset_running_stats()
-    trunk[1].track_running_stats, trunk[1].running_mean = False, None
+    backbone[1].reset_running_stats()
+    backbone[1].track_running_stats, backbone[1].running_mean = False, None
     losses = [loss(task) for task in 'ab']
-    rows = [torch.autograd.grad(value, trunk[3].weight, create_graph=True)[0] for value in losses]
+    rows = [
+        torch.autograd.grad(value, backbone[3].weight, create_graph=True)[0] for value in losses
+    ]
     cosine = torch.cosine_similarity(*(row.flatten() for row in rows), dim=0)
     expected = torch.autograd.grad(sum(losses) + 20 * cosine.square(), params)
     for gradient, wanted in zip(found, expected):
         torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
-    means = [trunk[0](data[task]).mean(0).detach() for task in 'ab']
+    means = [backbone[0](data[task]).mean(0).detach() for task in 'ab']
     torch.testing.assert_close(moved, 0.9 * 0.1 * means[0] + 0.1 * means[1])
 
 
 def test_clipping_a_task_does_not_clip_the_penalty():
-    free, clipped = Toy(alpha=20.0), Toy(alpha=20.0, step=dict(max_task_norm=1e-3))
+    free, clipped = Toy(alpha=20.0), Toy(alpha=20.0, step=dict(clip_grad_per_task=1e-3))
     penalty = [a - b for a, b in zip(free.gradients(), Toy(alpha=0.0).gradients())]
-    small = Toy(alpha=0.0, step=dict(max_task_norm=1e-3)).gradients()
+    small = Toy(alpha=0.0, step=dict(clip_grad_per_task=1e-3)).gradients()
     for found, own, added in zip(clipped.gradients(), small, penalty):
         torch.testing.assert_close(found, own + added, rtol=1e-4, atol=1e-6)
 

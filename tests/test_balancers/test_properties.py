@@ -13,8 +13,8 @@ RANDOM_ORDER = (
     'GradVac',
     'GradDrop',
     'RandomWeights',
-    'Smoothed GradVac',
-    'Every PCGrad',
+    'SmoothedTaskWeights GradVac',
+    'UpdateEvery PCGrad',
     'Orthogonal PCGrad',
     'WarmUp GradDrop',
 )

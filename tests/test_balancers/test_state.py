@@ -115,7 +115,7 @@ def test_kpi_methods_read_validation():
     balancer.after_validation({'a/top1': 90.0, 'b/mAP': 0.3, 'score': 1.0})
     weights = balancer.weights(torch.ones(2))
     torch.testing.assert_close(weights, torch.tensor([0.00105, 0.58995]), rtol=0, atol=1e-4)
-    wrapped = build('Smoothed', balancer=dict(type='CoBa', metrics=metrics))
+    wrapped = build('SmoothedTaskWeights', balancer=dict(type='CoBa', metrics=metrics))
     wrapped.bind(['a', 'b'])
     assert wrapped.uses_metrics
     for figure in (10.0, 20.0, 40.0):
@@ -159,7 +159,7 @@ def test_wrappers():
     losses, gradients = draw(0)
     product = gradients @ gradients.T
     inner = BALANCERS.build(dict(type='FairGrad'))
-    smoothed = build('Smoothed', balancer=dict(type='FairGrad'), momentum=0.75)
+    smoothed = build('SmoothedTaskWeights', balancer=dict(type='FairGrad'), momentum=0.75)
     first = smoothed.weights(losses, product)
     smoothed.update(losses, product)
     torch.testing.assert_close(first, inner.weights(losses, product))
@@ -167,7 +167,7 @@ def test_wrappers():
         smoothed.weights(losses, 4 * product),
         0.75 * first + 0.25 * inner.weights(losses, 4 * product),
     )
-    every = build('Every', balancer=dict(type='FairGrad'), interval=3)
+    every = build('UpdateEvery', balancer=dict(type='FairGrad'), interval=3)
     found = [every.combine(losses, gradients * scale)[1] for scale in (1.0, 2.0, 3.0, 4.0)]
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
     assert not torch.equal(found[0], found[3])

@@ -10,18 +10,18 @@ from allinone.step import build_step
 
 
 def weights_of_steps(balancer, steps):
-    """What a training of three linear heads on a linear trunk weighs its tasks by."""
+    """What a training of three linear heads on a linear backbone weighs its tasks by."""
     torch.manual_seed(0)
-    trunk, heads = nn.Linear(4, 6), nn.ModuleDict({task: nn.Linear(6, 1) for task in 'abc'})
+    backbone, heads = nn.Linear(4, 6), nn.ModuleDict({task: nn.Linear(6, 1) for task in 'abc'})
     balancer.bind(list(heads))
-    wrapper = OptimWrapper(torch.optim.SGD([*trunk.parameters(), *heads.parameters()], lr=0.01))
-    step = build_step(balancer, trunk, dict(heads.items()))
+    wrapper = OptimWrapper(torch.optim.SGD([*backbone.parameters(), *heads.parameters()], lr=0.01))
+    step = build_step(balancer, backbone, dict(heads.items()))
     found = []
     for _ in range(steps):
         data = torch.randn(8, 4)
         losses = {
             task: lambda head=head, aim=aim, data=data: (
-                (head(torch.tanh(trunk(data))) - 3 * aim - 1).square().mean()
+                (head(torch.tanh(backbone(data))) - 3 * aim - 1).square().mean()
             )
             for aim, (task, head) in enumerate(heads.items())
         }
@@ -37,7 +37,9 @@ def test_gradnorm_learns_after_a_warm_up_without_one_task(smoothed):
     """A gradient of the weighted loss would be 0 in the warm-up, and 0 / 0 from then on."""
     cfg = dict(type='WarmUp', balancer=dict(type='GradNorm'), length=3, weights=[0, 1, 1])
     balancer = (
-        build('Smoothed', balancer=cfg, momentum=0.5) if smoothed else build(cfg['type'], **cfg)
+        build('SmoothedTaskWeights', balancer=cfg, momentum=0.5)
+        if smoothed
+        else build(cfg['type'], **cfg)
     )
     found = weights_of_steps(balancer, 12)
     assert found[2] == [0, 1, 1]

@@ -18,9 +18,8 @@ import allinone.training.runner as engine_runner
 from allinone.data.storage.packs import PackBackend
 from allinone.errors import ConfigError, DataError
 from allinone.registry import BALANCERS
-from allinone.step.backbone_gradients import TrunkGradients
-from benchmarks import batch_norm, measure, precision
-from benchmarks import overhead as guards
+from allinone.step.backbone_gradients import BackboneGradients
+from benchmarks import batch_norm, measure, overhead, precision
 from benchmarks.balancers import balancers_table, choose, measure_balancers, method_configs
 from benchmarks.data import data_table, measure_data
 from benchmarks.dist import Link, dist_table, fit, scaling, step_model
@@ -29,16 +28,16 @@ from benchmarks.measure import OwnTime, at_most, median_interval, peak_memory, t
 from benchmarks.overhead import (
     COPY,
     SAVED,
-    Guards,
-    guards_table,
-    judge_guards,
+    Checks,
+    judge_checks,
     judge_saves,
-    measure_guards,
+    measure_overhead,
+    overhead_table,
 )
 from benchmarks.resume import compare_starts, measure_resume, resume_table
 from benchmarks.run import run_benchmark
 from benchmarks.step import measure_step
-from benchmarks.torchjd import PEERS, OurStep, SmallModel, measure_peers, peers_table
+from benchmarks.torchjd import PEERS, OurStep, SmallModel, measure_torchjd, torchjd_table
 
 CPU = torch.device('cpu')
 MIB = 2**20
@@ -116,8 +115,8 @@ def test_own_time(monkeypatch):
         ('PCGrad', BALANCERS.get('PCGrad'), 'combine'),
         ('GradNorm', BALANCERS.get('GradNorm'), 'update'),
         ('FAMO', BALANCERS.get('FAMO'), 'factor'),
-        ('PCGrad', TrunkGradients, 'take'),
-        ('PCGrad', TrunkGradients, 'put'),
+        ('PCGrad', BackboneGradients, 'take'),
+        ('PCGrad', BackboneGradients, 'put'),
     ],
 )
 def test_own_time_has_all_that_a_method_does(toy_cfg, monkeypatch, kind, owner, name):
@@ -140,7 +139,7 @@ def test_every_method_has_a_config():
         BALANCERS.build(cfg).bind(['signs', 'cars'])
     assert configs['STCH']['log'] and configs['GradNorm']['optimizer'] == 'adam'
     timed = choose(configs, None)
-    assert set(configs) - set(timed) == {'Every', 'Smoothed', 'WarmUp'}
+    assert set(configs) - set(timed) == {'UpdateEvery', 'SmoothedTaskWeights', 'WarmUp'}
     with pytest.raises(ConfigError, match=r"--methods has \['Hope'\]; the methods are \['Aligned"):
         choose(configs, ['Hope'])
 
@@ -150,8 +149,8 @@ def test_balancers(toy_cfg):
     found = measure_balancers(toy_cfg, 1, names)
     assert list(found['methods']) == names
     assert found['tasks'] == 3 and found['rounds'] == 1 and found['fixed_s'] > 0
-    assert MIB < found['trunk_gradient_bytes'] < 3 * MIB
-    assert found['conflict_interval'] == 50
+    assert MIB < found['backbone_gradient_bytes'] < 3 * MIB
+    assert found['grad_similarity_interval'] == 50
     ratio = found['compared']['time_ratio']
     assert found['amortised_ratio'] == pytest.approx(1 + (ratio - 1) / 50)
     limits = {
@@ -179,13 +178,13 @@ GRADIENT_METHODS = [
 
 
 @pytest.mark.parametrize('name', GRADIENT_METHODS)
-def test_memory_where_the_trunk_is_all_there_is(name):
+def test_memory_where_the_backbone_is_all_there_is(name):
     """Activations hide nothing here: the end of the step is the peak."""
 
     def wide():
         model = SmallModel()
-        model.trunk = nn.Sequential(model.trunk, nn.Linear(128, 8192), nn.Linear(8192, 128))
-        model.pictures = {task: picture[:1] for task, picture in model.pictures.items()}
+        model.backbone = nn.Sequential(model.backbone, nn.Linear(128, 8192), nn.Linear(8192, 128))
+        model.images = {task: image[:1] for task, image in model.images.items()}
         model.labels = {task: labels[:1] for task, labels in model.labels.items()}
         return model
 
@@ -193,7 +192,7 @@ def test_memory_where_the_trunk_is_all_there_is(name):
     for cfg in (dict(type='FixedWeights'), method_configs('abc')[name]):
         model = wide()
         peaks.append(peak_memory(OurStep(model, cfg), CPU))
-    unit = sum(4 * param.numel() for param in model.trunk.parameters())
+    unit = sum(4 * param.numel() for param in model.backbone.parameters())
     assert (peaks[1] - peaks[0]) / unit <= 3 + 1
 
 
@@ -202,10 +201,10 @@ def test_peers_give_the_same_gradient():
     step = OurStep(model, dict(type='PCGrad'))
     step()
     conflicts = [
-        value for key, value in step.log.items() if key.startswith('conflict/') and value > 0
+        value for key, value in step.log.items() if key.startswith('grad_conflict/') and value > 0
     ]
     assert conflicts, 'without a conflict half of the methods are the sum'
-    rows = measure_peers(1)
+    rows = measure_torchjd(1)
     assert list(rows) == list(PEERS)
     compared = {name: row for name, row in rows.items() if 'skipped' not in row}
     assert len(compared) >= len(PEERS) - 3  # of which the solvers may not be installed
@@ -215,18 +214,18 @@ def test_peers_give_the_same_gradient():
     for row in rows.values():
         if 'skipped' in row:
             assert 'installed' in row['skipped']
-    assert len(peers_table(rows).splitlines()) == 2 + len(rows)
+    assert len(torchjd_table(rows).splitlines()) == 2 + len(rows)
 
 
 def test_step(toy_cfg):
     found = measure_step(toy_cfg, 1)
-    assert set(found['stock_s']) == {'cls', 'det', 'seg'} and found['joint_s'] > 0
-    assert found['joint_parameters'] < sum(found['stock_parameters'].values())
+    assert set(found['upstream_s']) == {'cls', 'det', 'seg'} and found['joint_s'] > 0
+    assert found['joint_parameters'] < sum(found['upstream_parameters'].values())
 
 
-def test_guards(toy_cfg, monkeypatch):
+def test_overhead(toy_cfg, monkeypatch):
     switched = []
-    switch = Guards.switch
+    switch = Checks.switch
 
     def recorded(self, on):
         switch(self, on)
@@ -235,39 +234,39 @@ def test_guards(toy_cfg, monkeypatch):
             dict(
                 on=set(on),
                 finite=self.step._guard is not None,
-                bad_steps='BadStepHook' in names,
+                bad_steps='NonFiniteHook' in names,
                 loaders=self.loop.dataloader._iterators is self.iterators,
                 seeds=self.loop.seeded,
             )
         )
 
-    monkeypatch.setattr(Guards, 'switch', recorded)
-    monkeypatch.setattr(guards, 'SAVES', 1)
-    found = measure_guards(toy_cfg, 1)
+    monkeypatch.setattr(Checks, 'switch', recorded)
+    monkeypatch.setattr(overhead, 'SAVES', 1)
+    found = measure_overhead(toy_cfg, 1)
     for state in switched:
         on = state.pop('on')
         assert {name for name, is_on in state.items() if is_on} == on
     # One not measured, one without before each, and the saves with all.
     assert [state['finite'] for state in switched[:4]] == [False, False, True, False]
-    assert len(switched) == 1 + 2 * (1 + len(Guards.NAMES)) + 1
-    assert set(found['guards']) == {'all', *Guards.NAMES}
-    assert all(row['time_ratio'] > 0 for row in found['guards'].values())
-    assert 0 < found['guards']['all']['own_s'] < found['plain_s']
+    assert len(switched) == 1 + 2 * (1 + len(Checks.NAMES)) + 1
+    assert set(found['checks']) == {'all', *Checks.NAMES}
+    assert all(row['time_ratio'] > 0 for row in found['checks'].values())
+    assert 0 < found['checks']['all']['own_s'] < found['plain_s']
     assert list(found['saves']) == list(SAVED) and found['checkpoint_bytes'] > MIB
     assert found['saves_hold'] is None  # One round tells nothing.
-    table = guards_table(found).splitlines()
+    table = overhead_table(found).splitlines()
     assert len([line for line in table if line.startswith('|')]) == 2 + 5 + 2 + 5
 
 
 @pytest.mark.parametrize('own, holds', [(0.009, True), (0.011, False)])
-def test_the_limit_of_the_guards(own, holds, monkeypatch):
-    """Steps of 1 s, and of 2 s on a slow moment; only what all guards add together is judged."""
+def test_the_limit_of_the_checks(own, holds, monkeypatch):
+    """Steps of 1 s, and of 2 s on a slow moment; only what all checks add together is judged."""
     monkeypatch.setattr(measure, 'device', lambda: CPU)
     plain = dict.fromkeys(('all', 'finite'), [(1.0, 0.0), (2.0, 0.0), (1.0, 0.0)])
     guarded = dict(all=[(1.1, own), (1.0, own), (2.0, own)], finite=[(1.0, 0.5)] * 3)
-    found = judge_guards(guarded, plain)
+    found = judge_checks(guarded, plain)
     assert found['holds'] is holds and found['plain_s'] == 1
-    assert found['guards']['all']['time_ratio'] == pytest.approx(1 + own)
+    assert found['checks']['all']['time_ratio'] == pytest.approx(1 + own)
 
 
 @pytest.mark.parametrize(
@@ -326,11 +325,11 @@ def test_resume(toy_cfg, monkeypatch):
 
 
 def two_processes():
-    """The trunk, 500 bytes, takes .4 s more than one number."""
+    """The backbone, 500 bytes, takes .4 s more than one number."""
     row = dict(bytes=1100, messages=4, overlap_s=3.2, blocking_s=4.0, silent_s=3.0)
     row |= dict(ratio=0.8, ratio_interval=(0.5, 1.0))
-    found = dict(processes=2, tasks=3, trunk=500, heads=600, methods=dict(FixedWeights=row))
-    return found | dict(number_s=0.1, trunk_s=0.5)
+    found = dict(processes=2, tasks=3, backbone=500, heads=600, methods=dict(FixedWeights=row))
+    return found | dict(number_s=0.1, backbone_s=0.5)
 
 
 def test_a_ring_sends_each_byte_almost_twice():
@@ -369,8 +368,8 @@ def test_data(toy_cfg, monkeypatch):
         return content(self, filepath)
 
     monkeypatch.setattr(PackBackend, 'content', counted)
-    found = measure_data(toy_cfg, 'seg', 1, pictures=3)
-    # Of 3 pictures the picture and the label map, in 2 rounds, in each of the stages
+    found = measure_data(toy_cfg, 'seg', 1, images=3)
+    # Of 3 images the image and the label map, in 2 rounds, in each of the stages
     assert reads == {'pack://': 3 * 2 * 2 * 3, 'lmdb://': 3 * 2 * 2 * 3}
     assert list(found) == ['seg'] and found['seg']['files'] == 2 * 16
     for of in found['seg']['stages'].values():
@@ -461,7 +460,7 @@ def test_the_tool_knows_its_kinds():
         [sys.executable, str(ROOT / 'tools/benchmark.py'), '--help'], capture_output=True, text=True
     )
     assert shown.returncode == 0
-    assert set('step balancers guards resume peers infer dist bn data'.split()) <= set(
+    assert set('step balancers overhead resume torchjd infer dist batch data'.split()) <= set(
         re.findall(r'\w+', shown.stdout)
     )
 
@@ -470,18 +469,18 @@ def test_infer(trained, toy_root):
     args = (str(TOY_CONFIG), str(trained[2] / 'iter_4.pth'))
     folder = str(toy_root / 'toy/seg/images/train')
     found = measure_infer(*args, [folder], 1)
-    assert found['pictures'] == 16 and found['size'] == [192, 256]
+    assert found['images'] == 16 and found['size'] == [192, 256]
     assert list(found['batches']) == ['1', '8']
     for row in found['batches'].values():
-        assert list(row['heads_s']) == list(row['stock_s']) == ['cls', 'det', 'seg']
-        limit = row['trunk_s'] + sum(row['heads_s'].values())
+        assert list(row['heads_s']) == list(row['upstream_s']) == ['cls', 'det', 'seg']
+        limit = row['backbone_s'] + sum(row['heads_s'].values())
         assert row['of_limit'] == pytest.approx(row['joint_s'] / limit)
-        assert row['of_stock'] == pytest.approx(row['joint_s'] / sum(row['stock_s'].values()))
+        assert row['of_upstream'] == pytest.approx(row['joint_s'] / sum(row['upstream_s'].values()))
         assert all(all(same.values()) for same in row['equal'].values())
     tool = found['tool']
     assert tool['ratio'] == pytest.approx(tool['tool'] / tool['model'])
     table = infer_table(found)
-    assert 'stock model, bit for bit: yes' in table and '| 8 | ' in table
+    assert 'upstream model, bit for bit: yes' in table and '| 8 | ' in table
     with pytest.raises(DataError, match='give at least 8'):
         measure_infer(*args, sorted(map(str, (toy_root / 'toy/seg/images/train').iterdir()))[:3], 1)
 
@@ -507,15 +506,15 @@ def test_precision_needs_a_gpu():
 def test_precision_on_a_gpu(toy_root, tmp_path):
     kinds = ['float32', 'channels_last']
     found = precision.measure_precision(tiny(tmp_path / 'work'), 2, kinds)
-    assert list(found['kinds']) == kinds and found['pictures'] == 12
+    assert list(found['kinds']) == kinds and found['images'] == 12
     for row in found['kinds'].values():
-        assert row['pictures_s'] == 12 / row['joint_s'] and row['stock_bytes'] > 0
+        assert row['images_s'] == 12 / row['joint_s'] and row['upstream_bytes'] > 0
 
 
 def test_the_table_of_precision():
-    row = dict(joint_s=0.5, stock_s=0.8, joint_bytes=3 * 2**20, stock_bytes=2**20)
-    row |= dict(pictures_s=24.0, stock_pictures_s=15.0)
-    found = dict(device='GPU 1', pictures=12, kinds=dict(bfloat16=row))
+    row = dict(joint_s=0.5, upstream_s=0.8, joint_bytes=3 * 2**20, upstream_bytes=2**20)
+    row |= dict(images_s=24.0, upstream_images_s=15.0)
+    found = dict(device='GPU 1', images=12, kinds=dict(bfloat16=row))
     lines = precision.precision_table(found).splitlines()
     assert lines[2] == '| bfloat16 | 500.0 | 24 | 3 | 800.0 | 15 | 1 | 0.625 |'
-    assert lines[-1].startswith('Training steps of 12 pictures in memory, on GPU 1; medians.')
+    assert lines[-1].startswith('Training steps of 12 images in memory, on GPU 1; medians.')

@@ -174,9 +174,11 @@ def test_what_fits_is_loaded_and_the_rest_left(tmp_path):
 
 
 def test_a_prefix_selects(tmp_path):
-    torch.save({'trunk.weight': torch.ones(1, 1), 'weight': torch.zeros(1, 1)}, tmp_path / 'p.pth')
+    torch.save(
+        {'backbone.weight': torch.ones(1, 1), 'weight': torch.zeros(1, 1)}, tmp_path / 'p.pth'
+    )
     model = nn.Linear(1, 1)
-    load_weights(model, tmp_path / 'p.pth', prefix='trunk')
+    load_weights(model, tmp_path / 'p.pth', prefix='backbone')
     assert model.weight.item() == 1
     with pytest.raises(CheckpointError, match="below 'neck'"):
         load_weights(model, tmp_path / 'p.pth', prefix='neck')

@@ -6,13 +6,13 @@ import torch
 from conftest import TOY_CONFIG, run_tool
 
 from allinone.cli.programs import browse as module
-from allinone.cli.programs.browse import _picture, browse
-from allinone.io.images import read_picture
+from allinone.cli.programs.browse import _image, browse
+from allinone.io.images import read_image
 from allinone.models.allinone import AllInOne
 from allinone.registry import RUNNERS
 
 
-def test_the_pictures_are_those_of_the_first_steps(toy_cfg, monkeypatch):
+def test_the_images_are_those_of_the_first_steps(toy_cfg, monkeypatch):
     """Compared with what the model is given by a run."""
     seen = []
     losses = AllInOne.task_losses
@@ -36,10 +36,10 @@ def test_the_pictures_are_those_of_the_first_steps(toy_cfg, monkeypatch):
 
     def keep(inputs, preprocessor):
         drawn.append(inputs.clone())
-        return _picture(inputs, preprocessor)
+        return _image(inputs, preprocessor)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, '_picture', keep)
+        patch.setattr(module, '_image', keep)
         found = [entry for _, entry in zip(range(4), browse(toy_cfg, 'det'))]
     RUNNERS.build(toy_cfg).train()
     assert len(found) == len(drawn) == 4
@@ -49,17 +49,17 @@ def test_the_pictures_are_those_of_the_first_steps(toy_cfg, monkeypatch):
 
 @pytest.mark.parametrize('task', ['cls', 'det', 'seg'])
 def test_normalisation_is_undone(toy_cfg, task):
-    """Where nothing is augmented, the picture is that of the file."""
+    """Where nothing is augmented, the image is that of the file."""
     path, drawing = next(browse(toy_cfg, task, 'val'))
-    picture = read_picture(path)[..., ::-1]
+    image = read_image(path)[..., ::-1]
     taken = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, '_picture', lambda *a: taken.append(_picture(*a)) or taken[-1])
+        patch.setattr(module, '_image', lambda *a: taken.append(_image(*a)) or taken[-1])
         next(browse(toy_cfg, task, 'val'))
-    if taken[0].shape == picture.shape:
-        assert np.abs(taken[0].astype(int) - picture).max() <= 1
+    if taken[0].shape == image.shape:
+        assert np.abs(taken[0].astype(int) - image).max() <= 1
     else:
-        assert np.abs(taken[0].mean((0, 1)) - picture.mean((0, 1))).max() < 3
+        assert np.abs(taken[0].mean((0, 1)) - image.mean((0, 1))).max() < 3
     assert min(drawing.shape[:2]) >= 480
 
 
@@ -68,7 +68,7 @@ def test_tool(toy_root, tmp_path, capsys):
     assert run_tool('browse_dataset', *args) == 0
     for task in ('cls', 'det', 'seg'):
         assert len(list((tmp_path / 'out' / task).glob('*.jpg'))) == 3
-        assert read_picture(tmp_path / f'out/{task}.jpg').shape[1] > 1000
+        assert read_image(tmp_path / f'out/{task}.jpg').shape[1] > 1000
     assert run_tool('browse_dataset', *args, '--tasks', 'lane') == 2
     assert run_tool('browse_dataset', *args, '--stage', 'trial') == 2
     err = capsys.readouterr().err

@@ -19,12 +19,12 @@ from allinone.errors import DataError
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.inference.output_folder import read_lines
 from allinone.inference.video import Video, VideoWriter
-from allinone.io import image_files as picture_files
-from allinone.io.images import read_picture
+from allinone.io import image_files as image_files
+from allinone.io.images import read_image
 
 
 @pytest.fixture(scope='module')
-def pictures(toy_root):
+def images(toy_root):
     return [str(path) for path in sorted((toy_root / 'toy/seg/images/val').iterdir())[:4]]
 
 
@@ -36,28 +36,28 @@ def tool(trained):
     )
 
 
-def test_tool_writes_a_drawing_and_a_record(tool, pictures, tmp_path):
-    assert tool(*pictures[:2], '--out-dir', tmp_path / 'out', '--tasks', 'cls', 'seg') == 0
-    for path in pictures[:2]:
+def test_tool_writes_a_drawing_and_a_record(tool, images, tmp_path):
+    assert tool(*images[:2], '--out-dir', tmp_path / 'out', '--tasks', 'cls', 'seg') == 0
+    for path in images[:2]:
         stem = Path(path).stem
-        assert read_picture(tmp_path / f'out/vis/{stem}.jpg').shape[1] == 640
+        assert read_image(tmp_path / f'out/vis/{stem}.jpg').shape[1] == 640
         record = json.loads((tmp_path / f'out/predictions/{stem}.json').read_text())
         assert list(record) == ['cls', 'seg']
     lines = [json.loads(line) for line in (tmp_path / 'out/predictions.jsonl').open()]
-    assert [line.pop('input') for line in lines] == pictures[:2]
-    assert [line.pop('name') for line in lines] == [Path(path).stem for path in pictures[:2]]
+    assert [line.pop('input') for line in lines] == images[:2]
+    assert [line.pop('name') for line in lines] == [Path(path).stem for path in images[:2]]
     assert lines[1] == record
     assert len(list((tmp_path / 'out').rglob('*.*'))) == 6
 
 
-def test_tool_goes_on_after_broken_inputs(tool, pictures, tmp_path, capsys):
+def test_tool_goes_on_after_broken_inputs(tool, images, tmp_path, capsys):
     folder, empty = tmp_path / 'in', tmp_path / 'empty'
     folder.mkdir()
     empty.mkdir()
     (folder / 'a.jpg').write_text('text')
-    shutil.copy(pictures[0], folder / 'b.png')
-    data = Path(pictures[1]).read_bytes()
-    (folder / Path(pictures[1]).name).write_bytes(data[: len(data) // 2])
+    shutil.copy(images[0], folder / 'b.png')
+    data = Path(images[1]).read_bytes()
+    (folder / Path(images[1]).name).write_bytes(data[: len(data) // 2])
     status = tool(
         folder,
         empty,
@@ -71,15 +71,15 @@ def test_tool_goes_on_after_broken_inputs(tool, pictures, tmp_path, capsys):
     assert status == 1
     assert [path.name for path in (tmp_path / 'out/predictions').iterdir()] == ['b.json']
     errors = capsys.readouterr().err
-    for name in ("'lane'", 'a.jpg', Path(pictures[1]).name, 'empty', 'gone.png'):
+    for name in ("'lane'", 'a.jpg', Path(images[1]).name, 'empty', 'gone.png'):
         assert sum(name in line for line in errors.splitlines() if 'error: ' in line) >= 1, name
     assert 'Traceback' not in errors
 
 
-def test_tool_says_what_is_wrong_with_a_checkpoint(tool, pictures, tmp_path, capsys):
+def test_tool_says_what_is_wrong_with_a_checkpoint(tool, images, tmp_path, capsys):
     bad = tmp_path / 'bad.pth'
     bad.write_text('no checkpoint')
-    assert tool(pictures[0], '--out-dir', tmp_path / 'out', checkpoint=str(bad)) == 2
+    assert tool(images[0], '--out-dir', tmp_path / 'out', checkpoint=str(bad)) == 2
     assert 'bad.pth' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
@@ -88,11 +88,11 @@ def lines_of(out):
     return read_lines(out / 'predictions.jsonl')[0]
 
 
-def test_a_checkpoint_alone_is_enough(trained, pictures, tmp_path):
+def test_a_checkpoint_alone_is_enough(trained, images, tmp_path):
     out = tmp_path / 'out'
-    args = (*pictures[:1], '--out-dir', out, '--device', 'cpu', '--tasks', 'cls')
+    args = (*images[:1], '--out-dir', out, '--device', 'cpu', '--tasks', 'cls')
     assert run_tool('infer', trained[2] / 'iter_4.pth', *args) == 0
-    assert [line['input'] for line in lines_of(out)] == pictures[:1]
+    assert [line['input'] for line in lines_of(out)] == images[:1]
     # Its own folder may be written again.
     assert run_tool('infer', trained[2], *args) == 0
     assert len(lines_of(out)) == 1
@@ -103,10 +103,10 @@ def test_no_inputs(trained, tmp_path, capsys):
     assert 'no inputs are given after' in capsys.readouterr().err
 
 
-def test_resuming_predicts_only_what_is_not_done(tool, pictures, tmp_path, monkeypatch, capsys):
+def test_resuming_predicts_only_what_is_not_done(tool, images, tmp_path, monkeypatch, capsys):
     whole, out = tmp_path / 'whole', tmp_path / 'out'
-    assert tool(*pictures, '--out-dir', whole) == 0
-    assert tool(*pictures[:2], '--out-dir', out) == 0
+    assert tool(*images, '--out-dir', whole) == 0
+    assert tool(*images[:2], '--out-dir', out) == 0
     with (out / 'predictions.jsonl').open('ab') as file:
         file.write(b'{"input": "cut sh')
     seen, predict = [], AllInOneInferencer._predict
@@ -115,23 +115,23 @@ def test_resuming_predicts_only_what_is_not_done(tool, pictures, tmp_path, monke
         '_predict',
         lambda self, images, *args: (seen.append(len(images)), predict(self, images, *args))[1],
     )
-    assert tool(*pictures, '--out-dir', out, '--resume') == 0
+    assert tool(*images, '--out-dir', out, '--resume') == 0
     assert sum(seen) == 2
-    assert [line['input'] for line in lines_of(out)] == pictures
+    assert [line['input'] for line in lines_of(out)] == images
     for one, other in zip(lines_of(out), lines_of(whole)):
         assert one['cls']['label'] == other['cls']['label']
     assert sorted(path.name for path in (out / 'vis').iterdir()) == sorted(
         path.name for path in (whole / 'vis').iterdir()
     )
     assert '2 of 4 inputs are done' in capsys.readouterr().err
-    assert tool(*pictures, '--out-dir', out, '--resume', '--score-thr', '0.5') == 2
+    assert tool(*images, '--out-dir', out, '--resume', '--score-thr', '0.5') == 2
     assert 'made with score_thr 0.3, which is 0.5 now' in capsys.readouterr().err
 
 
-def test_other_peoples_files_are_not_overwritten(tool, pictures, tmp_path, capsys):
+def test_other_peoples_files_are_not_overwritten(tool, images, tmp_path, capsys):
     (tmp_path / 'vis').mkdir()
     (tmp_path / 'vis/mine.jpg').write_text('mine')
-    assert tool(pictures[0], '--out-dir', tmp_path) == 2
+    assert tool(images[0], '--out-dir', tmp_path) == 2
     assert "has ['vis'], but no infer.json" in capsys.readouterr().err
     assert [path.name for path in tmp_path.rglob('*')] == ['vis', 'mine.jpg']
 
@@ -294,9 +294,9 @@ def test_a_camera_that_is_not_there(tool, tmp_path, capsys):
     assert 'camera 97 cannot be opened' in capsys.readouterr().err
 
 
-def bad_inputs(folder, picture):
+def bad_inputs(folder, good):
     """Files that cannot be read, and files that can but not in full, with what is said of them."""
-    data = Path(picture).read_bytes()
+    data = Path(good).read_bytes()
     image = textured(40, 60)
     Image.fromarray(image).save(folder / 'truncated.jpg')
     jpeg = (folder / 'truncated.jpg').read_bytes()
@@ -317,12 +317,12 @@ def bad_inputs(folder, picture):
     Image.fromarray(image[:1, :1]).save(folder / 'dot.png')
     errors = {
         'truncated.jpg': 'is truncated',
-        'text.jpg': 'is not a readable picture',
+        'text.jpg': 'is not a readable image',
         'empty.png': 'is an empty file',
-        'folder.jpg': 'folder without pictures',
-        'nothing': 'is a folder without pictures',
+        'folder.jpg': 'folder without images',
+        'nothing': 'is a folder without images',
         'huge.png': 'is too large: 400,000,000 pixels',
-        'gone.jpg': 'no such picture or folder',
+        'gone.jpg': 'no such image or folder',
         '*.tif': 'matches no file',
     }
     notes = {
@@ -334,10 +334,10 @@ def bad_inputs(folder, picture):
     return errors, notes, ['good.png', 'dot.png']
 
 
-def test_bad_inputs_each_get_a_sentence(tool, pictures, tmp_path, capfd):
+def test_bad_inputs_each_get_a_sentence(tool, images, tmp_path, capfd):
     folder = tmp_path / 'in'
     folder.mkdir()
-    errors, notes, silent = bad_inputs(folder, pictures[0])
+    errors, notes, silent = bad_inputs(folder, images[0])
     inputs = [folder / name for name in (*errors, *notes, *silent)]
     assert tool(*inputs, '--out-dir', tmp_path / 'out') == 1
     err = capfd.readouterr().err
@@ -361,28 +361,28 @@ def test_bad_inputs_each_get_a_sentence(tool, pictures, tmp_path, capfd):
         (('--scale', '256x192', '--tasks', 'det'), None),
     ],
 )
-def test_the_scale_is_told_once(tool, pictures, tmp_path, capfd, scale, says):
-    assert tool(pictures[0], '--out-dir', tmp_path / 'out', *scale) == 0
+def test_the_scale_is_told_once(tool, images, tmp_path, capfd, scale, says):
+    assert tool(images[0], '--out-dir', tmp_path / 'out', *scale) == 0
     written = capfd.readouterr()
     assert ' '.join(written.err.split()).count(says or 'note: ') == (says is not None)
     assert 'images are' not in written.out
 
 
-def test_results_of_another_scale_are_not_mixed(tool, pictures, tmp_path, capfd):
-    given = (pictures[0], '--out-dir', tmp_path / 'out', '--resume')
+def test_results_of_another_scale_are_not_mixed(tool, images, tmp_path, capfd):
+    given = (images[0], '--out-dir', tmp_path / 'out', '--resume')
     assert tool(*given) == tool(*given) == 0
     assert tool(*given, '--scale', 'none') == 2
     assert 'was made with scale [256, 192, True], which is None now' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize('scale', ['640', '0x5', '640x', 'big', '640,480'])
-def test_a_scale_that_is_none_is_refused(tool, pictures, tmp_path, capsys, scale):
+def test_a_scale_that_is_none_is_refused(tool, images, tmp_path, capsys, scale):
     with pytest.raises(SystemExit):
-        tool(pictures[0], '--out-dir', tmp_path / 'out', '--scale', scale)
+        tool(images[0], '--out-dir', tmp_path / 'out', '--scale', scale)
     assert 'must be WIDTHxHEIGHT in pixels' in capsys.readouterr().err
 
 
-def test_an_animation_in_a_folder_is_looked_at(tool, pictures, tmp_path):
+def test_an_animation_in_a_folder_is_looked_at(tool, images, tmp_path):
     folder = tmp_path / 'in'
     folder.mkdir()
     Image.new('RGB', (64, 48)).save(folder / 'moving.gif')
@@ -390,17 +390,17 @@ def test_an_animation_in_a_folder_is_looked_at(tool, pictures, tmp_path):
     assert len(lines_of(tmp_path / 'out')) == 1
 
 
-def test_pixels_of_unusual_pictures(tmp_path, pictures):
-    bad_inputs(tmp_path, pictures[0])
+def test_pixels_of_unusual_images(tmp_path, images):
+    bad_inputs(tmp_path, images[0])
     image = textured(40, 60)[..., ::-1]
-    assert (read_picture(tmp_path / 'alpha.png') == image).all()
+    assert (read_image(tmp_path / 'alpha.png') == image).all()
     # OpenCV writes and reads BGR.
-    assert (read_picture(tmp_path / 'deep.png') == image[..., ::-1]).all()
+    assert (read_image(tmp_path / 'deep.png') == image[..., ::-1]).all()
     for name in ('cmyk.jpg', 'moving.gif'):
-        assert np.abs(read_picture(tmp_path / name).astype(int) - image).mean() < 20, name
+        assert np.abs(read_image(tmp_path / name).astype(int) - image).mean() < 20, name
 
 
-def test_an_unreadable_file_and_folder(tool, pictures, tmp_path, capfd, monkeypatch):
+def test_an_unreadable_file_and_folder(tool, images, tmp_path, capfd, monkeypatch):
     def denied(call):
         def checked(path, *args, **kwargs):
             if 'locked' in os.fspath(path):
@@ -410,23 +410,23 @@ def test_an_unreadable_file_and_folder(tool, pictures, tmp_path, capfd, monkeypa
         return checked
 
     # Root, who may run the tests, reads whatever is locked.
-    monkeypatch.setattr(picture_files, 'open', denied(open), raising=False)
+    monkeypatch.setattr(image_files, 'open', denied(open), raising=False)
     monkeypatch.setattr(os, 'listdir', denied(os.listdir))
-    shutil.copy(pictures[0], tmp_path / 'locked.png')
+    shutil.copy(images[0], tmp_path / 'locked.png')
     (tmp_path / 'locked').mkdir()
-    given = (tmp_path / 'locked.png', tmp_path / 'locked', pictures[0])
+    given = (tmp_path / 'locked.png', tmp_path / 'locked', images[0])
     assert tool(*given, '--out-dir', tmp_path / 'out') == 1
     err = capfd.readouterr().err
     assert f'error: {tmp_path}/locked.png cannot be read: Permission denied' in err
     assert f'error: {tmp_path}/locked cannot be read: Permission denied' in err
-    assert [line['input'] for line in lines_of(tmp_path / 'out')] == [str(pictures[0])]
+    assert [line['input'] for line in lines_of(tmp_path / 'out')] == [str(images[0])]
 
 
-def test_an_output_folder_that_cannot_be_written(tool, pictures, tmp_path, capsys):
+def test_an_output_folder_that_cannot_be_written(tool, images, tmp_path, capsys):
     (tmp_path / 'file').write_text('x')
     # Also root cannot write in /proc.
     for place in ('/proc/self', '/proc/self/out', tmp_path / 'file' / 'out'):
-        assert tool(pictures[0], '--out-dir', place) == 2
+        assert tool(images[0], '--out-dir', place) == 2
         assert 'nothing can be written in' in capsys.readouterr().err
 
 
@@ -437,10 +437,10 @@ def test_an_output_folder_that_cannot_be_written(tool, pictures, tmp_path, capsy
         'tasks=dict(seg=dict(decode_head=dict(channels=24)))',
     ],
 )
-def test_a_checkpoint_of_another_config(trained, pictures, tmp_path, capsys, change):
+def test_a_checkpoint_of_another_config(trained, images, tmp_path, capsys, change):
     child = tmp_path / 'child.py'
     child.write_text(f"_base_ = ['{TOY_CONFIG}']\nmodel = dict({change})\n")
-    args = (pictures[0], '--out-dir', tmp_path / 'out', '--device', 'cpu')
+    args = (images[0], '--out-dir', tmp_path / 'out', '--device', 'cpu')
     assert run_tool('infer', child, trained[2] / 'iter_4.pth', *args) == 2
     assert 'does not fit the config' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()

@@ -74,10 +74,10 @@ SEG = dict(batch_size=1)
         ),
         (
             put('train_cfg.schedule.type', 'RoundRobbin'),
-            "train_cfg.schedule.type is 'RoundRobbin'; the choices are ['Annealed', 'EveryTask', ",
+            "train_cfg.schedule.type is 'RoundRobbin'; the choices are ['AllTasks', 'AnnealedSampling', ",
         ),
         (
-            put('train_cfg.schedule', dict(_delete_=True, kind='EveryTask')),
+            put('train_cfg.schedule', dict(_delete_=True, kind='AllTasks')),
             'train_cfg.schedule.type is None',
         ),
         (put('model.tasks', None), 'model.tasks is None; give {name: model config}'),
@@ -192,7 +192,7 @@ def test_the_program_refuses_keys_and_tasks_that_do_not_agree(cfg, refused, tmp_
         ),
         (
             put('train_cfg.schedule.weigths', 1),
-            '^train_cfg.schedule.weigths is 1, but EveryTask has no such option; its options are',
+            '^train_cfg.schedule.weigths is 1, but AllTasks has no such option; its options are',
         ),
         (
             put('val_evaluator.cls.type', 'mmpretrain.Acuracy'),

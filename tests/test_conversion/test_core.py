@@ -5,18 +5,19 @@ import math
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
-from trees import CASES, label_map, picture
+from trees import CASES, label_map, photo
 
-from allinone.conversion import convert, json_stream
+from allinone.conversion import convert
 from allinone.conversion.data_set import Box, Sample
 from allinone.conversion.duplicates import duplicates
-from allinone.conversion.files import place, replacing
+from allinone.conversion.files import json_elements, place, replacing
 from allinone.conversion.formats import clip
 from allinone.conversion.journal import Journal
 from allinone.conversion.label_maps import IGNORED, Colours, Values
@@ -24,38 +25,47 @@ from allinone.conversion.sets import bdd100k_det
 from allinone.errors import DataError
 
 
-@pytest.mark.parametrize('chunk', [1, 2, 3, 7, 1 << 22])
-@pytest.mark.parametrize(
-    'content',
-    [
-        [],
-        {},
-        [{'name': 'stra\u00dfe, ["]}', 'labels': [{'x': -1.5e3, 'y': None}]}, {}, 12345, 'a\\"b'],
-        {'info': {'n': [1, [2]]}, 'images': [{'id': 123}, {'id': 45}], 'n': 6789, 'empty': []},
-    ],
-)
-def test_json_is_streamed_whatever_the_chunks(tmp_path, monkeypatch, content, chunk):
-    monkeypatch.setattr(json_stream, 'CHUNK', chunk)
-    if isinstance(content, list):
-        expected = [(None, element) for element in content]
-    else:
-        expected = []
-        for key, value in content.items():
-            expected += [(key, v) for v in value] if isinstance(value, list) else [(key, value)]
-    for indent in (None, 2):
-        file = tmp_path / 'a.json'
-        file.write_text(json.dumps(content, indent=indent))
-        assert list(json_stream.stream(file)) == expected
+@pytest.mark.parametrize('indent', [None, 2])
+@pytest.mark.parametrize('size', [3, 5000])
+def test_elements_of_json_are_those_of_the_standard_library(tmp_path, indent, size):
+    odd = [{'name': 'stra\u00dfe, ["]}', 'labels': [{'x': -1.5e3, 'y': None}]}, {}, 7, 'a\\"b', []]
+    odd += [1.0, 0.1 + 0.2, 1e300, 5e-324, -0.0, 2**53 + 1, True]
+    found = [{'id': number, 'odd': odd} for number in range(size)]
+    content = {'info': {'n': [1, [2]]}, 'images': found, 'n': 6789, 'empty': []}
+    file = tmp_path / 'a.json'
+    file.write_text(json.dumps(content, indent=indent))
+    for key in ('images', 'empty', 'absent', 'info'):
+        expected = content.get(key, []) if key != 'info' else []
+        assert repr(list(json_elements(file, key))) == repr(expected)
+    for elements in ([], odd):
+        file.write_text(json.dumps(elements, indent=indent))
+        assert repr(list(json_elements(file, 'images'))) == repr(elements)
+
+
+def test_a_large_json_file_is_not_held_in_memory(tmp_path):
+    file = tmp_path / 'a.json'
+    with open(file, 'w') as text:
+        text.write('{"images": [' + ','.join(['{"id": 1, "x": [0.5, 1, 2]}'] * 200_000) + ']}')
+    tracemalloc.start()
+    try:
+        assert sum(found['id'] for found in json_elements(file, 'images')) == 200_000
+        assert tracemalloc.get_traced_memory()[1] < file.stat().st_size / 2
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
     'text',
-    ['', '[', '[1', '[1,', '[1 2]', '[{"a": 1', '{"a"', '{"a": [1}', '{"a" 1}', '12', '[nan]'],
+    [
+        *('', '[', '[1', '[1,', '[1 2]', '[{"a": 1', '{"a"', '{"a": [1}', '{"a" 1}', '12', '[nan]'),
+        *('{"a": [1]', '[1] x', '"a"', '["\udcff"]'),
+    ],
 )
-def test_json_that_is_none_is_refused(tmp_path, text):
-    (tmp_path / 'a.json').write_text(text)
-    with pytest.raises(ValueError):
-        list(json_stream.stream(tmp_path / 'a.json'))
+def test_json_that_is_none_is_refused_in_one_line(tmp_path, text):
+    (tmp_path / 'a.json').write_bytes(text.encode(errors='surrogateescape'))
+    with pytest.raises(ValueError) as error:
+        list(json_elements(tmp_path / 'a.json', 'a'))
+    assert str(error.value) and '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +73,10 @@ def test_json_that_is_none_is_refused(tmp_path, text):
     [
         ((10, 20, 30, 40), (10, 20, 30, 40), None),
         ((0, 0, 100, 80), (0, 0, 100, 80), None),
-        ((-5, 70, 30, 40), (0, 70, 25, 10), 'box reaches out of its picture'),
+        ((-5, 70, 30, 40), (0, 70, 25, 10), 'box reaches out of its image'),
         ((99, 10, 1.0005, 9), (99, 10, 1, 9), None),  # what rounding adds
-        ((100, 10, 5, 5), None, 'box outside its picture'),
-        ((-9, 10, 9, 5), None, 'box outside its picture'),
+        ((100, 10, 5, 5), None, 'box outside its image'),
+        ((-9, 10, 9, 5), None, 'box outside its image'),
         ((10, 10, 0, 5), None, 'box smaller than a pixel'),
         ((10, 10, -3, 5), None, 'box smaller than a pixel'),
         ((99.5, 10, 3, 5), None, 'box smaller than a pixel'),
@@ -90,7 +100,7 @@ def test_files_are_whole_or_not_there(tmp_path):
 
 
 @pytest.mark.parametrize('link', ['hard', 'symbolic', 'copy'])
-def test_pictures_are_placed_over_whatever_was_there(tmp_path, link):
+def test_images_are_placed_over_whatever_was_there(tmp_path, link):
     source, target = tmp_path / 'a.jpg', tmp_path / 'out/a.jpg'
     source.write_text('new')
     os.symlink(source, tmp_path / 'alias.jpg')
@@ -159,7 +169,7 @@ def test_label_colours_become_classes():
         coding.read(Image.new('RGB', (1, 1), (255, 64, 128)))
 
 
-def test_pictures_of_one_content_are_found_across_splits(tmp_path):
+def test_images_of_one_content_are_found_across_splits(tmp_path):
     contents = dict(a='same', b='other', c='same', d='same', e='else')
     for name, content in contents.items():
         (tmp_path / name).write_text(content)
@@ -187,7 +197,7 @@ def small(tmp_path):
     return source, CASES['tt100k'].data_set(source), tmp_path / 'out'
 
 
-def test_a_picture_in_two_splits_is_reported(small):
+def test_a_image_in_two_splits_is_reported(small):
     source, data_set, out = small
     (source / 'test/41.jpg').write_bytes((source / 'train/7.jpg').read_bytes())
     problem = convert(data_set, source, out)['problems']['same content in two splits']
@@ -220,8 +230,8 @@ def test_fewer_annotations_than_published_are_refused(small):
     with pytest.raises(DataError) as error:
         convert(data_set, source, out)
     assert str(error.value) == (
-        f'{source}: annotations.json has only 3 of 4 pictures for train (data.zip) and '
-        'annotations.json has only 1 of 4 pictures for val (data.zip); unpack what is named again, '
+        f'{source}: annotations.json has only 3 of 4 images for train (data.zip) and '
+        'annotations.json has only 1 of 4 images for val (data.zip); unpack what is named again, '
         'or convert what is there with --partial'
     )
     report = convert(data_set, source, out, partial=True)
@@ -230,7 +240,7 @@ def test_fewer_annotations_than_published_are_refused(small):
 
 def test_a_folder_with_something_else_is_left_alone(small):
     source, data_set, out = small
-    picture(out / 'holiday.jpg', 1)
+    photo(out / 'holiday.jpg', 1)
     with pytest.raises(DataError, match='holds something else, not tt100k; choose another'):
         convert(data_set, source, out)
     assert [path.name for path in out.iterdir()] == ['holiday.jpg']
@@ -285,7 +295,7 @@ def test_label_maps_that_do_not_fit_are_refused(tmp_path, change, kind, words):
         convert(case.data_set(source), source, tmp_path / 'out')
     assert words in str(error.value)
     report = convert(case.data_set(source), source, tmp_path / 'out', partial=True)
-    assert report['splits']['train']['pictures'] == 1
+    assert report['splits']['train']['images'] == 1
     assert report['problems'][kind]['count'] == 1
 
 
@@ -317,5 +327,5 @@ def test_a_changed_download_is_converted_again(small):
     ids.write_text('10056\n7\n')
     splits = (replace(data_set.splits[0], published=2), data_set.splits[1])
     report = convert(replace(data_set, splits=splits), source, out)
-    assert report['splits']['train']['pictures'] == 2
+    assert report['splits']['train']['images'] == 2
     assert report['problems']['left over']['examples'] == ['train/62627.jpg']

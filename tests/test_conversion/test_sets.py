@@ -11,8 +11,8 @@ from trees import CASES
 
 from allinone.cli.convert import main, parse_args
 from allinone.conversion import convert
+from allinone.conversion.images import Examiner
 from allinone.conversion.journal import Journal
-from allinone.conversion.pictures import Examiner
 from allinone.errors import DataError
 
 convert_module = sys.modules[convert.__module__]
@@ -56,19 +56,19 @@ class Tree:
 @pytest.mark.parametrize(
     'key, counts',
     [
-        ('tt100k', 'only 3 of 6,105 pictures for train (data.zip)'),
-        ('tt100k_2021', 'only 1 of 3,071 pictures for val (tt100k_2021.zip)'),
+        ('tt100k', 'only 3 of 6,105 images for train (data.zip)'),
+        ('tt100k_2021', 'only 1 of 3,071 images for val (tt100k_2021.zip)'),
         ('bdd100k_seg', 'labels/sem_seg/masks/train has 2 of its 7,000 files'),
         ('bdd100k_drivable', 'labels/drivable/masks/val has 1 of its 10,000 files'),
         ('bdd100k_lane', None),  # Nobody says how many there are.
     ],
 )
-def test_fewer_pictures_than_were_published_are_refused(tmp_path, key, counts):
+def test_fewer_images_than_were_published_are_refused(tmp_path, key, counts):
     case, source = CASES[key], tmp_path / 'download'
     case.make(source)
     if counts is None:
         report = convert(case.published(source), source, tmp_path / 'out')
-        assert report['splits']['train']['pictures'] == case.counts['train']
+        assert report['splits']['train']['images'] == case.counts['train']
         return
     with pytest.raises(DataError) as error:
         convert(case.published(source), source, tmp_path / 'out')
@@ -82,12 +82,12 @@ def tree(request, tmp_path_factory):
 
 def test_all_is_converted_and_the_source_is_as_it_was(tree):
     assert digests(tree.source) == tree.before
-    assert {name: split['pictures'] for name, split in tree.report['splits'].items()} == (
+    assert {name: split['images'] for name, split in tree.report['splits'].items()} == (
         tree.case.counts
     )
     assert json.loads((tree.out / 'conversion.json').read_text()) == tree.report
     linked = {path.stat().st_ino for path in tree.out.rglob('*')}
-    assert ((tree.source / tree.case.picture).stat().st_ino in linked) == tree.case.linked
+    assert ((tree.source / tree.case.image).stat().st_ino in linked) == tree.case.linked
 
 
 def test_a_second_run_does_nothing(tree):
@@ -141,20 +141,20 @@ def test_annotations_that_are_cut_short_are_named(tree, tmp_path):
     assert not list(out.rglob('*.tmp')) and not (out / 'conversion.json').exists()
 
 
-def test_pictures_missing_and_cut_short_are_named(tree, tmp_path):
+def test_images_missing_and_cut_short_are_named(tree, tmp_path):
     source, out = tree.copy(tmp_path)
-    file = source / tree.case.picture
+    file = source / tree.case.image
     whole = file.read_bytes()
     file.unlink()
     message = tree.refused(source, out)
-    assert f'1 files are missing ({tree.case.picture}; in {tree.case.picture_archive})' in message
+    assert f'1 files are missing ({tree.case.image}; in {tree.case.image_archive})' in message
     file.write_bytes(whole[: len(whole) // 2])
     message = tree.refused(source, out)
-    assert f'damaged or cut short ({tree.case.picture}: ' in message
-    assert f'in {tree.case.picture_archive})' in message
+    assert f'damaged or cut short ({tree.case.image}: ' in message
+    assert f'in {tree.case.image_archive})' in message
     left = convert(tree.described, source, out, partial=True)
     assert left['problems']['unreadable']['count'] == 1
-    assert sum(split['pictures'] for split in left['splits'].values()) == (
+    assert sum(split['images'] for split in left['splits'].values()) == (
         sum(tree.case.counts.values()) - 1
     )
     # Put right, the next run takes it in.
@@ -189,7 +189,7 @@ def test_an_interrupted_conversion_goes_on(tree, tmp_path, monkeypatch):
         journal.write('["cut sho')
     looked_at, size = [], Examiner._size
     monkeypatch.setattr(
-        Examiner, '_size', lambda self, picture: looked_at.append(picture) or size(self, picture)
+        Examiner, '_size', lambda self, image: looked_at.append(image) or size(self, image)
     )
     convert(tree.described, source, out)
     assert len(looked_at) == sum(tree.case.counts.values()) - 1
@@ -201,7 +201,7 @@ def test_other_ways_to_link(tree, tmp_path, link):
     report = convert(tree.described, tree.source, tmp_path / 'out', link=link)
     assert report['splits'] == tree.report['splits']
     assert digests(tmp_path / 'out') == digests(tree.out)
-    status = (tree.source / tree.case.picture).stat()
+    status = (tree.source / tree.case.image).stat()
     inodes = {path.stat().st_ino for path in (tmp_path / 'out').rglob('*')}
     assert (status.st_ino in inodes) == (link == 'symbolic' and tree.case.linked)
 
@@ -228,7 +228,7 @@ def test_the_base_file_reads_it(tree, monkeypatch):
         if stage == 'train':
             batch = next(iter(loader))
             assert len(batch['inputs']) == len(batch['data_samples']) == loader.batch_size
-    # As a model of the library takes them, also where the pictures are of many sizes
+    # As a model of the library takes them, also where the images are of many sizes
     scope = scoped(cfg.val_dataloader.dataset)['_scope_']
     data = loader.dataset.dataset
     kind = kind_of_dataset_class(type(getattr(data, 'dataset', data)))
@@ -251,5 +251,5 @@ def test_the_command(tree, tmp_path, capsys):
         assert said.err.startswith(f'{name}: {tree.source}') and '--partial' in said.err
         assert status('--partial') == 0
     split, count = next(iter(tree.case.counts.items()))
-    assert f'{split}: {count:,} pictures' in capsys.readouterr().out
+    assert f'{split}: {count:,} images' in capsys.readouterr().out
     assert (tmp_path / 'out' / tree.case.folder / 'conversion.json').exists()

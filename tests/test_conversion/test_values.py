@@ -67,7 +67,7 @@ def test_tt100k(converted):
     out, report = converted('tt100k')
     assert boxes(out, 'train') == [
         ('10056.jpg', 'pl40', [10.0, 20.5, 16.25, 20.0], 0),
-        ('10056.jpg', 'i2', [90, 8, 6, 8], 0),  # reached 3 pixels out of the picture
+        ('10056.jpg', 'i2', [90, 8, 6, 8], 0),  # reached 3 pixels out of the image
     ]
     assert boxes(out, 'val') == [('41.jpg', 'pn', [1, 1, 29, 29], 0)]
     content = json.loads((out / 'train.json').read_text())
@@ -76,9 +76,9 @@ def test_tt100k(converted):
     ]
     assert len(content['categories']) == 45
     assert {kind: found['count'] for kind, found in report['problems'].items()} == {
-        'box reaches out of its picture': 1,
+        'box reaches out of its image': 1,
         'box of another class': 1,
-        'box outside its picture': 1,
+        'box outside its image': 1,
         'box smaller than a pixel': 1,
     }
     assert report['splits']['train']['boxes'] == 2
@@ -107,7 +107,7 @@ def test_bdd100k_det_of_2018(converted):
     assert boxes(out, 'val') == [('0000f77c-val.jpg', 'motorcycle', [50, 1, 30, 11], 0)]
 
 
-def test_bdd100k_det_a_file_a_picture(converted):
+def test_bdd100k_det_a_file_a_image(converted):
     out, _ = converted('bdd100k_det_first')
     assert boxes(out, 'train') == [('a-train.jpg', 'traffic sign', [10, 20, 30.5, 30], 0)]
     assert boxes(out, 'val') == [('a-val.jpg', 'bus', [10, 20, 30.5, 30], 0)]
@@ -148,7 +148,7 @@ def test_coco_keeps_its_files(converted):
     assert train['boxes'] == 2 and len(train['classes']) == 80
     assert list(train['classes'].values())[-1] == train['classes']['person'] == 1
     assert report['problems'] == {
-        'box reaches out of its picture': {
+        'box reaches out of its image': {
             'count': 1,
             'done': 'kept',
             'examples': ['000000000139.jpg [90, 0, 9, 70]'],
@@ -305,14 +305,14 @@ def test_voc_keeps_its_files(converted):
     train = report['splits']['train']
     assert train['boxes'] == 3 and train['classes']['horse'] == 1 and len(train['classes']) == 20
     # Pixels are counted from 1: the dog's last column would be the 97th of 96.
-    assert report['problems']['box reaches out of its picture'] == {
+    assert report['problems']['box reaches out of its image'] == {
         'count': 1,
         'done': 'kept',
         'examples': ['000001.jpg [47.0, 23.0, 50.0, 41.0]'],
     }
 
 
-def test_a_kitti_picture_without_its_labels_is_left_out(tmp_path):
+def test_a_kitti_image_without_its_labels_is_left_out(tmp_path):
     case = CASES['kitti']
     source, out = tmp_path / 'download', tmp_path / 'out'
     case.make(source)
@@ -326,7 +326,7 @@ def test_a_kitti_picture_without_its_labels_is_left_out(tmp_path):
     ]
 
 
-def test_of_an_incomplete_coco_the_annotations_are_those_of_the_pictures_there(tmp_path):
+def test_of_an_incomplete_coco_the_annotations_are_those_of_the_images_there(tmp_path):
     case = CASES['coco']
     source, out = tmp_path / 'download', tmp_path / 'out'
     case.make(source)
@@ -346,7 +346,7 @@ def test_of_an_incomplete_coco_the_annotations_are_those_of_the_pictures_there(t
 
 
 def test_a_refused_conversion_is_not_called_complete(tmp_path):
-    """Another download's pictures are in the folder then, beside the first one's annotations."""
+    """Another download's images are in the folder then, beside the first one's annotations."""
     case = CASES['stanford_cars']
     first, second, out = tmp_path / 'first', tmp_path / 'second', tmp_path / 'out'
     case.make(first), case.make(second)
@@ -356,12 +356,12 @@ def test_a_refused_conversion_is_not_called_complete(tmp_path):
         convert(case.data_set(second), second, out)
     assert not (out / 'conversion.json').exists()
     convert(case.data_set(first), first, out)
-    for picture in (first / 'cars_train').iterdir():
-        assert (out / 'train' / picture.name).stat().st_ino == picture.stat().st_ino
+    for image in (first / 'cars_train').iterdir():
+        assert (out / 'train' / image.name).stat().st_ino == image.stat().st_ino
 
 
 @pytest.mark.parametrize('name', ['bdd100k_det', 'kitti'])
-def test_a_crop_of_boxes_is_as_wide_as_the_pictures(name):
+def test_a_crop_of_boxes_is_as_wide_as_the_images(name):
     """mmdet's crops are (width, height), mmseg's (height, width)."""
     from mmdet.datasets.transforms import RandomCrop
     from mmengine.config import Config
@@ -370,5 +370,5 @@ def test_a_crop_of_boxes_is_as_wide_as_the_pictures(name):
     steps = {step['type']: step for step in steps.train_dataloader.dataset.pipeline}
     width, height = steps['RandomResize']['scale']
     crop = RandomCrop(steps['RandomCrop']['crop_size'], allow_negative_crop=True)
-    picture = dict(img=np.zeros((height, width, 3), np.uint8))
-    assert crop(picture)['img_shape'] == (height, width)
+    image = dict(img=np.zeros((height, width, 3), np.uint8))
+    assert crop(image)['img_shape'] == (height, width)

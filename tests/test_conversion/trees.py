@@ -16,18 +16,18 @@ from scipy.io import savemat
 class Case:
     """A data set's tiny download: ``make(root)`` fills it.
 
-    ``annotations`` is a file to cut short (None: there is none), ``picture`` one to delete or
-    damage; their archives follow. ``counts`` are pictures by split; ``classes`` is their number
+    ``annotations`` is a file to cut short (None: there is none), ``image`` one to delete or
+    damage; their archives follow. ``counts`` are images by split; ``classes`` is their number
     where it depends on the download; ``folder`` is that of OUT where a converter makes several
-    sets; ``linked`` is False where pictures are written anew.
+    sets; ``linked`` is False where images are written anew.
     """
 
     make: Callable[[Path], None]
     counts: dict[str, int]
     annotations: str | None
     annotations_archive: str
-    picture: str
-    picture_archive: str
+    image: str
+    image_archive: str
     options: dict[str, str] = field(default_factory=dict)
     name: str = ''
     classes: int | None = None
@@ -59,8 +59,8 @@ class Case:
         )
 
 
-def picture(path: Path, number: int, size=(96, 64)) -> None:
-    """A picture with a content of its own, in the format of its suffix."""
+def photo(path: Path, number: int, size=(96, 64)) -> None:
+    """An image with a content of its own, in the format of its suffix."""
     pixels = np.random.default_rng(number).integers(0, 256, (size[1] // 8, size[0] // 8, 3))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels.astype(np.uint8)).resize(size).save(path)
@@ -95,7 +95,7 @@ def stanford_cars(root: Path) -> None:
         for number, label in enumerate(labels):
             name = f'{number + 1:05}.jpg'
             cars[0, number] = (39, 16, 85, 60, label, name)
-            picture(root / folder / name, 10 * len(labels) + number, (96 + 16 * number, 64))
+            photo(root / folder / name, 10 * len(labels) + number, (96 + 16 * number, 64))
         savemat(root / file, {'annotations': cars})
 
 
@@ -117,7 +117,7 @@ def tt100k(root: Path, annotations: str = 'annotations.json') -> None:
             (root / folder / 'ids.txt').write_text(''.join(f'{number}\n' for number in ids))
         for number in ids:
             imgs[number] = dict(id=number, path=f'{folder}/{number}.jpg', objects=objects[number])
-            picture(root / folder / f'{number}.jpg', number)
+            photo(root / folder / f'{number}.jpg', number)
     write_json(root / annotations, dict(types=['i2', 'pl40'], imgs=imgs))
 
 
@@ -152,7 +152,7 @@ def bdd100k_det(root: Path) -> None:
     for split, some in frames.items():
         content = []
         for number, (name, labels) in enumerate(some):
-            picture(root / f'images/100k/{split}/{name}.jpg', len(content) + 100 * len(some))
+            photo(root / f'images/100k/{split}/{name}.jpg', len(content) + 100 * len(some))
             content.append(dict(name=f'{name}.jpg', attributes=dict(weather='clear')))
             content[-1] |= dict(timestamp=10000)
             if labels:
@@ -172,14 +172,14 @@ def bdd100k_det_2018(root: Path) -> None:
         val=[bdd_label('motor', 50, 1, 80, 12, id=4)],
     )
     for split, some in labels.items():
-        picture(root / f'images/100k/{split}/0000f77c-{split}.jpg', len(some))
+        photo(root / f'images/100k/{split}/0000f77c-{split}.jpg', len(some))
         frame = dict(name=f'0000f77c-{split}.jpg', timestamp=10000, labels=some)
         write_json(root / f'labels/bdd100k_labels_images_{split}.json', [frame])
 
 
 def bdd100k_det_first(root: Path) -> None:
     for split, category in dict(train='traffic sign', val='bus').items():
-        picture(root / f'images/100k/{split}/a-{split}.jpg', len(split))
+        photo(root / f'images/100k/{split}/a-{split}.jpg', len(split))
         objects = [
             bdd_label(category, 10, 20, 40.5, 50, id=0),
             dict(category='area/drivable', id=1, attributes={}, poly2d=[[1, 2, 'L'], [3, 4, 'L']]),
@@ -189,12 +189,12 @@ def bdd100k_det_first(root: Path) -> None:
         write_json(root / f'labels/100k/{split}/a-{split}.json', content)
 
 
-def bdd_masks(pictures: str, masks: str, values: dict[str, list[list[int]]]):
+def bdd_masks(images: str, masks: str, values: dict[str, list[list[int]]]):
     def make(root: Path) -> None:
         for split, some in values.items():
             for number, stripes in enumerate(some):
                 name = f'{number:08x}-{split}'
-                picture(root / f'{pictures}/{split}/{name}.jpg', number + 50 * len(some))
+                photo(root / f'{images}/{split}/{name}.jpg', number + 50 * len(some))
                 label_map(root / f'{masks}/{split}/{name}.png', stripes)
 
     return make
@@ -221,7 +221,7 @@ def coco(root: Path) -> None:
         for number in (139, 285):
             name = f'{number:012}.jpg'
             images.append(dict(id=number, file_name=name, width=96, height=64, license=4))
-            picture(root / f'{split}2017/{name}', number + len(split))
+            photo(root / f'{split}2017/{name}', number + len(split))
         annotations = [
             dict(
                 id=number,
@@ -253,7 +253,7 @@ def ade20k(root: Path) -> None:
     for split, some in stripes.items():
         for number, values in enumerate(some, 1):
             name, size = f'ADE_{split}_{number:08}', (96 * number, 64)  # of many sizes
-            picture(root / f'images/{split}/{name}.jpg', number * len(split), size)
+            photo(root / f'images/{split}/{name}.jpg', number * len(split), size)
             label_map(root / f'annotations/{split}/{name}.png', values, size)
 
 
@@ -262,7 +262,7 @@ def cityscapes(root: Path) -> None:
     for split, some in values.items():
         for city, stripes in some:
             stem = f'{city}_000000_000019'
-            picture(root / f'leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png', len(city))
+            photo(root / f'leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png', len(city))
             for kind in ('labelIds', 'instanceIds'):
                 path = root / f'gtFine/{split}/{city}/{stem}_gtFine_{kind}.png'
                 label_map(path, stripes)
@@ -277,17 +277,17 @@ def gtsrb(root: Path) -> None:
         rows = [f'{name}.ppm;32;32;5;5;26;26;{number}' for name in frames.get(number, ())]
         (folder / f'GT-{number:05}.csv').write_text('\n'.join([head, *rows]) + '\n')
         for name in frames.get(number, ()):
-            picture(folder / f'{name}.ppm', 50 * number + int(name[-1]), (32, 32))
+            photo(folder / f'{name}.ppm', 50 * number + int(name[-1]), (32, 32))
     rows = []
     for number, label in enumerate((16, 42)):
         rows.append(f'{number:05}.ppm;32;32;5;5;26;26;{label}')
-        picture(root / f'GTSRB/Final_Test/Images/{number:05}.ppm', 900 + number, (32, 32))
+        photo(root / f'GTSRB/Final_Test/Images/{number:05}.ppm', 900 + number, (32, 32))
     (root / 'GT-final_test.csv').write_text('\n'.join([head, *rows]) + '\n')
 
 
 def camvid(root: Path) -> None:
     for split, stripes in dict(train=[0, 10, 11], val=[3]).items():
-        picture(root / f'{split}/0001TP_006690.png', len(split))
+        photo(root / f'{split}/0001TP_006690.png', len(split))
         label_map(root / f'{split}annot/0001TP_006690.png', stripes)
 
 
@@ -302,7 +302,7 @@ def traffic_mini(root: Path) -> None:
             for frame in (0, 9, 10, 19, 29):
                 name = f'{track:05}_{frame:05}.ppm'
                 rows.append(f'{name};32;32;5;5;26;26;{number}')
-                picture(folder / name, 1000 * number + 50 * track + frame, (32, 32))
+                photo(folder / name, 1000 * number + 50 * track + frame, (32, 32))
         (folder / f'GT-{number:05}.csv').write_text('\n'.join([head, *rows]) + '\n')
     names = ('obstacles', 'motorcycle', 'obstacle', 'pedestrian', 'vehicle')
     boxes = dict(train=[(0, 4, [70, 8, 13.077, 18.526]), (0, 3, [90, 50, 9, 14]), (1, 1, [5] * 4)])
@@ -314,7 +314,7 @@ def traffic_mini(root: Path) -> None:
             name = f'street-{9 - number}_jpg.rf.{number:032x}.jpg'
             images.append(dict(id=number, license=1, file_name=name, height=64, width=96))
             images[-1] |= dict(date_captured='2021-05-01T00:00:00+00:00')
-            picture(root / f'COAD/{split}/{name}', 60 + 10 * (split == 'valid') + number)
+            photo(root / f'COAD/{split}/{name}', 60 + 10 * (split == 'valid') + number)
         annotations = [
             dict(id=number, image_id=image, category_id=category, bbox=box, iscrowd=0)
             | dict(area=box[2] * box[3], segmentation=[])
@@ -349,7 +349,7 @@ def compcars(root: Path) -> None:
     for split, some in paths.items():
         (root / f'train_test_split/classification/{split}.txt').write_text('\n'.join(some) + '\n')
         for number, path in enumerate(some):
-            picture(root / 'image' / path, 10 * len(some) + number)
+            photo(root / 'image' / path, 10 * len(some) + number)
 
 
 def voc(root: Path) -> None:
@@ -360,14 +360,14 @@ def voc(root: Path) -> None:
             f'</xmax><ymax>{ymax}</ymax></bndbox></object>'
         )
 
-    pictures = {
+    images = {
         ('VOC2007', 'trainval', '000005'): thing('chair', 11, 21, 40, 60)
         + thing('car', 1, 1, 9, 9),
         ('VOC2012', 'trainval', '2008_000008'): thing('horse', 50, 5, 96, 64, 1),
         ('VOC2007', 'test', '000001'): thing('dog', 48, 24, 97, 64),
     }
-    for number, ((year, split, name), things) in enumerate(pictures.items()):
-        picture(root / year / f'JPEGImages/{name}.jpg', number)
+    for number, ((year, split, name), things) in enumerate(images.items()):
+        photo(root / year / f'JPEGImages/{name}.jpg', number)
         for folder in ('Annotations', 'ImageSets/Main'):
             (root / year / folder).mkdir(parents=True, exist_ok=True)
         (root / year / f'Annotations/{name}.xml').write_text(
@@ -393,7 +393,7 @@ def kitti(root: Path) -> None:
         (root / f'ImageSets/{split}.txt').write_text('\n'.join(names) + '\n')
     (root / 'training/label_2').mkdir(parents=True)
     for name, some in lines.items():
-        picture(root / f'training/image_2/{name}.png', int(name))
+        photo(root / f'training/image_2/{name}.png', int(name))
         text = ''.join(f'{line}\n' for line in some)
         (root / f'training/label_2/{name}.txt').write_text(text)
 

@@ -63,7 +63,7 @@ def test_a_damaged_coco_file_is_named(cfg, toy, change, says):
     edit(toy / 'det/train.json', change)
     text = data_error(cfg, 'det')
     assert f"the data set cannot be read with ann_file='{toy}/det/train.json'" in text
-    assert says in text and text.endswith('; mend the annotations, or these keys')
+    assert says in text and text.endswith('; fix the annotations, or these keys')
 
 
 def test_a_box_that_is_no_number_is_named(cfg, toy):
@@ -77,10 +77,10 @@ def test_a_box_that_is_no_number_is_named(cfg, toy):
     )
 
 
-def test_two_coco_pictures_with_one_id_are_named(cfg, toy):
+def test_two_coco_images_with_one_id_are_named(cfg, toy):
     path = toy / 'det/train.json'
     edit(path, lambda content: content['images'][1].update(id=content['images'][0]['id']))
-    assert f'{path}: 2 pictures have the id 1; give each its own' in data_error(cfg, 'det')
+    assert f'{path}: 2 images have the id 1; give each its own' in data_error(cfg, 'det')
 
 
 @pytest.mark.parametrize('task, folder', [('cls', 'cls/train'), ('seg', 'seg/label/train')])
@@ -133,7 +133,7 @@ def test_classes_that_are_not_the_heads(cfg):
     assert 'metainfo.classes has 2 names' in text and 'num_classes=3' in text
 
 
-def test_a_coco_file_with_a_picture_missing(cfg, toy):
+def test_a_coco_file_with_a_image_missing(cfg, toy):
     (toy / 'det/train/00004.jpg').unlink()
     assert f'1 of 16 files are missing in {toy}/det/train: 00004.jpg' in data_error(cfg, 'det')
 
@@ -146,17 +146,17 @@ def test_a_label_map_of_another_size(cfg, toy):
     assert f'{toy}/seg/images/train/00003.jpg is 256 x 192' in text
 
 
-def test_a_picture_without_a_label_map(cfg, toy):
+def test_a_image_without_a_label_map(cfg, toy):
     (toy / 'seg/label/train/00003.png').unlink()
     assert f'1 of 16 files are missing in {toy}/seg/label/train: 00003.png' in data_error(
         cfg, 'seg'
     )
 
 
-def test_a_label_map_without_a_picture(cfg, toy):
+def test_a_label_map_without_a_image(cfg, toy):
     (toy / 'seg/images/train/00003.jpg').unlink()
     text = data_error(cfg, 'seg')
-    assert f'1 label maps in {toy}/seg/label/train have no .jpg picture' in text
+    assert f'1 label maps in {toy}/seg/label/train have no .jpg image' in text
     assert '00003.png' in text
 
 
@@ -175,7 +175,7 @@ def test_an_empty_data_set(cfg, toy):
     assert f"'{toy}/det/val.json'" in data_error(cfg, 'det', 'val')
 
 
-def test_pictures_without_any_box_are_trained_on(cfg, toy):
+def test_images_without_any_box_are_trained_on(cfg, toy):
     only(cfg, 'det')
     edit(toy / 'det/train.json', lambda content: content.update(annotations=[]))
     cfg.train_cfg.max_iters = 2

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from bad_input import cut, data_error, load, no_picture, only
+from bad_input import cut, data_error, load, no_image, only
 from conftest import ROOT, write_config
 from mmengine.logging import MMLogger
 
@@ -18,11 +18,11 @@ from allinone.errors import ConfigError, DataError
     'task, name, spoil, says',
     [
         ('det', 'det/train/00005.jpg', cut, 'is truncated'),
-        ('seg', 'seg/images/train/00005.jpg', no_picture, 'is not a readable picture'),
+        ('seg', 'seg/images/train/00005.jpg', no_image, 'is not a readable image'),
         ('cls', 'cls/train/00005.png', cut, 'is truncated'),
     ],
 )
-def test_a_broken_picture_met_in_training_is_named(cfg, toy, workers, task, name, spoil, says):
+def test_a_broken_image_met_in_training_is_named(cfg, toy, workers, task, name, spoil, says):
     spoil(toy / name)
     cfg.train_dataloader[task].update(num_workers=workers, batch_size=16)
     with pytest.raises(DataError) as error:
@@ -32,7 +32,7 @@ def test_a_broken_picture_met_in_training_is_named(cfg, toy, workers, task, name
     assert '\n' not in str(error.value)
 
 
-def test_a_broken_picture_met_in_validation_by_a_worker_is_named(cfg, toy):
+def test_a_broken_image_met_in_validation_by_a_worker_is_named(cfg, toy):
     cut(toy / 'det/val/00005.jpg')
     cfg.val_dataloader.det.num_workers = 1
     says = rf'^task det: {toy}/det/val/00005.jpg is truncated \(\d+ bytes\); repair or remove the file$'
@@ -45,7 +45,7 @@ def test_a_broken_label_map_is_found_at_the_start(cfg, toy):
     assert f'{toy}/seg/label/train/00005.png is not a readable label map' in data_error(cfg, 'seg')
 
 
-def test_the_tool_stops_with_one_sentence_for_a_workers_broken_picture(cfg, toy, tmp_path):
+def test_the_tool_stops_with_one_sentence_for_a_workers_broken_image(cfg, toy, tmp_path):
     only(cfg, 'det')
     cut(toy / 'det/train/00005.jpg')
     cfg.train_dataloader.det.update(num_workers=1, batch_size=8)
@@ -68,7 +68,7 @@ def test_the_tool_stops_with_one_sentence_for_a_workers_broken_picture(cfg, toy,
 def test_skip_corrupt_trains_on_up_to_one_percent(cfg, toy, launch, tmp_path, broken):
     only(cfg, 'cls')
     for number in range(1, broken + 1):
-        no_picture(toy / f'cls/train/{number:05}.png')
+        no_image(toy / f'cls/train/{number:05}.png')
     cfg.train_dataloader.cls.update(skip_corrupt=True, num_workers=broken - 1)
     cfg.default_hooks.checkpoint.interval = 4
     status, out, error = launch()
@@ -78,11 +78,11 @@ def test_skip_corrupt_trains_on_up_to_one_percent(cfg, toy, launch, tmp_path, br
         assert (tmp_path / 'work/iter_4.pth').is_file()
     else:
         assert status == 2 and not list(tmp_path.rglob('*.pth'))
-        assert 'task cls: 2 of 16 pictures cannot be read, more than the 1 %' in error
+        assert 'task cls: 2 of 16 images cannot be read, more than the 1 %' in error
         assert error.count('\n') == 1
 
 
-def test_workers_count_skipped_pictures_together(cfg, toy, capfd):
+def test_workers_count_skipped_images_together(cfg, toy, capfd):
     MMLogger.get_instance(toy.parents[1].name, log_level='INFO')  # As a run has one
     cut(toy / 'cls/train/00001.png')
     cfg.train_dataloader.cls.update(skip_corrupt=True, num_workers=2, batch_size=1)

@@ -56,7 +56,7 @@ def test_parts_of_the_data_set_are_named(cfg):
         ),
         (
             lambda steps: [steps[0], dict(type='Resize', scale='big'), steps[-1]],
-            r'fails: task cls, sample \d+ \(.*/00001.png\): error: OpenCV.*; mend it',
+            r'fails: task cls, sample \d+ \(.*/00001.png\): error: OpenCV.*; fix it',
         ),
     ],
 )
@@ -74,7 +74,7 @@ def test_looking_at_a_pipeline_changes_no_random_numbers(cfg):
     assert np.random.get_state()[1].tolist() == before[1]
 
 
-def test_transforms_that_remember_earlier_pictures_are_refused(cfg):
+def test_transforms_that_remember_earlier_images_are_refused(cfg):
     """Also within others, and by their classes."""
     from mmdet.datasets.transforms import CachedMixUp
 

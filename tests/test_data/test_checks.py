@@ -11,7 +11,7 @@ from mmseg.datasets import ADE20KDataset, BaseSegDataset
 from PIL import Image
 
 from allinone.data.checks import check_dataset
-from allinone.data.datasets.image_list import PictureList
+from allinone.data.datasets.image_list import ImageListDataset
 from allinone.errors import DataError
 from allinone.tasks import coco as coco_files
 from allinone.tasks import labels
@@ -32,18 +32,18 @@ def said(monkeypatch):
     return lines
 
 
-def picture(path, size=(6, 4), **options):
+def image(path, size=(6, 4), **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new('RGB', size).save(path, **options)
 
 
-def picture_list(root, labels, classes=CLASSES):
+def image_list(root, labels, classes=CLASSES):
     lines = []
     for number, label in enumerate(labels):
-        picture(root / f'train/{number}.png')
+        image(root / f'train/{number}.png')
         lines.append(f'{number}.png {label}\n')
     (root / 'train.txt').write_text(''.join(lines))
-    return PictureList(
+    return ImageListDataset(
         ann_file=str(root / 'train.txt'),
         data_prefix=str(root / 'train'),
         metainfo=dict(classes=classes),
@@ -55,16 +55,14 @@ def coco(
     root,
     boxes=((1, 1), (1, 2), (2, 3)),
     categories=((1, 'car'), (2, 'sign'), (3, 'tree')),
-    pictures=2,
+    images=2,
     **options,
 ):
     """``boxes``: (image id, category id)."""
-    for number in range(1, pictures + 1):
-        picture(root / f'train/{number}.jpg')
+    for number in range(1, images + 1):
+        image(root / f'train/{number}.jpg')
     content = dict(
-        images=[
-            dict(id=n, file_name=f'{n}.jpg', width=6, height=4) for n in range(1, pictures + 1)
-        ],
+        images=[dict(id=n, file_name=f'{n}.jpg', width=6, height=4) for n in range(1, images + 1)],
         annotations=[
             dict(id=n, image_id=image, category_id=category, bbox=[0, 0, 2, 2], area=4, iscrowd=0)
             for n, (image, category) in enumerate(boxes, 1)
@@ -86,7 +84,7 @@ def label_map(root, values=(0, 1, 2, 255), name='a', **options):
     Image.fromarray(pixels.astype(np.uint16 if max(values) > 255 else np.uint8)).save(
         root / f'label/{name}.png'
     )
-    picture(root / f'images/{name}.jpg')
+    image(root / f'images/{name}.jpg')
     return segments(root, **options)
 
 
@@ -107,7 +105,7 @@ def message(dataset, num_classes=3, **options):
 
 
 def test_sound_sets_of_the_three_libraries_pass(tmp_path, said):
-    check_dataset(picture_list(tmp_path / 'cls', [0, 1, 2]), 3)
+    check_dataset(image_list(tmp_path / 'cls', [0, 1, 2]), 3)
     check_dataset(coco(tmp_path / 'det'), 3)
     (tmp_path / 'seg').mkdir()
     check_dataset(label_map(tmp_path / 'seg'), 3)
@@ -115,23 +113,23 @@ def test_sound_sets_of_the_three_libraries_pass(tmp_path, said):
 
 
 def test_labels_outside_the_head_are_named(tmp_path):
-    text = message(picture_list(tmp_path, [0, 3, 1]))
+    text = message(image_list(tmp_path, [0, 3, 1]))
     assert text == (
         f'{tmp_path}/train/1.png has label 3, but the head of the task has '
         'num_classes=3; labels are 0 to 2'
     )
     # A head whose classes nobody can tell takes any label.
-    check_dataset(picture_list(tmp_path, [0, 3, 1]), None)
+    check_dataset(image_list(tmp_path, [0, 3, 1]), None)
 
 
 def test_class_names_that_do_not_fit_the_head_are_counted(tmp_path):
     assert 'metainfo.classes has 3 names, but the head of the task has num_classes=4' in message(
-        picture_list(tmp_path, [0]), 4
+        image_list(tmp_path, [0]), 4
     )
 
 
 def test_classes_without_a_sample_are_legal_and_logged(tmp_path, said):
-    check_dataset(picture_list(tmp_path / 'cls', [0, 0]), 3)
+    check_dataset(image_list(tmp_path / 'cls', [0, 0]), 3)
     check_dataset(coco(tmp_path / 'det', [(1, 1), (2, 3)]), 3)
     assert said == [
         f'{tmp_path}/cls/train.txt has no sample of class sign, tree',
@@ -139,12 +137,12 @@ def test_classes_without_a_sample_are_legal_and_logged(tmp_path, said):
     ]
 
 
-def test_pictures_without_boxes_are_legal(tmp_path):
+def test_images_without_boxes_are_legal(tmp_path):
     check_dataset(coco(tmp_path, []), 3)
 
 
 def test_missing_files_are_counted_and_named(tmp_path):
-    dataset = coco(tmp_path, pictures=6)
+    dataset = coco(tmp_path, images=6)
     for number in (2, 3, 4, 5):
         (tmp_path / f'train/{number}.jpg').unlink()
     assert message(dataset).startswith(
@@ -236,38 +234,38 @@ def test_a_choice_of_classes_is_mapped_after_reducing(tmp_path):
 
 def test_label_maps_of_another_size_are_named(tmp_path):
     label_map(tmp_path)
-    picture(tmp_path / 'images/a.jpg', (4, 6))
+    image(tmp_path / 'images/a.jpg', (4, 6))
     assert message(segments(tmp_path)) == (
-        f'{tmp_path}/label/a.png is 6 x 4, but its picture {tmp_path}/images/a.jpg is 4 x 6; '
+        f'{tmp_path}/label/a.png is 6 x 4, but its image {tmp_path}/images/a.jpg is 4 x 6; '
         'make them of one size'
     )
 
 
-def test_sizes_are_compared_as_the_picture_is_shown(tmp_path):
-    """OpenCV turns a picture upright by its Exif tag; the label map is drawn on what one sees."""
+def test_sizes_are_compared_as_the_image_is_shown(tmp_path):
+    """OpenCV turns an image upright by its Exif tag; the label map is drawn on what one sees."""
     label_map(tmp_path)
     turned = Image.Exif()
     turned[0x0112] = 6
-    picture(tmp_path / 'images/a.jpg', (4, 6), exif=turned)
+    image(tmp_path / 'images/a.jpg', (4, 6), exif=turned)
     check_dataset(segments(tmp_path), 3)
-    picture(tmp_path / 'images/a.jpg', (6, 4), exif=turned)
+    image(tmp_path / 'images/a.jpg', (6, 4), exif=turned)
     assert 'is 4 x 6' in message(segments(tmp_path))
 
 
-def test_a_picture_as_label_map_is_refused(tmp_path):
+def test_a_image_as_label_map_is_refused(tmp_path):
     label_map(tmp_path)
-    picture(tmp_path / 'label/a.png')
+    image(tmp_path / 'label/a.png')
     assert 'label/a.png has 3 channels; a label map has one' in message(segments(tmp_path))
 
 
-def test_a_picture_without_label_map_and_the_reverse(tmp_path):
+def test_a_image_without_label_map_and_the_reverse(tmp_path):
     label_map(tmp_path)
-    picture(tmp_path / 'images/b.jpg')
+    image(tmp_path / 'images/b.jpg')
     assert f'missing in {tmp_path}/label: b.png' in message(segments(tmp_path))
     label_map(tmp_path, name='b')
     (tmp_path / 'images/a.jpg').unlink()
     assert message(segments(tmp_path)).startswith(
-        f'1 label maps in {tmp_path}/label have no .jpg picture in {tmp_path}/images: a.png'
+        f'1 label maps in {tmp_path}/label have no .jpg image in {tmp_path}/images: a.png'
     )
 
 
@@ -295,8 +293,8 @@ def test_boxes_that_take_no_part_are_counted(tmp_path, said):
     path.write_text(json.dumps(content))
     check_dataset(dataset, 3)
     assert said == [
-        f'{path}: 1 of 7 boxes have an image_id that no picture has, and take no part',
-        f'{path}: 2 of 7 boxes are smaller than a pixel or outside of their picture, '
+        f'{path}: 1 of 7 boxes have an image_id that no image has, and take no part',
+        f'{path}: 2 of 7 boxes are smaller than a pixel or outside of their image, '
         'and take no part',
     ]
 

@@ -79,7 +79,7 @@ def test_a_test_set_that_is_not_there_yet_is_no_error(tmp_path):
     cfg = coco_config(tmp_path / 'later.json', ())
     (tmp_path / 'later.json').unlink()
     assert class_lists_of_config(cfg, DETECTION) == {'metainfo.classes': ['car', 'bus']}
-    lacking = dict(cfg, type='allinone.CocoFile', classes_from='no.json')
+    lacking = dict(cfg, type='allinone.CocoFileDataset', classes_from_file='no.json')
     assert class_lists_of_config(lacking, DETECTION) == {}
 
 

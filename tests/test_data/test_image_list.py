@@ -1,14 +1,16 @@
-"""The picture lists of Track 1."""
+"""The image lists of Track 1."""
 
 import pytest
 
-from allinone.data.datasets.image_list import PictureList
+from allinone.data.datasets.image_list import ImageListDataset
 from allinone.errors import DataError
 
 
 def read(tmp_path, text, encoding='utf-8'):
     (tmp_path / 'train.txt').write_text(text, encoding=encoding)
-    dataset = PictureList(ann_file=str(tmp_path / 'train.txt'), data_prefix=str(tmp_path / 'train'))
+    dataset = ImageListDataset(
+        ann_file=str(tmp_path / 'train.txt'), data_prefix=str(tmp_path / 'train')
+    )
     return [
         (info['img_path'].removeprefix(f'{tmp_path}/'), info['gt_label'])
         for info in map(dataset.get_data_info, range(len(dataset)))

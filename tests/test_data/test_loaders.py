@@ -5,7 +5,7 @@ from conftest import tiny
 from torch.utils.data import DataLoader, Dataset
 
 from allinone.data.loaders import build_loader, in_this_process, training_batches
-from allinone.data.samplers import DrawSampler
+from allinone.data.samplers import SeededInfiniteSampler
 from allinone.data.seeded import SeededDataset
 from allinone.data.task_loaders import TaskLoaders
 
@@ -29,7 +29,7 @@ def loader(task='a', size=10, delay=0.0, workers=0, batch_size=4):
     return DataLoader(
         dataset,
         batch_size,
-        sampler=DrawSampler(dataset, seed=0),
+        sampler=SeededInfiniteSampler(dataset, seed=0),
         num_workers=workers,
         collate_fn=list,
         persistent_workers=workers > 0,
@@ -37,20 +37,20 @@ def loader(task='a', size=10, delay=0.0, workers=0, batch_size=4):
 
 
 def test_each_epoch_is_a_permutation_and_they_differ():
-    draws = iter(DrawSampler(Numbers(10), seed=3))
+    draws = iter(SeededInfiniteSampler(Numbers(10), seed=3))
     first, second = ([int(next(draws)) for _ in range(10)] for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
 
 
 def test_any_position_is_reached_at_once():
-    draws = iter(DrawSampler(Numbers(7), seed=0))
+    draws = iter(SeededInfiniteSampler(Numbers(7), seed=0))
     tail = [next(draws) for _ in range(20)][13:]
-    sampler = DrawSampler(Numbers(7), seed=0, start=13)
+    sampler = SeededInfiniteSampler(Numbers(7), seed=0, start=13)
     found = [draw for draw, _ in zip(sampler, range(7))]
     assert found == tail and [draw.number for draw in found] == list(range(13, 20))
     start = time.perf_counter()
-    far = next(iter(DrawSampler(Numbers(7), seed=0, start=10**12)))
+    far = next(iter(SeededInfiniteSampler(Numbers(7), seed=0, start=10**12)))
     assert far.number == 10**12 and time.perf_counter() - start < 1
 
 
@@ -58,7 +58,9 @@ def test_two_tasks_on_one_set_are_drawn_in_their_own_order():
     orders = [
         [
             int(draw)
-            for draw, _ in zip(DrawSampler(SeededDataset(Numbers(20), task, 0), seed=0), range(20))
+            for draw, _ in zip(
+                SeededInfiniteSampler(SeededDataset(Numbers(20), task, 0), seed=0), range(20)
+            )
         ]
         for task in 'ab'
     ]

@@ -121,7 +121,7 @@ def test_a_forked_process_opens_a_database_itself(packed):
     assert get(url) == expected
 
 
-def test_the_same_pictures_order_and_parameters(packed, trained, tmp_path, monkeypatch):
+def test_the_same_images_order_and_parameters(packed, trained, tmp_path, monkeypatch):
     """As from files, bit for bit: a whole run, and one that goes on where that of files was."""
     _, _, from_files = trained
     expected = read_checkpoint(from_files / 'iter_4.pth')
@@ -165,23 +165,23 @@ def test_a_resumed_training(packed, toy_root, tmp_path, monkeypatch):
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_pictures_that_are_cut_off_or_no_pictures(tmp_path):
+def test_images_that_are_cut_off_or_no_images(tmp_path):
     """They are packed, and are as bad as in files."""
     whole = io.BytesIO()
     Image.new('RGB', (40, 30), 'red').save(whole, 'JPEG')
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/0.jpg').write_bytes(whole.getvalue()[:-60])
-    (tmp_path / 'data/1.jpg').write_bytes(b'no picture')
+    (tmp_path / 'data/1.jpg').write_bytes(b'no image')
     for ending in ('pack', 'lmdb'):
         pack(tmp_path / 'data', tmp_path / f'data.{ending}')
         at = f'{ending}://{tmp_path}/data.{ending}'
-        dataset = SeededDataset(_Pictures(at), 'cls', 0)
-        for number, why in enumerate(('is truncated', 'is not a readable picture')):
+        dataset = SeededDataset(_Images(at), 'cls', 0)
+        for number, why in enumerate(('is truncated', 'is not a readable image')):
             with pytest.raises(DataError, match=f'^task cls: {at}/{number}.jpg {why}'):
                 dataset[number]
 
 
-class _Pictures(Dataset):
+class _Images(Dataset):
     def __init__(self, folder):
         self.folder = folder
 

@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS
 from track1_data import SIGNS, make_track1
 
 from allinone.data.checks import check_dataset
-from allinone.data.datasets.coco_file import CocoFile
+from allinone.data.datasets.coco_file import CocoFileDataset
 from allinone.data.seeded import Draw, SeededDataset
 from allinone.errors import ConfigError, DataError
 
@@ -29,14 +29,14 @@ def root(tmp_path_factory):
 def branches(root, prob):
     return DATASETS.build(
         dict(
-            type='allinone.Branches',
+            type='allinone.RandomPipelineDataset',
             _scope_='mmdet',
             prob=prob,
             pipelines=[MOSAIC, PLAIN],
             dataset=dict(
-                type='allinone.CocoFile',
+                type='allinone.CocoFileDataset',
                 data_root=str(root / 'dec'),
-                classes_from='train.json',
+                classes_from_file='train.json',
                 ann_file='train.json',
                 data_prefix=dict(img='train/'),
                 pipeline=[
@@ -62,9 +62,9 @@ def test_branches_follow_from_the_draw_alone(root):
     shapes = Counter()
     for number in range(12):
         draw = Draw(number % 6, number)
-        again, picture = first[draw]['inputs'], second[draw]['inputs']
-        np.testing.assert_array_equal(again, picture)
-        shapes[tuple(picture.shape[1:])] += 1
+        again, image = first[draw]['inputs'], second[draw]['inputs']
+        np.testing.assert_array_equal(again, image)
+        shapes[tuple(image.shape[1:])] += 1
     assert len(shapes) == 2
 
 
@@ -84,7 +84,7 @@ def test_probabilities_that_do_not_fit_are_refused(root):
         branches(root, [0, 0])
 
 
-def test_a_truncated_picture_is_named_also_where_it_is_mixed_into_another(tmp_path):
+def test_a_truncated_image_is_named_also_where_it_is_mixed_into_another(tmp_path):
     root = make_track1(tmp_path)
     path = root / 'dec/train/103.jpg'
     path.write_bytes(path.read_bytes()[:-200])
@@ -107,9 +107,9 @@ def test_a_split_that_orders_its_categories_otherwise_is_refused(tmp_path):
     content = json.loads((root / 'dec/val.json').read_text())
     content['categories'].reverse()
     (root / 'dec/val.json').write_text(json.dumps(content))
-    dataset = CocoFile(
+    dataset = CocoFileDataset(
         data_root=str(root / 'dec'),
-        classes_from='train.json',
+        classes_from_file='train.json',
         ann_file='val.json',
         data_prefix=dict(img='val/'),
     )
@@ -120,4 +120,6 @@ def test_a_split_that_orders_its_categories_otherwise_is_refused(tmp_path):
 def test_a_file_without_categories_is_named(tmp_path):
     (tmp_path / 'train.json').write_text('{"images": []}')
     with pytest.raises(DataError, match='train.json has no categories'):
-        CocoFile(data_root=str(tmp_path), classes_from='train.json', ann_file='train.json')
+        CocoFileDataset(
+            data_root=str(tmp_path), classes_from_file='train.json', ann_file='train.json'
+        )

@@ -113,7 +113,7 @@ def test_what_waiting_does_not_mend(url, waits, status):
     assert not waits
 
 
-class Pictures(Dataset):
+class Images(Dataset):
     def __init__(self, folder):
         self.folder = folder
 
@@ -129,7 +129,7 @@ class Pictures(Dataset):
 
 def test_a_data_set_does_not_ask_all_over_again(waits):
     with pytest.raises(DataError, match='^task cls: http://127.0.0.1:9/2.jpg cannot be read: Cl'):
-        SeededDataset(Pictures('http://127.0.0.1:9'), 'cls', 0)[2]
+        SeededDataset(Images('http://127.0.0.1:9'), 'cls', 0)[2]
     assert waits == [1, 2, 4, 8]
 
 

@@ -44,13 +44,13 @@ def test_class_aware_draws_go_on_from_any_number():
     ]
 
 
-def test_a_picture_counts_for_each_of_its_classes():
+def test_a_image_counts_for_each_of_its_classes():
     sampler = ClassAwareSampler(Labelled([[0], [0, 1], [0]]))
-    assert sampler.pictures == {0: [0, 1, 2], 1: [1]}
+    assert sampler.images == {0: [0, 1, 2], 1: [1]}
 
 
 def test_data_sets_that_tell_no_classes_are_refused():
     with pytest.raises(ConfigError, match='does not tell the classes'):
         ClassAwareSampler([1, 2, 3])
-    with pytest.raises(ConfigError, match='no picture of the data set has a class'):
+    with pytest.raises(ConfigError, match='no image of the data set has a class'):
         ClassAwareSampler(Labelled([[], []]))

@@ -31,7 +31,7 @@ class Noise(Dataset):
 
 
 class Files(Dataset):
-    """Pictures as the libraries' data sets give them; ``before`` runs ahead of loading."""
+    """Images as the libraries' data sets give them; ``before`` runs ahead of loading."""
 
     def __init__(self, paths, before=lambda: None):
         self.paths, self.before = paths, before
@@ -54,10 +54,10 @@ def encoded(kind='JPEG', size=(40, 30), **options):
     return data.getvalue()
 
 
-def with_thumbnail(picture: bytes) -> bytes:
+def with_thumbnail(image: bytes) -> bytes:
     """The JPEG with an APP1 segment that holds another complete JPEG, as cameras write it."""
     inner = b'Exif\0\0' + encoded(size=(8, 8))
-    return picture[:2] + b'\xff\xe1' + (len(inner) + 2).to_bytes(2, 'big') + inner + picture[2:]
+    return image[:2] + b'\xff\xe1' + (len(inner) + 2).to_bytes(2, 'big') + inner + image[2:]
 
 
 def write(folder, contents):
@@ -117,7 +117,7 @@ def test_a_draw_leaves_the_global_generators_alone(batch):
 
 def test_a_failed_draw_leaves_the_global_generators_alone(tmp_path):
     state = random.getstate()
-    dataset = SeededDataset(Files(write(tmp_path, [b'no picture'])), 'cls', 0)
+    dataset = SeededDataset(Files(write(tmp_path, [b'no image'])), 'cls', 0)
     for draw in (lambda: dataset[0], lambda: dataset.__getitems__([0, 0])):
         with pytest.raises(DataError):
             draw()
@@ -150,7 +150,7 @@ def test_batches_are_equal_with_0_and_2_workers(toy_cfg, task):
             s.img_path for s in other['data_samples']
         ]
     if task == 'cls':
-        # The third batch begins the second epoch: the same pictures, augmented otherwise.
+        # The third batch begins the second epoch: the same images, augmented otherwise.
         paths = {s.img_path: x for x, s in zip(alone[0]['inputs'], alone[0]['data_samples'])}
         again = [
             (paths[s.img_path], x)
@@ -196,19 +196,19 @@ def test_truncated_files_are_found(tmp_path, content):
 
 
 def test_other_unusable_files_are_named(tmp_path):
-    empty, text = write(tmp_path, [b'', b'no picture'])
+    empty, text = write(tmp_path, [b'', b'no image'])
     with pytest.raises(DataError, match=f'{empty} is an empty file'):
         check_complete(empty)
     with pytest.raises(DataError, match='gone.jpg cannot be read: No such file'):
         check_complete(str(tmp_path / 'gone.jpg'))
     check_complete(text)
-    with pytest.raises(DataError, match=f'{text} is not a readable picture'):
+    with pytest.raises(DataError, match=f'{text} is not a readable image'):
         check_decodes(text)
     check_complete('s3://bucket/a.jpg')  # not ours to open
 
 
-def test_a_broken_picture_stops_with_its_name_and_the_next_step(tmp_path):
-    paths = write(tmp_path, [encoded(), encoded()[:-30], b'no picture'])
+def test_a_broken_image_stops_with_its_name_and_the_next_step(tmp_path):
+    paths = write(tmp_path, [encoded(), encoded()[:-30], b'no image'])
     dataset = SeededDataset(Files(paths), 'signs', 0)
     assert dataset[0][0] == 0
     with pytest.raises(
@@ -217,7 +217,7 @@ def test_a_broken_picture_stops_with_its_name_and_the_next_step(tmp_path):
         r'train_dataloader\.signs\.skip_corrupt=True$',
     ):
         dataset[1]
-    with pytest.raises(DataError, match=f'^task signs: {paths[2]} is not a readable picture'):
+    with pytest.raises(DataError, match=f'^task signs: {paths[2]} is not a readable image'):
         dataset[2]
 
 
@@ -231,10 +231,10 @@ def test_a_broken_transform_is_no_data_error(tmp_path):
     assert not isinstance(error.value, DataError)
 
 
-def test_a_picture_of_a_server_is_looked_at_as_the_data_set_reads_it(monkeypatch):
+def test_a_image_of_a_server_is_looked_at_as_the_data_set_reads_it(monkeypatch):
     def get(path, backend_args=None):
         assert backend_args == dict(backend='petrel')
-        return b'no picture'
+        return b'no image'
 
     def fail():
         raise ValueError('cannot decode')
@@ -242,7 +242,7 @@ def test_a_picture_of_a_server_is_looked_at_as_the_data_set_reads_it(monkeypatch
     monkeypatch.setattr('mmengine.fileio.get', get)
     dataset = Files(['petrel://signs/1.jpg'], fail)
     dataset.backend_args = dict(backend='petrel')
-    with pytest.raises(DataError, match='petrel://signs/1.jpg is not a readable picture'):
+    with pytest.raises(DataError, match='petrel://signs/1.jpg is not a readable image'):
         SeededDataset(dataset, 'cls', 0)[0]
 
 
@@ -261,7 +261,7 @@ def test_the_replacement_does_not_depend_on_what_was_met_before(tmp_path):
     """A resumed run meets the file anew; transforms may have drawn before it failed."""
 
     def make():
-        paths = write(tmp_path, [encoded()] * 5 + [b'no picture'])
+        paths = write(tmp_path, [encoded()] * 5 + [b'no image'])
         return SeededDataset(Files(paths, random.random), 'cls', 0, skip_corrupt=True)
 
     met = make()
@@ -284,7 +284,7 @@ def test_the_replacement_does_not_depend_on_what_was_met_before(tmp_path):
     ],
 )
 def test_more_than_one_percent_stops(tmp_path, total, broken, stops):
-    paths = write(tmp_path, [encoded(), b'no picture'])
+    paths = write(tmp_path, [encoded(), b'no image'])
     dataset = SeededDataset(
         Files([paths[1]] * broken + [paths[0]] * (total - broken)), 'cls', 0, skip_corrupt=True
     )
@@ -296,6 +296,6 @@ def test_more_than_one_percent_stops(tmp_path, total, broken, stops):
     if not stops:
         return load()
     with pytest.raises(
-        DataError, match=f'task cls: {broken} of {total} pictures cannot be read, more than the 1 %'
+        DataError, match=f'task cls: {broken} of {total} images cannot be read, more than the 1 %'
     ):
         load()

@@ -18,8 +18,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """Folder of toy data with eight pictures a split."""
-    return toy.make_toy_data(tmp_path_factory.mktemp('toy') / 'data', pictures=8)
+    """Folder of toy data with eight images a split."""
+    return toy.make_toy_data(tmp_path_factory.mktemp('toy') / 'data', images=8)
 
 
 def digests(root):
@@ -34,7 +34,7 @@ def digests(root):
 def test_same_seed_same_files_in_another_process(data, tmp_path):
     code = (
         'import sys; from allinone.data.toy.make import make_toy_data; '
-        'make_toy_data(sys.argv[1], pictures=8)'
+        'make_toy_data(sys.argv[1], images=8)'
     )
     subprocess.run(
         [sys.executable, '-c', code, str(tmp_path / 'again')],
@@ -44,24 +44,24 @@ def test_same_seed_same_files_in_another_process(data, tmp_path):
 
 
 @pytest.mark.parametrize('data_set', toy.DEFAULT_COUNTS)
-def test_pictures_depend_on_seed_split_and_number_only(data_set):
-    first = toy.make_picture(3, data_set, 'train', 2)
-    again = toy.make_picture(3, data_set, 'train', 2)
+def test_images_depend_on_seed_split_and_number_only(data_set):
+    first = toy.make_image(3, data_set, 'train', 2)
+    again = toy.make_image(3, data_set, 'train', 2)
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.instances, again.instances)
     for seed, split, number in ((4, 'train', 2), (3, 'val', 2), (3, 'train', 10)):
-        other = toy.make_picture(seed, data_set, split, number)
+        other = toy.make_image(seed, data_set, split, number)
         assert not np.array_equal(first.image, other.image)
 
 
-def test_fewer_pictures_are_the_same_pictures(data, tmp_path):
-    fewer, all_files = digests(toy.make_toy_data(tmp_path / 'few', pictures=1)), digests(data)
-    pictures = [name for name in fewer if name.endswith(('.png', '.jpg'))]
-    assert len(pictures) == 5 * 9  # one train and eight val files; seg has two files a picture
-    assert all(fewer[name] == all_files[name] for name in pictures)
+def test_fewer_images_are_the_same_images(data, tmp_path):
+    fewer, all_files = digests(toy.make_toy_data(tmp_path / 'few', images=1)), digests(data)
+    images = [name for name in fewer if name.endswith(('.png', '.jpg'))]
+    assert len(images) == 5 * 9  # one train and eight val files; seg has two files an image
+    assert all(fewer[name] == all_files[name] for name in images)
 
 
-def test_picture_list_names_every_class(data):
+def test_image_list_names_every_class(data):
     for split in toy.SPLITS:
         lines = [line.split() for line in (data / f'cls/{split}.txt').read_text().splitlines()]
         assert {int(label) for _, label in lines} == set(range(len(toy.SCENE_CLASSES)))
@@ -81,10 +81,10 @@ def test_coco_boxes_are_tight(data, data_set, classes, split):
     assert {a['category_id'] for a in coco.anns.values()} == set(coco.cats)
     assert len(coco.imgs) == len(list((data / data_set / split).iterdir())) == 8
     for key, entry in coco.imgs.items():
-        picture = toy.make_picture(0, data_set, split, key)
+        image = toy.make_image(0, data_set, split, key)
         expected = []
-        for instance, thing in picture.objects.items():
-            rows, columns = np.nonzero(picture.instances == instance)
+        for instance, thing in image.objects.items():
+            rows, columns = np.nonzero(image.instances == instance)
             if data_set == 'det' or thing.design in toy.KIND_OF_SIGN:
                 expected.append([columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1])
         annotations = coco.imgToAnns[key]
@@ -96,7 +96,7 @@ def test_coco_boxes_are_tight(data, data_set, classes, split):
             assert annotation['area'] == width * height and annotation['iscrowd'] == 0
 
 
-def test_some_detection_pictures_have_no_box(data):
+def test_some_detection_images_have_no_box(data):
     for split in toy.SPLITS:
         coco = COCO(str(data / f'det/{split}.json'))
         assert any(not coco.imgToAnns[key] for key in coco.imgs)
@@ -112,16 +112,16 @@ def test_label_maps(data, split):
         written = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
         assert written.dtype == np.uint8
         assert written.shape == cv2.imread(str(image)).shape[:2] == toy.SCENE_SIZE[::-1]
-        assert np.array_equal(written, toy.make_picture(0, 'seg', split, number).classes)
+        assert np.array_equal(written, toy.make_image(0, 'seg', split, number).classes)
         seen |= set(np.unique(written).tolist())
     assert seen == {*range(len(toy.SEG_CLASSES)), toy.IGNORE}
     assert len(toy.SEG_PALETTE) == len(toy.SEG_CLASSES)
 
 
 def test_boxes_and_label_map_agree():
-    picture = toy.make_picture(0, 'seg', 'train', 1)
-    for instance, thing in picture.objects.items():
-        inside = picture.classes[picture.instances == instance]
+    image = toy.make_image(0, 'seg', 'train', 1)
+    for instance, thing in image.objects.items():
+        inside = image.classes[image.instances == instance]
         assert set(np.unique(inside).tolist()) <= {thing.seg, toy.IGNORE}
 
 
@@ -130,13 +130,13 @@ def test_hidden_objects_are_left_out():
     view = toy.View(toy.SCENE_SIZE, 230.0, (128.0, 90.0), np.array((0.0, 1.6, 0.0)))
     near = toy.vehicle(rng, 0.0, 6.0, 0.0, toy.BUS)
     behind, beside = toy.pedestrian(rng, 0.0, 16.0), toy.pedestrian(rng, 3.0, 10.0)
-    picture = toy.paint(toy.Scene(view, toy.DAY, 200.0, [near, behind, beside]), rng)
-    assert [thing is near or thing is beside for thing in picture.objects.values()] == [True, True]
+    image = toy.paint(toy.Scene(view, toy.DAY, 200.0, [near, behind, beside]), rng)
+    assert [thing is near or thing is beside for thing in image.objects.values()] == [True, True]
 
 
 def test_made_once(data, capsys):
     before = {path: path.stat().st_mtime_ns for path in data.rglob('*')}
-    assert toy.make_toy_data(data, pictures=8) == data
+    assert toy.make_toy_data(data, images=8) == data
     assert 'nothing to do' in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in data.rglob('*')}
 
@@ -144,13 +144,13 @@ def test_made_once(data, capsys):
 def test_other_content_is_refused(data, tmp_path):
     before = digests(data)
     with pytest.raises(FileExistsError, match='Choose another folder'):
-        toy.make_toy_data(data, seed=1, pictures=8)
+        toy.make_toy_data(data, seed=1, images=8)
     assert digests(data) == before
     (tmp_path / 'note.txt').write_text('mine')
     with pytest.raises(FileExistsError, match='no toy data'):
-        toy.make_toy_data(tmp_path, pictures=8)
+        toy.make_toy_data(tmp_path, images=8)
     with pytest.raises(FileExistsError):
-        toy.make_toy_data(tmp_path / 'note.txt', pictures=8)
+        toy.make_toy_data(tmp_path / 'note.txt', images=8)
     assert [path.name for path in tmp_path.iterdir()] == ['note.txt']
 
 
@@ -165,12 +165,12 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(toy, '_write_image', fail_late)
     with pytest.raises(OSError, match='disk full'):
-        toy.make_toy_data(tmp_path / 'data', pictures=4)
+        toy.make_toy_data(tmp_path / 'data', images=4)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    'wrong', [{'pictures': 0}, {'pictures': -3}, {'seed': -1}, {'pictures': toy.MAX_PICTURES + 1}]
+    'wrong', [{'images': 0}, {'images': -3}, {'seed': -1}, {'images': toy.MAX_IMAGES + 1}]
 )
 def test_values_out_of_range(tmp_path, wrong):
     with pytest.raises(ValueError, match=r'must be'):
@@ -187,12 +187,12 @@ def test_description(data):
 def test_command_line(tmp_path):
     tool = [sys.executable, str(REPOSITORY / 'tools/make_toy_data.py')]
     refused = subprocess.run(
-        [*tool, '--out', str(tmp_path / 'data'), '--pictures', '0'],
+        [*tool, '--out', str(tmp_path / 'data'), '--images', '0'],
         capture_output=True,
         text=True,
         check=False,
     )
     assert refused.returncode == 2 and 'must be 1 or more' in refused.stderr
     usage = subprocess.run([*tool, '--help'], capture_output=True, text=True, check=True)
-    assert '--pictures' in usage.stdout
+    assert '--images' in usage.stdout
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ def found(tmp_path_factory):
     return json.loads(out.splitlines()[-1])
 
 
-def test_two_processes_train_as_one_with_all_pictures(found):
+def test_two_processes_train_as_one_with_all_images(found):
     assert len(found['steps']) == 26
     for name, run in found['steps'].items():
         assert run['equal'], name
@@ -52,7 +52,7 @@ def test_two_processes_train_as_one_with_all_pictures(found):
 
 
 def test_bytes_of_a_step(found):
-    """Trunk times tasks where each task's gradient is needed, else once; heads once."""
+    """Backbone times tasks where each task's gradient is needed, else once; heads once."""
     for name, run in found['steps'].items():
         if 'accumulating' in name:
             assert run['messages0'] == [], name
@@ -65,7 +65,7 @@ def test_bytes_of_a_step(found):
 
 
 def test_metrics_of_two_processes_are_those_of_one(found):
-    """On 9 pictures, of which two processes pad one to the tenth."""
+    """On 9 images, of which two processes pad one to the tenth."""
     pair, alone = found['runs']['pair'], found['runs']['alone']
     names = ('cls/top1', 'seg/mIoU', 'seg/aAcc', 'score')
     for name in names:
@@ -106,7 +106,7 @@ def test_what_is_not_finite_in_one_process_is_left_out_in_all(found, wrapper):
     # Of shards the other's share goes too.
     assert len(finite) == (wrapper == 'AllInOneFSDP')
     assert warning.startswith("Step 1: the 'cls' batch of process 1 was left out, its loss is nan")
-    assert warning.endswith(f'its pictures: {run["pictures"]}')
+    assert warning.endswith(f'its images: {run["images"]}')
 
 
 def test_one_process_is_killed(found):
@@ -120,7 +120,7 @@ def test_all_are_killed_and_the_run_goes_on(found):
     run = found['kills']
     assert run['two'] == 0
     assert run['one'] < 1e-5
-    assert 'a step had 8 pictures of cls in 2 processes and has 4 in 1' in run['refused']
+    assert 'a step had 8 images of cls in 2 processes and has 4 in 1' in run['refused']
     assert 'train_dataloader.cls.batch_size=8 keeps them' in run['refused']
 
 

@@ -27,7 +27,7 @@ def test_a_metric_that_reads_other_annotations_is_said(cfg, toy, launch):
     cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
     _, out, error = launch()
     says = f'val_evaluator.det compares with the boxes of {toy}/det/train.json, but val_dataloader'
-    assert f'{says}.det reads the pictures of {toy}/det/val.json' in out + error
+    assert f'{says}.det reads the images of {toy}/det/val.json' in out + error
 
 
 def test_a_score_of_a_task_without_evaluator_is_found_before_training(cfg, refused):

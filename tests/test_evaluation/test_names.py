@@ -41,15 +41,15 @@ def test_figures_known_beforehand(metrics, kind, expected):
     assert figure_names(SimpleNamespace(metrics=metrics), kind()) == expected
 
 
-def test_box_figures_are_those_of_the_stock_metric():
+def test_box_figures_are_those_of_the_upstream_metric():
     from mmdet.evaluation import CocoMetric
     from mmpretrain.evaluation import Accuracy
     from mmseg.evaluation import IoUMetric
 
     assert 'bbox_mAP_50' in figure_names(SimpleNamespace(metrics=[BOXES]), Detection())
-    stock = [CocoMetric(metric='bbox'), Accuracy(topk=(1, 5)), IoUMetric()]
+    upstream = [CocoMetric(metric='bbox'), Accuracy(topk=(1, 5)), IoUMetric()]
     kinds = [Detection(), Classification(), Segmentation()]
-    for given, kind, name in zip(stock, kinds, ['bbox_mAP_50', 'top1', 'mIoU']):
+    for given, kind, name in zip(upstream, kinds, ['bbox_mAP_50', 'top1', 'mIoU']):
         assert name in figure_names(SimpleNamespace(metrics=[given]), kind)
 
 

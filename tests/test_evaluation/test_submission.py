@@ -232,12 +232,12 @@ def test_what_does_not_fit_the_annotations_is_named(root):
     content['dec'][6]['category_id'] = 99
     content['seg']['1.jpg'] = {'4': [[[0, 0], [96, 0], [5, 5]]]}
     assert list(misfits(content, annotations)) == [
-        "'cls' lacks 1 of 6 pictures: 00003.jpg",
-        "'cls' has, and the annotations do not, 1 of 6 pictures: 9.jpg",
-        "'seg' lacks 1 of 6 pictures: 2",
+        "'cls' lacks 1 of 6 images: 00003.jpg",
+        "'cls' has, and the annotations do not, 1 of 6 images: 9.jpg",
+        "'seg' lacks 1 of 6 images: 2",
         f"dec[5]['image_id'] is 7, which {root}/dec/val.json does not have",
         f"dec[6]['category_id'] is 99, which {root}/dec/val.json does not have",
-        "seg['1.jpg']['4'][0] goes from [0, 0] to [96, 5], but the picture is 96 x 54",
+        "seg['1.jpg']['4'][0] goes from [0, 0] to [96, 5], but the image is 96 x 54",
     ]
 
 
@@ -272,7 +272,7 @@ def test_tasks_that_fill_one_section_are_to_be_chosen():
     assert [found[name].track1_section for name in found] == ['cls', 'dec']
 
 
-def test_two_pictures_of_one_name_are_refused():
+def test_two_images_of_one_name_are_refused():
     submission = Submission(dict(cars=Classification()))
     for folder in 'ab':
         sample = DataSample(metainfo=dict(img_path=f'/{folder}/1.jpg'))
@@ -280,5 +280,5 @@ def test_two_pictures_of_one_name_are_refused():
         if folder == 'a':
             submission.add('cars', sample)
     assert submission.content == dict(cls={'1.jpg': 1})
-    with pytest.raises(DataError, match='two pictures of the name 1.jpg'):
+    with pytest.raises(DataError, match='two images of the name 1.jpg'):
         submission.add('cars', sample)

@@ -16,7 +16,7 @@ from allinone.inference import scale as image_scales
 from allinone.inference.crops import _crops
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.inference.records import dataset_metainfo, from_record
-from allinone.io.images import read_picture
+from allinone.io.images import read_image
 from allinone.tasks.masks import encode_mask
 from allinone.visualization.draw import draw_tasks
 
@@ -37,12 +37,12 @@ def infer(trained):
 
 
 @pytest.fixture(scope='module')
-def pictures(toy_root):
+def images(toy_root):
     return [str(path) for path in sorted((toy_root / 'toy/seg/images/val').iterdir())[:4]]
 
 
-def test_a_record_tells_all_tasks(infer, pictures):
-    (record,) = infer()(pictures[0])
+def test_a_record_tells_all_tasks(infer, images):
+    (record,) = infer()(images[0])
     assert list(record) == TASKS
     assert record['cls'].keys() == {'label', 'name', 'score', 'top5'}
     assert [entry['score'] for entry in record['cls']['top5']] == sorted(
@@ -56,18 +56,18 @@ def test_a_record_tells_all_tasks(infer, pictures):
     json.dumps(record)
 
 
-def test_one_pass_of_the_trunk_for_all_tasks(infer, pictures):
+def test_one_pass_of_the_backbone_for_all_tasks(infer, images):
     inferencer, passes = infer(), []
     inferencer.model.backbone.register_forward_hook(lambda *_: passes.append(1))
-    inferencer(pictures, batch_size=4)
+    inferencer(images, batch_size=4)
     assert len(passes) == 1
 
 
-def test_encoded_masks_decode_to_the_prediction(infer, pictures):
+def test_encoded_masks_decode_to_the_prediction(infer, images):
     inferencer = infer()
-    (record,) = inferencer(pictures[0], tasks=['seg'])
+    (record,) = inferencer(images[0], tasks=['seg'])
     assert list(record) == ['seg']
-    sample = inferencer.predict([read_picture(pictures[0])], ['seg'])[0]['seg']
+    sample = inferencer.predict([read_image(images[0])], ['seg'])[0]['seg']
     mask = sample.pred_sem_seg.data[0].numpy()
     decoded = np.full_like(mask, -1)
     for entry in record['seg']:
@@ -82,8 +82,8 @@ def test_round_trip_of_a_mask():
     assert (coco_mask.decode(json.loads(json.dumps(rle))) == mask).all()
 
 
-def test_results_are_in_the_pixels_of_the_original(infer, pictures):
-    image = read_picture(pictures[0])
+def test_results_are_in_the_pixels_of_the_original(infer, images):
+    image = read_image(images[0])
     large = cv2.resize(image, (512, 384))
     (expected,) = infer(inference=dict(scale=None))(large)
     (found,) = infer(inference=dict(scale=(512, 384)))(image)
@@ -157,9 +157,9 @@ def test_the_scale_of_a_call_comes_before_that_of_the_config(trained):
         AllInOneInferencer(cfg, work_dir / 'iter_4.pth', 'cpu', scale=640)
 
 
-def test_records_do_not_depend_on_the_batch(infer, pictures):
+def test_records_do_not_depend_on_the_batch(infer, images):
     inferencer = infer()
-    single, four = inferencer(pictures, batch_size=1), inferencer(pictures, batch_size=4)
+    single, four = inferencer(images, batch_size=1), inferencer(images, batch_size=4)
     assert len(single) == len(four) == 4
     for one, other in zip(single, four):
         assert one['cls']['label'] == other['cls']['label']
@@ -174,8 +174,8 @@ def test_records_do_not_depend_on_the_batch(infer, pictures):
         assert all(abs(areas[0][name] - areas[1][name]) <= 5 for name in areas[0])
 
 
-def test_pictures_of_several_sizes_are_not_padded_to_one(infer, pictures):
-    image = read_picture(pictures[0])
+def test_images_of_several_sizes_are_not_padded_to_one(infer, images):
+    image = read_image(images[0])
     inferencer = infer(inference=dict(scale=None))
     mixed = inferencer([image, image[:100, :130].copy(), image], batch_size=4)
     # Of two, as in the mixed list: kernels may round otherwise for a batch of one.
@@ -183,29 +183,29 @@ def test_pictures_of_several_sizes_are_not_padded_to_one(infer, pictures):
     assert mixed[1]['seg'][0]['segmentation']['size'] == [100, 130]
 
 
-def test_paths_folders_and_arrays_mix(infer, pictures, tmp_path):
-    for path in pictures[:2]:
+def test_paths_folders_and_arrays_mix(infer, images, tmp_path):
+    for path in images[:2]:
         shutil.copy(path, tmp_path)
     records, drawings = infer()(
-        [tmp_path, read_picture(pictures[2]), pictures[0]],
+        [tmp_path, read_image(images[2]), images[0]],
         out_dir=tmp_path / 'out',
         return_vis=True,
     )
     assert len(records) == len(drawings) == 4
     assert records[0] == records[3]
     assert all(drawing.dtype == np.uint8 for drawing in drawings)
-    # The same picture under two paths, and an array: no name twice
+    # The same image under two paths, and an array: no name twice
     assert len(list((tmp_path / 'out/vis').glob('*.jpg'))) == 4
     assert len(list((tmp_path / 'out/predictions').glob('*.json'))) == 4
 
 
 @pytest.mark.parametrize('wrong', [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), 3])
-def test_what_is_no_picture_is_refused(infer, wrong):
+def test_what_is_no_image_is_refused(infer, wrong):
     with pytest.raises(DataError, match='give a path or a uint8 BGR array'):
         infer()(wrong)
 
 
-def test_a_picture_too_thin_for_the_scale_is_named(infer):
+def test_a_image_too_thin_for_the_scale_is_named(infer):
     inferencer = infer(inference=dict(scale=(96, 64)))
     thin, good = np.zeros((1, 2000, 3), np.uint8), np.zeros((48, 64, 3), np.uint8)
     errors = []
@@ -221,7 +221,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(infer, monke
         inferencer(np.zeros((48, 64, 3), np.uint8), out_dir='/proc/self/out')
 
 
-def test_on_cpu_pictures_are_drawn_between_passes_by_all_threads(infer, monkeypatch):
+def test_on_cpu_images_are_drawn_between_passes_by_all_threads(infer, monkeypatch):
     inferencer = infer()
     predict, running, most, lock = inferencer._predict, [], [0], threading.Lock()
     both = threading.Barrier(2, timeout=20)
@@ -241,8 +241,8 @@ def test_on_cpu_pictures_are_drawn_between_passes_by_all_threads(infer, monkeypa
     monkeypatch.setattr('allinone.inference.inferencer.draw_tasks', drawn)
     monkeypatch.setattr('torch.get_num_threads', lambda: 2)
     monkeypatch.setattr(inferencer, '_predict', passed)
-    pictures = [np.zeros((48, 64, 3), np.uint8)] * 4
-    records, drawings = inferencer(pictures, batch_size=2, return_vis=True)
+    images = [np.zeros((48, 64, 3), np.uint8)] * 4
+    records, drawings = inferencer(images, batch_size=2, return_vis=True)
     assert len(records) == len(drawings) == 4 and most == [0]
 
 
@@ -272,15 +272,15 @@ def test_weights_that_lack_a_task_are_refused(trained, tmp_path):
     with pytest.raises(CheckpointError, match='lacks .* tensors .*tasks.det'):
         AllInOneInferencer(cfg, tmp_path / 'part.pth', 'cpu')
     inferencer = AllInOneInferencer(cfg, tmp_path / 'part.pth', 'cpu', tasks=['cls', 'seg'])
-    picture = np.zeros((64, 64, 3), np.uint8)
-    assert list(inferencer(picture)[0]) == ['cls', 'seg']
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert list(inferencer(image)[0]) == ['cls', 'seg']
     with pytest.raises(ConfigError, match="'det'.* not among those"):
-        inferencer(picture, tasks=['det'])
+        inferencer(image, tasks=['det'])
 
 
-def test_arrays_and_files_never_share_a_name(infer, pictures, tmp_path):
-    shutil.copy(pictures[0], tmp_path / '000001.png')
-    infer()([tmp_path / '000001.png', read_picture(pictures[1])], out_dir=tmp_path / 'out')
+def test_arrays_and_files_never_share_a_name(infer, images, tmp_path):
+    shutil.copy(images[0], tmp_path / '000001.png')
+    infer()([tmp_path / '000001.png', read_image(images[1])], out_dir=tmp_path / 'out')
     assert len(list((tmp_path / 'out/vis').iterdir())) == 2
 
 
@@ -292,68 +292,68 @@ def test_classes_come_from_the_config_if_the_checkpoint_has_none(trained, infer)
         )
 
 
-def test_a_checkpoint_or_a_work_dir_is_enough(trained, infer, pictures):
+def test_a_checkpoint_or_a_work_dir_is_enough(trained, infer, images):
     from allinone import AllInOneInferencer as exported
 
-    expected = AllInOneInferencer(trained[1], trained[2] / 'iter_4.pth', 'cpu')(pictures[0])
-    assert exported(trained[2] / 'iter_4.pth', device='cpu')(pictures[0]) == expected
+    expected = AllInOneInferencer(trained[1], trained[2] / 'iter_4.pth', 'cpu')(images[0])
+    assert exported(trained[2] / 'iter_4.pth', device='cpu')(images[0]) == expected
     # Its best one: both metrics are of the same step.
-    assert exported(trained[2], device='cpu')(pictures[0]) == expected
+    assert exported(trained[2], device='cpu')(images[0]) == expected
 
 
-def test_generators_patterns_and_order(infer, pictures):
+def test_generators_patterns_and_order(infer, images):
     inferencer = infer()
-    images = [read_picture(path) for path in pictures]
-    images[1], images[2] = images[1][:100].copy(), images[2][:, :80].copy()
-    expected = [inferencer(image)[0] for image in images]
-    found = inferencer((image for image in images), batch_size=2)
+    arrays = [read_image(path) for path in images]
+    arrays[1], arrays[2] = arrays[1][:100].copy(), arrays[2][:, :80].copy()
+    expected = [inferencer(array)[0] for array in arrays]
+    found = inferencer((array for array in arrays), batch_size=2)
     assert [entry['seg'][0]['segmentation']['size'] for entry in found] == [
-        list(image.shape[:2]) for image in images
+        list(array.shape[:2]) for array in arrays
     ]
     for one, other in zip(found, expected):
         assert one['cls']['score'] == pytest.approx(other['cls']['score'], abs=1e-5)
-    pattern = str(Path(pictures[0]).parent / '*.jpg')
+    pattern = str(Path(images[0]).parent / '*.jpg')
     assert len(inferencer(pattern, tasks='cls')) == len(list(Path(pattern).parent.glob('*.jpg')))
-    assert list(inferencer((path for path in pictures[:1]), tasks='cls')[0]) == ['cls']
+    assert list(inferencer((path for path in images[:1]), tasks='cls')[0]) == ['cls']
 
 
-def test_sizes_that_alternate_make_full_batches(infer, pictures):
+def test_sizes_that_alternate_make_full_batches(infer, images):
     inferencer, sizes = infer(), []
     inferencer.model.backbone.register_forward_hook(
         lambda _, inputs, __: sizes.append(len(inputs[0]))
     )
-    image = read_picture(pictures[0])
+    image = read_image(images[0])
     inferencer([image, image[:100].copy()] * 4, batch_size=4)
     assert sizes == [4, 4]
 
 
-def test_label_maps_instead_of_rle(infer, pictures):
+def test_label_maps_instead_of_rle(infer, images):
     inferencer = infer()
-    (record,) = inferencer(pictures[0], tasks=['seg'], masks='array')
-    (encoded,) = inferencer(pictures[0], tasks=['seg'])
+    (record,) = inferencer(images[0], tasks=['seg'], masks='array')
+    (encoded,) = inferencer(images[0], tasks=['seg'])
     assert record['seg'].shape == (192, 256)
     for entry in encoded['seg']:
         assert (
             (coco_mask.decode(entry['segmentation']) == 1) == (record['seg'] == entry['label'])
         ).all()
     with pytest.raises(ConfigError, match='masks'):
-        inferencer(pictures[0], masks='png')
+        inferencer(images[0], masks='png')
     with pytest.raises(ConfigError, match='out_dir cannot hold'):
-        inferencer(pictures[0], masks='array', out_dir='x')
+        inferencer(images[0], masks='array', out_dir='x')
 
 
-def test_broken_inputs_are_none_in_their_places(infer, pictures, tmp_path):
+def test_broken_inputs_are_none_in_their_places(infer, images, tmp_path):
     (tmp_path / 'a.jpg').write_text('text')
     errors = []
-    found = infer()([pictures[0], tmp_path / 'a.jpg', pictures[1]], on_error=errors.append)
+    found = infer()([images[0], tmp_path / 'a.jpg', images[1]], on_error=errors.append)
     assert [record is None for record in found] == [False, True, False]
     assert len(errors) == 1 and 'a.jpg' in str(errors[0])
     with pytest.raises(DataError, match='a.jpg'):
-        infer()([pictures[0], tmp_path / 'a.jpg'])
+        infer()([images[0], tmp_path / 'a.jpg'])
 
 
-def test_what_the_model_fails_on_does_not_take_others_along(infer, pictures):
-    inferencer, image = infer(), read_picture(pictures[0])
+def test_what_the_model_fails_on_does_not_take_others_along(infer, images):
+    inferencer, image = infer(), read_image(images[0])
 
     def fail(_, inputs):
         if (inputs[0][:, :, 0, 0] == inputs[0].amax((2, 3))).all(1).any():
@@ -369,17 +369,17 @@ def test_what_the_model_fails_on_does_not_take_others_along(infer, pictures):
     )
 
 
-def test_boxes_are_classified_as_their_crops_are(infer, pictures):
+def test_boxes_are_classified_as_their_crops_are(infer, images):
     steps = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(64, 48))]
     pipeline = [*steps, dict(type='PackInputs')]
     inferencer, image = (
         infer(**{'test_dataloader.cls.dataset.pipeline': pipeline}),
-        read_picture(pictures[0]),
+        read_image(images[0]),
     )
     passes = []
     inferencer.model.backbone.register_forward_hook(lambda _, inputs, __: passes.append(inputs))
     options = dict(tasks=['det', 'seg'], return_vis=True, score_thr=0)
-    (record,), (drawing,) = inferencer(image, on_boxes='cls', **options)
+    (record,), (drawing,) = inferencer(image, classify_boxes='cls', **options)
     assert len(passes) == 2 and len(passes[1][0]) == len(record['det']) > 1
     assert all(box['cls'].keys() >= {'label', 'score', 'top5'} for box in record['det'])
     x1, y1, x2, y2 = record['det'][0]['bbox']
@@ -406,24 +406,24 @@ def test_a_box_that_is_no_box_has_a_crop():
         assert np.array_equal(crop, expected)
 
 
-def test_boxes_cannot_be_classified_by_what_does_not_classify(infer, pictures):
-    with pytest.raises(ConfigError, match="on_boxes is 'seg', which does not classify"):
-        infer()(pictures[0], on_boxes='seg')
-    with pytest.raises(ConfigError, match="on_boxes is 'lane'; the choices are"):
-        infer()(pictures[0], on_boxes='lane')
+def test_boxes_cannot_be_classified_by_what_does_not_classify(infer, images):
+    with pytest.raises(ConfigError, match="classify_boxes is 'seg', which does not classify"):
+        infer()(images[0], classify_boxes='seg')
+    with pytest.raises(ConfigError, match="classify_boxes is 'lane'; the choices are"):
+        infer()(images[0], classify_boxes='lane')
     with pytest.raises(ConfigError, match="none of the tasks .*'seg'.* detects"):
-        infer()(pictures[0], tasks=['seg'], on_boxes='cls')
+        infer()(images[0], tasks=['seg'], classify_boxes='cls')
     with pytest.raises(ConfigError, match='no test or val data set'):
         inferencer = infer()
         for key in ('test_dataloader', 'val_dataloader'):
             inferencer.cfg.pop(key)
-        inferencer(pictures[0], on_boxes='cls')
+        inferencer(images[0], classify_boxes='cls')
 
 
-def test_a_record_is_drawn_as_its_samples_are(infer, pictures):
+def test_a_record_is_drawn_as_its_samples_are(infer, images):
     inferencer = infer()
-    image = read_picture(pictures[0])
-    (record,), (drawing,) = inferencer(image, on_boxes='cls', return_vis=True, score_thr=0.01)
+    image = read_image(images[0])
+    (record,), (drawing,) = inferencer(image, classify_boxes='cls', return_vis=True, score_thr=0.01)
     record = json.loads(json.dumps(record))
     again = draw_tasks(image[..., ::-1], from_record(record), inferencer.metainfo, 0.01)
     assert (again == drawing).all()

@@ -1,4 +1,4 @@
-"""Pictures in batches of one size: order, bounds, and that reading is ahead of computing."""
+"""Images in batches of one size: order, bounds, and that reading is ahead of computing."""
 
 import threading
 
@@ -7,18 +7,18 @@ import pytest
 
 from allinone.errors import DataError
 from allinone.inference import streaming
-from allinone.inference.streaming import Picture, batches_of_a_size, read_ahead
+from allinone.inference.streaming import InputImage, batches_of_a_size, read_ahead
 
 
-def picture(index, side):
+def item(index, side):
     image = np.zeros((side, side, 3), np.uint8)
-    return Picture(index, str(index), image, image)
+    return InputImage(index, str(index), image, image)
 
 
 def batched(sides, size):
     return [
         [entry.index for entry in batch]
-        for batch in batches_of_a_size((picture(*pair) for pair in enumerate(sides)), size)
+        for batch in batches_of_a_size((item(*pair) for pair in enumerate(sides)), size)
     ]
 
 
@@ -45,13 +45,13 @@ def test_the_window_is_bounded():
     def endless():
         for index in range(1000):
             drawn.append(index)
-            yield picture(index, 9 if index else 8)
+            yield item(index, 9 if index else 8)
 
     first = next(batches_of_a_size(endless(), 4))
     assert [entry.index for entry in first] == [0] and len(drawn) == streaming.WINDOW * 4
 
 
-def test_large_pictures_make_small_batches(monkeypatch):
+def test_large_images_make_small_batches(monkeypatch):
     monkeypatch.setattr(streaming, 'PASS_PIXELS', 3 * 64)
     assert batched([8] * 4, 4) == [[0, 1, 2], [3]]
     assert batched([20, 20], 4) == [[0], [1]]
@@ -60,8 +60,8 @@ def test_large_pictures_make_small_batches(monkeypatch):
 
 
 def test_what_could_not_be_read_is_passed_on():
-    broken = Picture(1, 'b', error=DataError('broken'))
-    found = list(batches_of_a_size([picture(0, 8), broken, picture(2, 8)], 2))
+    broken = InputImage(1, 'b', error=DataError('broken'))
+    found = list(batches_of_a_size([item(0, 8), broken, item(2, 8)], 2))
     assert sorted(entry.index for batch in found for entry in batch) == [0, 1, 2]
     assert [broken] in found
 

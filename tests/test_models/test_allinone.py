@@ -8,7 +8,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from allinone.data.loaders import build_loader
 from allinone.errors import CheckpointError, ConfigError
-from allinone.models.shared_backbone import run_trunk
+from allinone.models.shared_backbone import run_backbone
 
 TASKS = ('cls', 'det', 'seg')
 # mmpretrain's MobileNetV2 has a last convolution that the toy tasks do not look at.
@@ -19,7 +19,7 @@ UNUSED = {f'backbone.conv2.{name}' for name in ('conv.weight', 'gn.weight', 'gn.
 def model(toy_cfg):
     # Dropout would draw differently in each of the compared passes.
     toy_cfg.model.tasks.seg.decode_head.dropout_ratio = 0
-    toy_cfg.model.conflict_interval = 0
+    toy_cfg.model.grad_similarity_interval = 0
     return build_model(toy_cfg)
 
 
@@ -54,13 +54,13 @@ def update_of(model, before):
     }
 
 
-def test_the_trunk_is_stored_once(model):
+def test_the_backbone_is_stored_once(model):
     names = list(model.state_dict())
     assert any(name.startswith('backbone.') for name in names)
     assert not [name for name in names if name.startswith('tasks.') and '.backbone.' in name]
-    trunk = sum(param.numel() for param in model.backbone.parameters())
+    backbone = sum(param.numel() for param in model.backbone.parameters())
     own = sum(param.numel() for task in model.tasks.values() for param in task.parameters())
-    assert sum(param.numel() for param in model.parameters()) == trunk + own
+    assert sum(param.numel() for param in model.parameters()) == backbone + own
 
 
 def test_joint_gradient_is_the_sum_of_the_tasks(model, batches):
@@ -73,7 +73,7 @@ def test_joint_gradient_is_the_sum_of_the_tasks(model, batches):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=2e-5)
 
 
-def test_fixed_weights_scale_trunk_and_heads(toy_cfg, batches):
+def test_fixed_weights_scale_backbone_and_heads(toy_cfg, batches):
     weights = dict(cls=0.5, det=2.0, seg=0.0)
     toy_cfg.model.balancer = dict(type='FixedWeights', weights=weights)
     toy_cfg.model.tasks.seg.decode_head.dropout_ratio = 0
@@ -94,15 +94,15 @@ def test_fixed_weights_scale_trunk_and_heads(toy_cfg, batches):
 def test_measuring_norms_does_not_change_a_bit(toy_cfg, batches):
     results = []
     for interval in (0, 1):
-        toy_cfg.model.conflict_interval = interval
+        toy_cfg.model.grad_similarity_interval = interval
         model = build_model(toy_cfg).train()
         torch.manual_seed(1)
         log = model.train_step(copy.deepcopy(batches), sgd(model))
         results.append(model.state_dict())
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
     grads = task_gradients(build_model(toy_cfg).train(), 'cls', batches['cls'])
-    trunk = torch.cat([g.flatten() for name, g in grads.items() if name.startswith('backbone.')])
-    assert float(log['cls/grad_norm']) == pytest.approx(float(trunk.norm()), rel=1e-4)
+    backbone = torch.cat([g.flatten() for name, g in grads.items() if name.startswith('backbone.')])
+    assert float(log['cls/grad_norm']) == pytest.approx(float(backbone.norm()), rel=1e-4)
 
 
 def test_a_task_that_is_not_named_is_left_alone(model, batches):
@@ -133,7 +133,7 @@ def test_accumulating_a_batch_twice_is_one_step_of_it(model, batches):
 
 def test_each_task_is_clipped_to_its_own_norm(toy_cfg, batches):
     limit = 0.5
-    toy_cfg.model.max_task_norm = limit
+    toy_cfg.model.clip_grad_per_task = limit
     toy_cfg.model.tasks.seg.decode_head.dropout_ratio = 0
     model = build_model(toy_cfg).train()
     expected = {}
@@ -165,7 +165,9 @@ class ScaledWrapper(AmpOptimWrapper):
         return OptimWrapper.optim_context(self, model)
 
 
-@pytest.mark.parametrize('options', [{}, dict(max_task_norm=0.5), dict(conflict_interval=1)])
+@pytest.mark.parametrize(
+    'options', [{}, dict(clip_grad_per_task=0.5), dict(grad_similarity_interval=1)]
+)
 def test_a_scaled_step_is_the_unscaled_one(toy_cfg, batches, options):
     toy_cfg.model.update(options)
     toy_cfg.model.tasks.seg.decode_head.dropout_ratio = 0
@@ -187,7 +189,7 @@ def two_steps(toy_cfg, batches, kind, **options):
     """Updates of one step of a method, plain and with a wrapper of these options."""
     toy_cfg.model.balancer = dict(type=kind)
     toy_cfg.model.tasks.seg.decode_head.dropout_ratio = 0
-    toy_cfg.model.conflict_interval = 0
+    toy_cfg.model.grad_similarity_interval = 0
     model, found = build_model(toy_cfg).train(), []
     kind = options.pop('wrapper', OptimWrapper)
     for make, given in ((OptimWrapper, {}), (kind, options)):
@@ -227,14 +229,14 @@ def test_a_step_in_bf16(toy_cfg, batches, kind):
 
 def test_one_pass_prediction_is_each_task_alone(model):
     model.eval()
-    pictures = torch.randint(0, 256, (2, 3, 96, 128), generator=torch.Generator().manual_seed(0))
-    pictures = [*pictures.to(torch.uint8), torch.zeros(3, 64, 128, dtype=torch.uint8)]
+    images = torch.randint(0, 256, (2, 3, 96, 128), generator=torch.Generator().manual_seed(0))
+    images = [*images.to(torch.uint8), torch.zeros(3, 64, 128, dtype=torch.uint8)]
     calls = []
     handle = model.backbone.register_forward_hook(lambda *args: calls.append(1))
-    together = model.predict(pictures)
+    together = model.predict(images)
     assert len(calls) == 1
     for task in TASKS:
-        alone = model.predict(pictures, [task])[task]
+        alone = model.predict(images, [task])[task]
         assert len(alone) == len(together[task]) == 3
         for one, other in zip(alone, together[task]):
             _assert_same(one, other)
@@ -252,9 +254,9 @@ def test_one_pass_prediction_is_test_step(model, toy_cfg):
     model.eval()
     loader = build_loader('seg', 'seg', toy_cfg.val_dataloader.seg, 0, None, False, False)
     batch = next(iter(loader))
-    pictures = [picture.clone() for picture in batch['inputs']]
+    images = [image.clone() for image in batch['inputs']]
     expected = model.test_step({'seg': batch})['seg']
-    for one, other in zip(model.predict(pictures)['seg'], expected):
+    for one, other in zip(model.predict(images)['seg'], expected):
         assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
         assert torch.equal(one.seg_logits.data, other.seg_logits.data)
 
@@ -262,12 +264,12 @@ def test_one_pass_prediction_is_test_step(model, toy_cfg):
 def test_one_pass_prediction_pads_as_each_task_alone(toy_cfg):
     toy_cfg.model.data_preprocessor.pad_size_divisor = 32
     model = build_model(toy_cfg).eval()
-    pictures = torch.randint(0, 256, (2, 3, 80, 100), generator=torch.Generator().manual_seed(0))
-    pictures = pictures.to(torch.uint8)
-    together = model.predict(list(pictures))
+    images = torch.randint(0, 256, (2, 3, 80, 100), generator=torch.Generator().manual_seed(0))
+    images = images.to(torch.uint8)
+    together = model.predict(list(images))
     for task in TASKS:
-        samples = model.kinds[task].samples(pictures, [(80, 100)] * 2)
-        batch = dict(inputs=list(pictures), data_samples=samples)
+        samples = model.kinds[task].samples(images, [(80, 100)] * 2)
+        batch = dict(inputs=list(images), data_samples=samples)
         for one, other in zip(together[task], model.test_step({task: batch})[task], strict=True):
             _assert_same(one, other)
     assert together['seg'][0].pred_sem_seg.data.shape == (1, 80, 100)
@@ -287,33 +289,31 @@ def _assert_same(one, other):
 def test_boxes_come_back_in_the_original_pixels(model):
     model.eval()
     model.tasks['det'].bbox_head.test_cfg.score_thr = 0.0
-    picture = torch.randint(0, 256, (3, 96, 128), generator=torch.Generator().manual_seed(0))
-    plain = model.predict([picture], ['det'])['det'][0].pred_instances.bboxes
-    halved = model.predict(
-        [picture], ['det'], [dict(ori_shape=(192, 256), scale_factor=(0.5, 0.5))]
-    )
+    image = torch.randint(0, 256, (3, 96, 128), generator=torch.Generator().manual_seed(0))
+    plain = model.predict([image], ['det'])['det'][0].pred_instances.bboxes
+    halved = model.predict([image], ['det'], [dict(ori_shape=(192, 256), scale_factor=(0.5, 0.5))])
     assert len(plain)
     torch.testing.assert_close(halved['det'][0].pred_instances.bboxes, plain * 2)
 
 
-def test_a_copy_has_its_own_trunk(model):
-    """EMA copies the model: the copy's tasks must look at the copy's trunk."""
+def test_a_copy_has_its_own_backbone(model):
+    """EMA copies the model: the copy's tasks must look at the copy's backbone."""
     other = copy.deepcopy(model)
-    assert other.tasks['det'].backbone._trunk is other.backbone is not model.backbone
+    assert other.tasks['det'].backbone._backbone is other.backbone is not model.backbone
     with torch.no_grad():
         for param in other.backbone.parameters():
             param.zero_()
     x = torch.rand(1, 3, 64, 64)
     maps = model.tasks['det'].backbone(x)
-    assert all(torch.equal(a, b) for a, b in zip(maps, run_trunk(model.backbone, x)[1:]))
+    assert all(torch.equal(a, b) for a, b in zip(maps, run_backbone(model.backbone, x)[1:]))
     assert not torch.equal(maps[0], other.tasks['det'].backbone(x)[0])
 
 
 def test_features_select_maps_in_order(model):
     view = model.tasks['det'].backbone
-    view.features = (2, 0)
+    view.feature_indices = (2, 0)
     x = torch.rand(1, 3, 64, 64)
-    maps = run_trunk(model.backbone, x)
+    maps = run_backbone(model.backbone, x)
     assert [m.shape[1] for m in view(x)] == [maps[2].shape[1], maps[0].shape[1]]
 
 
@@ -324,21 +324,21 @@ def test_channels_last_changes_the_layout_only(toy_cfg):
     other.load_state_dict(plain.state_dict())
     weight = other.backbone.conv1.conv.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
-    picture = torch.randint(0, 256, (3, 64, 64), generator=torch.Generator().manual_seed(0))
-    one, two = (m.predict([picture])['seg'][0].seg_logits.data for m in (plain, other))
+    image = torch.randint(0, 256, (3, 64, 64), generator=torch.Generator().manual_seed(0))
+    one, two = (m.predict([image])['seg'][0].seg_logits.data for m in (plain, other))
     torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
 
 
-def test_pretrained_trunk_is_loaded_and_reported(toy_cfg, tmp_path):
+def test_pretrained_backbone_is_loaded_and_reported(toy_cfg, tmp_path):
     source = build_model(toy_cfg)
     state = {
         f'backbone.{name}': torch.full_like(value, 0.5)
         for name, value in source.backbone.state_dict().items()
     }
     state['head.fc.weight'] = torch.zeros(3)
-    torch.save(dict(state_dict=state), tmp_path / 'trunk.pth')
+    torch.save(dict(state_dict=state), tmp_path / 'backbone.pth')
     toy_cfg.model.backbone.init_cfg = dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'trunk.pth'), prefix='backbone'
+        type='Pretrained', checkpoint=str(tmp_path / 'backbone.pth'), prefix='backbone'
     )
     model = build_model(toy_cfg)
     assert all((param == 0.5).all() for param in model.backbone.parameters())

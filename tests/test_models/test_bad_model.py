@@ -74,18 +74,18 @@ def test_misspelt_parts_of_the_model_are_named(cfg, change, says):
 
 @pytest.mark.parametrize('features', [2, 'abc', (1.5,), ('0',), {}])
 def test_features_that_are_no_numbers_of_maps(cfg, features):
-    cfg.model.tasks.cls.features = features
+    cfg.model.tasks.cls.feature_indices = features
     assert re.search(
-        rf'^model.tasks.cls: features is {re.escape(repr(features))}; give .*, as in \(',
+        rf'^model.tasks.cls: feature_indices is {re.escape(repr(features))}; give .*, as in \(',
         model_error(cfg),
     )
 
 
 @pytest.mark.parametrize('features', [(9,), (0, -1)])
 def test_features_out_of_range(cfg, features):
-    cfg.model.tasks.cls.features = features
+    cfg.model.tasks.cls.feature_indices = features
     assert re.search(
-        rf'^model.tasks.cls.features is {re.escape(str(features))}, but {features[-1]} is out of '
+        rf'^model.tasks.cls.feature_indices is {re.escape(str(features))}, but {features[-1]} is out of '
         r'range: model.backbone gives \d maps \(0: 16 channels at stride 4, ',
         model_error(cfg),
     )
@@ -97,7 +97,7 @@ def test_features_out_of_range(cfg, features):
         (
             put('model.tasks.det.neck.in_channels', [16, 64, 160]),
             'model.tasks.det.neck has in_channels=[16, 64, 160] and does not fit the maps it gets from '
-            'the trunk (0: 16 channels at stride 8, 1: 48 channels at stride 16, 2: 160 channels',
+            'the backbone (0: 16 channels at stride 8, 1: 48 channels at stride 16, 2: 160 channels',
         ),
         (
             put('model.tasks.det.neck.in_channels', [16, 48]),
@@ -116,7 +116,7 @@ def test_features_out_of_range(cfg, features):
         (
             put('model.tasks.seg.decode_head.in_channels', [16, 16, 48, 96]),
             'model.tasks.seg.decode_head has in_channels=[16, 16, 48, 96] and does not fit the maps it '
-            'gets from the trunk',
+            'gets from the backbone',
         ),
         (
             put(
@@ -137,13 +137,13 @@ def test_features_out_of_range(cfg, features):
         ),
     ],
 )
-def test_channels_and_strides_that_do_not_fit_the_trunk(cfg, change, says):
+def test_channels_and_strides_that_do_not_fit_the_backbone(cfg, change, says):
     change(cfg)
     assert says in model_error(cfg)
 
 
 def test_the_program_refuses_features_that_do_not_fit(cfg, refused):
-    cfg.model.tasks.det.features = (0, 1, 2)
+    cfg.model.tasks.det.feature_indices = (0, 1, 2)
     text = refused()
     assert 'model.tasks.det.neck has in_channels=[16, 48, 160]' in text
-    assert 'model.tasks.det.features' in text
+    assert 'model.tasks.det.feature_indices' in text

@@ -1,4 +1,4 @@
-"""Batch norm of the trunk: whose statistics move, and what a task sees of them."""
+"""Batch norm of the backbone: whose statistics move, and what a task sees of them."""
 
 import pytest
 import torch
@@ -10,14 +10,14 @@ from allinone.checkpoint.loading import load_state_dict
 from allinone.data.loaders import training_batches
 from allinone.errors import ConfigError
 from allinone.models.batch_norm import norms_of
-from allinone.reuse.extract import stock_state
+from allinone.reuse.extract import upstream_state
 
 
 @pytest.fixture
 def cfg(toy_cfg):
     toy_cfg.model.backbone.norm_cfg = dict(type='BN')
     toy_cfg.model.tasks.pop('seg')
-    toy_cfg.model.conflict_interval = 0
+    toy_cfg.model.grad_similarity_interval = 0
     return toy_cfg
 
 
@@ -67,20 +67,20 @@ def test_statistics_of_a_tasks_own(cfg, batches, affine):
     assert not moved(before, model, 'backbone.')
     names = [name for name, _ in model.tasks['cls'].adapter.named_parameters()]
     assert len(names) == 2 * affine * len(norms_of(model.backbone))
-    # A plain trunk with the task's statistics answers the same, bit for bit.
+    # A plain backbone with the task's statistics answers the same, bit for bit.
     passes = []
     model.backbone.register_forward_hook(lambda *_: passes.append(1))
-    picture = torch.rand(3, 64, 64) * 255
-    found = model.eval().predict([picture])
+    image = torch.rand(3, 64, 64) * 255
+    found = model.eval().predict([image])
     assert len(passes) == 2
     cfg.model.bn = 'shared'
     plain = build_model(cfg).eval()
     state = model.state_dict()
     single = nn.ModuleDict(dict(cls=model.tasks['cls']))
-    own = stock_state(_Joint(model.backbone, single), state)
-    trunk = {name: value for name, value in own.items() if name.startswith('backbone.')}
-    plain.load_state_dict(state | trunk, strict=False)
-    assert torch.equal(plain.predict([picture])['cls'][0].pred_score, found['cls'][0].pred_score)
+    own = upstream_state(_Joint(model.backbone, single), state)
+    backbone = {name: value for name, value in own.items() if name.startswith('backbone.')}
+    plain.load_state_dict(state | backbone, strict=False)
+    assert torch.equal(plain.predict([image])['cls'][0].pred_score, found['cls'][0].pred_score)
 
 
 class _Joint(nn.Module):
@@ -117,10 +117,10 @@ def test_what_cannot_be(cfg):
     with pytest.raises(ConfigError, match='model.tasks.cls.adapter is set, and model.bn'):
         build_model(cfg)
     cfg.model.tasks.cls.pop('adapter')
-    cfg.model.compile_trunk = True
-    with pytest.raises(ConfigError, match='model.compile_trunk is set, but the tasks'):
+    cfg.model.compile_backbone = True
+    with pytest.raises(ConfigError, match='model.compile_backbone is set, but the tasks'):
         build_model(cfg)
-    cfg.model.compile_trunk = False
+    cfg.model.compile_backbone = False
     cfg.model.backbone.norm_cfg = dict(type='GN', num_groups=4)
-    with pytest.raises(ConfigError, match='the trunk has no batch norm'):
+    with pytest.raises(ConfigError, match='the backbone has no batch norm'):
         build_model(cfg)

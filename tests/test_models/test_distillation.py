@@ -42,7 +42,7 @@ def test_logits_by_hand():
     torch.testing.assert_close(student.grad, torch.tensor([[0.5 - 0.75, 0.5 - 0.25]]))
     softened = LogitDistillation(temperature=2.0, loss_weight=3.0)
     assert softened([student], [2 * teacher]).item() == pytest.approx(3 * 4 * divergence)
-    # Of a map: the mean over pictures and pixels, with the teacher's resized.
+    # Of a map: the mean over images and pixels, with the teacher's resized.
     maps = torch.stack([teacher, torch.zeros(1, 2)], 2)[..., None].expand(-1, -1, -1, 2)
     assert LogitDistillation()([torch.zeros(1, 2, 2, 2)], [maps]).item() == pytest.approx(
         divergence / 2
@@ -57,9 +57,9 @@ def test_logits_are_mmdets_times_the_classes():
 
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 6, 5, generator=generator)
-    stock = KnowledgeDistillationKLDivLoss(T=3)(student, teacher)
+    upstream = KnowledgeDistillationKLDivLoss(T=3)(student, teacher)
     found = LogitDistillation(temperature=3.0)([student], [teacher])
-    torch.testing.assert_close(found, 5 * stock)
+    torch.testing.assert_close(found, 5 * upstream)
 
 
 def test_scores_by_hand():
@@ -82,10 +82,10 @@ def test_scores_are_mmdets_quality_focal_loss():
 
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 20, 3, generator=generator)
-    stock = QualityFocalLoss(reduction='sum')(student, teacher.sigmoid())
+    upstream = QualityFocalLoss(reduction='sum')(student, teacher.sigmoid())
     objects = teacher.sigmoid().amax(1).sum()
     found = ScoreDistillation()([student[:, :, None, None]], [teacher[:, :, None, None]])
-    torch.testing.assert_close(found, stock / objects)
+    torch.testing.assert_close(found, upstream / objects)
 
 
 def test_features_by_hand():
@@ -119,16 +119,16 @@ def test_a_teacher_sees_its_own_normalisation():
     from mmdet.models import DetDataPreprocessor
     from mmpretrain.models import ClsDataPreprocessor
 
-    pictures = torch.randint(0, 256, (2, 3, 4, 4), generator=torch.Generator().manual_seed(0))
+    images = torch.randint(0, 256, (2, 3, 4, 4), generator=torch.Generator().manual_seed(0))
     caffe = DetDataPreprocessor(mean=[103.5, 116.3, 123.7], std=[1, 1, 1])
     torch_like = ClsDataPreprocessor(mean=[123.7, 116.3, 103.5], std=[58, 57, 56], to_rgb=True)
-    ours = torch_like(dict(inputs=pictures))['inputs']
-    wanted = caffe(dict(inputs=list(pictures)))['inputs']
+    ours = torch_like(dict(inputs=images))['inputs']
+    wanted = caffe(dict(inputs=list(images)))['inputs']
     torch.testing.assert_close(renormalised(ours, torch_like, caffe), wanted, atol=1e-4, rtol=1e-5)
     assert renormalised(ours, torch_like, torch_like) is ours
     bare = ClsDataPreprocessor()
     torch.testing.assert_close(
-        renormalised(ours, torch_like, bare), pictures.float(), atol=1e-4, rtol=1e-5
+        renormalised(ours, torch_like, bare), images.float(), atol=1e-4, rtol=1e-5
     )
 
 
@@ -228,15 +228,15 @@ def test_connectors_learn_but_are_not_asked_of_a_checkpoint(student_cfg, batches
     require_weights(model, state, TASKS, 'without.pth')
 
 
-def test_stock_teachers_are_the_joint_teacher(student_cfg, teacher, batches, tmp_path):
+def test_upstream_teachers_are_the_joint_teacher(student_cfg, teacher, batches, tmp_path):
     """A teacher from each library, cut out of the joint one, teaches the same to the last bit."""
     joint = losses_of(build_model(student_cfg), batches)
     sources = {}
     for task in TASKS:
         extract(load_config(teacher['config']), teacher['checkpoint'], [task], tmp_path / task)
         sources[task] = dict(
-            config=str(tmp_path / task / 'stock_config.py'),
-            checkpoint=str(tmp_path / task / 'stock.pth'),
+            config=str(tmp_path / task / 'upstream_config.py'),
+            checkpoint=str(tmp_path / task / 'upstream.pth'),
         )
     student_cfg.model.distill = dict(teacher=sources, losses=LOSSES)
     for task, losses in losses_of(build_model(student_cfg), batches).items():
@@ -371,7 +371,7 @@ def test_a_task_may_learn_from_a_task_of_another_name(student_cfg, teacher, batc
     'name', ['toy/mobilenetv2_toy_distilled', 'traffic_mini/mobilenetv2_distilled']
 )
 def test_the_configs_fit(toy_root, name, monkeypatch):
-    """Trunk and heads of the student, and the keys of its losses; teachers are not read."""
+    """Backbone and heads of the student, and the keys of its losses; teachers are not read."""
     monkeypatch.chdir(ROOT)
     cfg = load_config(f'configs/{name}.py')
     check_config(cfg)

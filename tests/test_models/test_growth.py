@@ -25,7 +25,7 @@ OLD = ('cls', 'det', 'seg')
 
 @pytest.fixture(scope='module')
 def joint(toy_root, tmp_path_factory):
-    """A joint model with batch norm in trunk and heads, its config and checkpoint."""
+    """A joint model with batch norm in backbone and heads, its config and checkpoint."""
     folder = tmp_path_factory.mktemp('joint')
     cfg = tiny(folder)
     cfg.model.backbone.norm_cfg = dict(type='BN')
@@ -71,12 +71,12 @@ def test_the_pattern_is_short():
     check_config(load_config(str(GROW)))
 
 
-def answers(model, pictures):
+def answers(model, images):
     """All numbers that the old tasks predict."""
     model.eval()
     found = []
-    for picture in pictures:
-        samples = {task: part[0] for task, part in model.predict([picture], OLD).items()}
+    for image in images:
+        samples = {task: part[0] for task, part in model.predict([image], OLD).items()}
         boxes = samples['det'].pred_instances
         assert len(boxes)
         found += [samples['cls'].pred_score, boxes.bboxes, boxes.scores, boxes.labels]
@@ -86,11 +86,11 @@ def answers(model, pictures):
 
 @pytest.fixture(scope='module')
 def asked(joint, toy_root):
-    """50 pictures, and what the joint model answers."""
+    """50 images, and what the joint model answers."""
     paths = sorted((toy_root / 'toy').rglob('*.jpg'))[::-1][:50]
-    pictures = [torch.from_numpy(mmcv.imread(path).transpose(2, 0, 1).copy()) for path in paths]
-    assert len(pictures) == 50
-    return pictures, answers(joint[0], pictures)
+    images = [torch.from_numpy(mmcv.imread(path).transpose(2, 0, 1).copy()) for path in paths]
+    assert len(images) == 50
+    return images, answers(joint[0], images)
 
 
 @pytest.mark.parametrize('adapter', [None, 'LowRankAdapter', 'FiLMAdapter'])
@@ -111,12 +111,12 @@ def test_old_tasks_do_not_change_by_a_bit(joint, grown, asked, adapter):
     own = [name for name in start if name.startswith('tasks.signs.')]
     assert any('.adapter.' in name for name in own) is bool(adapter)
     still = [name for name in own if torch.equal(trained[name].float(), start[name].float())]
-    # The new task does not look at the trunk's last layer.
+    # The new task does not look at the backbone's last layer.
     learned = {name for name, _ in after.named_parameters() if '.conv2-' not in name}
     assert not learned & set(still)
     after.load_state_dict(saved['state_dict'])
-    pictures, expected = asked
-    for one, other in zip(answers(after, pictures), expected, strict=True):
+    images, expected = asked
+    for one, other in zip(answers(after, images), expected, strict=True):
         assert torch.equal(one, other)
 
 
@@ -132,7 +132,7 @@ def test_what_is_frozen_is_never_in_training(grown):
 
 @pytest.mark.parametrize('hook_type, exact', [(StockEMAHook, False), (EMAHook, True)])
 def test_averages_of_what_is_frozen(grown, hook_type, exact):
-    """The stock hook moves frozen weights by a rounding; else the test above shows nothing."""
+    """The upstream hook moves frozen weights by a rounding; else the test above shows nothing."""
     model = build_model(grown)
     start = copy.deepcopy(model.state_dict())
     hook = hook_type(ema_type='ExponentialMovingAverage')
@@ -193,7 +193,7 @@ def test_a_checkpoint_that_lacks_what_is_frozen_is_refused(joint, grown, tmp_pat
         (dict(frozen=('backbone', *OLD, 'signs')), 'leave something to train'),
         (dict(balancer=dict(type='GradNorm')), "'GradNorm', which looks at gradients"),
         (dict(balancer=dict(type='PCGrad')), "'PCGrad', which looks at gradients"),
-        (dict(max_task_norm=1.0), 'model.max_task_norm is 1.0'),
+        (dict(clip_grad_per_task=1.0), 'model.clip_grad_per_task is 1.0'),
     ],
 )
 def test_what_cannot_be_frozen(grown, options, says):

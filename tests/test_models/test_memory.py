@@ -18,7 +18,7 @@ from allinone.training.precise_bn import reestimate
 @pytest.fixture
 def cfg(toy_cfg):
     toy_cfg.model.tasks.pop('seg')
-    toy_cfg.model.conflict_interval = 0
+    toy_cfg.model.grad_similarity_interval = 0
     return toy_cfg
 
 
@@ -31,7 +31,7 @@ def trained(cfg, steps):
 
 @pytest.mark.parametrize('balancer', ['FixedWeights', 'PCGrad'])
 def test_two_micro_batches_are_one_batch(cfg, balancer):
-    """A classification loss is a mean over pictures, so halves make the whole."""
+    """A classification loss is a mean over images, so halves make the whole."""
     cfg.model.balancer = dict(type=balancer)
     whole = next(training_batches(cfg, cfg.model.tasks))
     halves = [{key: value[part] for key, value in whole['cls'].items()} for part in _halves(8)]
@@ -49,18 +49,18 @@ def _halves(size):
 
 def test_the_loop_draws_as_many_batches_as_a_task_accumulates(tmp_path, toy_root):
     cfg = classification(tmp_path / 'work', **{'train_cfg.max_iters': 2})
-    cfg.train_cfg.accumulate = dict(cls=3)
+    cfg.train_cfg.micro_batches = dict(cls=3)
     runner = RUNNERS.build(cfg)
     runner.train()
     assert runner.message_hub.get_info('batches_drawn') == dict(cls=6)
     assert runner.message_hub.get_scalar('train/cls/batch_size').current() == 24
     for given, words in (
         (dict(det=2), "has 'det', but train_dataloader has only"),
-        (dict(cls=0), 'accumulate.cls is 0; give a whole number of at least 1'),
-        (4, 'accumulate is 4; give dict'),
+        (dict(cls=0), 'micro_batches.cls is 0; give a whole number of at least 1'),
+        (4, 'micro_batches is 4; give dict'),
     ):
         cfg = classification(tmp_path / 'work')
-        cfg.train_cfg.accumulate = given
+        cfg.train_cfg.micro_batches = given
         with pytest.raises(ConfigError, match=words):
             RUNNERS.build(cfg).train()
 
@@ -70,7 +70,7 @@ def test_a_regulariser_keeps_graphs_so_nothing_accumulates(tmp_path, toy_root):
     cfg.model.balancer = dict(
         type='GradientOrthogonality', balancer=dict(type='FixedWeights'), alpha=0.1
     )
-    cfg.train_cfg.accumulate = dict(cls=2)
+    cfg.train_cfg.micro_batches = dict(cls=2)
     with pytest.raises(ConfigError, match='keeps the graphs of a step'):
         RUNNERS.build(cfg).train()
 
@@ -86,11 +86,11 @@ def test_recomputing_changes_nothing(cfg):
         assert name.endswith('num_batches_tracked') or torch.equal(found[name], value), name
 
 
-def test_layers_of_the_trunk_are_compiled_once_for_all_sizes(cfg):
+def test_layers_of_the_backbone_are_compiled_once_for_all_sizes(cfg):
     """Also beyond the 8 structures at which PyTorch stops; copies (EMA) run their own weights."""
     plain = build_model(cfg).eval()
     counter = CompileCounter()
-    cfg.model.compile_trunk = dict(backend=counter)
+    cfg.model.compile_backbone = dict(backend=counter)
     model = build_model(cfg).eval()
     assert model.state_dict().keys() == plain.state_dict().keys()
     graphs = []
@@ -106,12 +106,12 @@ def test_layers_of_the_trunk_are_compiled_once_for_all_sizes(cfg):
         for param in copied.backbone.parameters():
             param.zero_()
         assert not copied.backbone(x)[0].any()
-    cfg.model.compile_trunk = 'fast'
-    with pytest.raises(ConfigError, match="model.compile_trunk is 'fast'"):
+    cfg.model.compile_backbone = 'fast'
+    with pytest.raises(ConfigError, match="model.compile_backbone is 'fast'"):
         build_model(cfg)
 
 
-def test_a_compiled_trunk_trains_as_the_plain_one(cfg):
+def test_a_compiled_backbone_trains_as_the_plain_one(cfg):
     """Also once it was validated and its statistics were estimated again."""
     cfg.model.backbone = dict(
         type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8, num_stages=1,
@@ -139,14 +139,14 @@ def test_a_compiled_trunk_trains_as_the_plain_one(cfg):
         return model.state_dict(), graphs
 
     expected, _ = trained()
-    found, graphs = trained(compile_trunk=dict(backend=counter))
+    found, graphs = trained(compile_backbone=dict(backend=counter))
     assert 0 < graphs[0] and graphs[1] == graphs[2]
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, msg=name)
 
 
 def test_second_derivatives_are_not_compiled(cfg):
-    cfg.model.compile_trunk = True
+    cfg.model.compile_backbone = True
     cfg.model.balancer = dict(type='GradientOrthogonality', balancer=dict(type='FixedWeights'))
     with pytest.raises(ConfigError, match='GradientOrthogonality needs second derivatives'):
         build_model(cfg)

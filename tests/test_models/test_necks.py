@@ -1,4 +1,4 @@
-"""The feature pyramid of plain vision transformers, and weights of other picture sizes."""
+"""The feature pyramid of plain vision transformers, and weights of other image sizes."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def test_a_size_that_it_does_not_make_is_refused():
         SimpleFeaturePyramid(16, 8, scales=(2, 3))
 
 
-def test_weights_of_another_picture_size_are_fitted_as_the_trunk_itself_does(tmp_path):
+def test_weights_of_another_image_size_are_fitted_as_the_backbone_itself_does(tmp_path):
     arch = dict(
         embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=8, global_attn_indexes=[1]
     )
@@ -38,8 +38,8 @@ def test_weights_of_another_picture_size_are_fitted_as_the_trunk_itself_does(tmp
     large.init_weights()
     torch.save({f'backbone.{k}': v for k, v in large.state_dict().items()}, tmp_path / 'vit.pth')
     load_weights(small, tmp_path / 'vit.pth', prefix='backbone')
-    stock = ViTSAM(arch, img_size=64, out_channels=0)
-    stock.load_state_dict(large.state_dict())
-    for name, value in stock.state_dict().items():
+    upstream = ViTSAM(arch, img_size=64, out_channels=0)
+    upstream.load_state_dict(large.state_dict())
+    for name, value in upstream.state_dict().items():
         assert torch.equal(small.state_dict()[name], value), name
     assert small.pos_embed.shape[1] == 4 and small.pos_embed.abs().sum() > 0

@@ -1,4 +1,4 @@
-"""Single-task checkpoints put together, by hand-computed trunks and on the toy model."""
+"""Single-task checkpoints put together, by hand-computed backbones and on the toy model."""
 
 from pathlib import Path
 
@@ -17,35 +17,35 @@ from allinone.reuse.extract import extract
 TASKS = ('cls', 'det', 'seg')
 
 
-def trunk(value, count):
+def backbone(value, count):
     return dict(weight=torch.tensor([value, 2 * value]), count=torch.tensor(count))
 
 
 def test_average():
-    found = average(dict(a=trunk(1.0, 3), b=trunk(4.0, 5)), dict(a=2, b=1))
+    found = average(dict(a=backbone(1.0, 3), b=backbone(4.0, 5)), dict(a=2, b=1))
     assert found['weight'].tolist() == [2, 4] and found['count'].item() == 5
 
 
 def test_arithmetic():
-    trunks = dict(a=trunk(2.0, 3), b=trunk(5.0, 4))
-    found = task_arithmetic(trunks, trunk(1.0, 7), dict(a=1.0, b=0.5))
+    backbones = dict(a=backbone(2.0, 3), b=backbone(5.0, 4))
+    found = task_arithmetic(backbones, backbone(1.0, 7), dict(a=1.0, b=0.5))
     assert found['weight'].tolist() == [1 + 1 + 2, 2 + 2 + 4] and found['count'].item() == 4
-    found = task_arithmetic(trunks, trunk(1.0, 7), dict(a=1.0, b=-0.5))
+    found = task_arithmetic(backbones, backbone(1.0, 7), dict(a=1.0, b=-0.5))
     assert found['weight'].tolist() == [1 + 1 - 2, 2 + 2 - 4]
 
 
 def test_arithmetic_leaves_no_negative_variance():
-    trunks = {name: {'bn.running_var': torch.tensor([0.25, 0.5])} for name in 'abc'}
+    backbones = {name: {'bn.running_var': torch.tensor([0.25, 0.5])} for name in 'abc'}
     ancestor = {'bn.running_var': torch.ones(2)}
-    found = task_arithmetic(trunks, ancestor, dict.fromkeys('abc', 1.0))
+    found = task_arithmetic(backbones, ancestor, dict.fromkeys('abc', 1.0))
     torch.testing.assert_close(found['bn.running_var'], torch.tensor([0.25, 0.5]))
 
 
 @pytest.fixture(scope='module')
 def parts(trained, tmp_path_factory):
-    """The trained joint model taken apart: config, checkpoint, ``{task: stock checkpoint}``.
+    """The trained joint model taken apart: config, checkpoint, ``{task: upstream checkpoint}``.
 
-    Each trunk is moved by 1, 2, 3, so that they differ.
+    Each backbone is moved by 1, 2, 3, so that they differ.
     """
     _, cfg, work_dir = trained
     root = tmp_path_factory.mktemp('parts')
@@ -55,7 +55,7 @@ def parts(trained, tmp_path_factory):
     sources = {}
     for shift, task in enumerate(TASKS, 1):
         extract(cfg, checkpoint, [task], root / task)
-        sources[task] = str(root / task / 'stock.pth')
+        sources[task] = str(root / task / 'upstream.pth')
         loaded = read_checkpoint(sources[task])
         for name, value in loaded['state_dict'].items():
             if name.startswith('backbone.') and value.is_floating_point():
@@ -69,11 +69,11 @@ def parts(trained, tmp_path_factory):
     [
         ([], 2),
         (['--weights', 'cls=0', 'det=1', 'seg=3'], 2.75),
-        (['--trunk', 'seg'], 3),
-        (['--trunk', 'arithmetic', '--weights', 'cls=1', 'det=0.5', 'seg=0'], 2),
+        (['--backbone', 'seg'], 3),
+        (['--backbone', 'arithmetic', '--weights', 'cls=1', 'det=0.5', 'seg=0'], 2),
     ],
 )
-def test_the_trunk_is_merged_and_heads_are_kept(parts, tmp_path, options, shift):
+def test_the_backbone_is_merged_and_heads_are_kept(parts, tmp_path, options, shift):
     config, checkpoint, sources = parts
     out = tmp_path / 'joint.pth'
     if 'arithmetic' in options:
@@ -102,7 +102,7 @@ def test_what_is_refused(parts, tmp_path, capsys):
     cfg, out = load_config(str(config)), tmp_path / 'joint.pth'
     with pytest.raises(ConfigError, match=r"\['cls'\].*\['cls', 'det', 'seg'\]"):
         compose(cfg, dict(cls=sources['cls']), out)
-    with pytest.raises(ConfigError, match="--trunk is 'mean'"):
+    with pytest.raises(ConfigError, match="--backbone is 'mean'"):
         compose(cfg, sources, out, 'mean')
     with pytest.raises(ConfigError, match='arithmetic needs one'):
         compose(cfg, sources, out, 'arithmetic')
@@ -110,7 +110,7 @@ def test_what_is_refused(parts, tmp_path, capsys):
         compose(cfg, sources, out, weights=dict(dett=1))
     with pytest.raises(ConfigError, match='at least one positive'):
         compose(cfg, sources, out, weights=dict.fromkeys(TASKS, 0))
-    with pytest.raises(ConfigError, match='--trunk seg takes one trunk as it is'):
+    with pytest.raises(ConfigError, match='--backbone seg takes one backbone as it is'):
         compose(cfg, sources, out, 'seg', weights=dict(cls=2))
     with pytest.raises(ConfigError, match='finite'):
         compose(cfg, sources, out, 'arithmetic', dict(cls=float('inf')), checkpoint)
@@ -121,7 +121,7 @@ def test_what_is_refused(parts, tmp_path, capsys):
     assert "names a task twice: ['cls', 'det', 'seg', 'cls']" in capsys.readouterr().err
     other = tmp_path / 'other.pth'
     torch.save(dict(state_dict={'backbone.conv1.conv.weight': torch.zeros(1)}), other)
-    with pytest.raises(CheckpointError, match='another trunk.*conv1.conv.weight'):
+    with pytest.raises(CheckpointError, match='another backbone.*conv1.conv.weight'):
         compose(cfg, dict(sources, det=str(other)), out)
     with pytest.raises(CheckpointError, match='tasks.det'):
         compose(cfg, dict(sources, det=sources['seg']), out)

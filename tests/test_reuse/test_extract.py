@@ -1,4 +1,4 @@
-"""Extracted models predict what the joint one does, to the last bit, also in the stock tools."""
+"""Extracted models predict what the joint one does, to the last bit, also in the upstream tools."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ from allinone.config.check import check_config
 from allinone.config.loading import load_config
 from allinone.errors import CheckpointError, ConfigError
 from allinone.inference.inferencer import AllInOneInferencer
-from allinone.reuse.extract import _own_types, extract, run_extract, stock_config
+from allinone.reuse.extract import _own_types, extract, run_extract, upstream_config
 from allinone.tasks import Segmentation
 
 
@@ -52,8 +52,8 @@ def extracted(joint, tmp_path):
 FOLDERS = dict(cls='cls', det='det', seg='seg/images')
 
 
-def pictures(toy_root, task):
-    """20 pictures of the task's data set, as its data set would hand them to the pipeline."""
+def images(toy_root, task):
+    """20 images of the task's data set, as its data set would hand them to the pipeline."""
     folder = toy_root / 'toy' / FOLDERS[task]
     paths = sorted([*(folder / 'val').iterdir(), *(folder / 'train').iterdir()])[:20]
     assert len(paths) == 20
@@ -62,12 +62,12 @@ def pictures(toy_root, task):
 
 @pytest.fixture(autouse=True)
 def any_scope():
-    """The stock tools set a default scope for good."""
+    """The upstream tools set a default scope for good."""
     with DefaultScope.overwrite_default_scope('mmengine'):
         yield
 
 
-def expected(model, cfg, task, picture):
+def expected(model, cfg, task, image):
     """The joint model's own answer, through the task's test pipeline."""
     steps = [
         step
@@ -76,7 +76,7 @@ def expected(model, cfg, task, picture):
     ]
     scope = cfg.model.tasks[task].type.split('.')[0]
     with DefaultScope.overwrite_default_scope(scope):
-        data = Compose(steps)(dict(picture))
+        data = Compose(steps)(dict(image))
     batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
     with torch.no_grad():
         return model.val_step({task: batch})[task][0]
@@ -126,7 +126,7 @@ def environment_without_allinone(root):
 
 
 def test_the_libraries_own_tools_in_an_environment_without_allinone(joint, toy_root, tmp_path):
-    """The three tasks on 20 pictures each, and detection once more with an adapted trunk."""
+    """The three tasks on 20 images each, and detection once more with an adapted backbone."""
     _, cfg, config, checkpoint = joint
     adapted_model, adapted_cfg = adapted(joint, tmp_path)
     sources = dict.fromkeys(('cls', 'det', 'seg'), (load_config(str(config)), checkpoint))
@@ -136,9 +136,9 @@ def test_the_libraries_own_tools_in_an_environment_without_allinone(joint, toy_r
     for folder, (source, weights) in sources.items():
         task = 'det' if folder == 'adapted' else folder
         extract(source, weights, [task], tmp_path / folder)
-        asked[folder] = [task, [picture['img_path'] for picture in pictures(toy_root, task)]]
+        asked[folder] = [task, [image['img_path'] for image in images(toy_root, task)]]
     (tmp_path / 'asked.json').write_text(json.dumps(asked))
-    program = Path(__file__).with_name('stock_predictions.py')
+    program = Path(__file__).with_name('upstream_predictions.py')
     subprocess.run(
         # -I: PYTHONPATH and the current folder are not looked at.
         [environment_without_allinone(tmp_path / 'environment'), '-I', program, tmp_path],
@@ -150,15 +150,15 @@ def test_the_libraries_own_tools_in_an_environment_without_allinone(joint, toy_r
     for folder, answers in found.items():
         task = asked[folder][0]
         assert len(answers) == 20
-        for picture, answer in zip(pictures(toy_root, task), answers):
-            wanted = numbers(expected(models[folder], cfg, task, picture))
+        for image, answer in zip(images(toy_root, task), answers):
+            wanted = numbers(expected(models[folder], cfg, task, image))
             assert all(len(part) for part in wanted)
             for one, other in zip(answer, wanted, strict=True):
                 assert torch.equal(one, other), folder
 
 
 def adapted(joint, folder):
-    """The joint model with other weights of the trunk for its detector; checkpoint in folder."""
+    """The joint model with other weights of the backbone for its detector; checkpoint in folder."""
     model, cfg, _, _ = joint
     cfg = Config(cfg.to_dict())
     cfg.model.tasks.det.adapter = dict(type='LowRankAdapter', rank=2)
@@ -185,13 +185,13 @@ def test_what_was_grown_is_extracted_as_the_rest(joint, tmp_path):
     _, cfg = adapted(joint, tmp_path)
     for task in ('det', 'seg'):
         counts = extract(cfg, tmp_path / 'adapted.pth', [task], tmp_path / task)
-        assert counts['extracted'] == counts['trunk'] + counts[task]
+        assert counts['extracted'] == counts['backbone'] + counts[task]
         fewer = load_config(str(tmp_path / task / 'config.py'))
         check_config(fewer)
         assert ('train_dataloader' in fewer) is (task == 'det')
         assert 'frozen' not in fewer.model and fewer.get('load_from') is None
-    stock = read_checkpoint(tmp_path / 'det/stock.pth')['state_dict']
-    assert not [name for name in stock if 'adapter' in name]
+    upstream = read_checkpoint(tmp_path / 'det/upstream.pth')['state_dict']
+    assert not [name for name in upstream if 'adapter' in name]
     cfg.pop('val_dataloader')
     cfg.test_dataloader = dict(det=cfg.test_dataloader.det)
     with pytest.raises(ConfigError, match="neither test_dataloader nor val_dataloader has 'seg'"):
@@ -202,7 +202,7 @@ def test_what_was_grown_is_extracted_as_the_rest(joint, tmp_path):
 def test_no_trace_of_allinone_is_left(extracted):
     for task in ('cls', 'det', 'seg'):
         out = extracted(task)
-        assert 'allinone.' not in (out / 'stock_config.py').read_text().lower()
+        assert 'allinone.' not in (out / 'upstream_config.py').read_text().lower()
         for file in out.iterdir():
             file.unlink()
 
@@ -231,26 +231,26 @@ def recipes():
 
 
 @pytest.mark.parametrize('recipe', recipes())
-def test_stock_forms_of_recipes(recipe):
+def test_upstream_forms_of_recipes(recipe):
     cfg = load_config(str(ROOT / 'configs/track1' / recipe))
     inner = cfg.test_dataloader.det.dataset
     wrapped = dict(type='RepeatDataset', times=1, dataset=inner, pipeline=[])
     for task in cfg.model.tasks:
-        stock = stock_config(cfg, task, dict(classes=('i1', 'po')))
-        own = set(_own_types(stock.to_dict()))
+        upstream = upstream_config(cfg, task, dict(classes=('i1', 'po')))
+        own = set(_own_types(upstream.to_dict()))
         assert own == (
             {'allinone.SimpleFeaturePyramid'} if 'vit' in recipe and task == 'det' else set()
         )
-        dataset = stock.test_dataloader.dataset
+        dataset = upstream.test_dataloader.dataset
         if task == 'det':
-            assert dataset.type == 'CocoDataset' and 'classes_from' not in dataset
+            assert dataset.type == 'CocoDataset' and 'classes_from_file' not in dataset
             assert dataset.metainfo.classes == ['i1', 'po']
             cfg.test_dataloader.det.dataset = wrapped
-            inside = stock_config(cfg, task, dict(classes=('i1', 'po'))).test_dataloader.dataset
+            inside = upstream_config(cfg, task, dict(classes=('i1', 'po'))).test_dataloader.dataset
             assert inside.dataset.metainfo.classes == ['i1', 'po']
 
 
-def test_a_task_of_our_own_parts_has_no_stock_form(joint, tmp_path, monkeypatch):
+def test_a_task_of_our_own_parts_has_no_upstream_form(joint, tmp_path, monkeypatch):
     _, _, config, checkpoint = joint
     # As if the library did not have that metric
     monkeypatch.setattr(Segmentation, 'upstream_types', {})
@@ -258,7 +258,7 @@ def test_a_task_of_our_own_parts_has_no_stock_form(joint, tmp_path, monkeypatch)
     monkeypatch.setattr('allinone.reuse.extract.print_log', lambda text, *_: said.append(text))
     extract(load_config(str(config)), checkpoint, ['seg'], tmp_path / 'out')
     (sentence,) = said
-    assert "no stock form of seg is written: ['allinone.SegmentationMetric']" in sentence
+    assert "no upstream form of seg is written: ['allinone.SegmentationMetric']" in sentence
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['config.py', 'model.pth']
 
 
@@ -277,16 +277,16 @@ def test_what_is_refused(joint, tmp_path, capsys):
     given |= dict(trust_checkpoint=False)
     out = str(tmp_path / 'b')
     assert run_extract(Namespace(**given, tasks=['cls'], out=out)) == 0
-    own, trunk, total = (
+    own, backbone, total = (
         sum(p.numel() for name, p in model.named_parameters() if name.startswith(start))
         for start in ('tasks.cls', 'backbone', '')
     )
     assert (
-        f'{trunk + own:,} of the {total:,} parameters (trunk {trunk:,}, cls {own:,})'
+        f'{backbone + own:,} of the {total:,} parameters (backbone {backbone:,}, cls {own:,})'
         in capsys.readouterr().out
     )
     assert run_extract(Namespace(**given, tasks=['cls'], out=out)) == 2
-    assert 'stock.pth' in capsys.readouterr().err
+    assert 'upstream.pth' in capsys.readouterr().err
 
 
 def test_a_file_that_could_run_code_is_for_those_who_trust_it(joint, tmp_path, capsys):

@@ -33,22 +33,22 @@ def many_linear(number):
 def calls(kind, layers):
     """Operators of a step beside those of the tasks' forward and backward passes."""
     torch.manual_seed(0)
-    trunk = many_linear(layers)
+    backbone = many_linear(layers)
     heads = nn.ModuleDict({task: many_linear(layers) for task in TASKS})
     data = torch.rand(2, 4)
 
     def loss(task):
-        return (heads[task](trunk(data)) - 1).square().mean()
+        return (heads[task](backbone(data)) - 1).square().mean()
 
     with Calls() as plain:
         for task in TASKS:
             loss(task).backward()
-            for param in [*trunk.parameters(), *heads.parameters()]:
+            for param in [*backbone.parameters(), *heads.parameters()]:
                 param.grad = None
     balancer = build(kind)
     balancer.bind(TASKS)
-    step = build_step(balancer, trunk, dict(heads.items()))
-    params = [*trunk.parameters(), *heads.parameters()]
+    step = build_step(balancer, backbone, dict(heads.items()))
+    params = [*backbone.parameters(), *heads.parameters()]
     wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.0))
     for _ in range(4):  # What is set up once, and a warm-up of 3 steps, are not of a step.
         with Calls() as balanced:
@@ -58,8 +58,8 @@ def calls(kind, layers):
 
 
 @pytest.mark.parametrize(
-    'kind', [name for name in CONFIGS if 'Orthogon' not in name and 'Every' not in name]
+    'kind', [name for name in CONFIGS if 'Orthogon' not in name and 'UpdateEvery' not in name]
 )
 def test_calls_do_not_grow_with_the_number_of_parameters(kind):
     few, many = calls(kind, 3), calls(kind, 30)
-    assert many - few < 27  # layers more in trunk and each head, of two parameters each
+    assert many - few < 27  # layers more in backbone and each head, of two parameters each

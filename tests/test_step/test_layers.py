@@ -1,4 +1,4 @@
-"""A layer that the trunk does not have, or does not train, is refused when the model is built."""
+"""A layer that the backbone lacks, or does not train, is refused when the model is built."""
 
 import pytest
 from conftest import build_model
@@ -17,33 +17,36 @@ BAD = [
     (dict(NORM, layer='frozen'), 'layer'),
     (dict(PENALTY, layer='last'), 'layer'),
     (dict(PENALTY, balancer=dict(NORM, layer='last')), 'balancer.layer'),
-    (dict(type='Smoothed', balancer=dict(NORM, layer='last')), 'balancer.layer'),
-    (dict(type='Smoothed', balancer=dict(PENALTY, layer='last')), 'balancer.layer'),
+    (dict(type='SmoothedTaskWeights', balancer=dict(NORM, layer='last')), 'balancer.layer'),
+    (dict(type='SmoothedTaskWeights', balancer=dict(PENALTY, layer='last')), 'balancer.layer'),
     (
-        dict(type='Every', balancer=dict(type='WarmUp', length=1, balancer=dict(NORM, layer='x'))),
+        dict(
+            type='UpdateEvery',
+            balancer=dict(type='WarmUp', length=1, balancer=dict(NORM, layer='x')),
+        ),
         'balancer.balancer.layer',
     ),
 ]
 
 
 @pytest.fixture
-def trunk():
+def backbone():
     parts = dict(first=nn.Linear(2, 2), second=nn.Linear(2, 2), frozen=nn.Linear(2, 2))
     parts['frozen'].requires_grad_(False)
     return nn.ModuleDict(parts)
 
 
 @pytest.mark.parametrize('cfg, key', BAD)
-def test_wrong_layers_are_named(trunk, cfg, key):
+def test_wrong_layers_are_named(backbone, cfg, key):
     with pytest.raises(ConfigError, match=rf'^model\.balancer\.{key} is .*; its parts are .*first'):
-        check_layers(build(cfg['type'], **cfg), trunk)
+        check_layers(build(cfg['type'], **cfg), backbone)
 
 
 @pytest.mark.parametrize('layer', [None, 'first', 'second.weight'])
-def test_right_layers_pass(trunk, layer):
-    check_layers(build('GradNorm', layer=layer), trunk)
-    check_layers(build('GradientOrthogonality', layer=layer, balancer=NORM), trunk)
-    check_layers(build('Every', balancer=dict(NORM, layer=layer)), trunk)
+def test_right_layers_pass(backbone, layer):
+    check_layers(build('GradNorm', layer=layer), backbone)
+    check_layers(build('GradientOrthogonality', layer=layer, balancer=NORM), backbone)
+    check_layers(build('UpdateEvery', balancer=dict(NORM, layer=layer)), backbone)
     check_layers(build('PCGrad'), nn.Identity())
 
 

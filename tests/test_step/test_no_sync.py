@@ -20,20 +20,20 @@ TASKS = ('a', 'b', 'c')
 
 
 def steps_on(device, kind, regime=nullcontext):
-    """Joint steps of a trunk with batch norm on a device, all but the first in ``regime()``."""
-    trunk = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)).to(device)
+    """Joint steps of a backbone with batch norm on a device, all but the first in ``regime()``."""
+    backbone = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)).to(device)
     heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in TASKS}).to(device)
     balancer = build(kind).to(device)
     balancer.bind(TASKS)
-    params = [*trunk.parameters(), *heads.parameters()]
+    params = [*backbone.parameters(), *heads.parameters()]
     wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
-    step = build_step(balancer, trunk, dict(heads.items()))
+    step = build_step(balancer, backbone, dict(heads.items()))
     data = torch.ones(8, 4, device=device)
     flags = {}
     for number in range(4):
         with regime() if number else nullcontext():
             losses = {
-                task: lambda head=head: (head(trunk(data)) - 1).square().mean()
+                task: lambda head=head: (head(backbone(data)) - 1).square().mean()
                 for task, head in heads.items()
             }
             log = run_step(step, losses, wrapper)

@@ -16,11 +16,11 @@ NAN, INF = float('nan'), float('inf')
 
 
 class Toy:
-    """A trunk with batch norm and three heads."""
+    """A backbone with batch norm and three heads."""
 
     def __init__(self, kind='FixedWeights', accumulate=1, **options):
         torch.manual_seed(0)
-        self.trunk = nn.Sequential(
+        self.backbone = nn.Sequential(
             # Before BN a bias has gradient 0, of whose rounding errors Adam would make steps.
             nn.Linear(4, 5, bias=False),
             nn.BatchNorm1d(5),
@@ -29,21 +29,21 @@ class Toy:
         self.heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in TASKS})
         self.balancer = build(kind)
         self.balancer.bind(TASKS)
-        params = [*self.trunk.parameters(), *self.heads.parameters()]
+        params = [*self.backbone.parameters(), *self.heads.parameters()]
         self.wrapper = OptimWrapper(
             torch.optim.Adam(params, lr=0.1),
             clip_grad=dict(max_norm=0.1),
             accumulative_counts=accumulate,
         )
         self.wrapper.initialize_count_status(nn.Linear(1, 1), 0, 100)
-        self.step = build_step(self.balancer, self.trunk, dict(self.heads.items()), **options)
+        self.step = build_step(self.balancer, self.backbone, dict(self.heads.items()), **options)
 
     def loss(self, task, number, spoil):
         generator = torch.Generator().manual_seed(number * 7 + ord(task))
         data = torch.randn(8, 4, generator=generator)
-        if spoil == 'picture' and task == 'c':
+        if spoil == 'image' and task == 'c':
             data[0, 0] = INF
-        found = self.heads[task](self.trunk(data))
+        found = self.heads[task](self.backbone(data))
         loss = (found - data.sum(1, keepdim=True)).square().mean()
         return spoil(loss, found) if callable(spoil) and task == 'c' else loss
 
@@ -58,7 +58,7 @@ class Toy:
 
     def shared(self, statistics=True):
         """All that the tasks a and b depend on."""
-        state = self.trunk.state_dict()
+        state = self.backbone.state_dict()
         # Counts forward passes; used with momentum=None only.
         state.pop('1.num_batches_tracked')
         if not statistics:
@@ -71,7 +71,7 @@ SPOILT = {
     'an infinite loss': lambda loss, found: loss / 0,
     # d sqrt(x) / dx at 0
     'a gradient': lambda loss, found: loss + ((found - found.detach()) ** 2).sum().sqrt(),
-    'a picture': 'picture',
+    'an image': 'image',
 }
 
 
@@ -120,7 +120,7 @@ def test_only_the_bad_micro_step_is_left_out():
 
 @pytest.mark.parametrize('kind', ['FixedWeights', 'PCGrad', 'Uncertainty', 'GradDrop'])
 def test_a_good_step_is_the_same_to_the_last_bit(kind):
-    guarded, plain = Toy(kind), Toy(kind, drop_bad=False)
+    guarded, plain = Toy(kind), Toy(kind, skip_non_finite=False)
     for number in range(3):
         guarded.train(number), plain.train(number)
     assert all(torch.equal(a, b) for a, b in zip(guarded.shared(), plain.shared()))
@@ -139,7 +139,7 @@ def test_a_huge_gradient_is_not_an_infinite_one(value, finite):
 
 
 def test_without_the_guard_it_spreads():
-    toy = Toy(drop_bad=False)
+    toy = Toy(skip_non_finite=False)
     toy.train(0, spoil=SPOILT['a NaN loss'])
     assert not all(value.isfinite().all() for value in toy.shared())
 

@@ -1,4 +1,4 @@
-"""The training step against ``combine`` on explicit gradients, on a trunk of a few numbers."""
+"""The training step against ``combine`` on explicit gradients, on a backbone of a few numbers."""
 
 import copy
 from functools import partial
@@ -19,18 +19,21 @@ TASKS = ('a', 'b', 'c')
 
 
 class Toy:
-    """A trunk of two layers, three linear heads, and what a training step does with them."""
+    """A backbone of two layers, three linear heads, and what a training step does with them."""
 
-    def __init__(self, kind, conflict_interval=0, **options):
+    def __init__(self, kind, grad_similarity_interval=0, **options):
         torch.manual_seed(0)
-        self.trunk = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+        self.backbone = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
         self.heads = nn.ModuleDict({task: nn.Linear(3, 1) for task in TASKS})
         self.balancer = build(kind, **options)
         self.balancer.bind(TASKS)
-        params = [*self.trunk.parameters(), *self.heads.parameters()]
+        params = [*self.backbone.parameters(), *self.heads.parameters()]
         self.wrapper = OptimWrapper(torch.optim.SGD(params, lr=0.1))
         self.step = build_step(
-            self.balancer, self.trunk, dict(self.heads.items()), conflict_interval=conflict_interval
+            self.balancer,
+            self.backbone,
+            dict(self.heads.items()),
+            grad_similarity_interval=grad_similarity_interval,
         )
         self.number = 0
 
@@ -39,11 +42,11 @@ class Toy:
             8, 4, generator=torch.Generator().manual_seed(self.number * 7 + ord(task))
         )
         target = data.sum(1, keepdim=True) * (1 + TASKS.index(task))
-        return (self.heads[task](self.trunk(data)) - target).square().mean()
+        return (self.heads[task](self.backbone(data)) - target).square().mean()
 
     def train(self):
         log = self.run()
-        gradients = [param.grad.clone() for param in self.trunk.parameters()]
+        gradients = [param.grad.clone() for param in self.backbone.parameters()]
         self.wrapper.optimizer.step()
         self.wrapper.zero_grad()
         self.number += 1
@@ -55,14 +58,14 @@ class Toy:
         return run_step(self.step, losses, wrapper or self.wrapper)
 
     def explicit(self):
-        """Losses ``[K]``, trunk gradients ``[K, P]`` and head gradients of the next step."""
+        """Losses ``[K]``, backbone gradients ``[K, P]`` and head gradients of the next step."""
         losses = [self.loss(task) for task in TASKS]
-        trunk = [
+        backbone = [
             torch.cat(
                 [
                     g.flatten()
                     for g in torch.autograd.grad(
-                        loss, list(self.trunk.parameters()), retain_graph=True
+                        loss, list(self.backbone.parameters()), retain_graph=True
                     )
                 ]
             )
@@ -72,13 +75,13 @@ class Toy:
             torch.autograd.grad(loss, self.heads[task].weight)[0]
             for loss, task in zip(losses, TASKS)
         ]
-        return torch.stack(losses).detach(), torch.stack(trunk), heads
+        return torch.stack(losses).detach(), torch.stack(backbone), heads
 
 
 @pytest.mark.parametrize('kind', CONFIGS)
-@pytest.mark.parametrize('conflict_interval', [0, 1])
-def test_the_step_goes_through_combine(kind, conflict_interval):
-    toy = Toy(kind, conflict_interval=conflict_interval)
+@pytest.mark.parametrize('grad_similarity_interval', [0, 1])
+def test_the_step_goes_through_combine(kind, grad_similarity_interval):
+    toy = Toy(kind, grad_similarity_interval=grad_similarity_interval)
     if toy.balancer.regulariser is not None:
         # What it adds has tests of its own.
         toy.balancer.regulariser.alpha = 0.0
@@ -87,7 +90,7 @@ def test_the_step_goes_through_combine(kind, conflict_interval):
         losses, gradients, heads = toy.explicit()
         expected, weights = twin.combine(losses, gradients)
         log = toy.run()
-        found = torch.cat([param.grad.flatten() for param in toy.trunk.parameters()])
+        found = torch.cat([param.grad.flatten() for param in toy.backbone.parameters()])
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
         for task, head, weight in zip(TASKS, heads, weights):
             assert float(log[f'{task}/weight']) == pytest.approx(float(weight), rel=1e-3, abs=1e-5)
@@ -133,7 +136,7 @@ def test_gradnorm_measures_the_named_layer():
         'PCGrad',
         'RandomWeights',
         'GradDrop',
-        'Smoothed GradVac',
+        'SmoothedTaskWeights GradVac',
     ],
 )
 def test_a_step_that_mixed_precision_skips_is_not_learned_from(kind):
@@ -153,9 +156,9 @@ def test_the_loss_scale_does_not_change_the_weights(kind):
     for _ in range(3):
         expected, gradient = plain.train()
         log = scaled.run(wrapper=of_scaler(_Scaled(scaled.wrapper, 1024.0), 1024.0))
-        found = torch.cat([param.grad.flatten() for param in scaled.trunk.parameters()]) / 1024
+        found = torch.cat([param.grad.flatten() for param in scaled.backbone.parameters()]) / 1024
         torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-6)
-        for param in [*scaled.trunk.parameters(), *scaled.heads.parameters()]:
+        for param in [*scaled.backbone.parameters(), *scaled.heads.parameters()]:
             param.grad /= 1024
         scaled.wrapper.optimizer.step()
         scaled.wrapper.zero_grad()
@@ -188,7 +191,7 @@ def test_accumulating_the_same_batch_twice_is_one_step_of_it(kind):
         expected, gradient = once.train()
         for updates in (False, True):
             log = twice.run(wrapper=_Scaled(twice.wrapper, 0.5, updates))
-        found = torch.cat([param.grad.flatten() for param in twice.trunk.parameters()])
+        found = torch.cat([param.grad.flatten() for param in twice.backbone.parameters()])
         torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-6)
         for name, value in expected.items():
             assert float(log[name]) == pytest.approx(float(value), rel=1e-4), name
@@ -208,13 +211,13 @@ def test_a_step_of_one_task_leaves_the_others_heads_alone():
 
 @pytest.mark.parametrize('kind', ['FAMO', 'GradNorm', 'UPGrad'])
 def test_the_models_training_step(kind):
-    """``AllInOne.train_step`` itself, around the toy trunk and heads."""
+    """``AllInOne.train_step`` itself, around the toy backbone and heads."""
     toy = Toy(kind)
     model = SimpleNamespace(
         _step=None,
-        _step_options=dict(conflict_interval=2),
+        _step_options=dict(grad_similarity_interval=2),
         balancer=toy.balancer,
-        backbone=toy.trunk,
+        backbone=toy.backbone,
         tasks=toy.heads,
         task_losses=lambda task, batch: toy.loss(task),
         parse_losses=lambda loss: (loss, dict(loss=loss)),
@@ -222,9 +225,9 @@ def test_the_models_training_step(kind):
     twin = copy.deepcopy(toy.balancer)
     for _ in range(3):
         losses, gradients, _ = toy.explicit()
-        before = torch.cat([param.detach().flatten() for param in toy.trunk.parameters()])
+        before = torch.cat([param.detach().flatten() for param in toy.backbone.parameters()])
         log = AllInOne.train_step(model, dict.fromkeys(TASKS), toy.wrapper)
-        after = torch.cat([param.detach().flatten() for param in toy.trunk.parameters()])
+        after = torch.cat([param.detach().flatten() for param in toy.backbone.parameters()])
         expected, weights = twin.combine(losses, gradients)
         torch.testing.assert_close((before - after) / 0.1, expected, rtol=1e-3, atol=1e-3)
         for task, weight in zip(TASKS, weights):
@@ -269,29 +272,29 @@ def test_an_overflow_leaves_model_and_balancer_alone(kind):
         )
         for number in range(4):
             if overflows and number == 2:
-                before = copy.deepcopy((toy.trunk.state_dict(), toy.balancer.state_dict()))
+                before = copy.deepcopy((toy.backbone.state_dict(), toy.balancer.state_dict()))
                 AllInOne.train_step(model, dict(a=plain, b=overflowing, c=plain), wrapper)
-                for old, module in zip(before, (toy.trunk, toy.balancer)):
+                for old, module in zip(before, (toy.backbone, toy.balancer)):
                     for name, value in module.state_dict().items():
                         assert torch.equal(value.nan_to_num(-7.0), old[name].nan_to_num(-7.0)), name
             toy.number = number
             AllInOne.train_step(model, dict.fromkeys(TASKS, plain), wrapper)
         runs.append(toy)
-    for first, second in zip(runs[0].trunk.parameters(), runs[1].trunk.parameters()):
+    for first, second in zip(runs[0].backbone.parameters(), runs[1].backbone.parameters()):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('kind', ['FixedWeights', 'GeometricMean', 'FAMO', 'GradNorm', 'PCGrad'])
 def test_logged_norms_and_clipping_are_of_the_tasks_own_gradients(kind):
     """Neither a method's weights nor the clipping are in the one, nor the weights in the other."""
-    toy = Toy(kind, conflict_interval=1)
-    toy.step.max_task_norm = 1e-3
-    _, trunk, heads = toy.explicit()
+    toy = Toy(kind, grad_similarity_interval=1)
+    toy.step.clip_grad_per_task = 1e-3
+    _, backbone, heads = toy.explicit()
     log, _ = toy.train()
-    for task, gradient in zip(TASKS, trunk):
+    for task, gradient in zip(TASKS, backbone):
         assert float(log[f'{task}/grad_norm']) == pytest.approx(float(gradient.norm()), rel=1e-4)
-    plain = Toy(kind, conflict_interval=1)
-    plain.step.max_task_norm = 1e-3
+    plain = Toy(kind, grad_similarity_interval=1)
+    plain.step.clip_grad_per_task = 1e-3
     log = plain.run()
     for task, head in plain.heads.items():
         norm = torch.cat([param.grad.flatten() for param in head.parameters()]).norm()
@@ -301,7 +304,7 @@ def test_logged_norms_and_clipping_are_of_the_tasks_own_gradients(kind):
 
 @pytest.mark.parametrize('accumulate, measured', [(1, [0, 4, 8]), (3, [2, 5, 8]), (2, [1, 5, 9])])
 def test_every_interval_is_measured_whatever_the_accumulation(accumulate, measured):
-    toy = Toy('FixedWeights', conflict_interval=4)
+    toy = Toy('FixedWeights', grad_similarity_interval=4)
     toy.wrapper._accumulative_counts = accumulate
     found = []
     for iteration in range(10):
@@ -318,12 +321,12 @@ def test_a_gradient_that_is_never_finite_does_not_stall_the_others_under_a_scale
         task_losses=lambda task, batch: batch(toy.loss(task)),
         parse_losses=lambda loss: (loss, dict(loss=loss)),
     )
-    before = copy.deepcopy(toy.trunk.state_dict())
+    before = copy.deepcopy(toy.backbone.state_dict())
     for _ in range(14):
         log = AllInOne.train_step(model, dict(a=plain, b=overflowing, c=plain), wrapper)
     assert log['b/dropped'] and not log['a/dropped'] and float(log['b/weight']) == 0
-    assert not torch.equal(before['0.weight'], toy.trunk.state_dict()['0.weight'])
-    assert all(value.isfinite().all() for value in toy.trunk.state_dict().values())
+    assert not torch.equal(before['0.weight'], toy.backbone.state_dict()['0.weight'])
+    assert all(value.isfinite().all() for value in toy.backbone.state_dict().values())
 
 
 def test_gradients_are_compared():
@@ -332,14 +335,14 @@ def test_gradients_are_compared():
     assert [log[f'{task}/grad_norm'].item() for task in 'abcd'] == [5, 5, 0, 5]
     cosines = {key[4:]: value.item() for key, value in log.items() if key.startswith('cos/')}
     assert cosines == {'a-b': 0, 'a-c': 0, 'a-d': -1, 'b-c': 0, 'b-d': 0, 'c-d': 0}
-    assert {key for key, value in log.items() if key.startswith('conflict/') and value} == {
-        'conflict/a-d'
+    assert {key for key, value in log.items() if key.startswith('grad_conflict/') and value} == {
+        'grad_conflict/a-d'
     }
 
 
 @pytest.mark.parametrize('kind, compared', [('PCGrad', [1, 1, 1]), ('FixedWeights', [1, 0, 1])])
 def test_gradients_are_compared_when_kept_or_sampled(kind, compared):
-    toy = Toy(kind, conflict_interval=2)
+    toy = Toy(kind, grad_similarity_interval=2)
     found = []
     for step in range(3):
         toy.wrapper._inner_count = step

@@ -131,5 +131,5 @@ def quality_config(root, batch_size=4):
             ),
         )
 
-    model = dict(type='allinone.QualityRegressor', features=(2,), in_channels=48)
+    model = dict(type='allinone.QualityRegressor', feature_indices=(2,), in_channels=48)
     return model, loader('train'), loader('val'), dict(type='allinone.MeanAbsoluteError')

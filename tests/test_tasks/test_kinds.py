@@ -23,7 +23,7 @@ from allinone.visualization import draw_tasks
 
 POOL = dict(type='GlobalAveragePooling')
 LINEAR = dict(type='LinearClsHead', num_classes=3, in_channels=48)
-CLASSIFIER = dict(type='mmpretrain.ImageClassifier', features=(2,), neck=POOL, head=LINEAR)
+CLASSIFIER = dict(type='mmpretrain.ImageClassifier', feature_indices=(2,), neck=POOL, head=LINEAR)
 SEVERAL = dict(type='MultiLabelLinearClsHead', num_classes=3, in_channels=48)
 PROJECTION = dict(
     type='NonLinearNeck', in_channels=48, hid_channels=16, out_channels=8, with_avg_pool=True
@@ -31,7 +31,7 @@ PROJECTION = dict(
 CONTRAST = dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2)
 MOCO = dict(
     type='mmpretrain.MoCo',
-    features=(2,),
+    feature_indices=(2,),
     queue_len=16,
     feat_dim=8,
     neck=dict(PROJECTION, type='MoCoV2Neck'),
@@ -39,7 +39,7 @@ MOCO = dict(
 )
 BYOL = dict(
     type='mmpretrain.BYOL',
-    features=(2,),
+    feature_indices=(2,),
     neck=PROJECTION,
     head=dict(
         type='LatentPredictHead',
@@ -47,10 +47,10 @@ BYOL = dict(
         predictor=dict(PROJECTION, in_channels=8, with_avg_pool=False),
     ),
 )
-SIMCLR = dict(type='mmpretrain.SimCLR', features=(2,), neck=PROJECTION, head=CONTRAST)
+SIMCLR = dict(type='mmpretrain.SimCLR', feature_indices=(2,), neck=PROJECTION, head=CONTRAST)
 REID = dict(
     type='mmdet.BaseReID',
-    features=(2,),
+    feature_indices=(2,),
     neck=dict(type='GlobalAveragePooling', kernel_size=(8, 8), stride=1),
     head=dict(
         type='LinearReIDHead',
@@ -65,7 +65,7 @@ REID = dict(
     ),
 )
 RETRIEVER = dict(
-    type='mmpretrain.ImageToImageRetriever', features=(2,), prototype=torch.eye(48), topk=3
+    type='mmpretrain.ImageToImageRetriever', feature_indices=(2,), prototype=torch.eye(48), topk=3
 )
 
 

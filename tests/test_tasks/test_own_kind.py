@@ -13,7 +13,7 @@ from quality import Quality, quality_config
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import ConfigError
 from allinone.inference.inferencer import AllInOneInferencer
-from allinone.io.images import read_picture
+from allinone.io.images import read_image
 from allinone.registry import RUNNERS
 
 
@@ -30,7 +30,9 @@ def with_quality(root, work_dir, **options):
             cfg[f'{stage}_cfg'].score = {'cls/top1': 1, 'quality/mae': 100}
     del cfg.model.tasks['seg']
     cfg.model.tasks.quality = model
-    cfg.custom_hooks = [dict(type='DrawHook', out_dir=str(work_dir / 'drawn'), during_val=True)]
+    cfg.custom_hooks = [
+        dict(type='PredictionVisualizationHook', out_dir=str(work_dir / 'drawn'), during_val=True)
+    ]
     cfg.merge_from_dict(options)
     return Config(cfg.to_dict())
 
@@ -97,14 +99,14 @@ def test_it_is_recorded_and_drawn(run, toy_root, tmp_path):
     (found,) = inferencer(str(image))
     assert record['quality'] == found['quality']
     (drawing,) = (tmp_path / 'out/vis').iterdir()
-    height = read_picture(str(image)).shape[0]
-    assert read_picture(str(drawing)).shape[0] > max(480, height), 'a line below the image'
+    height = read_image(str(image)).shape[0]
+    assert read_image(str(drawing)).shape[0] > max(480, height), 'a line below the image'
 
 
 def test_its_training_images_are_browsed(run, tmp_path):
     options = ('--tasks', 'quality', '--count', 4)
     assert run_tool('browse_dataset', run[0], '--out-dir', tmp_path, *options) == 0
-    drawings = [read_picture(str(path)) for path in sorted((tmp_path / 'quality').iterdir())]
+    drawings = [read_image(str(path)) for path in sorted((tmp_path / 'quality').iterdir())]
     assert len(drawings) == 4 and not np.array_equal(drawings[0], drawings[1])
 
 

@@ -38,7 +38,7 @@ def scheduled(**schedule):
             r'^model\.balancer\.temperature is 0; give a number',
         ),
         (
-            scheduled(type='Temperature', temperature=0),
+            scheduled(type='TemperatureSampling', temperature=0),
             r'^train_cfg\.schedule\.temperature is 0; give a number',
         ),
         (
@@ -82,7 +82,7 @@ def test_a_work_dir_that_cannot_be_made(cfg, refused, tmp_path):
 
 
 def test_a_refused_run_leaves_an_earlier_ones_checkpoints(cfg, toy, launch, tmp_path):
-    """Else a typo, mended, and ``--resume`` start from nothing."""
+    """Else a typo, fixed, and ``--resume`` start from nothing."""
     only(cfg, 'cls')
     cfg.merge_from_dict({'train_cfg.max_iters': 1, 'default_hooks.checkpoint.interval': 1})
     assert launch()[0] == 0

@@ -6,14 +6,16 @@ import torch
 from mmpretrain.structures import DataSample
 
 from allinone.errors import ConfigError
-from allinone.io.images import read_picture, write_picture
+from allinone.io.images import read_image, write_image
 from allinone.registry import HOOKS, RUNNERS
 from allinone.tasks import Classification, Detection
 
 
-def test_every_tested_picture_is_drawn(trained, toy_cfg, toy_root, tmp_path):
+def test_every_tested_image_is_drawn(trained, toy_cfg, toy_root, tmp_path):
     toy_cfg.load_from = str(trained[2] / 'iter_4.pth')
-    toy_cfg.custom_hooks = [dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'))]
+    toy_cfg.custom_hooks = [
+        dict(type='PredictionVisualizationHook', out_dir=str(tmp_path / 'drawn'))
+    ]
     toy_cfg.test_cfg.score = {}
     runner = RUNNERS.build(toy_cfg)
     runner.test()
@@ -21,13 +23,13 @@ def test_every_tested_picture_is_drawn(trained, toy_cfg, toy_root, tmp_path):
         drawn = sorted((tmp_path / 'drawn' / task).glob('*'))
         assert len(drawn) == len(loader.dataset)
         assert {path.suffix for path in drawn} == {'.png'}
-        height, width = read_picture(drawn[0]).shape[:2]
+        height, width = read_image(drawn[0]).shape[:2]
         # Annotations beside the prediction
         assert height >= 480 and width > 2 * 600
 
 
 def test_annotations_are_in_the_pixels_of_the_file(trained, toy_cfg, tmp_path, monkeypatch):
-    """Also where the pipeline reads them before it resizes the picture."""
+    """Also where the pipeline reads them before it resizes the image."""
     toy_cfg.load_from = str(trained[2] / 'iter_4.pth')
     toy_cfg.test_cfg.score = {}
     for key in ('test_dataloader', 'test_evaluator'):
@@ -50,7 +52,9 @@ def test_annotations_are_in_the_pixels_of_the_file(trained, toy_cfg, tmp_path, m
         return truths[-1][0]
 
     monkeypatch.setattr(Detection, 'ground_truth', keep)
-    toy_cfg.custom_hooks = [dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'))]
+    toy_cfg.custom_hooks = [
+        dict(type='PredictionVisualizationHook', out_dir=str(tmp_path / 'drawn'))
+    ]
     runner = RUNNERS.build(toy_cfg)
     runner.test()
     dataset = runner.test_loop.dataloader.loaders['det'].dataset
@@ -63,7 +67,7 @@ def test_annotations_are_in_the_pixels_of_the_file(trained, toy_cfg, tmp_path, m
 
 
 class TwoFolders:
-    """Two pictures with one stem."""
+    """Two images with one stem."""
 
     metainfo = dict(classes=['a', 'b'])
 
@@ -81,7 +85,7 @@ class TwoFolders:
 def testing(tmp_path):
     dataset = TwoFolders(tmp_path)
     for path in dataset.paths:
-        write_picture(path, np.zeros((64, 64, 3), np.uint8))
+        write_image(path, np.zeros((64, 64, 3), np.uint8))
     loop = SimpleNamespace(
         dataloader=SimpleNamespace(loaders=dict(signs=SimpleNamespace(dataset=dataset))),
         kinds=dict(signs=Classification()),
@@ -96,9 +100,9 @@ def testing(tmp_path):
     return runner, dict(signs=samples)
 
 
-def test_pictures_with_one_stem_do_not_overwrite_each_other(testing, tmp_path):
+def test_images_with_one_stem_do_not_overwrite_each_other(testing, tmp_path):
     runner, outputs = testing
-    hook = HOOKS.build(dict(type='DrawHook', out_dir=str(tmp_path / 'drawn')))
+    hook = HOOKS.build(dict(type='PredictionVisualizationHook', out_dir=str(tmp_path / 'drawn')))
     for _ in range(2):
         hook.before_test(runner)
         hook.after_test_iter(runner, 0, outputs=outputs)
@@ -109,14 +113,18 @@ def test_pictures_with_one_stem_do_not_overwrite_each_other(testing, tmp_path):
 def test_validation_is_drawn_only_if_asked_for(testing, tmp_path, during_val):
     runner, outputs = testing
     hook = HOOKS.build(
-        dict(type='DrawHook', out_dir=str(tmp_path / 'drawn'), during_val=during_val)
+        dict(
+            type='PredictionVisualizationHook',
+            out_dir=str(tmp_path / 'drawn'),
+            during_val=during_val,
+        )
     )
     hook.after_val_iter(runner, 0, outputs=outputs)
     assert (tmp_path / 'drawn').exists() == during_val
 
 
-def test_samples_that_do_not_name_their_picture(testing, tmp_path):
+def test_samples_that_do_not_name_their_image(testing, tmp_path):
     runner, _ = testing
-    hook = HOOKS.build(dict(type='DrawHook', out_dir=str(tmp_path / 'drawn')))
+    hook = HOOKS.build(dict(type='PredictionVisualizationHook', out_dir=str(tmp_path / 'drawn')))
     with pytest.raises(ConfigError, match="signs.*add 'img_path' to meta_keys"):
         hook.after_test_iter(runner, 0, outputs=dict(signs=[DataSample()]))

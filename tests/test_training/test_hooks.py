@@ -9,7 +9,7 @@ from allinone.training.hooks import deferred_log as hooks
 from allinone.training.hooks.deferred_log import DeferredLogHook
 
 
-def test_deferred_figures_are_the_stock_ones(tmp_path):
+def test_deferred_figures_are_the_upstream_ones(tmp_path):
     hub = MessageHub('deferred')
     runner = SimpleNamespace(
         message_hub=hub,
@@ -48,9 +48,9 @@ def test_conflicts_are_shares_of_the_interval():
     hook.before_train(runner)
     for step, met in enumerate([1.0, 0.0, None, 1.0]):
         runner.iter = step
-        outputs = {} if met is None else {'conflict/a-b': torch.tensor(met)}
+        outputs = {} if met is None else {'grad_conflict/a-b': torch.tensor(met)}
         hook.after_train_iter(runner, step, outputs=outputs)
-    assert hub.log_scalars['train/conflict/a-b'].data[0].tolist() == [2 / 3]
+    assert hub.log_scalars['train/grad_conflict/a-b'].data[0].tolist() == [2 / 3]
 
 
 def test_a_long_run_remembers_no_more_than_the_last_figures(monkeypatch):

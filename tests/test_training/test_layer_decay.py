@@ -1,4 +1,4 @@
-"""Layer-wise decay of the learning rate over the trunk of a joint model."""
+"""Layer-wise decay of the learning rate over the backbone of a joint model."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_rates_halve_with_each_layer_below_the_heads():
     assert {group['weight_decay'] for group in groups} == {0.0, 0.5}
 
 
-def test_a_trunk_that_knows_no_depth_is_named():
+def test_a_backbone_that_knows_no_depth_is_named():
     with pytest.raises(ConfigError, match='Linear does not tell the depth of its layers'):
         groups_of(Joint(nn.Linear(2, 2)))
 

@@ -28,13 +28,13 @@ def rates(schedule, steps):
 @pytest.mark.parametrize(
     'kind, options, powers',
     [
-        ('Temperature', dict(temperature=2), [90, 30, 10]),
-        ('Temperature', dict(temperature=1), [8100, 900, 100]),
-        ('Temperature', dict(temperature=1, cap=900), [900, 900, 100]),
-        ('Temperature', dict(temperature=1e6), [1, 1, 1]),
-        ('Temperature', dict(temperature=0.01), [1, 0, 0]),
-        ('Weighted', dict(weights=dict(seg=1, cls=6, det=3)), [6, 3, 1]),
-        ('Weighted', dict(weights=dict(seg=1, cls=0, det=3)), [0, 3, 1]),
+        ('TemperatureSampling', dict(temperature=2), [90, 30, 10]),
+        ('TemperatureSampling', dict(temperature=1), [8100, 900, 100]),
+        ('TemperatureSampling', dict(temperature=1, cap=900), [900, 900, 100]),
+        ('TemperatureSampling', dict(temperature=1e6), [1, 1, 1]),
+        ('TemperatureSampling', dict(temperature=0.01), [1, 0, 0]),
+        ('FixedProportions', dict(weights=dict(seg=1, cls=6, det=3)), [6, 3, 1]),
+        ('FixedProportions', dict(weights=dict(seg=1, cls=0, det=3)), [0, 3, 1]),
     ],
 )
 def test_long_run_rates(kind, options, powers):
@@ -43,7 +43,7 @@ def test_long_run_rates(kind, options, powers):
 
 
 def test_annealed_rates():
-    schedule = build('Annealed', begin=1.0, end=0.0)
+    schedule = build('AnnealedSampling', begin=1.0, end=0.0)
     schedule.start(1_000_001, list(SIZES))
     for first, powers in (
         (0, [8100, 900, 100]),
@@ -55,16 +55,20 @@ def test_annealed_rates():
         assert found == pytest.approx(
             [power / sum(powers) for power in powers], abs=TOLERANCE + 0.01
         )
-    assert build('Annealed', steps=11).rates(10).tolist() == pytest.approx(
+    assert build('AnnealedSampling', steps=11).rates(10).tolist() == pytest.approx(
         [0.5, 0.3, 0.2], abs=0.03
     )
     with pytest.raises(ConfigError, match='steps is not set'):
-        build('Annealed')(0)
+        build('AnnealedSampling')(0)
 
 
 @pytest.mark.parametrize(
     'kind, options',
-    [('Temperature', {}), ('Annealed', dict(steps=100)), ('Weighted', dict(weights=SIZES))],
+    [
+        ('TemperatureSampling', {}),
+        ('AnnealedSampling', dict(steps=100)),
+        ('FixedProportions', dict(weights=SIZES)),
+    ],
 )
 def test_drawn_schedules_are_pure(kind, options):
     schedule = build(kind, **options)
@@ -131,7 +135,7 @@ class Loop(MultiTaskTrainLoop):
 
     def __init__(self, balancer, schedule, figures=None, state=None, accumulate=1):
         self._iter, self._max_iters, self.schedule = 0, 100, schedule
-        self.accumulate = {}
+        self.micro_batches = {}
         self.dataloader = SimpleNamespace(loaders=dict(cls=range(12), det=range(7), seg=range(5)))
         validation = figures and SimpleNamespace(
             figures=lambda: dict.fromkeys(SIZES),
@@ -156,24 +160,24 @@ def balancer(**cfg):
     'kind', ['PCGrad', 'GradNorm', 'MGDA', 'GradDrop', 'GradientOrthogonality']
 )
 def test_gradient_methods_refuse_one_task_a_step(kind):
-    with pytest.raises(ConfigError, match=rf"'RoundRobin'.*{kind}.*EveryTask"):
+    with pytest.raises(ConfigError, match=rf"'RoundRobin'.*{kind}.*AllTasks"):
         Loop(balancer(type=kind), build('RoundRobin'))._start()
-    Loop(balancer(type=kind), build('EveryTask'))._start()
+    Loop(balancer(type=kind), build('AllTasks'))._start()
     Loop(balancer(type='FAMO'), build('RoundRobin'))._start()
 
 
 def test_the_loop_tells_of_epochs_and_validation():
     averages = balancer(type='DynamicWeightAverage')
-    Loop(averages, build('EveryTask'))._start()
+    Loop(averages, build('AllTasks'))._start()
     assert averages.interval == 12
     averages = balancer(type='DynamicWeightAverage')
-    Loop(averages, build('EveryTask'), accumulate=4)._start()
+    Loop(averages, build('AllTasks'), accumulate=4)._start()
     assert averages.interval == 3  # optimizer steps
     kpis = balancer(
         type='DynamicTaskPrioritization', metrics={'cls/top1': 0.01, 'det/mAP': 1, 'seg/mIoU': 0.01}
     )
     with pytest.raises(ConfigError, match='validation evaluates only'):
-        Loop(kpis, build('EveryTask'))._start()
+        Loop(kpis, build('AllTasks'))._start()
     loop = Loop(kpis, build('StopAndGo', metrics=METRICS), (90, 0.3, 90))
     loop._start()
     assert loop._uses_metrics

@@ -11,7 +11,7 @@ from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import TrainingError
 from allinone.models.allinone import AllInOne
 from allinone.registry import RUNNERS
-from allinone.training.hooks.non_finite import BadStepHook
+from allinone.training.hooks.non_finite import NonFiniteHook
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def spoilt(toy_cfg, monkeypatch):
     return build
 
 
-def test_training_goes_on_and_the_pictures_are_named(spoilt, tmp_path, caplog):
+def test_training_goes_on_and_the_images_are_named(spoilt, tmp_path, caplog):
     runner = spoilt({1, 2, 4})
     warnings = []
     runner.logger.warning = warnings.append
@@ -57,7 +57,7 @@ def test_training_goes_on_and_the_pictures_are_named(spoilt, tmp_path, caplog):
 
 
 def test_a_good_batch_at_the_end_of_the_interval_hides_nothing(spoilt):
-    runner = spoilt({0, 1, 2}, max_bad_steps=2)
+    runner = spoilt({0, 1, 2}, max_consecutive=2)
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
             hook.interval = 6
@@ -66,8 +66,8 @@ def test_a_good_batch_at_the_end_of_the_interval_hides_nothing(spoilt):
 
 
 def test_too_many_in_a_row_end_it(spoilt):
-    runner = spoilt({2, 3, 4, 5}, max_bad_steps=2)
-    with pytest.raises(TrainingError, match="4 batches of task 'cls'.*max_bad_steps=2"):
+    runner = spoilt({2, 3, 4, 5}, max_consecutive=2)
+    with pytest.raises(TrainingError, match="4 batches of task 'cls'.*max_consecutive=2"):
         runner.train()
     assert runner.iter < 6
     state = read_checkpoint(f'{runner.work_dir}/iter_3.pth')['state_dict']
@@ -83,7 +83,7 @@ def bad_in_the_second(rank):
         message_hub=SimpleNamespace(runtime_info={}, update_info=lambda *info: None),
         max_iters=100,
     )
-    hook = BadStepHook()
+    hook = NonFiniteHook()
     hook.before_train(runner)
     for step, bad in enumerate([[False, False], [False, True], [True, True]]):
         runner.iter = step
@@ -95,7 +95,7 @@ def bad_in_the_second(rank):
     return warnings, hook._state()
 
 
-def test_the_pictures_are_those_of_the_process_that_had_them(tmp_path):
+def test_the_images_are_those_of_the_process_that_had_them(tmp_path):
     """Each process says the same, for only the main one writes the log."""
     with joined(bad_in_the_second, tmp_path) as (_, answers):
         (warnings, state), other = answers()
@@ -106,5 +106,5 @@ def test_the_pictures_are_those_of_the_process_that_had_them(tmp_path):
         "Step 3: the 'cls' batch of process 0",
         "Step 3: the 'cls' batch of process 1",
     ]
-    pictures = [text.partition('its pictures: ')[2] for text in warnings]
-    assert pictures == ["['1/1.png']", "['0/2.png']", "['1/2.png']"]
+    images = [text.partition('its images: ')[2] for text in warnings]
+    assert images == ["['1/1.png']", "['0/2.png']", "['1/2.png']"]

@@ -1,4 +1,4 @@
-"""Statistics estimated again, against the batch of all pictures together."""
+"""Statistics estimated again, against the batch of all images together."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ class Task(nn.Module):
 
 
 class Joint(nn.Module):
-    """A trunk of two norms, and heads with one."""
+    """A backbone of two norms, and heads with one."""
 
     def __init__(self, *tasks):
         super().__init__()
@@ -44,13 +44,13 @@ class Joint(nn.Module):
         return self.tasks[task].backbone
 
 
-def pictures(seed, size):
+def images(seed, size):
     generator = torch.Generator().manual_seed(seed)
     return dict(inputs=torch.randn(4, 3, size, size, generator=generator) * (1 + seed) + seed)
 
 
 def normalised_together(model, inputs):
-    """Mean and variance at each norm of the trunk, of the concatenated pictures."""
+    """Mean and variance at each norm of the backbone, of the concatenated images."""
     found = []
     x = torch.cat(inputs)
     for layer in model.backbone:
@@ -66,7 +66,7 @@ def normalised_together(model, inputs):
 @torch.no_grad()
 def test_mixed_batches_are_normalised_together():
     model = Joint('a', 'b').train()
-    batches = [dict(a=pictures(n, 20), b=pictures(n + 5, 20)) for n in range(2)]
+    batches = [dict(a=images(n, 20), b=images(n + 5, 20)) for n in range(2)]
     assert reestimate(model, iter(batches)) == 4
     assert model.training and 'forward' not in vars(model.backbone[1])
     first, second = (
@@ -89,27 +89,27 @@ def test_mixed_batches_are_normalised_together():
 @torch.no_grad()
 def test_each_task_has_the_same_share_whatever_its_size():
     model = Joint('a', 'b')
-    small, large = pictures(0, 8), pictures(3, 20)
+    small, large = images(0, 8), images(3, 20)
     reestimate(model, [dict(a=small, b=large)])
     means = [model.backbone[0](batch['inputs']).mean((0, 2, 3)) for batch in (small, large)]
     torch.testing.assert_close(model.backbone[1].running_mean, (means[0] + means[1]) / 2)
 
 
-def test_a_picture_that_does_not_fit_ends_all_tasks():
+def test_a_image_that_does_not_fit_ends_all_tasks():
     model = Joint('a', 'b', 'c')
     wrong = dict(inputs=torch.zeros(1, 4, 20, 20))
     with pytest.raises(RuntimeError, match='channels'):
-        reestimate(model, [dict(a=pictures(0, 20), b=wrong, c=pictures(1, 20))])
+        reestimate(model, [dict(a=images(0, 20), b=wrong, c=images(1, 20))])
     assert 'forward' not in vars(model.backbone[1])
 
 
-def test_frozen_tasks_and_those_without_pictures_keep_their_statistics():
+def test_frozen_tasks_and_those_without_images_keep_their_statistics():
     model = Joint('a', 'b', 'c')
     model.frozen = ('b',)
     for task in model.tasks.values():
         task.norm.running_mean.fill_(7)
         task.norm.running_var.fill_(3)
-    batch = {task: dict(inputs=pictures(0, 20)['inputs']) for task in ('a', 'b')}
+    batch = {task: dict(inputs=images(0, 20)['inputs']) for task in ('a', 'b')}
     assert reestimate(model, [batch]) == 3
     means = {name: task.norm.running_mean for name, task in model.tasks.items()}
     assert (means['a'] != 7).all() and (means['b'] == 7).all() and (means['c'] == 7).all()
@@ -117,7 +117,7 @@ def test_frozen_tasks_and_those_without_pictures_keep_their_statistics():
 
 
 @pytest.mark.parametrize('bn, frozen', [('frozen', ()), ('shared', ('backbone',))])
-def test_a_trunk_whose_statistics_are_to_stay(bn, frozen):
+def test_a_backbone_whose_statistics_are_to_stay(bn, frozen):
     model = Joint('a')
     model.bn, model.frozen = bn, frozen
     with pytest.raises(ConfigError, match='are to stay as they are'):
@@ -157,7 +157,7 @@ def test_hook_and_tool(toy_root, tmp_path, capsys):
     torch.save(dict(state_dict=part), tmp_path / 'part.pth')
     given = (tmp_path / 'config.py', tmp_path / 'part.pth', '--out', tmp_path / 'new.pth')
     assert run_tool('precise_bn', *given) == 2
-    assert 'it lacks 1 tensors of trunk or tasks' in capsys.readouterr().err
+    assert 'it lacks 1 tensors of backbone or tasks' in capsys.readouterr().err
     given = (tmp_path / 'config.py', tmp_path / 'work/iter_1.pth', '--out', tmp_path / 'new.pth')
     assert run_tool('precise_bn', *given, '--batches', 2) == 0
     assert 'new statistics of' in capsys.readouterr().out

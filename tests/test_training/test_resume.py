@@ -160,13 +160,14 @@ def test_the_size_of_batches_is_kept_to_the_end_of_its_interval(toy_root, tmp_pa
     cfg.default_hooks.checkpoint.save_best = None
     expected = train(cfg)
     (resize,) = expected.model.tasks.det.data_preprocessor.batch_augments
-    assert max(resize._input_size) <= 64  # Pictures have more.
+    assert max(resize._input_size) <= 64  # Images have more.
     longer = train(resumed(cfg, load_from=str(tmp_path / 'iter_5.pth')))
     assert equal(longer.model.state_dict(), expected.model.state_dict())
 
 
 def test_a_validation_that_made_a_best_is_not_made_again(cfg):
-    """With a new best the stock hook saves the step once more, now with the validation's figures.
+    """With a new best the upstream hook saves the step once more, now with the validation's
+    figures.
 
     The schedule follows validation, so a resume makes up for one that a kill broke off.
     """
@@ -294,7 +295,7 @@ def test_another_run_is_refused_and_nothing_overwritten(cfg, work):
                 'train_dataloader.cls.batch_size': 4,
                 'optim_wrapper.optimizer.lr': 0.5,
                 'randomness.seed': 5,
-                'model.conflict_interval': 3,
+                'model.grad_similarity_interval': 3,
             },
         )
     )
@@ -303,7 +304,7 @@ def test_another_run_is_refused_and_nothing_overwritten(cfg, work):
         'train_dataloader.cls.batch_size was 8 and is 4',
         'optim_wrapper.optimizer.lr was 0.002 and is 0.5',
         'seed was 0 and is 5',
-        'model.conflict_interval was 2 and is 3',
+        'model.grad_similarity_interval was 2 and is 3',
         '--force-resume',
     ):
         assert clause in text
@@ -347,7 +348,7 @@ def folders_of_classes(root):
 
 @pytest.mark.parametrize('make', [xml_files, folders_of_classes])
 def test_labels_outside_an_annotation_file_are_hashed(make, tmp_path):
-    """A box moved by a pixel, or a picture moved to another class; but not the data elsewhere."""
+    """A box moved by a pixel, or an image moved to another class; but not the data elsewhere."""
 
     def hashes(cfg):
         return dict(annotation_hashes(DATASETS.build(dict(cfg)), TaskKind()))
@@ -387,7 +388,7 @@ def test_what_follows_validation_or_length_makes_more_keys_matter():
     assert len(other) == 3 and same == ['work_dir was a and is other']
 
 
-def test_other_processes_are_the_same_run_if_a_step_has_the_same_pictures():
+def test_other_processes_are_the_same_run_if_a_step_has_the_same_images():
     size = dict(size=9, annotations={})
 
     def record(processes, **batch_sizes):
@@ -403,11 +404,11 @@ def test_other_processes_are_the_same_run_if_a_step_has_the_same_pictures():
     assert other == [] and 'processes was 2 and is 1' in same
     other, same = changes(record(2, a=4, b=1), record(1, a=4, b=2), False, False)
     assert other[-1] == (
-        'a step had 8 pictures of a in 2 processes and has 4 in 1 '
+        'a step had 8 images of a in 2 processes and has 4 in 1 '
         '(train_dataloader.a.batch_size=8 keeps them)'
     )
     other, same = changes(record(1, a=3), record(2, a=2), False, False)
-    assert other[-1] == 'a step had 3 pictures of a in 1 processes and has 4 in 2'
+    assert other[-1] == 'a step had 3 images of a in 1 processes and has 4 in 2'
 
 
 def test_the_flat_config_has_the_runners_keys():
@@ -430,7 +431,7 @@ def no_run(path, work):
     torch.save(dict(state_dict={'backbone.weight': torch.ones(1)}, meta={}), path)
 
 
-def stock_mmdet(path, work):
+def upstream_mmdet(path, work):
     """Another library's run, of whose weights a few have the same names."""
     state = {'backbone.conv1.conv.weight': torch.ones(16, 3, 3, 3), 'bbox_head.x': torch.ones(1)}
     meta = dict(iter=1, epoch=0, dataset_meta=dict(classes=('car',)))
@@ -455,7 +456,7 @@ def another_optimizer(path, work):
     'make, says',
     [
         (no_run, 'has weights, but not the state of a run'),
-        (stock_mmdet, 'does not fit the config: it lacks'),
+        (upstream_mmdet, 'does not fit the config: it lacks'),
         (another_model, "in other shapes, such as 'tasks.cls.head.fc.weight'"),
         (another_optimizer, 'does not fit the optimizer or schedules of the config'),
         (lambda path, work: None, 'no such checkpoint file'),
@@ -497,7 +498,7 @@ def flipped(path, work):
         (lambda path, work: path.write_bytes(b''), 'is an empty file'),
         (flipped, 'is damaged: its part .* fails its checksum'),
         (evil, 'is refused: it holds .*mkdir'),
-        (stock_mmdet, '(does not fit the config: it )?lacks'),
+        (upstream_mmdet, '(does not fit the config: it )?lacks'),
         (another_model, "in other shapes, such as 'tasks.cls.head.fc.weight'"),
     ],
 )

@@ -12,7 +12,7 @@ def build(kind, seed=0, **kwargs):
 
 
 def test_every_task():
-    assert build('EveryTask')(17) == ['cls', 'det', 'seg']
+    assert build('AllTasks')(17) == ['cls', 'det', 'seg']
 
 
 def test_round_robin():

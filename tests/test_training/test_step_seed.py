@@ -25,8 +25,8 @@ def step(iteration, draw, seed=0):
 
 
 def mixed():
-    pictures = torch.arange(32.0).view(16, 2)
-    return Mixup(alpha=0.8)(pictures, torch.eye(16))[0].flatten().tolist()
+    images = torch.arange(32.0).view(16, 2)
+    return Mixup(alpha=0.8)(images, torch.eye(16))[0].flatten().tolist()
 
 
 def noise():

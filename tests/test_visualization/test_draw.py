@@ -8,7 +8,7 @@ from mmseg.structures import SegDataSample
 
 from allinone.tasks.classification import top_classes
 from allinone.visualization import draw_tasks
-from allinone.visualization.annotator import Pen
+from allinone.visualization.annotator import Annotator
 from allinone.visualization.draw import OPACITY, _free_spot, _overlap, label_areas
 from allinone.visualization.palette import ClassTable, distinct_colour
 
@@ -49,7 +49,7 @@ def test_boxes_are_framed_in_their_class_colour(image):
     assert tuple(drawn[150, 100]) == tuple(drawn[200, 250]) == BLUE
     assert (drawn[150, 150:250] == GREY).all()
     assert (drawn[250:450, 350:550] == GREY).all(), 'a box below the threshold is drawn'
-    assert (image == GREY).all(), "the caller's picture was changed"
+    assert (image == GREY).all(), "the caller's image was changed"
     # The caption stands above the box
     assert (drawn[80:97, 100:140] == BLUE).all(-1).any()
 
@@ -69,7 +69,7 @@ def test_masks_are_blended_and_what_is_no_class_is_not(image):
 def test_letters_that_reach_out_of_their_text():
     """The hook of a first j, and an accent on a capital."""
     for text in ('jeep', 'Ångström', 'Ělk', 'car'):
-        pens = [Pen(np.zeros((60, 200, 3), np.uint8)) for _ in range(2)]
+        pens = [Annotator(np.zeros((60, 200, 3), np.uint8)) for _ in range(2)]
         pens[0].text(20, 20, text, RED)
         pens[1].draw.text((20, 20), text, fill=RED, font=pens[1].font)
         assert np.array_equal(pens[0].image, pens[1].image) and pens[0].image.any()
@@ -92,7 +92,7 @@ def test_areas_of_labels_of_any_type(labels, dtype):
         assert found == expected and list(found) == sorted(expected)
 
 
-def test_legend_shows_the_classes_present_below_the_picture(image):
+def test_legend_shows_the_classes_present_below_the_image(image):
     mask = np.zeros((480, 640), np.int64)
     drawn = draw_tasks(
         image, {'seg': segmented(mask)}, {'seg': dict(classes=['road', 'sky'], palette=[RED, BLUE])}
@@ -103,14 +103,14 @@ def test_legend_shows_the_classes_present_below_the_picture(image):
     assert not (strip == BLUE).all(-1).any()
 
 
-def test_class_label_is_a_strip_that_leaves_the_picture_alone(image):
+def test_class_label_is_a_strip_that_leaves_the_image_alone(image):
     drawn = draw_tasks(image, {'cls': classified([0.1, 0.9])}, {'cls': dict(classes=['a', 'b'])})
     assert drawn.shape[0] > 480 and drawn.shape[1] == 640
     assert (drawn[:480] == GREY).all()
     assert drawn[480:].max() > 200
 
 
-def test_all_tasks_share_one_picture(image):
+def test_all_tasks_share_one_image(image):
     samples = dict(
         a=classified([0.3, 0.7]),
         b=detected([[50, 50, 90, 90]], [0.8], [0]),
@@ -123,7 +123,7 @@ def test_all_tasks_share_one_picture(image):
 
 
 @pytest.mark.parametrize('shape', [(192, 256), (64, 64), (20, 2000)])
-def test_small_pictures_are_scaled_up_with_their_boxes(shape):
+def test_small_images_are_scaled_up_with_their_boxes(shape):
     height, width = shape
     image = np.full((*shape, 3), GREY, np.uint8)
     box = [0.25 * width, 0.5 * height, 0.75 * width, 0.9 * height]
@@ -138,13 +138,13 @@ def test_small_pictures_are_scaled_up_with_their_boxes(shape):
     assert abs(columns[0] - 0.25 * drawn.shape[1]) <= 1
 
 
-def test_strokes_and_letters_grow_with_the_picture():
-    small, large = (Pen(np.zeros((side, side, 3), np.uint8)) for side in (480, 2160))
+def test_strokes_and_letters_grow_with_the_image():
+    small, large = (Annotator(np.zeros((side, side, 3), np.uint8)) for side in (480, 2160))
     assert large.line >= 3 * small.line
     assert large.text_height >= 3 * small.text_height
 
 
-def test_boxes_out_of_the_picture_or_not_finite_do_no_harm(image):
+def test_boxes_out_of_the_image_or_not_finite_do_no_harm(image):
     sample = detected(
         [[-50, -50, 700, 20], [float('nan')] * 4, [630, 470, 900, 900]], [0.9, 0.9, 0.8], [0, 0, 1]
     )
@@ -162,18 +162,18 @@ def test_instance_masks_are_drawn_on_a_copy(image):
 
 
 def test_captions_do_not_hide_each_other(image):
-    pen, taken = Pen(image), []
+    annotator, taken = Annotator(image), []
     for _ in range(5):
-        spot = _free_spot(pen, (300, 200, 380, 300), 'vehicle 0.50', taken)
+        spot = _free_spot(annotator, (300, 200, 380, 300), 'vehicle 0.50', taken)
         assert not any(_overlap(spot, other) for other in taken)
         taken.append(spot)
-    everywhere = [(0, 0, *pen.picture.size)]
-    assert _free_spot(pen, (300, 200, 380, 300), 'vehicle 0.50', everywhere) is None
+    everywhere = [(0, 0, *annotator.canvas.size)]
+    assert _free_spot(annotator, (300, 200, 380, 300), 'vehicle 0.50', everywhere) is None
 
 
 def test_a_caption_at_the_rim_does_not_hide_what_its_box_shows(image):
-    pen, box = Pen(image), (100, 2, 180, 60)
-    assert not _overlap(_free_spot(pen, box, 'vehicle 0.50', []), box)
+    annotator, box = Annotator(image), (100, 2, 180, 60)
+    assert not _overlap(_free_spot(annotator, box, 'vehicle 0.50', []), box)
 
 
 def test_top_classes_begin_with_what_is_predicted():

@@ -18,7 +18,7 @@ PARTS = 16
 class GradDrop(Balancer):
     r"""Gradient sign dropout, `Chen et al. <https://arxiv.org/abs/2010.06808>`_.
 
-    For each element of the trunk's gradient, with :math:`U` uniform in (0, 1):
+    For each element of the backbone's gradient, with :math:`U` uniform in (0, 1):
 
     .. math:: P = \tfrac12 \Bigl(1 + \frac{\sum_k g_k}{\sum_k |g_k|}\Bigr), \qquad
         d = \sum_k \bigl(l + (1 - l)\, [\,g_k > 0, P > U \text{ or } g_k < 0, P < U\,]\bigr)\, g_k

@@ -21,7 +21,7 @@ class GradNorm(AdaptiveWeighting):
     :math:`\sum_k w_k = K` restored after every step. The derivative with respect to :math:`w_k` is
     the sign times :math:`\|\nabla_W L_k\|`, so no second backward pass is made.
 
-    Deviations: norms are of the whole trunk's gradients unless ``layer`` names the parameters W;
+    Deviations: norms are of the whole backbone's gradients unless ``layer`` names the parameters W;
     the weights are kept above 0.01; a step that names a subset of tasks balances these among
     themselves and keeps the sum of their weights. A task's :math:`L_k(0)` is the loss of its first
     step. Not in TorchJD.
@@ -31,7 +31,8 @@ class GradNorm(AdaptiveWeighting):
         lr: Learning rate of the weights.
         optimizer: ``'sgd'``, as in the formula, or ``'adam'``, as in the paper's experiments, whose
             steps do not depend on the size of the gradients.
-        layer: Name, or beginning of the names, of the trunk's parameters to measure; default: all.
+        layer: Name, or beginning of the names, of the backbone's parameters to measure; default:
+            all.
     """
 
     factor_follows_loss = False

@@ -28,10 +28,10 @@ class GradVac(GramianWeighting):
     and d is the sum. The means start at 0, so the first step is PCGrad's.
 
     Deviations: as in the re-implementations :math:`\beta` is 0.5 (the paper's 0.01 is for a
-    hundred thousand steps of one model); one mean for the whole trunk, not one for each layer; the
-    running mean is kept within 0.99 of 0, for the factor has no limit at 1 (identical gradients).
-    Written by hand: a saved state of TorchJD's ``GradVac`` does not load into a fresh one, and it
-    draws its orders from the global generator.
+    hundred thousand steps of one model); one mean for the whole backbone, not one for each layer;
+    the running mean is kept within 0.99 of 0, for the factor has no limit at 1 (identical
+    gradients). Written by hand: a saved state of TorchJD's ``GradVac`` does not load into a fresh
+    one, and it draws its orders from the global generator.
 
     Args:
         beta: Share of the new cosine, in [0, 1].

@@ -16,16 +16,16 @@ class MGDA(GramianWeighting):
 
     .. math:: \min_{\alpha \ge 0,\ \sum_k \alpha_k = 1} \Bigl\|\sum_k \alpha_k g_k / n_k\Bigr\|^2
 
-    where :math:`g_k` is task k's trunk gradient and :math:`n_k` a normaliser: 1, :math:`\|g_k\|`,
-    :math:`L_k` or :math:`L_k \|g_k\|`. As in the official code :math:`\alpha` then weighs the
-    original gradients. With ``none`` the result never conflicts with a task, and is 0 on the Pareto
-    front (as for opposite gradients). The shortest gradient dominates, so a task whose loss is
-    small steers; the normalisers counter that. Identical gradients: any weights on the simplex are
-    right, and the same vector comes out.
+    where :math:`g_k` is task k's backbone gradient and :math:`n_k` a normaliser: 1,
+    :math:`\|g_k\|`, :math:`L_k` or :math:`L_k \|g_k\|`. As in the official code :math:`\alpha` then
+    weighs the original gradients. With ``none`` the result never conflicts with a task, and is 0 on
+    the Pareto front (as for opposite gradients). The shortest gradient dominates, so a task whose
+    loss is small steers; the normalisers counter that. Identical gradients: any weights on the
+    simplex are right, and the same vector comes out.
 
     Deviations: solved exactly by an active-set method. TorchJD's Frank-Wolfe is off by 2 to 5 % in
     direction for K of 3 and 5. MGDA-UB, on a shared representation, has no meaning here, where
-    each task has pictures of its own.
+    each task has images of its own.
 
     Args:
         normalizer: ``'none'``, ``'l2'``, ``'loss'`` or ``'loss+'``.

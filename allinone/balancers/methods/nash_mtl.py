@@ -18,7 +18,7 @@ class NashMTL(FairGrad):
     d.
 
     Deviations: solved in every step (the official code repeats a solution for some steps; wrap it
-    in ``Every`` for that), as FairGrad with :math:`\alpha = 1`, which is the same equation.
+    in ``UpdateEvery`` for that), as FairGrad with :math:`\alpha = 1`, which is the same equation.
     TorchJD's ``NashMTL`` needs cvxpy, has an empty state dict, and returns 1 each in silence where
     a row of G sums to 0.
 

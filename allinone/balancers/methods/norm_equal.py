@@ -9,7 +9,7 @@ from allinone.registry.options import check_choice, check_number
 
 @BALANCERS.register_module()
 class NormEqual(GramianWeighting):
-    r"""Each task's trunk gradient rescaled to one norm, as in the best-placed entry of Track 1
+    r"""Each task's backbone gradient rescaled to one norm, as in the best-placed entry of Track 1
     (`2307.03465 <https://arxiv.org/abs/2307.03465>`_).
 
     .. math:: w_k = n / \|g_k\|
@@ -17,7 +17,7 @@ class NormEqual(GramianWeighting):
     Multiplying a loss changes only the common norm n, or with a fixed n nothing. Identical
     gradients give their sum, opposite ones 0.
 
-    Not in TorchJD. The entry clips each task first: ``model.max_task_norm``.
+    Not in TorchJD. The entry clips each task first: ``model.clip_grad_per_task``.
 
     Args:
         norm: n: ``'mean'``, ``'min'``, ``'max'`` of the tasks' norms in each step, or a number.

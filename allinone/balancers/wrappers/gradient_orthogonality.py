@@ -22,8 +22,8 @@ class GradientOrthogonality(Wrapper):
 
     with :math:`\hat G` the tasks' gradients on a shared layer, each divided by its norm. So it is
     the model that changes until the gradients interfere less, not what is done with them: weights
-    are the wrapped method's, and the gradient of the penalty is added to the trunk's and the heads'
-    after the weights were applied.
+    are the wrapped method's, and the gradient of the penalty is added to the backbone's and the
+    heads' after the weights were applied.
 
     The penalty is of second order. Its gradient is made of one Hessian-vector product a task,
     :math:`\nabla_\theta \langle v_i, g_i \rangle` with the constant
@@ -40,8 +40,8 @@ class GradientOrthogonality(Wrapper):
     Args:
         balancer: Config of the wrapped method. Default: fixed weights, all 1.
         alpha: Strength; the paper has 0.1 with batch norm and 10 without.
-        layer: Name, or beginning of the names, of the trunk's parameters whose gradients are
-            compared; default: the last weight of the trunk that all tasks of a step reach.
+        layer: Name, or beginning of the names, of the backbone's parameters whose gradients are
+            compared; default: the last weight of the backbone that all tasks of a step reach.
     """
 
     counters = ()

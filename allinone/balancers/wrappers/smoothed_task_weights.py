@@ -12,7 +12,7 @@ from .wrapper import Wrapper
 
 
 @BALANCERS.register_module()
-class Smoothed(Wrapper):
+class SmoothedTaskWeights(Wrapper):
     r"""Exponential moving average of the weights of another method.
 
     .. math:: \bar w_t = m\, \bar w_{t-1} + (1 - m)\, w_t

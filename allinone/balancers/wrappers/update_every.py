@@ -12,7 +12,7 @@ from .wrapper import Wrapper
 
 
 @BALANCERS.register_module()
-class Every(Wrapper):
+class UpdateEvery(Wrapper):
     """Weights of another method, computed every ``interval`` steps and kept between.
 
     The wrapped method sees only those steps. With one task a step, choose an interval without a

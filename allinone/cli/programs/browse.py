@@ -1,4 +1,4 @@
-"""What training sees: pictures and annotations as they reach the model."""
+"""What training sees: images and annotations as they reach the model."""
 
 import os.path as osp
 import sys
@@ -13,7 +13,7 @@ from allinone.config.check import STAGES, check_config
 from allinone.config.loading import load_config
 from allinone.data.loaders import build_loader, in_this_process
 from allinone.errors import AllInOneError, ConfigError
-from allinone.io.images import write_picture
+from allinone.io.images import write_image
 from allinone.io.outputs import require_writable
 from allinone.io.seeding import seed_all
 from allinone.models.joint import build_network
@@ -26,9 +26,9 @@ SWAPS = ('to_rgb', 'channel_conversion', '_channel_conversion')
 
 
 def browse(cfg: Config, task: str, stage: str = 'train') -> Iterator[tuple[str, np.ndarray]]:
-    """Pictures of a task as its model gets them, with their annotations.
+    """Images of a task as its model gets them, with their annotations.
 
-    These are the pictures of the first steps of a run with the config's seed, with the same
+    These are the images of the first steps of a run with the config's seed, with the same
     augmentation. Where a batch is augmented too (mixup), the shares of the first task of a step are
     those of the run.
 
@@ -38,7 +38,7 @@ def browse(cfg: Config, task: str, stage: str = 'train') -> Iterator[tuple[str, 
         stage: ``'train'``, ``'val'`` or ``'test'``.
 
     Yields:
-        Path of the picture's file (the first's, where several are mixed), and the drawing,
+        Path of the image's file (the first's, where several are mixed), and the drawing,
         uint8 RGB.
     """
     key, training = f'{stage}_dataloader.{task}', stage == 'train'
@@ -55,14 +55,14 @@ def browse(cfg: Config, task: str, stage: str = 'train') -> Iterator[tuple[str, 
         for inputs, sample in zip(data['inputs'], data['data_samples']):
             truth = kind.ground_truth(sample)
             drawn = {task: truth} if truth.keys() else {}
-            picture = _picture(inputs, preprocessor)
+            image = _image(inputs, preprocessor)
             yield (
                 sample.metainfo.get('img_path') or '',
-                draw_tasks(picture, drawn, metainfo, kinds={task: kind}),
+                draw_tasks(image, drawn, metainfo, kinds={task: kind}),
             )
 
 
-def _picture(inputs: torch.Tensor, preprocessor) -> np.ndarray:
+def _image(inputs: torch.Tensor, preprocessor) -> np.ndarray:
     """A normalised input ``(3, H, W)`` as uint8 RGB ``(H, W, 3)``."""
     if getattr(preprocessor, '_enable_normalize', False):
         inputs = inputs * preprocessor.std + preprocessor.mean
@@ -91,11 +91,11 @@ def run_browse(args) -> int:
             drawings = []
             for number, (path, drawing) in zip(range(args.count), browse(cfg, task, args.stage)):
                 stem = osp.splitext(osp.basename(path))[0]
-                write_picture(osp.join(args.out_dir, task, f'{number:03d}-{stem}.jpg'), drawing)
+                write_image(osp.join(args.out_dir, task, f'{number:03d}-{stem}.jpg'), drawing)
                 drawings.append(drawing)
             sheet = osp.join(args.out_dir, f'{task}.jpg')
-            write_picture(sheet, contact_sheet(drawings, COLUMNS, TILE))
-            print(f'{task}: {len(drawings)} pictures in {args.out_dir}/{task}, all on {sheet}')
+            write_image(sheet, contact_sheet(drawings, COLUMNS, TILE))
+            print(f'{task}: {len(drawings)} images in {args.out_dir}/{task}, all on {sheet}')
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

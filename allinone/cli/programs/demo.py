@@ -15,14 +15,14 @@ from allinone.errors import AllInOneError, ConfigError
 from allinone.evaluation.table import format_table
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.io.atomic import write_json
-from allinone.io.images import write_picture
+from allinone.io.images import write_image
 from allinone.io.outputs import require_writable
 from allinone.training.runner import test, train
 from allinone.training.signals import Stopped
 
 
 def run_demo(args) -> int:
-    """Run the demo; the exit status. An error that the user can mend is one sentence."""
+    """Run the demo; the exit status. An error that the user can fix is one sentence."""
     try:
         _demo(args.config, args.data, args.work_dir)
     except AllInOneError as error:
@@ -55,9 +55,9 @@ def _demo(config: str, data: str, work_dir: str) -> None:
     metrics = test(cfg, best)
     write_json(out['metrics.json'], metrics)
     _, (drawing,) = AllInOneInferencer(load_config(config), best)(
-        busiest_picture(data), return_vis=True
+        busiest_image(data), return_vis=True
     )
-    write_picture(out['all_tasks.png'], drawing)
+    write_image(out['all_tasks.png'], drawing)
     plot_curves(work_dir, out['curves.png'])
     width = shutil.get_terminal_size().columns
     print('=' * min(width, 60))
@@ -66,8 +66,8 @@ def _demo(config: str, data: str, work_dir: str) -> None:
     print('\n'.join(out.values()))
 
 
-def busiest_picture(data: str) -> str:
-    """The detection picture of the val split with the most kinds of objects, then the most."""
+def busiest_image(data: str) -> str:
+    """The detection image of the val split with the most kinds of objects, then the most."""
     with open(osp.join(data, 'det/val.json'), encoding='utf-8') as file:
         coco = json.load(file)
     shown = {image['id']: [] for image in coco['images']}

@@ -90,7 +90,7 @@ class InferRun:
             source, None, args.device, self.tasks, args.scale, self.note
         )
         # Before a file is made
-        self.inferencer.box_classifier(args.on_boxes, self.tasks)
+        self.inferencer.box_classifier(args.classify_boxes, self.tasks)
         settings = _settings(source, self.inferencer, args)
         self.results = Results(args.out_dir, settings, args.resume, self.entries)
 
@@ -101,7 +101,7 @@ class InferRun:
         if len(todo) < len(self.entries):
             self.say(f'{len(self.entries) - len(todo)} of {len(self.entries)} inputs are done')
         with self.progress:
-            self.pictures([entry for entry in todo if not _moves(entry)])
+            self.images([entry for entry in todo if not _moves(entry)])
             for entry in filter(_moves, todo):
                 try:
                     self._video(entry)
@@ -146,24 +146,24 @@ class InferRun:
         finally:
             self.progress.stop_task(task)
 
-    def pictures(self, pictures: list[str]) -> None:
+    def images(self, images: list[str]) -> None:
         """Predict, draw and write these of the inputs."""
-        if not pictures:
+        if not images:
             return
         found = self.inferencer.stream(
-            pictures,
+            images,
             self.args.batch_size,
             out_dir=self.args.out_dir,
             score_thr=self.args.score_thr,
-            on_boxes=self.args.on_boxes,
+            classify_boxes=self.args.classify_boxes,
             on_error=self.report,
             on_note=self.note,
             names=self.names,
         )
         with closing(found):
-            for index, record, _ in self._tracked(found, 'pictures', len(pictures)):
+            for index, record, _ in self._tracked(found, 'images', len(images)):
                 if record is not None:
-                    path = pictures[index]
+                    path = images[index]
                     self.results.append(dict(input=path, name=self.names[path], **record))
                     self.done += 1
 
@@ -185,7 +185,7 @@ class InferRun:
             1 if is_camera(source) else self.args.batch_size,
             return_vis=True,
             score_thr=self.args.score_thr,
-            on_boxes=self.args.on_boxes,
+            classify_boxes=self.args.classify_boxes,
         )
         os.makedirs(osp.dirname(unfinished), exist_ok=True)
         tracked = self._tracked(chain(self._again(earlier, frames), found), name, video.count)
@@ -236,7 +236,7 @@ def _settings(source: ModelSource, inferencer: AllInOneInferencer, args) -> dict
         tasks=inferencer.tasks,
         scale=inferencer.scale.key,
         score_thr=args.score_thr,
-        on_boxes=args.on_boxes,
+        classify_boxes=args.classify_boxes,
     )
 
 

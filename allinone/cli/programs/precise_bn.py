@@ -41,7 +41,7 @@ def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
     """Write a checkpoint with new statistics of batch norm, and all else as it was.
 
     Args:
-        cfg: The joint config, whose training pictures are taken.
+        cfg: The joint config, whose training images are taken.
         checkpoint: One of it; of one that has averaged weights (EMA), these keep their own.
         out: The file to write.
         batches: How many batches of each task.

@@ -8,7 +8,10 @@ CUDA.
 import torch
 from torch import Tensor
 
-__all__ = ['ms_deform_attn_backward', 'ms_deform_attn_forward']
+__all__ = [
+    'ms_deform_attn_backward',
+    'ms_deform_attn_forward',
+]
 
 
 def ms_deform_attn_forward(

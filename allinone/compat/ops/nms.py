@@ -8,7 +8,11 @@ from torch import Tensor
 
 from .precision import to_kernel_dtype
 
-__all__ = ['nms', 'nms_match', 'softnms']
+__all__ = [
+    'nms',
+    'nms_match',
+    'softnms',
+]
 
 _NAIVE, _LINEAR, _GAUSSIAN = 0, 1, 2
 

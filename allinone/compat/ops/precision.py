@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-__all__ = ['to_kernel_dtype']
+__all__ = [
+    'to_kernel_dtype',
+]
 
 
 def to_kernel_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -11,7 +11,12 @@ from torch import Tensor
 from .precision import to_kernel_dtype
 from .unavailable import UnavailableOpError
 
-__all__ = ['roi_align_backward', 'roi_align_forward', 'roi_pool_backward', 'roi_pool_forward']
+__all__ = [
+    'roi_align_backward',
+    'roi_align_forward',
+    'roi_pool_backward',
+    'roi_pool_forward',
+]
 
 _MAX_MODE = 0
 

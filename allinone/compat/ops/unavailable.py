@@ -1,6 +1,8 @@
 """The error of an operator that exists only compiled."""
 
-__all__ = ['UnavailableOpError']
+__all__ = [
+    'UnavailableOpError',
+]
 
 
 class UnavailableOpError(NotImplementedError):

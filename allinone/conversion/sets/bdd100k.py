@@ -14,17 +14,17 @@ from allinone.conversion.data_set import DataSet, Part, Sample, Split
 from allinone.conversion.formats import LabelMaps
 from allinone.conversion.label_maps import Values
 
-__all__ = ['HOME', 'PICTURES_100K', 'segmentation']
+__all__ = ['HOME', 'IMAGES_100K', 'segmentation']
 
 HOME = 'https://bdd-data.berkeley.edu/'
-PICTURES_100K = ('images/100k', 'bdd100k_images_100k.zip')
-PICTURES_10K = ('images/10k', 'bdd100k_images_10k.zip')
+IMAGES_100K = ('images/100k', 'bdd100k_images_100k.zip')
+IMAGES_10K = ('images/10k', 'bdd100k_images_10k.zip')
 
 
 def segmentation(
     name: str,
     title: str,
-    pictures: tuple[str, str],
+    images: tuple[str, str],
     labels: str,
     archive: str,
     published: dict[str, int | None],
@@ -32,17 +32,17 @@ def segmentation(
     coding: Values,
     options: dict[str, str] | None = None,
 ) -> DataSet:
-    """A set of pictures ``images/*/SPLIT/NAME.jpg`` with label maps ``LABELS/SPLIT/NAME.png``.
+    """A set of images ``images/*/SPLIT/NAME.jpg`` with label maps ``LABELS/SPLIT/NAME.png``.
 
     ``published`` is the number of label maps of each split.
     """
-    folder, picture_archive = pictures
+    folder, image_archive = images
     return DataSet(
         name=name,
         title=title,
         home=HOME,
         parts=(
-            *(Part(f'{folder}/{split}', picture_archive, suffix='.jpg') for split in published),
+            *(Part(f'{folder}/{split}', image_archive, suffix='.jpg') for split in published),
             *(
                 Part(f'{labels}/{split}', archive, files, suffix='.png')
                 for split, files in published.items()
@@ -63,7 +63,7 @@ def segmentation(
     )
 
 
-def pairs(pictures: str, labels: str, source: Path) -> Iterator[Sample]:
+def pairs(images: str, labels: str, source: Path) -> Iterator[Sample]:
     """A sample for each label map, in the order of the names."""
     for path in sorted((source / labels).glob('*.png')):
-        yield Sample(f'{pictures}/{path.stem}.jpg', label_map=f'{labels}/{path.name}')
+        yield Sample(f'{images}/{path.stem}.jpg', label_map=f'{labels}/{path.name}')

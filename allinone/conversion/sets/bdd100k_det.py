@@ -3,7 +3,7 @@
 The labels are in Scalabel's format: a list of frames, or an object with the list ``frames``; each
 frame has ``name`` and ``labels``, of which those with ``box2d`` (``x1``, ``y1``, ``x2``, ``y2``)
 are boxes, the others lanes and areas (``doc/source/format.rst``). The first release of 2018 has a
-file a picture instead, with ``frames[0].objects`` and a name without ``.jpg``. The order of the
+file an image instead, with ``frames[0].objects`` and a name without ``.jpg``. The order of the
 classes, the old names and what is a crowd are those of ``bdd100k/configs/det.toml``. A box of 2020
 is ``x2 - x1 + 1`` wide (``scalabel.label.transforms.box2d_to_bbox``), one of 2018 ``x2 - x1``
 (``bdd2coco.py`` of that time).
@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 
 from allinone.conversion.data_set import Box, DataSet, Part, Sample, Split
+from allinone.conversion.files import json_elements
 from allinone.conversion.formats import CocoBoxes
-from allinone.conversion.json_stream import stream
 from allinone.errors import DataError
 
-from .bdd100k import HOME, PICTURES_100K
+from .bdd100k import HOME, IMAGES_100K
 
 __all__ = ['CLASSES', 'data_set']
 
@@ -34,35 +34,35 @@ CROWDS = {'other person': 'pedestrian', 'other vehicle': 'car', 'trailer': 'truc
 LABELS = {name: (number, False) for number, name in enumerate(CLASSES)}
 LABELS |= {old: LABELS[name] for old, name in FORMER_NAMES.items()}
 LABELS |= {crowd: (LABELS[name][0], True) for crowd, name in CROWDS.items()}
-# 137 of the 70,000 pictures for training have no entry.
+# 137 of the 70,000 images for training have no entry.
 PUBLISHED = {'train': 69_863, 'val': 10_000}
 RELEASES = {
     '2020': ('labels/det_20/det_{split}.json', 'bdd100k_det_20_labels_trainval.zip'),
     '2018': ('labels/bdd100k_labels_images_{split}.json', 'bdd100k_labels_release.zip'),
 }
-A_FILE_A_PICTURE = 'labels/100k/{split}', 'bdd100k_labels.zip'
+A_FILE_A_IMAGE = 'labels/100k/{split}', 'bdd100k_labels.zip'
 
 
 def data_set(source: Path, release: str = '2020') -> DataSet:
     """What the folder with ``images/100k`` and ``labels`` holds of a release, 2020 or 2018."""
     labels, archive = RELEASES[release]
     if release == '2018' and not (source / labels.format(split='train')).exists():
-        if (source / A_FILE_A_PICTURE[0].format(split='train')).exists():
-            labels, archive = A_FILE_A_PICTURE
+        if (source / A_FILE_A_IMAGE[0].format(split='train')).exists():
+            labels, archive = A_FILE_A_IMAGE
     elif release == '2020' and not (source / labels.format(split='train')).exists():
-        former = (RELEASES['2018'][0], A_FILE_A_PICTURE[0])
+        former = (RELEASES['2018'][0], A_FILE_A_IMAGE[0])
         if any((source / other.format(split='train')).exists() for other in former):
             raise DataError(
                 f'{source} has the labels of 2018, not those of 2020; unpack {archive} there, or '
                 'give --release 2018'
             )
-    folder, picture_archive = PICTURES_100K
+    folder, image_archive = IMAGES_100K
     return DataSet(
         name='bdd100k_det',
         title=f'BDD100K detection ({release})',
         home=HOME,
         parts=(
-            *(Part(f'{folder}/{split}', picture_archive, suffix='.jpg') for split in PUBLISHED),
+            *(Part(f'{folder}/{split}', image_archive, suffix='.jpg') for split in PUBLISHED),
             *(Part(labels.format(split=split), archive, suffix='.json') for split in PUBLISHED),
         ),
         splits=tuple(
@@ -85,10 +85,10 @@ def data_set(source: Path, release: str = '2020') -> DataSet:
     )
 
 
-def samples(labels: str, pictures: str, last_pixel: int, source: Path) -> Iterator[Sample]:
-    """Args: where labels and pictures are, what is added to ``x2 - x1``, the download's folder."""
+def samples(labels: str, images: str, last_pixel: int, source: Path) -> Iterator[Sample]:
+    """Args: where labels and images are, what is added to ``x2 - x1``, the download's folder."""
     for name, objects in _frames(source / labels):
-        sample = Sample(f'{pictures}/{name}')
+        sample = Sample(f'{images}/{name}')
         sample.boxes, sample.notes = [], []
         for found in objects:
             corners = found.get('box2d')
@@ -107,7 +107,7 @@ def samples(labels: str, pictures: str, last_pixel: int, source: Path) -> Iterat
 
 
 def _frames(labels: Path) -> Iterator[tuple[str, list[dict]]]:
-    """Name of the picture and its objects."""
+    """Name of the image and its objects."""
     if labels.is_dir():
         for path in sorted(labels.glob('*.json')):
             try:
@@ -116,6 +116,5 @@ def _frames(labels: Path) -> Iterator[tuple[str, list[dict]]]:
                 raise ValueError(f'{path.name}: {error}') from error
             yield f'{content["name"]}.jpg', content['frames'][0]['objects']
         return
-    for key, frame in stream(labels):
-        if key in (None, 'frames'):
-            yield frame['name'], frame.get('labels') or []
+    for frame in json_elements(labels, 'frames'):
+        yield frame['name'], frame.get('labels') or []

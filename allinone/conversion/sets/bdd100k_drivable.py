@@ -9,7 +9,7 @@ from pathlib import Path
 from allinone.conversion.data_set import DataSet
 from allinone.conversion.label_maps import Values
 
-from .bdd100k import PICTURES_100K, segmentation
+from .bdd100k import IMAGES_100K, segmentation
 
 __all__ = ['CLASSES', 'data_set']
 
@@ -21,7 +21,7 @@ def data_set(source: Path) -> DataSet:
     return segmentation(
         name='bdd100k_drivable',
         title='BDD100K drivable area',
-        pictures=PICTURES_100K,
+        images=IMAGES_100K,
         labels='labels/drivable/masks',
         archive='bdd100k_drivable_labels_trainval.zip',
         published={'train': 70_000, 'val': 10_000},

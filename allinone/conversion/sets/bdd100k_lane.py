@@ -10,7 +10,7 @@ from pathlib import Path
 from allinone.conversion.data_set import DataSet
 from allinone.conversion.label_maps import Values
 
-from .bdd100k import PICTURES_100K, segmentation
+from .bdd100k import IMAGES_100K, segmentation
 
 __all__ = ['CLASSES', 'data_set']
 
@@ -35,7 +35,7 @@ def data_set(source: Path, labels: str = 'category') -> DataSet:
     return segmentation(
         name='bdd100k_lane',
         title='BDD100K lane markings',
-        pictures=PICTURES_100K,
+        images=IMAGES_100K,
         labels='labels/lane/masks',
         archive='bdd100k_lane_labels_trainval.zip',
         published={'train': None, 'val': None},  # nobody says

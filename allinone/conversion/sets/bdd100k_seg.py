@@ -9,7 +9,7 @@ from pathlib import Path
 from allinone.conversion.data_set import DataSet
 from allinone.conversion.label_maps import Values
 
-from .bdd100k import PICTURES_10K, segmentation
+from .bdd100k import IMAGES_10K, segmentation
 
 __all__ = ['CLASSES', 'data_set']
 
@@ -25,7 +25,7 @@ def data_set(source: Path) -> DataSet:
     return segmentation(
         name='bdd100k_seg',
         title='BDD100K semantic segmentation',
-        pictures=PICTURES_10K,
+        images=IMAGES_10K,
         labels='labels/sem_seg/masks',
         archive='bdd100k_sem_seg_labels_trainval.zip',
         published={'train': 7_000, 'val': 1_000},

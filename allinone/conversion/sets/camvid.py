@@ -42,6 +42,6 @@ def data_set(source: Path) -> DataSet:
     )
 
 
-def samples(pictures: str, source: Path) -> Iterator[Sample]:
-    for path in sorted((source / f'{pictures}annot').glob('*.png')):
-        yield Sample(f'{pictures}/{path.name}', label_map=f'{pictures}annot/{path.name}')
+def samples(images: str, source: Path) -> Iterator[Sample]:
+    for path in sorted((source / f'{images}annot').glob('*.png')):
+        yield Sample(f'{images}/{path.name}', label_map=f'{images}annot/{path.name}')

@@ -18,7 +18,7 @@ from .bdd100k_seg import CLASSES
 
 __all__ = ['data_set']
 
-PICTURES, LABELS = 'leftImg8bit_trainvaltest.zip', 'gtFine_trainvaltest.zip'
+IMAGES, LABELS = 'leftImg8bit_trainvaltest.zip', 'gtFine_trainvaltest.zip'
 PUBLISHED = dict(train=2_975, val=500)
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 TABLE = {value: IGNORED for value in range(34)} | {value: n for n, value in enumerate(IDS)}
@@ -32,7 +32,7 @@ def data_set(source: Path) -> DataSet:
         home='https://www.cityscapes-dataset.com/downloads/',
         parts=(
             *(
-                Part(f'leftImg8bit/{split}', PICTURES, suffix='_leftImg8bit.png')
+                Part(f'leftImg8bit/{split}', IMAGES, suffix='_leftImg8bit.png')
                 for split in PUBLISHED
             ),
             *(

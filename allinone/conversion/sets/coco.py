@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from allinone.conversion.data_set import Box, DataSet, Part, Sample, Split
+from allinone.conversion.files import json_elements
 from allinone.conversion.formats import CocoAsIs
-from allinone.conversion.json_stream import stream
 
 __all__ = ['data_set']
 
@@ -54,30 +54,28 @@ def class_names(source: Path) -> tuple[str, ...]:
 
 
 def samples(
-    annotations: str, pictures: str, classes: tuple[str, ...] | None, source: Path
+    annotations: str, images: str, classes: tuple[str, ...] | None, source: Path
 ) -> Iterator[Sample]:
-    """The pictures of a file in COCO's format, in its order, each with its boxes.
+    """The images of a file in COCO's format, in its order, each with its boxes.
 
     Args:
         annotations: The file, relative to ``source``.
-        pictures: Folder of its pictures, likewise.
+        images: Folder of its images, likewise.
         classes: Names of the categories in the order of the classes' numbers; boxes of another one
             are refused. None: all of them, in the order of the file.
         source: The download.
     """
-    names, boxes, categories = {}, defaultdict(list), {}
-    for key, found in stream(source / annotations):
-        if key == 'images':
-            names[found['id']] = found['file_name']
-        elif key == 'annotations':
-            box = (*found['bbox'], found['category_id'], bool(found.get('iscrowd')))
-            boxes[found['image_id']].append(box)
-        elif key == 'categories':
-            categories[found['id']] = found['name']
+    elements = partial(json_elements, source / annotations)
+    names = {found['id']: found['file_name'] for found in elements('images')}
+    categories = {found['id']: found['name'] for found in elements('categories')}
+    boxes = defaultdict(list)
+    for found in elements('annotations'):
+        box = (*found['bbox'], found['category_id'], bool(found.get('iscrowd')))
+        boxes[found['image_id']].append(box)
     numbers = {name: n for n, name in enumerate(classes or categories.values())}
     labels = {key: numbers[name] for key, name in categories.items() if name in numbers}
     for number, name in names.items():
-        sample = Sample(f'{pictures}/{name}')
+        sample = Sample(f'{images}/{name}')
         sample.boxes, sample.notes = [], []
         for *corners, category, crowd in boxes.pop(number, ()):
             if category in labels:
@@ -87,4 +85,4 @@ def samples(
                 sample.notes.append(('unknown label', f'{name}: category {what}'))
         yield sample
     if boxes:
-        raise ValueError(f'it has boxes of {len(boxes)} pictures that it does not list')
+        raise ValueError(f'it has boxes of {len(boxes)} images that it does not list')

@@ -1,6 +1,6 @@
-"""CompCars, web-nature (Yang et al., CVPR 2015): 431 models of cars, as a picture list.
+"""CompCars, web-nature (Yang et al., CVPR 2015): 431 models of cars, as an image list.
 
-``image/MAKE/MODEL/YEAR/NAME.jpg`` are the pictures, ``train_test_split/classification/train.txt``
+``image/MAKE/MODEL/YEAR/NAME.jpg`` are the images, ``train_test_split/classification/train.txt``
 and ``test.txt`` list those of the classification task, one such path without ``image/`` a line;
 ``misc/make_model_name.mat`` has the cell arrays ``make_names`` and ``model_names``, of which the
 numbers in the paths count from 1 (the set's ``README.txt``). The classes are the models of
@@ -14,7 +14,7 @@ from pathlib import Path
 from scipy.io import loadmat
 
 from allinone.conversion.data_set import DataSet, Part, Sample, Split
-from allinone.conversion.formats import PictureList
+from allinone.conversion.formats import ImageListDataset
 
 __all__ = ['data_set']
 
@@ -41,7 +41,7 @@ def data_set(source: Path) -> DataSet:
         ),
         classes=class_names,
         names=NAMES,
-        format=PictureList(),
+        format=ImageListDataset(),
     )
 
 

@@ -1,7 +1,7 @@
-"""GTSRB, German traffic signs, 43 classes (Stallkamp et al., IJCNN 2011), as a picture list.
+"""GTSRB, German traffic signs, 43 classes (Stallkamp et al., IJCNN 2011), as an image list.
 
-``Final_Training/Images/CLASS/`` has pictures ``TRACK_FRAME.ppm`` and ``GT-CLASS.csv``,
-``Final_Test/Images/`` has the test pictures, which are val here; their classes are in
+``Final_Training/Images/CLASS/`` has images ``TRACK_FRAME.ppm`` and ``GT-CLASS.csv``,
+``Final_Test/Images/`` has the test images, which are val here; their classes are in
 ``GT-final_test.csv``, an archive of its own. The tables are separated by semicolons, with the
 columns ``Filename`` and ``ClassId`` (the archives' ``Readme-Images.txt``;
 ``torchvision.datasets.GTSRB``).
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from allinone.conversion.data_set import DataSet, Part, Sample, Split
-from allinone.conversion.formats import PictureList
+from allinone.conversion.formats import ImageListDataset
 
 __all__ = ['data_set']
 
@@ -40,20 +40,20 @@ def data_set(source: Path) -> DataSet:
             Split('val', partial(val, labels), labels, 12_630),
         ),
         classes=tuple(map(str, range(CLASSES))),
-        format=PictureList(),
+        format=ImageListDataset(),
     )
 
 
-def train(pictures: str, source: Path) -> Iterator[Sample]:
+def train(images: str, source: Path) -> Iterator[Sample]:
     for number in range(CLASSES):
         folder = f'{number:05}'
-        table = source / pictures / folder / f'GT-{folder}.csv'
+        table = source / images / folder / f'GT-{folder}.csv'
         for row in _rows(table):
             if int(row['ClassId']) != number:
                 raise ValueError(f'{table.name} has {row["Filename"]} in class {row["ClassId"]}')
             # Tracks are numbered anew in each class.
             name = f'{folder}/{row["Filename"]}'
-            yield Sample(f'{pictures}/{name}', label=number, name=name)
+            yield Sample(f'{images}/{name}', label=number, name=name)
 
 
 def val(labels: str, source: Path) -> Iterator[Sample]:

@@ -22,7 +22,7 @@ __all__ = ['CLASSES', 'data_set']
 CLASSES = ('Car', 'Van', 'Truck', 'Pedestrian', 'Person_sitting', 'Cyclist', 'Tram', 'Misc')
 NO_CLASS = 'DontCare'
 FIELDS = 15
-PICTURES, LABELS = 'training/image_2', 'training/label_2'
+IMAGES, LABELS = 'training/image_2', 'training/label_2'
 PUBLISHED = dict(train=3_712, val=3_769)
 LISTS = 'the lists of OpenPCDet (data/kitti/ImageSets; they are in no archive of KITTI)'
 
@@ -34,7 +34,7 @@ def data_set(source: Path) -> DataSet:
         title='KITTI object detection',
         home='https://www.cvlibs.net/datasets/kitti/eval_object.php?obj_benchmark=2d',
         parts=(
-            Part(PICTURES, 'data_object_image_2.zip', suffix='.png'),
+            Part(IMAGES, 'data_object_image_2.zip', suffix='.png'),
             Part(LABELS, 'data_object_label_2.zip', suffix='.txt'),
             *(Part(f'ImageSets/{split}.txt', LISTS) for split in PUBLISHED),
         ),
@@ -49,7 +49,7 @@ def data_set(source: Path) -> DataSet:
 
 def samples(split: str, source: Path) -> Iterator[Sample]:
     for name in (source / f'ImageSets/{split}.txt').read_text(encoding='utf-8').split():
-        sample = Sample(f'{PICTURES}/{name}.png', label_map=f'{LABELS}/{name}.txt')
+        sample = Sample(f'{IMAGES}/{name}.png', label_map=f'{LABELS}/{name}.txt')
         sample.boxes, sample.notes = [], []
         labels = source / sample.label_map
         if labels.exists():  # Else it is found missing with the other files.

@@ -1,4 +1,4 @@
-"""Stanford Cars (Krause et al., 3DRR 2013): 196 makes, models and years, as a picture list.
+"""Stanford Cars (Krause et al., 3DRR 2013): 196 makes, models and years, as an image list.
 
 The development kit has a MATLAB struct array ``annotations`` a split, with the fields ``bbox_x1``,
 ``bbox_y1``, ``bbox_x2``, ``bbox_y2``, ``class`` (from 1) and ``fname``, and ``cars_meta.mat`` with
@@ -14,7 +14,7 @@ from pathlib import Path
 from scipy.io import loadmat
 
 from allinone.conversion.data_set import DataSet, Part, Sample, Split
-from allinone.conversion.formats import PictureList
+from allinone.conversion.formats import ImageListDataset
 from allinone.errors import DataError
 
 __all__ = ['data_set']
@@ -44,7 +44,7 @@ def data_set(source: Path) -> DataSet:
         ),
         classes=class_names,
         names=META,
-        format=PictureList(),
+        format=ImageListDataset(),
     )
 
 

@@ -3,16 +3,16 @@
 ``cls`` is of GTSRB's first training archive, ``GTSRB/Training/CLASS/TRACK_FRAME.ppm`` with the
 tables that :mod:`.gtsrb` reads (``torchvision.datasets.GTSRB`` loads the same archive): of each of
 its 888 tracks, of 30 frames while the sign comes nearer, the frames 9, 19 and 29. The first quarter
-of each class's tracks is val, so that no track is in both. ``PICTURE.png`` is three times the
+of each class's tracks is val, so that no track is in both. ``IMAGE.png`` is three times the
 number of the track among all, and 0, 1 or 2.
 
 ``dec`` is of COAD, exported by Roboflow in COCO's format: ``train/_annotations.coco.json`` and
-``valid/_annotations.coco.json`` with the pictures beside them (roboflow/rf-detr,
+``valid/_annotations.coco.json`` with the images beside them (roboflow/rf-detr,
 ``docs/learn/train/dataset-formats.md``). The export has one category more than classes, number 0,
 the supercategory of the others, without boxes (roboflow/roboflow-100-benchmark, issue 45;
 roboflow/rf-detr, pull request 1303), and newer ones lack it: categories go by their names here.
 
-``seg`` is CamVid in SegNet's form as :mod:`.camvid` reads it, with pictures written as JPEG, since
+``seg`` is CamVid in SegNet's form as :mod:`.camvid` reads it, with images written as JPEG, since
 the base file reads these.
 """
 
@@ -36,7 +36,7 @@ VAL_SHARE = 4  # One track of so many
 SCENES, SCENE_ARCHIVE = 'COAD', "Roboflow's export of COAD as COCO (in a folder COAD)"
 BOX_CLASSES = ('vehicle', 'pedestrian', 'motorcycle', 'obstacle')
 STREETS = 'CamVid'
-# Split: of Roboflow's name, pictures of signs, of scenes
+# Split: of Roboflow's name, images of signs, of scenes
 PUBLISHED = {'train': ('train', 2001, 368), 'val': ('valid', 663, 35)}
 
 
@@ -116,8 +116,8 @@ def streets(source: Path) -> DataSet:
 
 def sign_samples(split: str, source: Path) -> Iterator[Sample]:
     first = 0
-    for _, pictures in groupby(gtsrb.train(SIGNS, source), lambda sample: sample.label):
-        tracks = [[*track] for _, track in groupby(pictures, lambda sample: _frame(sample)[0])]
+    for _, images in groupby(gtsrb.train(SIGNS, source), lambda sample: sample.label):
+        tracks = [[*track] for _, track in groupby(images, lambda sample: _frame(sample)[0])]
         held_out = max(1, round(len(tracks) / VAL_SHARE))
         for number, track in enumerate(tracks):
             if (number < held_out) == (split == 'val'):
@@ -125,7 +125,7 @@ def sign_samples(split: str, source: Path) -> Iterator[Sample]:
                     frame = int(_frame(sample)[1])
                     if frame in FRAMES:
                         place = (first + number) * len(FRAMES) + FRAMES.index(frame)
-                        yield Sample(sample.picture, sample.label, name=f'{place:05}.png')
+                        yield Sample(sample.image, sample.label, name=f'{place:05}.png')
         first += len(tracks)
 
 

@@ -54,11 +54,11 @@ def data_set(source: Path) -> DataSet:
 
 def samples(annotations: str, folder: str, source: Path) -> Iterator[Sample]:
     numbers = {name: number for number, name in enumerate(CLASSES)}
-    pictures = json.loads((source / annotations).read_bytes())['imgs']
+    images = json.loads((source / annotations).read_bytes())['imgs']
     for key in (source / folder / 'ids.txt').read_text(encoding='utf-8').split():
-        sample = Sample(pictures[key]['path'])
+        sample = Sample(images[key]['path'])
         sample.boxes, sample.notes = [], []
-        for sign in pictures[key]['objects']:
+        for sign in images[key]['objects']:
             if sign['category'] in numbers:
                 sample.boxes.append(_box(sign['bbox'], numbers[sign['category']]))
             else:

@@ -1,7 +1,11 @@
 """Data sets that the libraries lack."""
 
-from .coco_file import CocoFile
-from .image_list import PictureList
-from .random_pipeline import Branches
+from allinone.io.renames import renamed_names
 
-__all__ = ['Branches', 'CocoFile', 'PictureList']
+from .coco_file import CocoFileDataset
+from .image_list import ImageListDataset
+from .random_pipeline import RandomPipelineDataset
+
+__all__ = ['RandomPipelineDataset', 'CocoFileDataset', 'ImageListDataset']
+
+__getattr__ = renamed_names(__name__, ('Branches', 'CocoFile', 'PictureList'))

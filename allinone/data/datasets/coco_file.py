@@ -7,15 +7,16 @@ from mmdet.datasets import CocoDataset
 from mmengine.fileio import get_local_path, join_path
 
 from allinone.errors import DataError
+from allinone.io.renames import renamed_arguments
 from allinone.registry import DATASETS
 
 
 @DATASETS.register_module()
-class CocoFile(CocoDataset):
+class CocoFileDataset(CocoDataset):
     """mmdet's ``CocoDataset`` with the categories of a file as its classes, in their order.
 
     Args:
-        classes_from: The annotation file, below ``data_root``; for all splits the same one, so
+        classes_from_file: The annotation file, below ``data_root``; for all splits the same one, so
             that a split which orders its categories otherwise is found.
         data_root: As in mmdet.
         metainfo: As in mmdet, without ``classes``.
@@ -27,10 +28,11 @@ class CocoFile(CocoDataset):
 
     METAINFO: dict = {}
 
+    @renamed_arguments(classes_from='classes_from_file')
     def __init__(
-        self, *, classes_from: str, data_root: str = '', metainfo: dict | None = None, **kwargs
+        self, *, classes_from_file: str, data_root: str = '', metainfo: dict | None = None, **kwargs
     ):
-        path = join_path(data_root, classes_from) if data_root else classes_from
+        path = join_path(data_root, classes_from_file) if data_root else classes_from_file
         classes = category_names(path)
         super().__init__(
             data_root=data_root, metainfo=dict(metainfo or {}, classes=classes), **kwargs

@@ -1,4 +1,4 @@
-"""Classification sets as a text file of ``NAME LABEL`` lines beside a folder of pictures."""
+"""Classification sets as a text file of ``NAME LABEL`` lines beside a folder of images."""
 
 import os
 
@@ -10,12 +10,12 @@ from allinone.registry import DATASETS
 
 
 @DATASETS.register_module()
-class PictureList(BaseDataset):
-    """The picture lists of Track 1: each line a file name, white space, a class number.
+class ImageListDataset(BaseDataset):
+    """The image lists of Track 1: each line a file name, white space, a class number.
 
     Args:
         ann_file: The list, e.g. ``train.txt``.
-        data_prefix: Folder of the pictures.
+        data_prefix: Folder of the images.
         metainfo: ``classes`` names the classes; without it the numbers are the names.
         **kwargs: As for ``mmpretrain.datasets.BaseDataset``.
 

@@ -6,23 +6,23 @@ import numpy as np
 from mmdet.datasets import MultiImageMixDataset
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 
-from allinone.data.seeded import PICTURE_KEYS, DatasetWrapper, check_complete
+from allinone.data.seeded import IMAGE_KEYS, DatasetWrapper, check_complete
 from allinone.errors import ConfigError, DataError
 from allinone.registry import DATASETS
 from allinone.registry.options import check_numbers
 
 
 @DATASETS.register_module()
-class Branches(DatasetWrapper):
+class RandomPipelineDataset(DatasetWrapper):
     """Each draw of a data set goes through one of several pipelines.
 
     As in the best-placed entry of Track 1, where augmentations that conflict, such as mosaic and
-    resizing the whole picture, lie in different branches
-    (`2307.03465 <https://arxiv.org/abs/2307.03465>`_). Pipelines may mix several pictures
+    resizing the whole image, lie in different branches
+    (`2307.03465 <https://arxiv.org/abs/2307.03465>`_). Pipelines may mix several images
     (``Mosaic``, ``MixUp``).
 
     Args:
-        dataset: Config of the data set; its own pipeline loads pictures and annotations.
+        dataset: Config of the data set; its own pipeline loads images and annotations.
         pipelines: One list of transforms a branch.
         prob: How often each branch is taken, in any unit; 0 leaves it out.
 
@@ -49,7 +49,7 @@ class Branches(DatasetWrapper):
         self.prob = np.array(prob) / sum(prob)
 
     def skip_broken_parts(self, skip: bool) -> None:
-        """Whether a picture that cannot be read is left out of a mix; else it is an error."""
+        """Whether an image that cannot be read is left out of a mix; else it is an error."""
         self._skips_broken = skip
 
     def __getitem__(self, index: int) -> dict:
@@ -57,14 +57,14 @@ class Branches(DatasetWrapper):
 
 
 class _Whole:
-    """Looks at pictures before they are mixed into others.
+    """Looks at images before they are mixed into others.
 
     Args:
-        branches: Whose data set this is. If it skips pictures that are not whole, the next one
+        branches: Whose data set this is. If it skips images that are not whole, the next one
             takes their place; they are counted where they are drawn themselves.
     """
 
-    def __init__(self, branches: Branches):
+    def __init__(self, branches: RandomPipelineDataset):
         self.branches = branches
 
     def __len__(self) -> int:
@@ -75,7 +75,7 @@ class _Whole:
         for candidate in (*range(index, len(dataset)), *range(index)):
             info = dataset.get_data_info(candidate)
             try:
-                for key in PICTURE_KEYS:
+                for key in IMAGE_KEYS:
                     if info.get(key):
                         check_complete(info[key])
             except DataError:
@@ -83,4 +83,4 @@ class _Whole:
                     raise
             else:
                 return dataset[candidate]
-        raise DataError(f'none of the {len(dataset)} pictures is whole; repair the data set')
+        raise DataError(f'none of the {len(dataset)} images is whole; repair the data set')

@@ -26,7 +26,7 @@ class ReadOnlyBackend(BaseStorageBackend):
         """The content of a file.
 
         Raises:
-            DataError: If it cannot be read, or is a picture without an end.
+            DataError: If it cannot be read, or is an image without an end.
         """
         content = self.content(filepath)
         check_end(str(filepath), content)

@@ -46,7 +46,7 @@ WRITERS['.lmdb'] = write_lmdb
 class LmdbPackBackend(PackBackend):
     """Reads ``lmdb://PATH/NAME.lmdb/FILE``; mmengine chooses it by the scheme.
 
-    Its own ``LmdbBackend`` would do for pictures, but lists nothing, keeps its environment open in
+    Its own ``LmdbBackend`` would do for images, but lists nothing, keeps its environment open in
     forked workers, which LMDB forbids, and takes ASCII names alone.
     """
 

@@ -14,7 +14,7 @@ from .retries import WAITS, patiently
 T = TypeVar('T')
 SILENCE = 5  # Seconds for a connection, and between two parts of an answer
 PACKAGES = dict(http='fsspec aiohttp', https='fsspec aiohttp', s3='fsspec s3fs')
-# What waiting does not mend, as the file systems say it
+# What waiting does not fix, as the file systems say it
 LASTING = (
     *(FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError),
     *(ValueError, TypeError, LookupError, AttributeError),

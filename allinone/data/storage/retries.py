@@ -14,7 +14,7 @@ from allinone.errors import DataError
 T = TypeVar('T')
 # Seconds before a file is read again; together less than a loader waits for a batch.
 WAITS = (1, 2, 4, 8)
-# What waiting does not mend
+# What waiting does not fix
 LASTING = (
     *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
@@ -50,7 +50,7 @@ def may_pass(error: Exception) -> bool:
     if isinstance(error, DataError):
         error = error.__cause__
         if not isinstance(error, OSError) or error.errno is None:
-            return False  # It was read, and is no picture.
+            return False  # It was read, and is no image.
     if not isinstance(error, OSError):
         return False
     if error.errno == errno.ENOENT:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .classes import DET_CLASSES, IGNORE, KIND_OF_SIGN, SCENE_CLASSES, SEG_CLASSES, SIGN_KINDS
-from .scene import MIN_VISIBLE, Picture, Thing
+from .scene import MIN_VISIBLE, SceneImage, Thing
 from .street import SCENE_SIZE, TAGGED_SIZE
 
 Files = Iterator[tuple[str, np.ndarray | str]]
@@ -20,33 +20,33 @@ class Format(NamedTuple):
     task: str
     layout: str
     classes: tuple[str, ...]
-    files: Callable[[str, Iterable[Picture]], Files]
+    files: Callable[[str, Iterable[SceneImage]], Files]
 
 
-def picture_list(split: str, pictures: Iterable[Picture]) -> Files:
+def image_list(split: str, painted_images: Iterable[SceneImage]) -> Files:
     """Images with a list of their names and labels."""
     lines = []
-    for i, picture in enumerate(pictures):
+    for i, painted in enumerate(painted_images):
         name = f'{i + 1:05d}.png'
-        yield f'{split}/{name}', picture.image
+        yield f'{split}/{name}', painted.image
         lines.append(f'{name} {i % len(SCENE_CLASSES)}\n')
     yield f'{split}.txt', ''.join(lines)
 
 
 def coco(
     split: str,
-    pictures: Iterable[Picture],
+    painted_images: Iterable[SceneImage],
     classes: Sequence[str],
     class_of: Callable[[Thing], int | None],
 ) -> Files:
     """Images with COCO annotations of the things that ``class_of`` gives an index."""
     images, annotations = [], []
-    for number, picture in enumerate(pictures, 1):
+    for number, painted in enumerate(painted_images, 1):
         name = f'{number:05d}.jpg'
-        yield f'{split}/{name}', picture.image
-        height, width = picture.classes.shape
+        yield f'{split}/{name}', painted.image
+        height, width = painted.classes.shape
         images.append({'id': number, 'file_name': name, 'width': width, 'height': height})
-        for thing, box in picture.boxes():
+        for thing, box in painted.boxes():
             if class_of(thing) is None:
                 continue
             annotations.append(
@@ -64,11 +64,11 @@ def coco(
     yield f'{split}.json', json.dumps(content)
 
 
-def label_maps(split: str, pictures: Iterable[Picture]) -> Files:
+def label_maps(split: str, painted_images: Iterable[SceneImage]) -> Files:
     """Images with label maps."""
-    for number, picture in enumerate(pictures, 1):
-        yield f'images/{split}/{number:05d}.jpg', picture.image
-        yield f'label/{split}/{number:05d}.png', picture.classes
+    for number, painted in enumerate(painted_images, 1):
+        yield f'images/{split}/{number:05d}.jpg', painted.image
+        yield f'label/{split}/{number:05d}.png', painted.classes
 
 
 def _object_class(thing: Thing) -> int | None:
@@ -80,7 +80,7 @@ def _sign_kind(thing: Thing) -> int | None:
 
 
 FORMATS = {
-    'cls': Format('classification', 'picture lists', SCENE_CLASSES, picture_list),
+    'cls': Format('classification', 'image lists', SCENE_CLASSES, image_list),
     'det': Format(
         'detection',
         'COCO JSON',
@@ -103,7 +103,7 @@ Painted by `tools/make_toy_data.py` (generator {generator}, seed {seed}); no pho
 |---|---|---|---|---|---|
 {rows}
 
-Pictures of `cls` are {crop} pixels, all others {scene} pixels. In `seg`, label {ignore} is
+Images of `cls` are {crop} pixels, all others {scene} pixels. In `seg`, label {ignore} is
 ignored: pixels on the border of two classes, people, lamps and boxes on the pavement. In `signs`,
 stop, yield and priority signs appear but belong to none of the kinds. Objects of which less than
 {visible:.0%} would be visible are not painted. `toy.json` tells how the folder was made.
@@ -111,7 +111,7 @@ stop, yield and priority signs appear but belong to none of the kinds. Objects o
 
 
 def readme(recipe: dict, counts: dict[str, tuple[int, int]]) -> str:
-    """README of the data sets with these counts of train and val pictures."""
+    """README of the data sets with these counts of train and val images."""
     rows = []
     for name, (train, val) in counts.items():
         task, layout, classes, _ = FORMATS[name]

@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from allinone.io.renames import renamed_arguments
+
 from .canvas import CLOUDY, DAY, DUSK, NIGHT, View
 from .classes import (
     DET_CLASSES,
@@ -24,7 +26,7 @@ from .classes import (
 )
 from .formats import FORMATS, readme
 from .roadside import pedestrian
-from .scene import MIN_SIDE, MIN_VISIBLE, Picture, Scene, paint
+from .scene import MIN_SIDE, MIN_VISIBLE, Scene, SceneImage, paint
 from .signs import SIGNS
 from .street import SCENE_SIZE, TAGGED_SIZE, street
 from .vehicles import BUS, vehicle
@@ -38,7 +40,7 @@ __all__ = [
     'GENERATOR_VERSION',
     'IGNORE',
     'KIND_OF_SIGN',
-    'MAX_PICTURES',
+    'MAX_IMAGES',
     'MIN_SIDE',
     'MIN_VISIBLE',
     'SCENE_SIZE',
@@ -47,10 +49,10 @@ __all__ = [
     'SCENE_CLASSES',
     'SIGN_KINDS',
     'SPLITS',
-    'Picture',
+    'SceneImage',
     'Scene',
     'View',
-    'make_picture',
+    'make_image',
     'make_toy_data',
     'paint',
     'pedestrian',
@@ -58,13 +60,14 @@ __all__ = [
 ]
 
 GENERATOR_VERSION = 2
-MAX_PICTURES = 10_000
+MAX_IMAGES = 10_000
 DEFAULT_COUNTS = {'cls': (320, 80), 'det': (240, 60), 'seg': (160, 40), 'signs': (160, 40)}
 SPLITS = ('train', 'val')
 
 
+@renamed_arguments(pictures='images')
 def make_toy_data(
-    out: str | Path, seed: int = 0, pictures: int | None = None, progress: bool = False
+    out: str | Path, seed: int = 0, images: int | None = None, progress: bool = False
 ) -> Path:
     """Paint the toy data sets ``cls``, ``det``, ``seg`` and ``signs`` into a new folder.
 
@@ -74,7 +77,7 @@ def make_toy_data(
     Args:
         out: Folder to make; missing parents are made as well.
         seed: Non-negative seed of all images.
-        pictures: Images in each train split, 1 to ``MAX_PICTURES``; each val split gets a
+        images: Images in each train split, 1 to ``MAX_IMAGES``; each val split gets a
             quarter, 8 at least. None takes ``DEFAULT_COUNTS``.
         progress: Print a line for each split.
 
@@ -83,20 +86,20 @@ def make_toy_data(
 
     Raises:
         FileExistsError: ``out`` holds something other than this data.
-        ValueError: ``seed`` or ``pictures`` is out of range.
+        ValueError: ``seed`` or ``images`` is out of range.
     """
     if seed < 0:
         raise ValueError(f'seed must be 0 or more, not {seed}')
-    if pictures is not None and not 1 <= pictures <= MAX_PICTURES:
-        raise ValueError(f'pictures must be 1 to {MAX_PICTURES}, not {pictures}')
+    if images is not None and not 1 <= images <= MAX_IMAGES:
+        raise ValueError(f'images must be 1 to {MAX_IMAGES}, not {images}')
     out = Path(out)
-    recipe = {'generator': GENERATOR_VERSION, 'seed': seed, 'pictures': pictures}
+    recipe = {'generator': GENERATOR_VERSION, 'seed': seed, 'images': images}
     if _already_made(out, recipe):
         print(f'{out} already holds this toy data; nothing to do.')
         return out
     counts = DEFAULT_COUNTS
-    if pictures is not None:
-        counts = dict.fromkeys(DEFAULT_COUNTS, (pictures, max(8, pictures // 4)))
+    if images is not None:
+        counts = dict.fromkeys(DEFAULT_COUNTS, (images, max(8, images // 4)))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}-') as beside:
         root = Path(beside) / out.name
@@ -104,7 +107,7 @@ def make_toy_data(
             for split, count in zip(SPLITS, counts[name]):
                 _write_split(root, seed, name, split, count)
                 if progress:
-                    print(f'{name}/{split}: {count} pictures', flush=True)
+                    print(f'{name}/{split}: {count} images', flush=True)
         (root / 'README.md').write_text(readme(recipe, counts), encoding='utf-8')
         (root / 'toy.json').write_text(json.dumps(recipe | {'counts': counts}), encoding='utf-8')
         if out.is_dir():
@@ -115,8 +118,8 @@ def make_toy_data(
 
 def _write_split(root: Path, seed: int, data_set: str, split: str, count: int) -> None:
     """Paint one split of a data set and write its files below ``root``."""
-    pictures = (make_picture(seed, data_set, split, number) for number in range(1, count + 1))
-    for name, content in FORMATS[data_set].files(split, pictures):
+    images = (make_image(seed, data_set, split, number) for number in range(1, count + 1))
+    for name, content in FORMATS[data_set].files(split, images):
         path = root / data_set / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, str):
@@ -140,6 +143,8 @@ def _already_made(out: Path, recipe: dict) -> bool:
         return False
     try:
         found = json.loads((out / 'toy.json').read_text(encoding='utf-8'))
+        if 'pictures' in found:  # made before release 0.2
+            found['images'] = found['pictures']
         found = {key: found[key] for key in recipe}
     except (OSError, ValueError, KeyError, TypeError):
         found = 'something that is no toy data'
@@ -151,7 +156,7 @@ def _already_made(out: Path, recipe: dict) -> bool:
     )
 
 
-def make_picture(seed: int, data_set: str, split: str, number: int) -> Picture:
+def make_image(seed: int, data_set: str, split: str, number: int) -> SceneImage:
     """Paint image ``number`` of a split of a data set, whatever the other images.
 
     Args:
@@ -176,7 +181,7 @@ def make_picture(seed: int, data_set: str, split: str, number: int) -> Picture:
     return paint(street(rng, designs, int(rng.integers(5)), True), rng)
 
 
-def _tagged_scene(rng: np.random.Generator, label: int) -> Picture:
+def _tagged_scene(rng: np.random.Generator, label: int) -> SceneImage:
     """Small image of a street for one of ``SCENE_CLASSES``: its light, and quiet or busy.
 
     A quiet street has neither vehicles nor people, a busy one shows a vehicle at least.
@@ -192,7 +197,7 @@ def _tagged_scene(rng: np.random.Generator, label: int) -> Picture:
             focal=scene.view.focal / 2,
             centre=tuple(np.array(scene.view.centre) / 2),
         )
-        picture = paint(scene, rng)
-        shown = {thing.det for thing in picture.objects.values()}
+        painted = paint(scene, rng)
+        shown = {thing.det for thing in painted.objects.values()}
         if not busy or DET_CLASSES.index('vehicle') in shown:
-            return picture
+            return painted

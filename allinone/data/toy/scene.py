@@ -34,7 +34,7 @@ class Scene:
     things: list[Thing] = field(default_factory=list)
 
 
-class Picture(NamedTuple):
+class SceneImage(NamedTuple):
     """Painted scene: image (H, W, 3) uint8 RGB, class and instance maps (H, W), objects by id."""
 
     image: np.ndarray
@@ -48,7 +48,7 @@ class Picture(NamedTuple):
             yield thing, cv2.boundingRect((self.instances == key).astype(np.uint8))
 
 
-def paint(scene: Scene, rng: np.random.Generator, tidy: bool = True) -> Picture:
+def paint(scene: Scene, rng: np.random.Generator, tidy: bool = True) -> SceneImage:
     """Paint a scene; ``tidy`` leaves out the objects that would be almost hidden."""
     things = sorted(scene.things, key=lambda thing: -thing.depth)
     middle = slice(OVERSAMPLE // 2, None, OVERSAMPLE)
@@ -74,7 +74,7 @@ def paint(scene: Scene, rng: np.random.Generator, tidy: bool = True) -> Picture:
         for change in (cv2.erode, cv2.dilate)
     )
     labels = np.where(low == high, low, IGNORE).astype(np.uint8)
-    return Picture(expose(canvas, rng), labels, instances, shown)
+    return SceneImage(expose(canvas, rng), labels, instances, shown)
 
 
 def _well_visible(mask: np.ndarray, size: float) -> bool:

@@ -11,7 +11,7 @@ import torch
 from mmpretrain.evaluation import Accuracy
 from PIL import Image
 
-from allinone.data.datasets.image_list import PictureList
+from allinone.data.datasets.image_list import ImageListDataset
 from allinone.errors import DataError
 from allinone.evaluation.metrics import DetectionMetric, SegmentationMetric
 from allinone.evaluation.score import combined_score
@@ -151,7 +151,7 @@ class Annotations:
                 raise DataError(
                     f"{path} is missing; give a folder in Track 1's layout with the split {split!r}"
                 )
-        samples = PictureList(paths['cls'], lazy_init=True).load_data_list()
+        samples = ImageListDataset(paths['cls'], lazy_init=True).load_data_list()
         self.labels = {osp.basename(sample['img_path']): sample['gt_label'] for sample in samples}
         self.boxes_file = paths['dec']
         try:
@@ -180,7 +180,7 @@ def misfits(content: Mapping, annotations: Annotations) -> Iterator[str]:
         ):
             if names:
                 some = shortened(sorted(names))
-                yield f'{section!r} {what} {len(names)} of {len(known)} pictures: {some}'
+                yield f'{section!r} {what} {len(names)} of {len(known)} images: {some}'
     for key, known in (
         ('image_id', annotations.images),
         ('category_id', annotations.categories),
@@ -205,7 +205,7 @@ def misfits(content: Mapping, annotations: Annotations) -> Iterator[str]:
                 if low.min() < 0 or high[0] >= width or high[1] >= height:
                     yield (
                         f'seg[{name!r}][{number!r}][{index}] goes from {low.tolist()} to '
-                        f'{high.tolist()}, but the picture is {width} x {height}'
+                        f'{high.tolist()}, but the image is {width} x {height}'
                     )
 
 
@@ -269,10 +269,10 @@ def _overlap(maps: Mapping[str, Mapping], label_maps: Mapping[str, str]) -> dict
 
 
 def _labels(path: str) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.array(picture)
+    with Image.open(path) as image:
+        return np.array(image)
 
 
 def _size(path: str) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
+    with Image.open(path) as image:
+        return image.size

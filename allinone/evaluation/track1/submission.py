@@ -1,6 +1,6 @@
 """Track 1's submission: what a joint model predicts, as one JSON file.
 
-``{'cls': {picture: class}, 'dec': [COCO detections], 'seg': {picture: {class: polygons}}}``, as in
+``{'cls': {image: class}, 'dec': [COCO detections], 'seg': {image: {class: polygons}}}``, as in
 https://github.com/AquaSecure/CVPR2023_ComprehensiveModel_Track1 (README, "Submission Format").
 """
 
@@ -40,7 +40,7 @@ class Submission(Hook):
                 self.add(task, sample, getattr(dataset, 'cat_ids', None))
 
     def add(self, task: str, sample, cat_ids: list[int] | None = None) -> None:
-        """One picture's prediction.
+        """One image's prediction.
 
         Args:
             task: Name of the task.
@@ -48,8 +48,8 @@ class Submission(Hook):
             cat_ids: ``category_id`` of each class; default: the classes' numbers.
 
         Raises:
-            ConfigError: If the sample does not say of which picture it is.
-            DataError: If two pictures have one name.
+            ConfigError: If the sample does not say of which image it is.
+            DataError: If two images have one name.
         """
         section = self.kinds[task].track1_section
         content = self.kinds[task].track1_content(sample, cat_ids)
@@ -60,7 +60,7 @@ class Submission(Hook):
         name = osp.basename(_told(task, sample, 'img_path'))
         if name in self.content[section]:
             raise DataError(
-                f'task {task} has two pictures of the name {name}, and a submission knows them by '
+                f'task {task} has two images of the name {name}, and a submission knows them by '
                 'their names; rename one'
             )
         self.content[section][name] = encode_label_map(content) if section == 'seg' else content

@@ -83,7 +83,7 @@ class Distillation:
         return sorted({source['checkpoint'] for _, source in self.sources.values()})
 
     def start(self, tasks: Mapping[str, nn.Module]) -> None:
-        """Read the teachers, and compare a blank picture's outputs with the student's.
+        """Read the teachers, and compare a blank image's outputs with the student's.
 
         Raises:
             ConfigError: If a config cannot be used, or outputs do not fit each other.
@@ -123,7 +123,7 @@ class Distillation:
                             student(blank, samples, mode='tensor')
                     except (RuntimeError, AssertionError) as error:
                         print_log(
-                            f'{KEY}: a {PROBE_SIZE} x {PROBE_SIZE} picture does not pass, so '
+                            f'{KEY}: a {PROBE_SIZE} x {PROBE_SIZE} image does not pass, so '
                             f'teacher and student of {task!r} were not compared: {error}',
                             'current',
                         )
@@ -135,7 +135,7 @@ class Distillation:
 
         Args:
             task: Its name.
-            student: Its stock model.
+            student: Its upstream model.
             data: ``inputs`` and ``data_samples``, as its data preprocessor gives them.
         """
         if task not in self.sources:

@@ -1,4 +1,4 @@
-"""Losses between what a student and its teacher answer on the same pictures."""
+"""Losses between what a student and its teacher answer on the same images."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ class DistillationLoss(nn.Module):
         output: Where a module answers with a tuple, which element of it. Default: all.
 
     Raises:
-        ConfigError: If an option cannot be used; on the first pictures, if the outputs do not fit
+        ConfigError: If an option cannot be used; on the first images, if the outputs do not fit
             each other.
     """
 
@@ -77,7 +77,7 @@ class DistillationLoss(nn.Module):
 class LogitDistillation(DistillationLoss):
     r"""Divergence of the student's classes from the teacher's softened ones.
 
-    `Hinton et al. <https://arxiv.org/abs/1503.02531>`_, for each picture or pixel:
+    `Hinton et al. <https://arxiv.org/abs/1503.02531>`_, for each image or pixel:
 
     .. math:: T^2 \sum_c p_c \log \frac{p_c}{q_c}, \quad
               p = \mathrm{softmax}(t / T), \quad q = \mathrm{softmax}(s / T)
@@ -165,7 +165,7 @@ class FeatureImitation(DistillationLoss):
     r"""Maps of the student like those of the teacher.
 
     With ``normalise`` as in `PKD <https://arxiv.org/abs/2207.02039>`_: each channel has mean 0 and
-    variance 1 over pictures and places, so scales do not count, and
+    variance 1 over images and places, so scales do not count, and
 
     .. math:: \frac 1 2 \mathrm{mean} (\hat s - \hat t)^2 = 1 - r
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from allinone.checkpoint.loading import read_checkpoint, state_dict_of
 from allinone.errors import CheckpointError, ConfigError, with_key
+from allinone.io.renames import rename_keys
 from allinone.registry.kinds import kind_of_class
 from allinone.tasks import TaskKind
 
@@ -33,13 +34,13 @@ class Teacher:
     def answers(
         self, student: nn.Module, inputs: Tensor, samples: list, names: Iterable[str]
     ) -> dict[str, list]:
-        """What the named modules answer on a batch; the trunk runs once.
+        """What the named modules answer on a batch; the backbone runs once.
 
         Args:
             student: The task whose preprocessor made the batch; where the teacher was trained with
                 another normalisation, it gets that. (Padding, 0 after the student's, is then the
                 student's mean colour.)
-            inputs: Normalised pictures ``(N, 3, H, W)``.
+            inputs: Normalised images ``(N, 3, H, W)``.
             samples: Their data samples.
             names: Modules of the teacher's task.
         """
@@ -72,6 +73,7 @@ def load_teacher(key: str, config: str, checkpoint: str) -> nn.Module:
         raise ConfigError(f'{key}.config is {config!r}, and there is no such file')
     try:
         cfg = Config.fromfile(config)
+        rename_keys(cfg._cfg_dict)
         scope = 'allinone' if 'tasks' in cfg.model else cfg.get('default_scope')
         model_cfg = ConfigDict(cfg.model, _scope_=scope)
         # A teacher's own teacher and frozen parts are of its training.
@@ -121,7 +123,7 @@ def teacher_of(key: str, model: nn.Module, task: str) -> Teacher:
 
 
 def renormalised(inputs: Tensor, made_by: nn.Module, wanted_by: nn.Module) -> Tensor:
-    """Pictures normalised by one data preprocessor as another would have normalised them."""
+    """Images normalised by one data preprocessor as another would have normalised them."""
     mean, std, rgb = _normalisation(made_by, inputs)
     other_mean, other_std, other_rgb = _normalisation(wanted_by, inputs)
     if rgb == other_rgb and torch.equal(mean, other_mean) and torch.equal(std, other_std):

@@ -1,7 +1,7 @@
-"""A feature pyramid for trunks with maps of one stride, such as plain vision transformers.
+"""A feature pyramid for backbones with maps of one stride, such as plain vision transformers.
 
 ViTDet (`2203.16527 <https://arxiv.org/abs/2203.16527>`_, section 3): maps at other strides are made
-of the trunk's last one alone, by transposed convolution or pooling. Not in the wheels of mmdet.
+of the backbone's last one alone, by transposed convolution or pooling. Not in the wheels of mmdet.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ EPS = 1e-6
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
-    """Maps at 4, 2, 1 and 1/2 times the size of the trunk's last map, or some of these.
+    """Maps at 4, 2, 1 and 1/2 times the size of the backbone's last map, or some of these.
 
     Args:
         in_channels: Of that map.

@@ -5,15 +5,15 @@ from .checkpoint import CheckpointHook
 from .deferred_log import DeferredLogHook
 from .ema import EMAHook
 from .follow_validation import FollowValidationHook
-from .non_finite import BadStepHook
-from .prediction_visualization import DrawHook
+from .non_finite import NonFiniteHook
+from .prediction_visualization import PredictionVisualizationHook
 
 __all__ = [
-    'BadStepHook',
+    'NonFiniteHook',
     'BatchSizeHook',
     'CheckpointHook',
     'DeferredLogHook',
-    'DrawHook',
+    'PredictionVisualizationHook',
     'EMAHook',
     'FollowValidationHook',
 ]

@@ -153,7 +153,7 @@ class CheckpointHook(StockCheckpointHook):
             broadcast_object_list(shared)
             (self._before,) = shared
             self._restore(runner)
-        # What the stock hook does not know it does not remove before the new one is there.
+        # What the upstream hook does not know it does not remove before the new one is there.
         self._hidden = self._best()
         self._set_best(dict.fromkeys(self._hidden))
         try:

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook, LoggerHook
 from torch import Tensor
 
 from allinone.errors import TrainingError
+from allinone.io.renames import renamed_arguments
 from allinone.registry import HOOKS
 from allinone.step.iteration import micro_batches
 
@@ -23,19 +24,19 @@ class _Share:
     task: str
     loss: Tensor
     dropped: Tensor
-    pictures: list[str]
+    images: list[str]
 
 
 @HOOKS.register_module()
-class BadStepHook(Hook):
-    """Warns of batches whose loss or gradient was NaN or infinite, with the names of the pictures.
+class NonFiniteHook(Hook):
+    """Warns of batches whose loss or gradient was NaN or infinite, with the names of the images.
 
-    The model leaves such a batch out of its step by itself (``model.drop_bad``). The flags come off
-    the device once a logging interval, and before a checkpoint and a validation; so a run stops
-    up to one interval late. The number of batches left out of each task is in the checkpoint.
+    The model leaves such a batch out of its step by itself (``model.skip_non_finite``). The flags
+    come off the device once a logging interval, and before a checkpoint and a validation; so a run
+    stops up to one interval late. The number of batches left out of each task is in the checkpoint.
 
     Args:
-        max_bad_steps: Stop when more batches of one task than this were left out in a row.
+        max_consecutive: Stop when more batches of one task than this were left out in a row.
 
     Raises:
         TrainingError: If so; the weights, and the checkpoints, hold nothing of the bad batches.
@@ -44,8 +45,9 @@ class BadStepHook(Hook):
     # Before the hook that logs the outputs
     priority = 'HIGHEST'
 
-    def __init__(self, max_bad_steps: int = 10):
-        self.max_bad_steps = max_bad_steps
+    @renamed_arguments(max_bad_steps='max_consecutive')
+    def __init__(self, max_consecutive: int = 10):
+        self.max_consecutive = max_consecutive
         self._pending: list[_Share] = []
         self._interval = 1
 
@@ -99,35 +101,35 @@ class BadStepHook(Hook):
             count = f'{self._in_a_row[share.task]} in a row, {self._total[share.task]} so far'
             for process, found in enumerate(left_out):
                 if number in found:
-                    loss, pictures = found[number]
+                    loss, images = found[number]
                     where = f' of process {process}' if len(left_out) > 1 else ''
                     runner.logger.warning(
                         f'Step {share.step + 1}: the {share.task!r} batch{where} was left out, its '
-                        f'loss is {loss} or a gradient is not finite ({count}); its pictures: '
-                        f'{pictures}'
+                        f'loss is {loss} or a gradient is not finite ({count}); its images: '
+                        f'{images}'
                     )
         runner.message_hub.update_info('bad_steps', self._state())
         count, task = worst
-        if count > self.max_bad_steps:
+        if count > self.max_consecutive:
             raise TrainingError(
                 f'{count} batches of task {task!r} in a row had a loss or '
-                'gradient that is not finite, more than default_hooks.bad_steps.max_bad_steps='
-                f'{self.max_bad_steps}; the last checkpoint in {runner.work_dir} holds nothing of '
-                'them. Lower its learning rate or weight, or look at the pictures named above'
+                'gradient that is not finite, more than default_hooks.bad_steps.max_consecutive='
+                f'{self.max_consecutive}; the last checkpoint in {runner.work_dir} holds nothing '
+                'of them. Lower its learning rate or weight, or look at the images named above'
             )
 
     @staticmethod
     def _left_out(
         shares: list[_Share], flags: list[float]
     ) -> list[dict[int, tuple[float, list[str]]]]:
-        """Of each process ``{number of the share: (loss, pictures)}`` of what it left out.
+        """Of each process ``{number of the share: (loss, images)}`` of what it left out.
 
-        The main process writes the log, and another may have had the pictures.
+        The main process writes the log, and another may have had the images.
         """
         if not any(flags):
             return []
         own = {
-            number: (share.loss.item(), share.pictures)
+            number: (share.loss.item(), share.images)
             for number, share in enumerate(shares)
             if flags[number] and share.dropped
         }

@@ -8,7 +8,7 @@ import cv2
 from mmengine.hooks import Hook
 
 from allinone.errors import ConfigError
-from allinone.io.images import output_names, read_picture, write_picture
+from allinone.io.images import output_names, read_image, write_image
 from allinone.registry import HOOKS
 from allinone.tasks import TaskKind
 from allinone.visualization.draw import draw_tasks
@@ -17,7 +17,7 @@ from allinone.visualization.image_grid import side_by_side
 TITLES = ('truth', 'prediction')
 
 
-class _Pictures(NamedTuple):
+class _Images(NamedTuple):
     """Of a data set: names for results, and indices, by path."""
 
     names: dict[str, str]
@@ -25,17 +25,17 @@ class _Pictures(NamedTuple):
 
 
 @HOOKS.register_module()
-class DrawHook(Hook):
-    """Draws each tested picture into ``out_dir/TASK/NAME.png``, NAME being its stem.
+class PredictionVisualizationHook(Hook):
+    """Draws each tested image into ``out_dir/TASK/NAME.png``, NAME being its stem.
 
-    The annotations are on the left and the prediction is on the right; of pictures without
-    annotations there is the prediction only. Pictures of one task that share a stem also get a hash
+    The annotations are on the left and the prediction is on the right; of images without
+    annotations there is the prediction only. Images of one task that share a stem also get a hash
     of their path in the name.
 
     Args:
         out_dir: Where to.
         score_thr: Leave out boxes below this score.
-        during_val: Also draw at every validation, over the pictures of the one before.
+        during_val: Also draw at every validation, over the images of the one before.
     """
 
     priority = 'LOW'
@@ -44,13 +44,13 @@ class DrawHook(Hook):
         self.out_dir = out_dir
         self.score_thr = score_thr
         self.during_val = during_val
-        self._pictures: dict[str, _Pictures] = {}
+        self._images: dict[str, _Images] = {}
 
     def before_test(self, runner) -> None:
-        self._pictures = {}
+        self._images = {}
 
     def before_val(self, runner) -> None:
-        self._pictures = {}
+        self._images = {}
 
     def after_test_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
@@ -66,19 +66,19 @@ class DrawHook(Hook):
     def _draw(self, loop, outputs: Mapping[str, list]) -> None:
         for task, samples in outputs.items():
             dataset = loop.dataloader.loaders[task].dataset
-            if task not in self._pictures:
-                self._pictures[task] = _pictures_of(dataset)
+            if task not in self._images:
+                self._images[task] = _images_of(dataset)
             for sample in samples:
                 path = sample.metainfo.get('img_path')
                 if path is None:
                     raise ConfigError(
-                        f'DrawHook: the samples of task {task} do not name their '
-                        "picture; add 'img_path' to meta_keys of the last "
-                        'transform of its pipeline'
+                        f'PredictionVisualizationHook: the samples of task {task} do not name '
+                        "their image; add 'img_path' to meta_keys of the last transform of its "
+                        'pipeline'
                     )
-                names, indices = self._pictures[task]
+                names, indices = self._images[task]
                 info = dataset.get_data_info(indices[path]) if path in indices else None
-                write_picture(
+                write_image(
                     osp.join(
                         self.out_dir, task, f'{names.get(path) or output_names([path])[path]}.png'
                     ),
@@ -87,7 +87,7 @@ class DrawHook(Hook):
 
     def _drawing(self, task: str, path: str, sample, info, dataset, kind: TaskKind):
         truth = kind.ground_truth(sample, info)
-        image = cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
+        image = cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB)
         metainfo = {task: getattr(dataset, 'metainfo', None)}
         sides = [truth, sample] if truth.keys() else [sample]
         drawings = [
@@ -97,11 +97,11 @@ class DrawHook(Hook):
         return side_by_side(list(zip(TITLES[-len(sides) :], drawings)))
 
 
-def _pictures_of(dataset) -> _Pictures:
-    """Names for all pictures, known at once so that two never get the same one."""
+def _images_of(dataset) -> _Images:
+    """Names for all images, known at once so that two never get the same one."""
     try:
         paths = [dataset.get_data_info(index).get('img_path') for index in range(len(dataset))]
     except AttributeError:  # not a data set of mmengine's kind
-        return _Pictures({}, {})
+        return _Images({}, {})
     indices = {path: index for index, path in enumerate(paths) if path}
-    return _Pictures(output_names(list(indices)), indices)
+    return _Images(output_names(list(indices)), indices)

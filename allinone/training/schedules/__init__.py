@@ -1,21 +1,26 @@
-from .all_tasks import EveryTask
-from .annealed_sampling import Annealed
+from allinone.io.renames import renamed_names
+
+from .all_tasks import AllTasks
+from .annealed_sampling import AnnealedSampling
 from .base import TaskSchedule
-from .fixed_proportions import Weighted
+from .fixed_proportions import FixedProportions
 from .random_task import RandomTask
 from .round_robin import RoundRobin
 from .size_proportional import SizeProportional
 from .stop_and_go import StopAndGo
-from .temperature_sampling import Temperature
+from .temperature_sampling import TemperatureSampling
 
 __all__ = [
-    'Annealed',
-    'EveryTask',
+    'AnnealedSampling',
+    'AllTasks',
     'RandomTask',
     'RoundRobin',
     'SizeProportional',
     'StopAndGo',
     'TaskSchedule',
-    'Temperature',
-    'Weighted',
+    'TemperatureSampling',
+    'FixedProportions',
 ]
+
+OLD = ('Annealed', 'EveryTask', 'Temperature', 'Weighted')
+__getattr__ = renamed_names(__name__, OLD)

@@ -6,7 +6,7 @@ from .base import TaskSchedule
 
 
 @TASK_SCHEDULES.register_module()
-class EveryTask(TaskSchedule):
+class AllTasks(TaskSchedule):
     """Every task in every step: one optimizer step of all tasks' gradients together."""
 
     def __call__(self, step: int) -> list[str]:

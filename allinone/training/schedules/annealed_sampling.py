@@ -12,7 +12,7 @@ from .random_task import RandomTask
 
 
 @TASK_SCHEDULES.register_module()
-class Annealed(RandomTask):
+class AnnealedSampling(RandomTask):
     """One task a step, drawn at ``N**a`` with a changing linearly over the training.
 
     N is the task's number of samples; large data sets first, all alike in the end. Stickland and

@@ -14,7 +14,7 @@ KEY = 'train_cfg.schedule.weights'
 
 
 @TASK_SCHEDULES.register_module()
-class Weighted(RandomTask):
+class FixedProportions(RandomTask):
     """One task a step, drawn at given rates.
 
     Args:

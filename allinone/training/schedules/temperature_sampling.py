@@ -11,7 +11,7 @@ from .random_task import RandomTask
 
 
 @TASK_SCHEDULES.register_module()
-class Temperature(RandomTask):
+class TemperatureSampling(RandomTask):
     """One task a step, drawn at a rate proportional to ``min(N, cap)**(1 / temperature)``.
 
     N is the task's number of samples. Temperature 1 is in proportion to size, a large one uniform.

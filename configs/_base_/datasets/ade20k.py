@@ -18,7 +18,7 @@ ade20k = dict(
                 dict(type='PhotoMetricDistortion'),
                 dict(type='PackSegInputs')])),
     val_dataloader=dict(
-        batch_size=1, num_workers=4,  # pictures of many sizes
+        batch_size=1, num_workers=4,  # images of many sizes
         dataset=dict(
             **_dataset, test_mode=True,
             data_prefix=dict(img_path=_root + 'images/validation',

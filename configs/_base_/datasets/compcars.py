@@ -1,6 +1,7 @@
 # CompCars (web-nature), 431 models, test as val (tools/convert.py compcars)
 _root = '{{$ALLINONE_DATA:data}}/compcars/'
-_dataset = dict(type='allinone.PictureList', _scope_='mmpretrain', classes=_root + 'classes.txt')
+_dataset = dict(
+    type='allinone.ImageListDataset', _scope_='mmpretrain', classes=_root + 'classes.txt')
 compcars = dict(
     num_classes=431,
     train_dataloader=dict(

@@ -1,6 +1,7 @@
 # GTSRB traffic signs, 43 classes, test as val (tools/convert.py gtsrb)
 _root = '{{$ALLINONE_DATA:data}}/gtsrb/'
-_dataset = dict(type='allinone.PictureList', _scope_='mmpretrain', classes=_root + 'classes.txt')
+_dataset = dict(
+    type='allinone.ImageListDataset', _scope_='mmpretrain', classes=_root + 'classes.txt')
 gtsrb = dict(
     num_classes=43,
     train_dataloader=dict(
@@ -9,7 +10,7 @@ gtsrb = dict(
             **_dataset, ann_file=_root + 'train.txt', data_prefix=_root + 'train',
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                # No flip: several signs are each other's mirror picture.
+                # No flip: several signs are each other's mirror image.
                 dict(type='RandomResizedCrop', scale=96, crop_ratio_range=(0.6, 1.0),
                      interpolation='bicubic'),
                 dict(type='ColorJitter', brightness=0.7, contrast=0.7, saturation=0.7),

@@ -1,6 +1,7 @@
 # Stanford Cars, 196 classes, test as val (tools/convert.py stanford_cars)
 _root = '{{$ALLINONE_DATA:data}}/stanford_cars/'
-_dataset = dict(type='allinone.PictureList', _scope_='mmpretrain', classes=_root + 'classes.txt')
+_dataset = dict(
+    type='allinone.ImageListDataset', _scope_='mmpretrain', classes=_root + 'classes.txt')
 stanford_cars = dict(
     num_classes=196,
     train_dataloader=dict(

@@ -1,8 +1,8 @@
 # Toy street scenes (tools/make_toy_data.py) by light and traffic, 128 x 96, 8 classes, as a
-# Track 1 picture list
+# Track 1 image list
 _root = '{{$ALLINONE_DATA:data}}/toy/cls/'
 _dataset = dict(
-    type='allinone.PictureList', _scope_='mmpretrain',
+    type='allinone.ImageListDataset', _scope_='mmpretrain',
     metainfo=dict(classes=('day_quiet', 'day_busy', 'overcast_quiet', 'overcast_busy',
                            'dusk_quiet', 'dusk_busy', 'night_quiet', 'night_busy')))
 toy_cls = dict(

@@ -2,8 +2,9 @@
 # models), signs of Tsinghua-Tencent 100K (45 kinds, 2048 x 2048), BDD100K (19 classes, 1280 x 720).
 # Names of the kinds of signs are those of dec/train.json; other classes are named by their numbers.
 _root = '{{$TRACK1_ROOT:data/track1_train_data}}/'
-_cars = dict(type='allinone.PictureList', _scope_='mmpretrain', data_root=_root + 'cls')
-_signs = dict(type='allinone.CocoFile', data_root=_root + 'dec', classes_from='train.json')
+_cars = dict(type='allinone.ImageListDataset', _scope_='mmpretrain', data_root=_root + 'cls')
+_signs = dict(
+    type='allinone.CocoFileDataset', data_root=_root + 'dec', classes_from_file='train.json')
 _streets = dict(type='mmseg.BaseSegDataset', data_root=_root + 'seg')
 _sign_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
               'flip_direction')
@@ -13,7 +14,7 @@ track1 = dict(
         num_classes=196,
         train_dataloader=dict(
             batch_size=32, num_workers=4,
-            # Class-aware sampling; DrawSampler for plain shuffling
+            # Class-aware sampling; SeededInfiniteSampler for plain shuffling
             sampler=dict(type='ClassAwareSampler'),
             dataset=dict(
                 **_cars, ann_file='train.txt', data_prefix='train',
@@ -48,14 +49,14 @@ track1 = dict(
         train_dataloader=dict(
             batch_size=4, num_workers=4,
             dataset=dict(
-                type='allinone.Branches', _scope_='mmdet',
+                type='allinone.RandomPipelineDataset', _scope_='mmdet',
                 dataset=dict(
                     **_signs, ann_file='train.json', data_prefix=dict(img='train/'),
                     filter_cfg=dict(filter_empty_gt=False),
                     pipeline=[
                         dict(type='LoadImageFromFile'),
                         dict(type='LoadAnnotations', with_bbox=True)]),
-                # Branches: mosaic and mixup; one picture at several scales
+                # Branches: mosaic and mixup; one image at several scales
                 prob=[0.5, 0.5],
                 # No mirroring: signs are read.
                 pipelines=[
@@ -110,7 +111,7 @@ track1 = dict(
                     dict(type='PhotoMetricDistortion'),
                     dict(type='PackSegInputs')])),
         val_dataloader=dict(
-            batch_size=1, num_workers=4,  # other data may have pictures of many sizes
+            batch_size=1, num_workers=4,  # other data may have images of many sizes
             dataset=dict(
                 **_streets, data_prefix=dict(img_path='images/val', seg_map_path='label/val'),
                 test_mode=True,

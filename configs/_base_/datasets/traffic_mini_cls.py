@@ -1,4 +1,4 @@
-# GTSRB traffic signs, 43 classes, as a Track 1 picture list
+# GTSRB traffic signs, 43 classes, as a Track 1 image list
 _root = '{{$ALLINONE_DATA:data}}/traffic_mini/cls/'
 _pipeline = [
     dict(type='LoadImageFromFile'),
@@ -12,11 +12,11 @@ traffic_mini_cls = dict(
         batch_size=64,
         num_workers=1,
         dataset=dict(
-            type='allinone.PictureList', _scope_='mmpretrain', metainfo=dict(classes=_classes),
+            type='allinone.ImageListDataset', _scope_='mmpretrain', metainfo=dict(classes=_classes),
             ann_file=_root + 'train.txt', data_prefix=_root + 'train',
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                # No flip: several signs are each other's mirror picture.
+                # No flip: several signs are each other's mirror image.
                 dict(type='RandomResizedCrop', scale=96, crop_ratio_range=(0.6, 1.0),
                      interpolation='bicubic'),
                 # Signs are seen from the side, at dusk and in motion.
@@ -37,7 +37,7 @@ traffic_mini_cls = dict(
         batch_size=64,
         num_workers=1,
         dataset=dict(
-            type='allinone.PictureList', _scope_='mmpretrain', metainfo=dict(classes=_classes),
+            type='allinone.ImageListDataset', _scope_='mmpretrain', metainfo=dict(classes=_classes),
             ann_file=_root + 'val.txt', data_prefix=_root + 'val', test_mode=True,
             pipeline=[*_pipeline, dict(type='PackInputs')])),
     val_evaluator=dict(type='mmpretrain.Accuracy', topk=(1, 5)))

@@ -17,7 +17,7 @@ tt100k = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations', with_bbox=True),
-                # Signs are small, and several are each other's mirror picture.
+                # Signs are small, and several are each other's mirror image.
                 dict(type='RandomResize', scale=(2048, 2048), ratio_range=(0.75, 1.25),
                      keep_ratio=True),
                 dict(type='RandomCrop', crop_size=(896, 896), allow_negative_crop=True),

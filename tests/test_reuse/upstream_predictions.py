@@ -1,7 +1,7 @@
 """Predictions of extracted models by their libraries' own tools. Nothing here may see allinone.
 
 Run as a program of an environment of its own: ROOT holds folders of extracted files, and
-asked.json ``{folder: [task, pictures]}``; the predictions are written to ROOT/found.pth.
+asked.json ``{folder: [task, images]}``; the predictions are written to ROOT/found.pth.
 """
 
 import importlib.util
@@ -12,32 +12,32 @@ from pathlib import Path
 import torch
 
 
-def det(folder, pictures):
+def det(folder, images):
     from mmdet.apis import inference_detector, init_detector
 
-    model = init_detector(f'{folder}/stock_config.py', f'{folder}/stock.pth', device='cpu')
+    model = init_detector(f'{folder}/upstream_config.py', f'{folder}/upstream.pth', device='cpu')
     assert model.dataset_meta['classes'] == ('vehicle', 'pedestrian', 'sign')
-    for picture in pictures:
-        boxes = inference_detector(model, picture).pred_instances
+    for image in images:
+        boxes = inference_detector(model, image).pred_instances
         yield [boxes.bboxes, boxes.scores, boxes.labels]
 
 
-def seg(folder, pictures):
+def seg(folder, images):
     from mmseg.apis import inference_model, init_model
 
-    model = init_model(f'{folder}/stock_config.py', f'{folder}/stock.pth', device='cpu')
-    for picture in pictures:
-        yield [inference_model(model, picture).seg_logits.data]
+    model = init_model(f'{folder}/upstream_config.py', f'{folder}/upstream.pth', device='cpu')
+    for image in images:
+        yield [inference_model(model, image).seg_logits.data]
 
 
-def cls(folder, pictures):
+def cls(folder, images):
     from mmpretrain import ImageClassificationInferencer
 
     model = ImageClassificationInferencer(
-        f'{folder}/stock_config.py', f'{folder}/stock.pth', device='cpu'
+        f'{folder}/upstream_config.py', f'{folder}/upstream.pth', device='cpu'
     )
-    for picture in pictures:
-        yield [torch.from_numpy(model(picture)[0]['pred_scores'])]
+    for image in images:
+        yield [torch.from_numpy(model(image)[0]['pred_scores'])]
 
 
 PREDICTIONS = dict(cls=cls, det=det, seg=seg)
@@ -46,8 +46,8 @@ PREDICTIONS = dict(cls=cls, det=det, seg=seg)
 def main(root: Path) -> None:
     torch.set_num_threads(1)
     found = {}
-    for folder, (task, pictures) in json.loads((root / 'asked.json').read_text()).items():
-        found[folder] = list(PREDICTIONS[task](root / folder, pictures))
+    for folder, (task, images) in json.loads((root / 'asked.json').read_text()).items():
+        found[folder] = list(PREDICTIONS[task](root / folder, images))
     assert importlib.util.find_spec('allinone') is None
     assert not [name for name in sys.modules if name.split('.')[0] == 'allinone']
     torch.save(found, root / 'found.pth')

@@ -15,7 +15,7 @@ from .label_maps import Colours, Values
 __all__ = ['Examined', 'Examiner']
 
 MARKED = ('.jpg', '.jpeg', '.png')  # Formats with an end marker; others are decoded.
-QUALITY = 90  # Of pictures that become JPEG
+QUALITY = 90  # Of images that become JPEG
 
 
 class Examined(NamedTuple):
@@ -35,7 +35,7 @@ class Examiner:
 
     Args:
         source: Folder that the samples' paths are relative to.
-        folders: Where pictures and files of labels go; the latter are only looked for if they have
+        folders: Where images and files of labels go; the latter are only looked for if they have
             none.
         coding: How to read label maps; None: files of labels are something else, or none.
         link: As for ``files.place``.
@@ -57,7 +57,7 @@ class Examiner:
         self.known = known
 
     def __call__(self, sample: Sample) -> Examined:
-        paths = [sample.picture] + ([sample.label_map] if sample.label_map else [])
+        paths = [sample.image] + ([sample.label_map] if sample.label_map else [])
         stamp = []
         for path in paths:
             try:
@@ -66,32 +66,32 @@ class Examiner:
                 return Examined([], fault=('missing', path, ''))
             stamp += [status.st_size, status.st_mtime_ns]
         size, pixels = None, None
-        known = self.known.get(sample.picture)
+        known = self.known.get(sample.image)
         if known and known[0] == stamp:
             size = known[1]
             pixels = known[2] and {int(label): count for label, count in known[2].items()}
         labels = None
         try:
             if size is None:
-                size = self._size(sample.picture)
+                size = self._size(sample.image)
             read = self.coding and sample.label_map
             if read and (pixels is None or not self._has_label_map(sample)):
                 labels, pixels = self._read_label_map(sample, size)
-            self._place_picture(sample, known and known[0] == stamp)
+            self._place_image(sample, known and known[0] == stamp)
         except _Fault as fault:
             return Examined(stamp, fault=fault.args)
         self._place_labels(sample, labels)
         return Examined(stamp, size, pixels)
 
-    def _size(self, picture: str) -> list[int]:
-        path = os.path.join(self.source, picture)
+    def _size(self, image: str) -> list[int]:
+        path = os.path.join(self.source, image)
         try:
             check_complete(path)
             if not path.lower().endswith(MARKED):
                 check_decodes(path)
             return list(shown_size(path))
         except Exception as error:
-            raise _Fault('unreadable', picture, _why(error, path)) from error
+            raise _Fault('unreadable', image, _why(error, path)) from error
 
     def _label_target(self, sample: Sample) -> str:
         return os.path.join(self.folders[1], sample.label_name)
@@ -102,31 +102,31 @@ class Examiner:
     def _read_label_map(self, sample: Sample, size: list[int]):
         path = os.path.join(self.source, sample.label_map)
         try:
-            with Image.open(path) as picture:
-                picture.load()
+            with Image.open(path) as image:
+                image.load()
         except Exception as error:
             raise _Fault('unreadable', sample.label_map, _why(error, path)) from error
-        if list(picture.size) != list(size):
-            raise _Fault('size differs', sample.picture, f'{size} and {list(picture.size)}')
+        if list(image.size) != list(size):
+            raise _Fault('size differs', sample.image, f'{size} and {list(image.size)}')
         try:
-            return self.coding.read(picture)
+            return self.coding.read(image)
         except DataError as error:
             raise _Fault('unknown label', sample.label_map, str(error)) from error
 
-    def _place_picture(self, sample: Sample, known: bool) -> None:
-        source = os.path.join(self.source, sample.picture)
+    def _place_image(self, sample: Sample, known: bool) -> None:
+        source = os.path.join(self.source, sample.image)
         target = os.path.join(self.folders[0], sample.name)
         suffix = os.path.splitext(target)[1].lower()
-        if sample.picture.lower().endswith(suffix):
+        if sample.image.lower().endswith(suffix):
             place(source, target, self.link)
         elif not (known and _is_written(target)):
             try:
                 with Image.open(source) as file:
-                    picture = file.convert('RGB')
+                    image = file.convert('RGB')
             except Exception as error:
-                raise _Fault('unreadable', sample.picture, _why(error, source)) from error
+                raise _Fault('unreadable', sample.image, _why(error, source)) from error
             with replacing(target, 'wb', flush=False) as file:
-                picture.save(file, Image.registered_extensions()[suffix], quality=QUALITY)
+                image.save(file, Image.registered_extensions()[suffix], quality=QUALITY)
 
     def _place_labels(self, sample: Sample, labels) -> None:
         if not sample.label_map or len(self.folders) == 1:

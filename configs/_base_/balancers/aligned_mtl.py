@@ -1,2 +1,0 @@
-# Gradients made orthogonal and equally long.
-balancer = dict(type='AlignedMTL')

@@ -1,4 +1,0 @@
-# Follows validation: replace the metrics by your tasks' own; factors to a fraction of 1.
-balancer = dict(
-    type='DynamicTaskPrioritization', gamma=1.0,
-    metrics={'cls/top1': 0.01, 'det/bbox_mAP_50': 1, 'seg/mIoU': 0.01})

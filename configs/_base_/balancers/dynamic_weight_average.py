@@ -1,2 +1,0 @@
-# An epoch is one pass over the largest data set, or `interval` steps.
-balancer = dict(type='DynamicWeightAverage', temperature=2.0)

@@ -1,2 +1,0 @@
-# Losses only, and no second forward pass.
-balancer = dict(type='FAMO', lr=0.025)

@@ -1,2 +1,0 @@
-# No direction depends on a loss's unit.
-balancer = dict(type='GeometricMean')

@@ -1,2 +1,0 @@
-# One sign for each element.
-balancer = dict(type='GradDrop')

@@ -1,2 +1,0 @@
-# Equal projections on all tasks' gradients.
-balancer = dict(type='IMTLG')

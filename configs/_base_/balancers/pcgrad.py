@@ -1,2 +1,0 @@
-# Projects conflicts away.
-balancer = dict(type='PCGrad')

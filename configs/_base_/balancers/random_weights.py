@@ -1,2 +1,0 @@
-# A litmus test for the others.
-balancer = dict(type='RandomWeights', seed=0)

@@ -132,7 +132,7 @@ def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) ->
         ``device``, ``tasks``, ``rounds``, ``fixed_s`` (seconds), ``backbone_gradient_bytes``,
         ``methods``: for each what :func:`time_ratio` gives, ``time_limit``, ``memory`` at the peak
         beyond that of fixed weights, in backbone gradients, with ``memory_limit``, and ``holds``;
-        ``compared``: the same figures, without limits, of fixed weights on a step on which the
+        ``compared``: the same values, without limits, of fixed weights on a step on which the
         gradients are compared; ``amortised_ratio``: its time on average at the default
         ``grad_similarity_interval``, which is there too.
 

@@ -86,7 +86,7 @@ def _measure(cfg, task: str, rounds: int, images: int, folder: Path) -> dict:
             for stage, call in _stages(dataset, drawn).items():
                 times[stage][source].append(seconds(call))
     stages = {
-        stage: {source: _figures(of[source][1:], of[FILES][1:], images) for source in sources}
+        stage: {source: _values(of[source][1:], of[FILES][1:], images) for source in sources}
         for stage, of in times.items()
     }
     return dict(files=len(paths), bytes=sum(map(os.path.getsize, paths)), stages=stages)
@@ -146,7 +146,7 @@ def _stages(dataset: SeededDataset, drawn: list) -> dict[str, Callable[[], objec
     return dict(read=read, decoded=decoded, pipeline=partial(list, map(dataset.__getitem__, drawn)))
 
 
-def _figures(times: list[float], of_files: list[float], images: int) -> dict:
+def _values(times: list[float], of_files: list[float], images: int) -> dict:
     ratio, *interval = median_interval([files / own for own, files in zip(times, of_files)])
     return dict(per_s=images / median_interval(times)[0], ratio=ratio, interval=interval)
 
@@ -163,11 +163,11 @@ def data_table(found: Mapping) -> str:
     ]
     for task, row in found.items():
         for stage, of in row['stages'].items():
-            figures = [f'{of[source]["per_s"]:.0f}' for source in sources]
+            values = [f'{of[source]["per_s"]:.0f}' for source in sources]
             for source in packed:
                 low, high = of[source]['interval']
-                figures.append(f'{of[source]["ratio"]:.2f} ({low:.2f} to {high:.2f})')
-            lines.append(f'| {task} | {stage} | {" | ".join(figures)} |')
+                values.append(f'{of[source]["ratio"]:.2f} ({low:.2f} to {high:.2f})')
+            lines.append(f'| {task} | {stage} | {" | ".join(values)} |')
     sizes = ', '.join(
         f'{task} {row["files"]} of {row["bytes"] / 1e6:.1f} MB' for task, row in found.items()
     )

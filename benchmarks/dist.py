@@ -199,14 +199,14 @@ def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
     """
     rows, tasks = [], found['tasks']
     late_bytes = found['backbone'] + found['heads'] / tasks
-    for method, figures in found['methods'].items():
-        early_bytes = max(figures['bytes'] - late_bytes, 0)
+    for method, values in found['methods'].items():
+        early_bytes = max(values['bytes'] - late_bytes, 0)
         for name, link in {'this machine': fit(found), **links}.items():
             steps = {}
             for count in PROCESSES:
-                early = link.all_reduce(early_bytes, figures['messages'] - LATE_MESSAGES, count)
+                early = link.all_reduce(early_bytes, values['messages'] - LATE_MESSAGES, count)
                 late = link.all_reduce(late_bytes, LATE_MESSAGES, count)
-                steps[count] = step_model(figures['silent_s'], early, late, tasks)
+                steps[count] = step_model(values['silent_s'], early, late, tasks)
             rows.append(dict(method=method, link=name, steps=steps))
     return rows
 
@@ -220,12 +220,12 @@ def dist_table(found: Mapping) -> str:
         f'{"method":<16}{"MiB a step":>12}{"overlap":>12}{"blocking":>12}{"silent":>12}{"ratio":>8}'
         '  95 %',
     ]
-    for method, figures in found['methods'].items():
-        low, high = figures['ratio_interval']
+    for method, values in found['methods'].items():
+        low, high = values['ratio_interval']
         lines.append(
-            f'{method:<16}{figures["bytes"] / mib:>12.2f}{figures["overlap_s"]:>10.3f} s'
-            f'{figures["blocking_s"]:>10.3f} s{figures["silent_s"]:>10.3f} s'
-            f'{figures["ratio"]:>8.3f}  {low:.3f} to {high:.3f}'
+            f'{method:<16}{values["bytes"] / mib:>12.2f}{values["overlap_s"]:>10.3f} s'
+            f'{values["blocking_s"]:>10.3f} s{values["silent_s"]:>10.3f} s'
+            f'{values["ratio"]:>8.3f}  {low:.3f} to {high:.3f}'
         )
     link = fit(found)
     lines += [

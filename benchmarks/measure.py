@@ -54,7 +54,7 @@ def at_most(limit: float, low: float, high: float, values: int) -> bool | None:
 
 
 def verdict(holds: bool | None) -> str:
-    return {True: 'yes', False: 'no', None: 'not to be told by these timings'}[holds]
+    return {True: 'yes', False: 'no', None: 'undecided by these timings'}[holds]
 
 
 class OwnTime:

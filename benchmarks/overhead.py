@@ -72,7 +72,7 @@ class Checks:
     """The checks of a training that has begun, each on or off.
 
     - ``finite``: batches whose loss or gradient is not finite are left out of their step;
-    - ``bad_steps``: and told of, by the names of their images;
+    - ``bad_steps``: and reported by the names of their images;
     - ``loaders``: files are checked, what is being read is written down, a deadline set, and
       augmentation is a function of the number of the draw;
     - ``seeds``: so are dropout and the like of the number of the step.
@@ -304,7 +304,7 @@ def overhead_table(found: dict) -> str:
         if 'more_s' in row:
             more = '{:.3f} ({:.3f} to {:.3f})'.format(row['more_s'], *row['more_interval'])
         lines.append(f'| {name} | {row["extra_s"]:.3f} | {low:.3f} to {high:.3f} | {more} |')
-    holds = {True: 'holds', False: 'does not hold', None: 'cannot be told from these timings'}
+    holds = {True: 'holds', False: 'does not hold', None: 'is undecided by these timings'}
     return '\n'.join(
         [
             *lines,

@@ -36,7 +36,7 @@ def measure_precision(cfg, rounds: int, kinds: Sequence[str] | None = None) -> d
 
     Args:
         cfg: A config of a joint model.
-        rounds: Measured steps of each model; the figures are medians.
+        rounds: Measured steps of each model; the values are medians.
         kinds: Some of ``KINDS``; default: all.
 
     Returns:

@@ -24,7 +24,7 @@ from .torchjd import measure_torchjd, torchjd_table
 
 
 def run_benchmark(args) -> int:
-    """Print the figures and write them to ``--out``; the exit status."""
+    """Print the values and write them to ``--out``; the exit status."""
     try:
         if args.out:
             require_writable('--out', args.out)
@@ -45,7 +45,7 @@ def run_benchmark(args) -> int:
 
 
 def _measure(args):
-    """The figures, and what writes them as a table."""
+    """The values, and what writes them as a table."""
     if args.rounds < 1:
         raise ConfigError(f'--rounds is {args.rounds}; give a whole number of at least 1')
     if args.what == 'infer':

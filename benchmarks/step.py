@@ -34,7 +34,7 @@ def measure_step(cfg, rounds: int) -> dict:
 
     Args:
         cfg: A config of a joint model.
-        rounds: Measured rounds, after one that is not; the figures are medians.
+        rounds: Measured rounds, after one that is not; the values are medians.
 
     Returns:
         ``joint_s`` and ``upstream_s`` (seconds a step, the latter ``{task: s}``), ``time_ratio``

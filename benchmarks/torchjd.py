@@ -36,7 +36,7 @@ TASKS = ('a', 'b', 'c')
 ANY_ORDER = range(64)
 
 
-class Peer(NamedTuple):
+class Baseline(NamedTuple):
     """A method's counterpart.
 
     Attributes:
@@ -53,29 +53,29 @@ class Peer(NamedTuple):
     note: str = ''
 
 
-PEERS = {
-    'sum': Peer(dict(type='FixedWeights'), Sum),
-    'mean': Peer(dict(type='FixedWeights', weights=[1 / 3] * 3), Mean),
-    'UPGrad': Peer(dict(type='UPGrad'), UPGrad, note='it adds 1e-4 to the diagonal'),
-    'MGDA': Peer(
+BASELINES = {
+    'sum': Baseline(dict(type='FixedWeights'), Sum),
+    'mean': Baseline(dict(type='FixedWeights', weights=[1 / 3] * 3), Mean),
+    'UPGrad': Baseline(dict(type='UPGrad'), UPGrad, note='it adds 1e-4 to the diagonal'),
+    'MGDA': Baseline(
         dict(type='MGDA'),
         partial(MGDA, epsilon=1e-9, max_iters=1000),
         note='its 1000 iterations of Frank-Wolfe; exact here',
     ),
-    'PCGrad': Peer(dict(type='PCGrad'), PCGrad, ANY_ORDER, 'nearest of its orders of tasks'),
-    'GradVac': Peer(dict(type='GradVac'), GradVac, ANY_ORDER, 'nearest of its orders of tasks'),
-    'GradDrop': Peer(
+    'PCGrad': Baseline(dict(type='PCGrad'), PCGrad, ANY_ORDER, 'nearest of its orders of tasks'),
+    'GradVac': Baseline(dict(type='GradVac'), GradVac, ANY_ORDER, 'nearest of its orders of tasks'),
+    'GradDrop': Baseline(
         dict(type='GradDrop'), GradDrop, [seed_of('graddrop', 0, 0)], 'with the same U'
     ),
-    'CAGrad': Peer(dict(type='CAGrad', c=0.4), partial(CAGrad, c=0.4)),
-    'IMTLG': Peer(dict(type='IMTLG'), IMTLG),
-    'AlignedMTL': Peer(dict(type='AlignedMTL'), AlignedMTL),
-    'FairGrad': Peer(dict(type='FairGrad', alpha=1.0), partial(FairGrad, alpha=1.0)),
-    'NashMTL': Peer(dict(type='NashMTL'), partial(NashMTL, n_tasks=3)),
-    'GeometricMean': Peer(dict(type='GeometricMean'), GeometricMean),
-    'STCH': Peer(dict(type='STCH'), partial(STCH, mu=1.0)),
-    'Uncertainty': Peer(dict(type='Uncertainty'), partial(UW, shape=3)),
-    'IMTLL': Peer(dict(type='IMTLL'), partial(IMTLL, shape=3)),
+    'CAGrad': Baseline(dict(type='CAGrad', c=0.4), partial(CAGrad, c=0.4)),
+    'IMTLG': Baseline(dict(type='IMTLG'), IMTLG),
+    'AlignedMTL': Baseline(dict(type='AlignedMTL'), AlignedMTL),
+    'FairGrad': Baseline(dict(type='FairGrad', alpha=1.0), partial(FairGrad, alpha=1.0)),
+    'NashMTL': Baseline(dict(type='NashMTL'), partial(NashMTL, n_tasks=3)),
+    'GeometricMean': Baseline(dict(type='GeometricMean'), GeometricMean),
+    'STCH': Baseline(dict(type='STCH'), partial(STCH, mu=1.0)),
+    'Uncertainty': Baseline(dict(type='Uncertainty'), partial(UW, shape=3)),
+    'IMTLL': Baseline(dict(type='IMTLL'), partial(IMTLL, shape=3)),
 }
 
 
@@ -157,29 +157,29 @@ def relative_difference(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-def compare(peer: Peer, rounds: int) -> dict:
+def compare(baseline: Baseline, rounds: int) -> dict:
     """A row of :func:`measure_torchjd`.
 
     Raises:
         ImportError: If TorchJD needs a package for this method that is not installed.
     """
     ours, theirs = SmallModel(), SmallModel()
-    our_step = OurStep(ours, peer.ours)
+    our_step = OurStep(ours, baseline.ours)
     our_step()
     expected = ours.backbone_gradient()
     differences = []
-    for seed in peer.seeds:
+    for seed in baseline.seeds:
         torch.manual_seed(seed)
-        TheirStep(theirs, peer.theirs())()
+        TheirStep(theirs, baseline.theirs())()
         differences.append(relative_difference(theirs.backbone_gradient(), expected))
-    their_step = TheirStep(theirs, peer.theirs())
+    their_step = TheirStep(theirs, baseline.theirs())
     times = [(seconds(our_step), seconds(their_step)) for _ in range(rounds + 1)][1:]
     return dict(
         difference=min(differences),
         time_ratio=statistics.median(own / other for own, other in times),
         ours_s=statistics.median(own for own, _ in times),
         theirs_s=statistics.median(other for _, other in times),
-        note=peer.note,
+        note=baseline.note,
     )
 
 
@@ -200,9 +200,9 @@ def measure_torchjd(rounds: int) -> dict:
     """
     rows = {}
     state = torch.get_rng_state()
-    for name, peer in PEERS.items():
+    for name, baseline in BASELINES.items():
         try:
-            rows[name] = compare(peer, rounds)
+            rows[name] = compare(baseline, rounds)
         except ImportError as error:
             rows[name] = dict(skipped=str(error).splitlines()[0])
     torch.set_rng_state(state)

@@ -116,7 +116,7 @@ def classification(work_dir, **options):
 
 
 def single(task, best, work_dir, **options):
-    """The toy config with this task alone, and with the best checkpoint by this figure."""
+    """The toy config with this task alone, and with the best checkpoint by this metric."""
     # mmengine keeps one message hub and log a name; the default name changes once a second.
     cfg = tiny(work_dir, experiment_name=str(work_dir).replace('/', '_'))
     cfg.model.tasks = {task: cfg.model.tasks[task]}

@@ -45,7 +45,7 @@ KINDS = dict(
         {'a/x': '1', 'b/x': 1},
         {1: 1, 2: 1},
     ],
-    figures=[*NO_LIST, None, [], ['a/x'], ['a/x', 'a/y'], ['a', 'b/x'], [1, 'b/x'], ['a/', 'b/x']],
+    values=[*NO_LIST, None, [], ['a/x'], ['a/x', 'a/y'], ['a', 'b/x'], [1, 'b/x'], ['a/', 'b/x']],
     rates=[None, 2, [1, 1], {'a': 1}, {'a': 1, 'c': 1}, {'a': 1, 'b': -1}, {'a': 0, 'b': 0}],
     layer=[],  # Only the model knows its layers; see test_layers
     balancer=[3, 'PCGrad', None, dict(type='PCGard'), dict(type=3), dict(type='PCGrad', alpha=1)],
@@ -85,7 +85,7 @@ SCHEDULE_OPTIONS = dict(
     RoundRobin={},
     SizeProportional={},
     StopAndGo=dict(
-        metrics='figures', gap='count', patience='count', gain='not_negative', drop='not_negative'
+        metrics='values', gap='count', patience='count', gain='not_negative', drop='not_negative'
     ),
     TemperatureSampling=dict(temperature='positive', cap='positive_or_none'),
     FixedProportions=dict(weights='rates'),

@@ -44,10 +44,10 @@ class Run:
         times = [value for value in series(self.training, 'time')[1] if math.isfinite(value)]
         return statistics.median(times) if times else None
 
-    def figures(self, best: bool = False) -> dict[str, float]:
-        """The last validation's figures, or those of the one with the best score.
+    def values(self, best: bool = False) -> dict[str, float]:
+        """The last validation's values, or those of the one with the best score.
 
-        Figures that stand for "none" (NaN, and COCO's -1) are left out.
+        Values that stand for "none" (NaN, and COCO's -1) are left out.
         """
         scored = {
             step: found['score'] for step, found in self.validation.items() if 'score' in found
@@ -107,11 +107,11 @@ def _type_of(balancer: Mapping) -> str:
     return f'{name}({_type_of(inner)})' if isinstance(inner, Mapping) else name
 
 
-def relative_changes(figures: Mapping[str, float], single: Mapping[str, float]) -> dict[str, float]:
+def relative_changes(values: Mapping[str, float], single: Mapping[str, float]) -> dict[str, float]:
     """How far from the task alone, in percent of it: ``100 * (M - B) / B``.
 
     Args:
-        figures: ``{'TASK/metric': M}`` of the joint run.
+        values: ``{'TASK/metric': M}`` of the joint run.
         single: ``{'TASK/metric': B}`` of the tasks trained alone.
 
     Returns:
@@ -119,14 +119,14 @@ def relative_changes(figures: Mapping[str, float], single: Mapping[str, float]) 
         change and is left out.
     """
     return {
-        key: 100 * (figures[key] - base) / base
+        key: 100 * (values[key] - base) / base
         for key, base in single.items()
-        if base > 0 and key in figures
+        if base > 0 and key in values
     }
 
 
 def delta_m(
-    figures: Mapping[str, float], single: Mapping[str, float], lower_is_better: Collection[str] = ()
+    values: Mapping[str, float], single: Mapping[str, float], lower_is_better: Collection[str] = ()
 ) -> float | None:
     r"""Change against single-task training in percent; LOWER is better, below 0 beats it.
 
@@ -135,19 +135,19 @@ def delta_m(
 
     T tasks of n_t metrics each; M of the joint run, B of the task alone; delta is 1 where more of
     a metric is better. `Maninis et al. 2019 <https://arxiv.org/abs/1904.08918>`_, with
-    the sign of the later literature (CAGrad, Nash-MTL, FAMO), which the published figures in
+    the sign of the later literature (CAGrad, Nash-MTL, FAMO), which the published values in
     ``docs/balancing.md`` have. The mean within a task first, so that a task with many metrics does
     not count more.
 
     Args:
-        figures: ``{'TASK/metric': M}``.
+        values: ``{'TASK/metric': M}``.
         single: ``{'TASK/metric': B}``, the metrics to compare.
         lower_is_better: Metrics of which less is better.
 
     Returns:
-        None if ``single`` is empty, or a metric is missing in ``figures`` or 0 in ``single``.
+        None if ``single`` is empty, or a metric is missing in ``values`` or 0 in ``single``.
     """
-    changes = relative_changes(figures, single)
+    changes = relative_changes(values, single)
     if not single or changes.keys() != single.keys():
         return None
     by_task: dict[str, list[float]] = {}
@@ -157,14 +157,14 @@ def delta_m(
     return statistics.fmean(map(statistics.fmean, by_task.values()))
 
 
-def single_figures(
+def single_values(
     singles: Mapping[str, Run], metrics: Collection[str], tasks: Collection[str], best: bool
 ) -> dict[str, float]:
     """``{'TASK/metric': value}`` of the tasks trained alone, of those of ``metrics`` they have.
 
     Raises:
         ConfigError: If a name is none of ``tasks``.
-        DataError: If a run has no figure of its task.
+        DataError: If a run has no value of its task.
     """
     found = {}
     for task, run in singles.items():
@@ -172,13 +172,13 @@ def single_figures(
             raise ConfigError(
                 f'--single names the task {task!r}; the compared runs have {sorted(tasks)}'
             )
-        figures = run.figures(best)
-        own = {key: figures[key] for key in metrics if key.split('/')[0] == task and key in figures}
+        values = run.values(best)
+        own = {key: values[key] for key in metrics if key.split('/')[0] == task and key in values}
         if not own:
             raise DataError(
                 f'--single {task}={run.work_dir}: its validation gives none of '
                 f'{[key for key in metrics if key.split("/")[0] == task]}; it gives '
-                f'{sorted(key for key in figures if "/" in key)}'
+                f'{sorted(key for key in values if "/" in key)}'
             )
         found |= own
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from allinone.errors import ConfigError, DataError
 from allinone.io.atomic import write_whole
 
-from .comparison import Run, delta_m, read_runs, relative_changes, single_figures
+from .comparison import Run, delta_m, read_runs, relative_changes, single_values
 from .conflicts import plot_conflicts
 from .curves import common_metrics, draw_curves, plot_validations
 from .report_page import render
@@ -36,14 +36,14 @@ def write_report(
         work_dirs: Of the runs to compare, at least one; finished or running.
         out: The HTML file; ``report.html`` has its images in ``report_images/``.
         singles: ``{task: work dir}`` of runs that trained one task alone, for delta_m.
-        best: Take each run's figures from the validation with its best score, not from the last.
+        best: Take each run's values from the validation with its best score, not from the last.
         lower_is_better: ``'TASK/metric'`` of which less is better.
 
     Returns:
         The paths of the images.
 
     Raises:
-        DataError: If a folder has no log, or a single-task run has no figure of its task.
+        DataError: If a folder has no log, or a single-task run has no value of its task.
         ConfigError: If ``singles`` or ``lower_is_better`` name what no run has.
     """
     out = Path(out)
@@ -54,7 +54,7 @@ def write_report(
     unknown = sorted(set(lower_is_better) - set(metrics))
     if unknown:
         raise ConfigError(f'--lower-is-better names {unknown}; the metrics are {sorted(metrics)}')
-    alone = single_figures(singles, metrics, tasks, best)
+    alone = single_values(singles, metrics, tasks, best)
     images = _Images(out)
     sections = [_section(index, run, images) for index, run in enumerate(runs, 1)]
     validations = {run.name: run.validation for run in runs}
@@ -70,7 +70,7 @@ def write_report(
         scored='score' in metrics,
         rows=[
             *(
-                _row(run, f'{task} alone', _of_task(run.figures(best), task), metrics)
+                _row(run, f'{task} alone', _of_task(run.values(best), task), metrics)
                 for task, run in singles.items()
             ),
             *(_joint_row(run, metrics, alone, best, lower_is_better) for run in runs),
@@ -121,8 +121,8 @@ def _section(index: int, run: Run, images: _Images) -> dict:
     )
 
 
-def _of_task(figures: Mapping[str, float], task: str) -> dict[str, float]:
-    return {key: value for key, value in figures.items() if key.split('/')[0] == task}
+def _of_task(values: Mapping[str, float], task: str) -> dict[str, float]:
+    return {key: value for key, value in values.items() if key.split('/')[0] == task}
 
 
 def _joint_row(
@@ -132,24 +132,22 @@ def _joint_row(
     best: bool,
     lower_is_better: Collection[str],
 ) -> dict:
-    figures = run.figures(best)
-    changes = relative_changes(figures, alone)
-    return _row(
-        run, run.method, figures, metrics, changes, delta_m(figures, alone, lower_is_better)
-    )
+    values = run.values(best)
+    changes = relative_changes(values, alone)
+    return _row(run, run.method, values, metrics, changes, delta_m(values, alone, lower_is_better))
 
 
 def _row(
     run: Run,
     method: str,
-    figures: Mapping[str, float],
+    values: Mapping[str, float],
     metrics: Mapping[str, float],
     changes: Mapping[str, float] | None = None,
     delta: float | None = None,
 ) -> dict:
     cells = [
         (
-            _number(figures.get(key), factor),
+            _number(values.get(key), factor),
             _number((changes or {}).get(key), 1, '+.1f'),
         )
         for key, factor in metrics.items()
@@ -160,7 +158,7 @@ def _row(
         method=method,
         iterations=run.iterations,
         cells=cells,
-        score=_number(figures.get('score'), metrics.get('score', 1)),
+        score=_number(values.get('score'), metrics.get('score', 1)),
         delta=_number(delta, 1, '+.2f'),
         seconds=_number(run.seconds_per_step, 1, '.3g'),
     )

@@ -32,7 +32,7 @@ small, .note { color: #666; font-size: .85em; }
 <h1>{{ title }}</h1>
 <p class="note">Written {{ written }} by tools/analyze.py.</p>
 
-<h2>Figures</h2>
+<h2>Values</h2>
 <div class="wide">
 <table>
 <tr><th>Run</th><th>Method</th><th>Iterations</th>
@@ -52,7 +52,7 @@ small, .note { color: #666; font-size: .85em; }
 {%- endfor %}
 </table>
 </div>
-<p class="note">Each run's figures are those of
+<p class="note">Each run's values are those of
 {{ 'the validation with its best score' if best else 'its last validation' }}, in percent
 where the metric is a share.
 Seconds per step are the median of the log. Method is <code>model.balancer.type</code>.

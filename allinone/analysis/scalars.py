@@ -68,7 +68,7 @@ def series(records: Records, key: str) -> tuple[list[int], list[float]]:
 def changes(records: Records, key: str) -> list[int]:
     """The iterations at which ``key`` is finite and not what it was in the record before.
 
-    Figures of single steps, such as cosines, stay in the log until the next are measured.
+    Values of single steps, such as cosines, stay in the log until the next are measured.
     """
     steps, values = series(records, key)
     return [

@@ -99,7 +99,7 @@ class Balancer(nn.Module):
 
         Args:
             epoch_steps: Steps in which the largest data set is seen once.
-            evaluated: The tasks that validation evaluates, with the names of the figures of each
+            evaluated: The tasks that validation evaluates, with the names of the values of each
                 (None: not known).
 
         Raises:
@@ -107,7 +107,7 @@ class Balancer(nn.Module):
         """
 
     def after_validation(self, metrics: Mapping[str, float]) -> None:
-        """Called with the figures ``{'TASK/metric': value}`` of each validation."""
+        """Called with the values ``{'TASK/metric': value}`` of each validation."""
 
     @property
     def regulariser(self) -> 'Balancer | None':

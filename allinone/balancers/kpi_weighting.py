@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from allinone.errors import ConfigError
-from allinone.registry.options import check_figure_names, check_number
+from allinone.registry.options import check_metric_list, check_number
 
 from .adaptive_weighting import AdaptiveWeighting
 
@@ -16,7 +16,7 @@ FORM = "{'TASK/metric': factor to a fraction of 1} with one for each task"
 
 
 class KpiWeighting(AdaptiveWeighting):
-    """Weights from one figure a task, its KPI, that validation gives; 1 each until then.
+    """Weights from one metric a task, its KPI, that validation gives; 1 each until then.
 
     Args:
         metrics: ``{'TASK/metric': factor}``, one for each task, with factors that turn each into a
@@ -26,7 +26,7 @@ class KpiWeighting(AdaptiveWeighting):
         ConfigError: If a factor is not above 0, or ``metrics`` does not name each task once; at the
             start of a training, if it is not given, or validation will give no such metric (of
             kinds that :mod:`allinone.evaluation.names` does not know: after the first validation);
-            after a validation, if a factor makes more than 1 of a figure.
+            after a validation, if a factor makes more than 1 of a metric.
     """
 
     factor_follows_loss = False
@@ -39,7 +39,7 @@ class KpiWeighting(AdaptiveWeighting):
             name: check_number(f'{KEY}[{name!r}]', factor, 0, open_low=True)
             for name, factor in (metrics or {}).items()
         }
-        self._figures: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
         return dict(super().initial_state(num_tasks), task_weights=torch.ones(num_tasks))
@@ -51,16 +51,16 @@ class KpiWeighting(AdaptiveWeighting):
     def bind(self, task_names: Sequence[str]) -> None:
         super().bind(task_names)
         if self.metrics:
-            self._figures = check_figure_names(KEY, list(self.metrics), task_names)
+            self._names = check_metric_list(KEY, list(self.metrics), task_names)
 
     def start(self, epoch_steps: int, evaluated: Mapping[str, set[str] | None]) -> None:
         kind = type(self).__name__
         if not self.metrics:
             raise ConfigError(f'{KEY} is not set, which {kind} follows; give {FORM}')
         # Here, for with it comes mmdet, which no other method needs.
-        from allinone.evaluation.names import check_figures
+        from allinone.evaluation.names import check_metric_names
 
-        check_figures(KEY, self.metrics, evaluated)
+        check_metric_names(KEY, self.metrics, evaluated)
 
     def after_validation(self, metrics: Mapping[str, float]) -> None:
         missing = [name for name in self.metrics if name not in metrics]
@@ -68,8 +68,8 @@ class KpiWeighting(AdaptiveWeighting):
             raise ConfigError(
                 f'{KEY} names {missing}, which validation does not give; it gives {sorted(metrics)}'
             )
-        kpis = [float(metrics[name]) * self.metrics[name] for name in self._figures.values()]
-        for name, kpi in zip(self._figures.values(), kpis):
+        kpis = [float(metrics[name]) * self.metrics[name] for name in self._names.values()]
+        for name, kpi in zip(self._names.values(), kpis):
             if kpi > 1 + ROUNDING:
                 raise ConfigError(
                     f'{KEY}[{name!r}] is {self.metrics[name]:g}, which makes {kpi:g} of '

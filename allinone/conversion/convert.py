@@ -212,7 +212,7 @@ class _Conversion:
         )
 
     def _is_sound(self, sample: Sample, names: set[str]) -> bool:
-        """Whether the annotations are right as far as can be told without the files."""
+        """Whether the annotations are right as far as this is known without the files."""
         if sample.name in names:
             self._fault('named twice', sample.image, '')
             return False

@@ -15,7 +15,7 @@ class DetectionMetric(CocoMetric):
 
     The upstream metric then returns nothing, and ``save_best`` passes the epoch over. Classes
     without any box in the annotations take no part in the mean, and are named in the log;
-    of annotations without any box all figures are 0, not COCO's -1.
+    of annotations without any box all values are 0, not COCO's -1.
 
     Args:
         **kwargs: As for ``mmdet.CocoMetric``.
@@ -43,7 +43,7 @@ class DetectionMetric(CocoMetric):
             'box',
             'the means are over the other classes'
             if len(absent) < len(self.cat_ids)
-            else 'all figures are 0',
+            else 'all values are 0',
         )
         return metrics
 

@@ -1,4 +1,4 @@
-"""Which figures an evaluation will give, known before it runs."""
+"""Which values an evaluation will give, known before it runs."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,13 +8,13 @@ from allinone.errors import ConfigError
 from allinone.tasks import TaskKind
 
 
-def figure_names(evaluator: Evaluator, kind: TaskKind) -> set[str] | None:
-    """Short names of all figures of an evaluator; None where one of its metrics is not known."""
+def metric_names(evaluator: Evaluator, kind: TaskKind) -> set[str] | None:
+    """Short names of all values of an evaluator; None where one of its metrics is not known."""
     found = [kind.metric_names(metric) for metric in evaluator.metrics]
     return None if None in found else set().union(*found)
 
 
-def check_figures(
+def check_metric_names(
     key: str, names: Iterable[str], evaluated: Iterable[str] | Mapping[str, set[str] | None]
 ) -> None:
     """Refuse ``'TASK/metric'`` names that validation will not give.
@@ -22,21 +22,21 @@ def check_figures(
     Args:
         key: The config key that holds the names, for messages.
         names: ``'TASK/metric'`` each.
-        evaluated: The tasks that validation evaluates, with the figures of each where known.
+        evaluated: The tasks that validation evaluates, with the values of each where known.
 
     Raises:
-        ConfigError: If a task is not evaluated, or its metrics are known and give no such figure.
+        ConfigError: If a task is not evaluated, or its metrics are known and give no such metric.
     """
-    figures = evaluated if isinstance(evaluated, Mapping) else dict.fromkeys(evaluated)
-    missing = [name for name in names if name.split('/')[0] not in figures]
+    values = evaluated if isinstance(evaluated, Mapping) else dict.fromkeys(evaluated)
+    missing = [name for name in names if name.split('/')[0] not in values]
     if missing:
         raise ConfigError(
-            f'{key} names {missing}, but validation evaluates only {list(figures)}; add the tasks '
+            f'{key} names {missing}, but validation evaluates only {list(values)}; add the tasks '
             'to val_dataloader and val_evaluator'
         )
     for name in names:
-        task, _, figure = name.partition('/')
-        if figures[task] is not None and figure.rsplit('/', 1)[-1] not in figures[task]:
+        task, _, metric = name.partition('/')
+        if values[task] is not None and metric.rsplit('/', 1)[-1] not in values[task]:
             raise ConfigError(
-                f'{key} names {name!r}, but val_evaluator.{task} gives {sorted(figures[task])}'
+                f'{key} names {name!r}, but val_evaluator.{task} gives {sorted(values[task])}'
             )

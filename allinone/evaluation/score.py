@@ -1,4 +1,4 @@
-"""The metrics' short names and the one figure that a joint model is chosen by."""
+"""The metrics' short names and the one metric that a joint model is chosen by."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -90,10 +90,10 @@ class AllInOneInferencer:
         load_trained(self.model, source.checkpoint, source.path, self.tasks, key='weights')
         on_device(self.model, device).eval()
         self.device = torch.device(device)
-        told = (source.checkpoint.get('meta') or {}).get('dataset_meta')
-        told = told if isinstance(told, Mapping) else {}
+        stored = (source.checkpoint.get('meta') or {}).get('dataset_meta')
+        stored = stored if isinstance(stored, Mapping) else {}
         self.metainfo = {
-            task: told.get(task) or dataset_metainfo(self.cfg, task) for task in self.model.tasks
+            task: stored.get(task) or dataset_metainfo(self.cfg, task) for task in self.model.tasks
         }
 
     @renamed_arguments(on_boxes='classify_boxes')
@@ -185,7 +185,7 @@ class AllInOneInferencer:
 
         Args:
             entries: Image files and arrays.
-            on_note: Told, in a sentence, of what in a file is not looked at.
+            on_note: Called with a sentence on each part of a file that is ignored.
             names: Of results by file. Default: of a list its unique stems, of anything else the
                 number of the entry.
 

@@ -62,7 +62,7 @@ def dataset_metainfo(cfg: Config, task: str) -> dict:
         with named(f'{stage}_dataloader.{task}.dataset'):
             kind = dataset.get('type')
             kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind
-            told = dict(dataset.get('metainfo') or {})
+            stored = dict(dataset.get('metainfo') or {})
             # Reads classes that are given as a file, too
-            return kind._load_metainfo(told) if hasattr(kind, '_load_metainfo') else told
+            return kind._load_metainfo(stored) if hasattr(kind, '_load_metainfo') else stored
     return {}

@@ -22,7 +22,7 @@ COUNTED = ('.mp4', '.m4v', '.mov', '.avi', '.3gp')
 CODEC = 'mp4v'  # the one that every build of OpenCV encodes
 USUAL_RATE = 25.0
 SILENT = 0
-# Damage is told in a sentence, not by ffmpeg's log, whose level is asked for once.
+# Damage is reported in a sentence, not by ffmpeg's log, whose level is asked for once.
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 

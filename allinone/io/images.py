@@ -72,7 +72,7 @@ def read_image(
     Args:
         path: The file.
         max_pixels: Larger images are refused before they are decoded.
-        note: Told, in a sentence, of what in the file is not looked at.
+        note: Called with a sentence on each part of the file that is ignored.
 
     Raises:
         DataError: If the file is missing, truncated, too large or no image.

@@ -1,4 +1,4 @@
-"""Old names of public things, accepted until release 0.3, and told once each."""
+"""Old names of public things, accepted until release 0.3, and noted once each."""
 
 import functools
 import os
@@ -51,13 +51,13 @@ OPTIONS = {
     'benchmark': {'peers': 'torchjd', 'guards': 'overhead', 'bn': 'batch-norm'},
 }
 
-_told: set[str] = set()
+_noted: set[str] = set()
 
 
-def tell(old: str, new: str) -> None:
+def note(old: str, new: str) -> None:
     """Say once in a run that a name is old."""
-    if old not in _told:
-        _told.add(old)
+    if old not in _noted:
+        _noted.add(old)
         if os.environ.get('RANK', '0') == '0':
             print(
                 f'note: {old} is now {new}; the old name works until release {REMOVED_IN}',
@@ -87,14 +87,14 @@ def rename_keys(cfg: dict, path: str = '') -> None:
         value, place = cfg[key], f'{path}.{key}' if path else str(key)
         new = _new_key(place.split('.'))
         if new is not None:
-            tell(place, new)
+            note(place, new)
             # In its place, for the order of keys is part of a dumped config.
             renamed = {new if name == key else name: cfg[name] for name in list(cfg) if name != new}
             cfg.clear()
             cfg.update(renamed)
             key = new
         if key == 'type' and isinstance(value, str) and current_type(value) != value:
-            tell(value, current_type(value))
+            note(value, current_type(value))
             cfg['type'] = current_type(value)
         for number, part in _parts(value):
             rename_keys(part, f'{place}.{number}' if number is not None else place)
@@ -150,7 +150,7 @@ def renamed_arguments(**names: str) -> Callable:
         @functools.wraps(function)
         def call(*args, **kwargs):
             for old in names.keys() & kwargs.keys():
-                tell(f'{old}=', f'{names[old]}=')
+                note(f'{old}=', f'{names[old]}=')
                 kwargs[names[old]] = kwargs.pop(old)
             return function(*args, **kwargs)
 
@@ -170,7 +170,7 @@ def renamed_names(module: str, places: Mapping[str, str] | Sequence[str] = ()) -
 
     def find(name: str):
         if name in places and name in TYPES:
-            tell(f'{module}.{name}', TYPES[name])
+            note(f'{module}.{name}', TYPES[name])
             place = places[name] if isinstance(places, Mapping) else module
             return getattr(import_module(place), TYPES[name])
         raise AttributeError(f'module {module!r} has no attribute {name!r}')
@@ -185,7 +185,7 @@ def current_options(program: str, argv: Sequence[str] | None = None) -> list[str
     for word in argv:
         option, equals, value = word.partition('=')
         if option in names and (option.startswith('--') or not found):
-            tell(option, names[option])
+            note(option, names[option])
             option = names[option]
         found.append(option + equals + value)
     return found

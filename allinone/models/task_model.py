@@ -6,7 +6,7 @@ from torch import nn
 
 from allinone.config.build_errors import accepted_keys, fault
 from allinone.errors import AllInOneError, ConfigError
-from allinone.io.renames import tell
+from allinone.io.renames import note
 from allinone.registry import LIBRARIES
 from allinone.registry.kinds import kind_of_config, library_of, model_class
 from allinone.tasks import TaskKind
@@ -44,7 +44,7 @@ def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Modul
     scope = task_scope(key, cfg)
     indices = cfg.pop('feature_indices', None)
     if 'features' in cfg:
-        tell(f'{key}.features', 'feature_indices')
+        note(f'{key}.features', 'feature_indices')
         indices = cfg.pop('features')
     if model_class(cfg) is None:
         return build_model(key, cfg, scope), TaskKind()  # It says what is wrong with the type.

@@ -9,7 +9,7 @@ from functools import partial
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
-from allinone.io.renames import current_type, tell
+from allinone.io.renames import current_type, note
 
 from .options import build_part
 
@@ -17,7 +17,7 @@ LIBRARIES = ('mmpretrain', 'mmdet', 'mmseg')
 
 
 class SuiteRegistry(Registry):
-    """A registry that finds its classes by their old names, too, and tells the new one."""
+    """A registry that finds its classes by their old names, too, and notes the new one."""
 
     def get(self, key: str):
         found = super().get(key)
@@ -25,7 +25,7 @@ class SuiteRegistry(Registry):
         if found is None and new != key:
             found = super().get(new)
             if found is not None:
-                tell(key, new)
+                note(key, new)
         return found
 
 

@@ -116,7 +116,7 @@ def check_choice(key: str, value, choices: Sequence[str], others: str = '') -> s
     return value
 
 
-def check_figure_names(key: str, names, tasks: Iterable[str]) -> dict[str, str]:
+def check_metric_list(key: str, names, tasks: Iterable[str]) -> dict[str, str]:
     """``names``, a list of ``'TASK/metric'``, by task in the order of ``tasks``.
 
     Raises:
@@ -127,8 +127,8 @@ def check_figure_names(key: str, names, tasks: Iterable[str]) -> dict[str, str]:
     by_task = (
         {name.partition('/')[0]: name for name in names if isinstance(name, str)} if listed else {}
     )
-    figures = [by_task.get(task, '').partition('/')[2] for task in tasks]
-    if not listed or len(names) != len(tasks) or not all(figures):
+    values = [by_task.get(task, '').partition('/')[2] for task in tasks]
+    if not listed or len(names) != len(tasks) or not all(values):
         raise ConfigError(
             f"{key} is {names!r}; give one 'TASK/metric' for each of the tasks {tasks}"
         )

@@ -136,8 +136,8 @@ def compose(
             for name, value in state.items()
             if (name.startswith(prefix) if joint else not _of_backbone(name))
         }
-        told = (loaded.get('meta') or {}).get('dataset_meta') or {}
-        metainfo[task] = (told.get(task) if joint else told) or dataset_metainfo(cfg, task)
+        stored = (loaded.get('meta') or {}).get('dataset_meta') or {}
+        metainfo[task] = (stored.get(task) if joint else stored) or dataset_metainfo(cfg, task)
     if backbone == 'average':
         merged = average(backbones, weights)
     elif backbone == 'arithmetic':

@@ -72,8 +72,8 @@ def extract(
     # Built and compared, so that nothing is written that would not load.
     joint = build_network(cfg)
     require_weights(joint, state, tasks, checkpoint)
-    told = (loaded.get('meta') or {}).get('dataset_meta') or {}
-    metainfo = {task: told.get(task) or dataset_metainfo(cfg, task) for task in tasks}
+    stored = (loaded.get('meta') or {}).get('dataset_meta') or {}
+    metainfo = {task: stored.get(task) or dataset_metainfo(cfg, task) for task in tasks}
 
     fewer = fewer_tasks(cfg, tasks)
     upstream = None

@@ -87,7 +87,7 @@ class PenalisedStep(BalancedStep):
     ) -> Tensor:
         if term is None:
             return self._backward(task, loss, iteration, loss)
-        # The gradients of the loss cannot be told from the penalty's afterwards.
+        # The gradients of the loss cannot be separated from the penalty's afterwards.
         weight = 1
         if self.balancer.weighs_losses and not self._apart:
             detached = loss.detach().float()

@@ -15,7 +15,7 @@ from allinone.config.build_errors import named, scoped
 from allinone.data.loaders import batch_timeout, build_loader
 from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import ConfigError
-from allinone.evaluation.names import check_figures, figure_names
+from allinone.evaluation.names import check_metric_names, metric_names
 from allinone.evaluation.score import combined_score, short_names
 from allinone.registry import LOOPS
 
@@ -99,7 +99,7 @@ class _EvalLoop(BaseLoop):
                     f'{self.stage}_cfg.score has {member!r}, but '
                     f'{self.stage}_evaluator has only {sorted(evaluator)}'
                 )
-        check_figures(f'{self.stage}_cfg.score', self.score, self.figures())
+        check_metric_names(f'{self.stage}_cfg.score', self.score, self.metric_names())
         self.evaluator = self.evaluators
         if self.stage == 'val':
             self._check_best()
@@ -139,12 +139,12 @@ class _EvalLoop(BaseLoop):
                     f"{key} is 'score', but val_cfg has no score; give its members there, as "
                     "{'TASK/metric': factor}, or name a TASK/metric"
                 )
-            check_figures(key, best - {'score'}, self.figures())
+            check_metric_names(key, best - {'score'}, self.metric_names())
 
-    def figures(self) -> dict[str, set[str] | None]:
-        """Short names of each task's figures; None where nothing tells them beforehand."""
+    def metric_names(self) -> dict[str, set[str] | None]:
+        """Short names of each task's values; None where nothing tells them beforehand."""
         return {
-            task: figure_names(evaluator, self.kinds[task])
+            task: metric_names(evaluator, self.kinds[task])
             for task, evaluator in self.evaluators.items()
         }
 

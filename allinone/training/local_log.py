@@ -1,4 +1,4 @@
-"""Figures in ``vis_data/scalars.json``, without which a training can do for a while."""
+"""Values in ``vis_data/scalars.json``, without which a training can do for a while."""
 
 import os
 import os.path as osp
@@ -13,9 +13,9 @@ from allinone.registry import VISBACKENDS
 
 @VISBACKENDS.register_module()
 class LocalVisBackend(StockLocalVisBackend):
-    """mmengine's backend; figures that cannot be written (disk full) are missing, and no error.
+    """mmengine's backend; values that cannot be written (disk full) are missing, and no error.
 
-    The log says so once a file, until a line can be written again. Checkpoints hold the figures,
+    The log says so once a file, until a line can be written again. Checkpoints hold the values,
     too.
     """
 
@@ -33,7 +33,7 @@ class LocalVisBackend(StockLocalVisBackend):
             if file_path not in self._failing:
                 print_log(
                     f'{file_path} cannot be written: {error.strerror}; the run goes on, and the '
-                    'file lacks its figures until there is room',
+                    'file lacks its values until there is room',
                     'current',
                     WARNING,
                 )

@@ -25,7 +25,7 @@ NEEDED = ('state_dict', 'message_hub', 'optimizer', 'meta')
 def newest_checkpoint(work_dir: str) -> tuple[str, dict] | None:
     """Path and content of the complete checkpoint of the latest step; None if there is no file.
 
-    Temporary files are not looked at. What cannot be read whole, or not gone on from, is passed
+    Temporary files are not looked at. What cannot be read whole, or not resumed from, is passed
     over, and the log says why.
 
     Raises:

@@ -181,7 +181,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
                 'optim_wrapper.accumulative_counts'
             )
         validation = self.runner.val_loop
-        evaluated = {} if validation is None else validation.figures()
+        evaluated = {} if validation is None else validation.metric_names()
         steps = max(
             len(loader) // self.micro_batches.get(task, 1)
             for task, loader in self.dataloader.loaders.items()
@@ -233,7 +233,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             self._stop(self.runner.stop_signals.received, validation_due=True)
 
     def follow(self, metrics: Mapping[str, float]) -> None:
-        """Tell balancer and schedule a validation's figures."""
+        """Tell balancer and schedule a validation's values."""
         self._balancer.after_validation(metrics)
         self.schedule.after_validation(metrics)
         self.runner.message_hub.update_info('schedule_state', self.schedule.state_dict())

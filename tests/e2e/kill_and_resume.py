@@ -3,7 +3,7 @@
     python tests/e2e/kill_and_resume.py DATA [--kills 10] [--seed 0] [--only NAME ...]
 
 DATA is a folder with the toy scenes in ``toy/`` (``tools/make_toy_data.py --out DATA/toy``).
-Parameters, EMA, optimizer, balancer and schedule state and every logged figure but times, up to the
+Parameters, EMA, optimizer, balancer and schedule state and every logged metric but times, up to the
 checkpoint of the last step, must be those of the run that nobody killed. One process imports the
 libraries and forks every start from itself.
 """

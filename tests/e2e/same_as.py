@@ -5,7 +5,8 @@
 OLD_COMMIT is checked out into a temporary worktree; NEW is this working tree, or the commit of
 ``--new``. Both train the toy config on the CPU and resume, test, infer and extract what they have
 trained; then NEW resumes, tests, infers and extracts what OLD has trained. The tools of the
-checkouts do it, two processes of one thread at a time. Each line says what was compared; the exit
+checkouts do it, two processes of one thread at a time. Old names of keys, classes and files count
+as their current ones (``allinone/io/renames.py``). Each line says what was compared; the exit
 status is 0 if all was equal, else 1. It takes some minutes.
 """
 
@@ -26,6 +27,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from mmengine.config import Config
+
+from allinone.io.renames import current_log_key, rename_keys, renamed_record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CASES = {
@@ -49,13 +53,13 @@ train_dataloader = {{
 """
 # The CPU alone, and sets in the same order
 ENVIRONMENT = dict(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1', PYTHONHASHSEED='0')
+FILES = {'stock.pth': 'upstream.pth', 'stock_config.py': 'upstream_config.py'}
 # Times, versions, the text of the config, and how a run began, in a checkpoint or a log; and two
 # hooks that 81b01d5 had without showing them in a config
-SHOWN_NOW = re.compile(r"(batch_sizes|follow_validation)=dict\(type='\w+'\),$")
 NOT_COMPARED = re.compile(
     r'(^|/)(cfg|time|data_time|eta|memory|experiment_name|mmengine_version|work_dir|environment'
     r'|git|command|resume|resumed_from|load_from'
-    r'|default_hooks\.(batch_sizes|follow_validation)\.type)(/|$)'
+    r'|default_hooks[./](batch_sizes|follow_validation)[./]type)(/|$)'
 )
 
 
@@ -101,7 +105,7 @@ class Runs:
         self.tool(who, 'train', out, config, '--work-dir', out, '--seed', 3, *options)
 
     def resume(self, who: str, case: str, into: str, source: str) -> None:
-        """Go on from half-way, in a work dir with that checkpoint alone."""
+        """Resume from half-way, in a work dir with that checkpoint alone."""
         out = self.folder / into / f'{case}-resumed'
         out.mkdir(parents=True)
         half = self.folder / source / case / self.half_name
@@ -115,15 +119,15 @@ class Runs:
         model = (self.folder / who / f'{TESTED}.py', self.folder / source / TESTED / self.last_name)
         options = ('--work-dir', out / 'test', '--out', out / 'metrics.json')
         yield partial(self.tool, who, 'test', out / 'test', *model, *options)
-        pictures = [*sorted(data.glob('det/val/*'))[:5], *sorted(data.glob('seg/images/val/*'))[:5]]
-        options = (*pictures, '--out-dir', out / 'infer')
+        images = [*sorted(data.glob('det/val/*'))[:5], *sorted(data.glob('seg/images/val/*'))[:5]]
+        options = (*images, '--out-dir', out / 'infer')
         yield partial(self.tool, who, 'infer', out / 'infer', *model, *options)
         for name, tasks in EXTRACTED.items():
             options = ('--tasks', *tasks, '--out', out / name)
             yield partial(self.tool, who, 'extract', out / name, *model, *options)
 
     def run(self) -> None:
-        """Make the data once; train; then all that goes on from a training."""
+        """Make the data once; train; then all that needs a training."""
         data = self.folder / 'data/toy'
         self.tool('old', 'make_toy_data', data, '--out', data, '--pictures', 16)
         sides = (('old', 'old', 'old'), ('new', 'new', 'new'), ('new', 'mixed', 'old'))
@@ -156,14 +160,16 @@ def read(path: Path):
         lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
         return [line for line in lines if 'score' in line][-1:]
     if path.is_dir():
-        return {part.name: read(part) for part in sorted(path.iterdir())}
+        return {FILES.get(part.name, part.name): read(part) for part in sorted(path.iterdir())}
     if path.suffix == '.pth':
         return torch.load(path, weights_only=False)  # Of code that has been run here anyway
     if path.name == 'metrics.json':
         return json.loads(path.read_text())
     if path.suffix != '.py':
         return path.read_bytes()
-    return [line for line in path.read_text().splitlines() if not SHOWN_NOW.search(line)]
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    rename_keys(cfg._cfg_dict)
+    return cfg.to_dict()
 
 
 def flat(value, path: str = '') -> dict[str, object]:
@@ -174,11 +180,19 @@ def flat(value, path: str = '') -> dict[str, object]:
         value = value.data
     if isinstance(value, str) and os.path.isabs(value):
         value = os.path.basename(value)
+    if path.endswith('meta/run/config'):
+        value = renamed_record(value)
     if not isinstance(value, (Mapping, list, tuple)) or not value:
         return {path: torch.from_numpy(value) if isinstance(value, np.ndarray) else value}
     parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-    leaves = [flat(part, f'{path}/{key}'.lstrip('/')) for key, part in parts]
+    leaves = [flat(part, f'{path}/{_current(key)}'.lstrip('/')) for key, part in parts]
     return {name: leaf for part in leaves for name, leaf in part.items()}
+
+
+def _current(key) -> str:
+    """A key of a log or a mapping by its current name."""
+    start, _, rest = str(key).partition('/')
+    return f'{start}/{current_log_key(rest)}' if rest else current_log_key(str(key))
 
 
 def same(one, other) -> bool:

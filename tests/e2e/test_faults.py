@@ -377,7 +377,7 @@ def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monke
     assert read_checkpoint(tmp_path / 'work/iter_2.pth')['meta']['iter'] == 2
     again = RUNNERS.build(config('work', resume=True))
     again.train()
-    figures = [
+    values = [
         [
             {k: v for k, v in json.loads(line).items() if '/' in k and 'time' not in k}
             for path in sorted((tmp_path / name).glob('*/vis_data/scalars.json'))
@@ -385,7 +385,7 @@ def test_a_signal_during_validation_is_obeyed_and_caught_up(toy, tmp_path, monke
         ]
         for name in ('straight', 'work')
     ]
-    assert figures[0] == figures[1]
+    assert values[0] == values[1]
     for name, value in straight.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
 

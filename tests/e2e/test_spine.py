@@ -69,7 +69,7 @@ def test_a_run_trains_validates_and_saves(trained):
     assert metrics['score'] == pytest.approx(expected)
 
 
-def test_the_log_has_every_tasks_figures(trained):
+def test_the_log_has_every_tasks_values(trained):
     _, _, work_dir = trained
     lines = [
         json.loads(line)

@@ -46,11 +46,11 @@ def joint(work_dir, top1, mean_ap, config='model = dict(balancer=dict(type="PCGr
         (step, measured('a', 'b', 0.1 * step, 0.5) | dict(time=t))
         for step, t in ((1, 9.0), (2, 0.2), (3, 0.25))
     ]
-    figures = [
+    values = [
         (step, {'a/top1': top1 + step, 'b/bbox_mAP': mean_ap, 'score': 50.0 - step, 'time': 7.0})
         for step in (2, 3)
     ]
-    return log(work_dir, training, figures, config)
+    return log(work_dir, training, values, config)
 
 
 def alone(work_dir, task, key, value):
@@ -89,27 +89,27 @@ def run_tool(*argv):
 
 def test_delta_m_by_hand():
     single = {'cls/top1': 80.0, 'det/mAP': 0.4, 'det/mAP_50': 0.5, 'depth/rmse': 2.0}
-    figures = {'cls/top1': 76.0, 'det/mAP': 0.46, 'det/mAP_50': 0.55, 'depth/rmse': 2.1}
-    assert relative_changes(figures, single) == pytest.approx(
+    values = {'cls/top1': 76.0, 'det/mAP': 0.46, 'det/mAP_50': 0.55, 'depth/rmse': 2.1}
+    assert relative_changes(values, single) == pytest.approx(
         {'cls/top1': -5, 'det/mAP': 15, 'det/mAP_50': 10, 'depth/rmse': 5}
     )
     # cls 5 % worse; det 15 % and 10 % better; depth 5 % worse, for less is better there.
     expected = (5 - (15 + 10) / 2 + 5) / 3
-    assert delta_m(figures, single, ['depth/rmse']) == pytest.approx(expected)
-    assert delta_m(figures, single) == pytest.approx((5 - 12.5 - 5) / 3)
+    assert delta_m(values, single, ['depth/rmse']) == pytest.approx(expected)
+    assert delta_m(values, single) == pytest.approx((5 - 12.5 - 5) / 3)
     assert delta_m(single, single) == 0
 
 
 @pytest.mark.parametrize(
-    'figures, single',
+    'values, single',
     [
         ({'cls/top1': 1.0}, {}),
         ({'cls/top1': 1.0}, {'cls/top1': 1.0, 'det/mAP': 1.0}),
         ({'cls/top1': 1.0, 'det/mAP': 1.0}, {'cls/top1': 1.0, 'det/mAP': 0.0}),
     ],
 )
-def test_no_delta_m_where_a_figure_is_missing_or_0_alone(figures, single):
-    assert delta_m(figures, single) is None
+def test_no_delta_m_where_a_figure_is_missing_or_0_alone(values, single):
+    assert delta_m(values, single) is None
 
 
 def test_conflicts_count_each_measurement_once(tmp_path):
@@ -178,9 +178,9 @@ def test_what_a_run_tells(tmp_path):
     )
     assert (first.name, second.name) == (str(tmp_path / 'x/run'), str(tmp_path / 'run'))
     assert first.seconds_per_step == 0.25 and first.iterations == 3 and first.tasks == ['a', 'b']
-    # COCO's -1 is no figure; the score is best at 2.
-    assert first.figures() == {'a/top1': 73.0, 'score': 47.0, 'time': 7.0, 'step': 3}
-    assert first.figures(best=True)['a/top1'] == 72.0
+    # COCO's -1 is no value; the score is best at 2.
+    assert first.values() == {'a/top1': 73.0, 'score': 47.0, 'time': 7.0, 'step': 3}
+    assert first.values(best=True)['a/top1'] == 72.0
 
 
 def test_runs_are_compared_with_the_tasks_alone(tmp_path):

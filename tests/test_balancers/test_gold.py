@@ -140,7 +140,7 @@ def test_dynamic_task_prioritization():
     balancer = build('DynamicTaskPrioritization', gamma=2)
     balancer.observe(torch.tensor([0.9, 0.3]))
     close(combine(balancer, LOSSES, ORTHOGONAL), [0.00105, 0.58995])
-    # Half of the new figure, half of the old.
+    # Half of the new metric, half of the old.
     balancer.observe(torch.tensor([0.5, 0.3]))
     close(balancer.kpis, [0.7, 0.3])
 

@@ -118,8 +118,8 @@ def test_kpi_methods_read_validation():
     wrapped = build('SmoothedTaskWeights', balancer=dict(type='CoBa', metrics=metrics))
     wrapped.bind(['a', 'b'])
     assert wrapped.uses_metrics
-    for figure in (10.0, 20.0, 40.0):
-        wrapped.after_validation({'a/top1': figure, 'b/mAP': 0.1})
+    for metric in (10.0, 20.0, 40.0):
+        wrapped.after_validation({'a/top1': metric, 'b/mAP': 0.1})
     assert wrapped.inner.task_weights[1] > wrapped.inner.task_weights[0]
     balancer.after_validation({'a/top1': float('nan'), 'b/mAP': 0.3})
     assert balancer.weights(torch.ones(2)).isfinite().all()

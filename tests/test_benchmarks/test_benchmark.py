@@ -37,7 +37,7 @@ from benchmarks.overhead import (
 from benchmarks.resume import compare_starts, measure_resume, resume_table
 from benchmarks.run import run_benchmark
 from benchmarks.step import measure_step
-from benchmarks.torchjd import PEERS, OurStep, SmallModel, measure_torchjd, torchjd_table
+from benchmarks.torchjd import BASELINES, OurStep, SmallModel, measure_torchjd, torchjd_table
 
 CPU = torch.device('cpu')
 MIB = 2**20
@@ -196,7 +196,7 @@ def test_memory_where_the_backbone_is_all_there_is(name):
     assert (peaks[1] - peaks[0]) / unit <= 3 + 1
 
 
-def test_peers_give_the_same_gradient():
+def test_baselines_give_the_same_gradient():
     model = SmallModel()
     step = OurStep(model, dict(type='PCGrad'))
     step()
@@ -205,9 +205,9 @@ def test_peers_give_the_same_gradient():
     ]
     assert conflicts, 'without a conflict half of the methods are the sum'
     rows = measure_torchjd(1)
-    assert list(rows) == list(PEERS)
+    assert list(rows) == list(BASELINES)
     compared = {name: row for name, row in rows.items() if 'skipped' not in row}
-    assert len(compared) >= len(PEERS) - 3  # of which the solvers may not be installed
+    assert len(compared) >= len(BASELINES) - 3  # of which the solvers may not be installed
     for name, row in compared.items():
         assert row['difference'] < 1e-3 if name in ('UPGrad', 'CAGrad', 'NashMTL') else 1e-5, name
         assert row['time_ratio'] > 0

@@ -1,4 +1,4 @@
-"""Names of release 0.1: each works, and is told once; the table is walked."""
+"""Names of release 0.1: each works, and is noted once; the table is walked."""
 
 import argparse
 import importlib
@@ -48,8 +48,8 @@ PACKAGES = {
 
 @pytest.fixture(autouse=True)
 def notes(capsys, monkeypatch):
-    """What was told, a line a name; each test begins with nothing told."""
-    monkeypatch.setattr(renames, '_told', set())
+    """What was noted, a line a name; each test begins with nothing noted."""
+    monkeypatch.setattr(renames, '_noted', set())
     return lambda: [
         line for line in capsys.readouterr().err.splitlines() if line.startswith('note: ')
     ]

@@ -14,7 +14,7 @@ def test_a_kpi_that_validation_gives_is_legal(cfg, launch):
     assert launch()[0] == 0
 
 
-def test_save_best_of_a_figure_that_validation_gives_is_legal(cfg, launch):
+def test_save_best_of_a_metric_that_validation_gives_is_legal(cfg, launch):
     only(cfg, 'cls', validate=True)
     cfg.default_hooks.checkpoint.save_best = ['cls/top1', 'cls/top5']
     cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})

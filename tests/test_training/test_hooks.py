@@ -9,7 +9,7 @@ from allinone.training.hooks import deferred_log as hooks
 from allinone.training.hooks.deferred_log import DeferredLogHook
 
 
-def test_deferred_figures_are_the_upstream_ones(tmp_path):
+def test_deferred_values_are_the_upstream_ones(tmp_path):
     hub = MessageHub('deferred')
     runner = SimpleNamespace(
         message_hub=hub,
@@ -53,7 +53,7 @@ def test_conflicts_are_shares_of_the_interval():
     assert hub.log_scalars['train/grad_conflict/a-b'].data[0].tolist() == [2 / 3]
 
 
-def test_a_long_run_remembers_no_more_than_the_last_figures(monkeypatch):
+def test_a_long_run_remembers_no_more_than_the_last_values(monkeypatch):
     """Of a checkpoint that has more, too; the time of a step would grow with their number."""
     monkeypatch.setattr(hooks, 'KEPT', 5)
     hub = MessageHub('long')

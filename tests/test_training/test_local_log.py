@@ -5,8 +5,8 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 
-def test_figures_that_find_no_room_are_missing_and_no_error(tmp_path, monkeypatch):
-    """As the upstream logger hook writes them: to the file of all figures and to one of its own."""
+def test_values_that_find_no_room_are_missing_and_no_error(tmp_path, monkeypatch):
+    """As the upstream logger hook writes them: to the file of all values and to one of its own."""
     said = []
     monkeypatch.setattr(
         'allinone.training.local_log.print_log', lambda words, logger, level: said.append(words)

@@ -79,9 +79,9 @@ def test_drawn_schedules_are_pure(kind, options):
     assert schedule.one_task and not schedule.uses_metrics and schedule.state_dict() == {}
 
 
-def validate(schedule, *figures):
-    for figure in figures:
-        schedule.after_validation(dict(zip(METRICS, figure)))
+def validate(schedule, *values):
+    for metric in values:
+        schedule.after_validation(dict(zip(METRICS, metric)))
 
 
 def test_stop_and_go():
@@ -110,14 +110,14 @@ def test_stop_and_go():
 
 
 def test_stop_and_go_resumes():
-    figures = [(50, 0.5, 50), (55, 0.5, 55), (60, 0.5, 55), (61, 0.49, 55), (61, 0.5, 54)]
+    values = [(50, 0.5, 50), (55, 0.5, 55), (60, 0.5, 55), (61, 0.49, 55), (61, 0.5, 54)]
     plain = build('StopAndGo', metrics=METRICS)
-    validate(plain, *figures)
-    for stop in range(len(figures)):
+    validate(plain, *values)
+    for stop in range(len(values)):
         first, second = (build('StopAndGo', metrics=METRICS) for _ in range(2))
-        validate(first, *figures[:stop])
+        validate(first, *values[:stop])
         second.load_state_dict(first.state_dict())
-        validate(second, *figures[stop:])
+        validate(second, *values[stop:])
         assert second.state_dict() == plain.state_dict()
         assert [second(step) for step in range(9)] == [plain(step) for step in range(9)]
 
@@ -133,13 +133,13 @@ def test_stop_and_go_needs_the_metrics():
 class Loop(MultiTaskTrainLoop):
     """The loop without data, to see what it tells balancer and schedule."""
 
-    def __init__(self, balancer, schedule, figures=None, state=None, accumulate=1):
+    def __init__(self, balancer, schedule, values=None, state=None, accumulate=1):
         self._iter, self._max_iters, self.schedule = 0, 100, schedule
         self.micro_batches = {}
         self.dataloader = SimpleNamespace(loaders=dict(cls=range(12), det=range(7), seg=range(5)))
-        validation = figures and SimpleNamespace(
-            figures=lambda: dict.fromkeys(SIZES),
-            run=lambda: self.follow(dict(zip(METRICS, figures))),
+        validation = values and SimpleNamespace(
+            metric_names=lambda: dict.fromkeys(SIZES),
+            run=lambda: self.follow(dict(zip(METRICS, values))),
         )
         info = {} if state is None else dict(schedule_state=state)
         self._runner = SimpleNamespace(

@@ -167,7 +167,7 @@ def test_the_size_of_batches_is_kept_to_the_end_of_its_interval(toy_root, tmp_pa
 
 def test_a_validation_that_made_a_best_is_not_made_again(cfg):
     """With a new best the upstream hook saves the step once more, now with the validation's
-    figures.
+    values.
 
     The schedule follows validation, so a resume makes up for one that a kill broke off.
     """
@@ -175,11 +175,11 @@ def test_a_validation_that_made_a_best_is_not_made_again(cfg):
     cfg.merge_from_dict({'train_cfg.schedule': schedule, 'train_cfg.max_iters': 2})
     stopped = train(cfg).train_loop.schedule
     longer = train(resumed(cfg, **{'train_cfg.max_iters': 4}))
-    figures = longer.message_hub.get_scalar('val/cls/top1').data[0].tolist()
-    assert len(figures) == 2
+    values = longer.message_hub.get_scalar('val/cls/top1').data[0].tolist()
+    assert len(values) == 2
     expected = TASK_SCHEDULES.build(schedule, default_args=dict(sizes=stopped.sizes))
-    for figure in figures:
-        expected.after_validation({'cls/top1': figure})
+    for metric in values:
+        expected.after_validation({'cls/top1': metric})
     assert longer.train_loop.schedule.state_dict() == expected.state_dict()
 
 
@@ -189,12 +189,12 @@ def test_a_balancer_follows_validation_beside_an_average_of_its_buffers(cfg):
     cfg.model.balancer = dict(type='DynamicTaskPrioritization', metrics=metrics)
     cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1, update_buffers=True)]
     runner = train(cfg)
-    figures = runner.message_hub.get_scalar('val/cls/top1').data[0].tolist()
+    values = runner.message_hub.get_scalar('val/cls/top1').data[0].tolist()
     expected = BALANCERS.build(cfg.model.balancer)
     expected.bind(['cls'])
-    for figure in figures:
-        expected.after_validation({'cls/top1': figure})
-    assert len(figures) == 2 and float(expected.task_weights) != 1
+    for metric in values:
+        expected.after_validation({'cls/top1': metric})
+    assert len(values) == 2 and float(expected.task_weights) != 1
     assert torch.equal(runner.model.balancer.task_weights, expected.task_weights)
 
 

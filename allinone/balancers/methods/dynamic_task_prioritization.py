@@ -27,7 +27,7 @@ class DynamicTaskPrioritization(KpiWeighting):
 
     Args:
         metrics: As in :class:`KpiWeighting`.
-        momentum: :math:`a` in (0, 1], the share of the new figure.
+        momentum: :math:`a` in (0, 1], the share of the new metric.
         gamma: Focus on the difficult tasks, not below 0.
     """
 

@@ -53,7 +53,7 @@ def data_sets(source: Path) -> dict[str, DataSet]:
         home='docs/datasets/traffic_mini.md',
         parts=tuple(part for some in sets.values() for part in some.parts),
     )
-    # All that is missing is told at once, before anything is converted.
+    # All that is missing is reported at once, before anything is converted.
     check_source(source, whole, partial=True, folders=tuple(sets))
     return sets
 

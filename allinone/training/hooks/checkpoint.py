@@ -164,7 +164,7 @@ class CheckpointHook(StockCheckpointHook):
             self._hidden = {}
 
     def _best(self) -> dict[str, str | None]:
-        """Path of the best checkpoint of each figure; one figure alone goes by the name ''."""
+        """Path of the best checkpoint of each metric; one metric alone goes by the name ''."""
         if not self.save_best:
             return {}
         alone = len(self.key_indicators) == 1

@@ -8,7 +8,7 @@ from allinone.registry import HOOKS
 
 # Compared in single steps, and of use as the mean over those of a logging interval
 AVERAGED = ('cos/', 'grad_conflict/')
-# Figures remembered under each name. mmengine copies all of them at every new one, and would keep
+# Values remembered under each name. mmengine copies all of them at every new one, and would keep
 # a million: a step of a long run would take tenths of a second more, and a checkpoint half a GB.
 KEPT = 10_000
 
@@ -19,8 +19,8 @@ class DeferredLogHook(RuntimeInfoHook):
 
     The upstream hook calls ``.item()`` on every logged tensor of every step, and each call waits
     for the device. Here the tensors stay where they are until the logger is about to print; then
-    all of them come over in one transfer. The logged figures are the same; only cosines and
-    conflicts of gradients are means over the interval. Of each figure the last 10,000 are kept.
+    all of them come over in one transfer. The logged values are the same; only cosines and
+    conflicts of gradients are means over the interval. Of each metric the last 10,000 are kept.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ class TaskSchedule:
 
         Args:
             max_iters: Its number of steps.
-            evaluated: The tasks that validation evaluates, with the names of the figures of each
+            evaluated: The tasks that validation evaluates, with the names of the values of each
                 (None: not known).
 
         Raises:
@@ -42,7 +42,7 @@ class TaskSchedule:
         """
 
     def after_validation(self, metrics: Mapping[str, float]) -> None:
-        """Called with the figures ``{'TASK/metric': value}`` of each validation."""
+        """Called with the values ``{'TASK/metric': value}`` of each validation."""
 
     def state_dict(self) -> dict:
         """What a schedule with a state remembers, in plain containers and numbers."""

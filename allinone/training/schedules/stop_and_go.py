@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from allinone.errors import ConfigError
-from allinone.evaluation.names import check_figures
+from allinone.evaluation.names import check_metric_names
 from allinone.registry import TASK_SCHEDULES
-from allinone.registry.options import check_count, check_figure_names, check_number
+from allinone.registry.options import check_count, check_metric_list, check_number
 
 from .base import TaskSchedule
 
@@ -49,7 +49,7 @@ class StopAndGo(TaskSchedule):
         drop: float = 0.005,
     ):
         super().__init__(sizes, seed)
-        self.metrics = check_figure_names(KEY, metrics, self.tasks)
+        self.metrics = check_metric_list(KEY, metrics, self.tasks)
         self.gap = check_count('train_cfg.schedule.gap', gap)
         self.patience = check_count('train_cfg.schedule.patience', patience)
         self.gain = check_number('train_cfg.schedule.gain', gain, 0)
@@ -59,7 +59,7 @@ class StopAndGo(TaskSchedule):
         self.stopped: list[str] = []
 
     def start(self, max_iters: int, evaluated: Mapping[str, set[str] | None]) -> None:
-        check_figures(KEY, self.metrics.values(), evaluated)
+        check_metric_names(KEY, self.metrics.values(), evaluated)
 
     def __call__(self, step: int) -> list[str]:
         if step % self.gap == 0 or len(self.stopped) == len(self.tasks):

@@ -136,10 +136,11 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def current_log_key(key: str) -> str:
-    """The current name of a key in a log."""
+    """The current name of a key in a log, with or without the stage before it (``train/``)."""
     for old, new in LOG_KEYS.items():
-        if key.startswith(old):
-            return new + key.removeprefix(old)
+        start, found, rest = key.partition(old)
+        if found and start in ('', 'train/'):
+            return start + new + rest
     return key
 
 

@@ -22,6 +22,7 @@ from allinone.distributed.consistency import require_same_everywhere
 from allinone.distributed.processes import is_sharded
 from allinone.errors import AllInOneError, CheckpointError
 from allinone.io.atomic import write_durably
+from allinone.io.renames import current_log_key
 
 from .accumulation import ended_with, iterations_of
 from .resume import keep_earlier_run, move_later_checkpoints
@@ -202,6 +203,10 @@ class CheckpointRunner(Runner):
             checkpoint = read_checkpoint(filename, 'cpu' if sharded else map_location, sharded)
         if not sharded:
             checkpoint = all_read(checkpoint)
+        for part in ('log_scalars', 'resumed_keys'):
+            scalars = (checkpoint.get('message_hub') or {}).get(part) or {}
+            for key in list(scalars):
+                scalars[current_log_key(key)] = scalars.pop(key)  # in their order
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = getattr(self.model, 'module', self.model)
         state = state_dict_of(checkpoint, filename)

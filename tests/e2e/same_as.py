@@ -185,14 +185,8 @@ def flat(value, path: str = '') -> dict[str, object]:
     if not isinstance(value, (Mapping, list, tuple)) or not value:
         return {path: torch.from_numpy(value) if isinstance(value, np.ndarray) else value}
     parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-    leaves = [flat(part, f'{path}/{_current(key)}'.lstrip('/')) for key, part in parts]
+    leaves = [flat(part, f'{path}/{current_log_key(str(key))}'.lstrip('/')) for key, part in parts]
     return {name: leaf for part in leaves for name, leaf in part.items()}
-
-
-def _current(key) -> str:
-    """A key of a log or a mapping by its current name."""
-    start, _, rest = str(key).partition('/')
-    return f'{start}/{current_log_key(rest)}' if rest else current_log_key(str(key))
 
 
 def same(one, other) -> bool:

@@ -13,6 +13,7 @@ test: install-tests lint
 lint: install-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: install-tests
 	$(BIN)/ruff check --fix .
@@ -21,7 +22,7 @@ format: install-tests
 install: .venv/.installed
 install-tests: .venv/.installed-tests
 
-.venv/.installed: requirements.txt constraints.txt setup.py
+.venv/.installed: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 13) else "allinone needs Python 3.10 to 3.12, this is %d.%d: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt -r requirements.txt -e .

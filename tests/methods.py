@@ -4,35 +4,31 @@ from types import SimpleNamespace
 
 import torch
 
+from allinone.balancers import LossWeighting
+from allinone.balancers.wrappers.wrapper import Wrapper
 from allinone.registry import BALANCERS
 
 KPIS = {'a/x': 1, 'b/x': 1, 'c/x': 1}
-LOSS_WEIGHTINGS = {
-    'FixedWeights': {},
-    'Uncertainty': {},
-    'DynamicTaskPrioritization': {},
+# Options of methods that are not tested with their defaults
+OPTIONS = {
     'DynamicWeightAverage': dict(interval=2),
-    'RandomWeights': {},
-    'GradNorm': {},
-    'FAMO': {},
-    'IMTLL': {},
-    'STCH': dict(log=True, reference='first'),
-    'GeometricMean': {},
-    'CoBa': {},
-}
-GRADIENT_WEIGHTINGS = {
-    'MGDA': {},
-    'PCGrad': {},
-    'GradVac': {},
-    'GradDrop': {},
-    'CAGrad': {},
-    'IMTLG': {},
-    'NashMTL': {},
     'FairGrad': dict(alpha=2.0),
-    'AlignedMTL': {},
-    'UPGrad': {},
-    'NormEqual': {},
+    'STCH': dict(log=True, reference='first'),
 }
+
+
+def found(base, *, derived=True):
+    """``{name: options}`` of the registered methods that are, or are not, of a class."""
+    BALANCERS.import_from_location()
+    return {
+        name: OPTIONS.get(name, {})
+        for name, cls in sorted(BALANCERS.module_dict.items())
+        if issubclass(cls, base) is derived and not issubclass(cls, Wrapper)
+    }
+
+
+LOSS_WEIGHTINGS = found(LossWeighting)
+GRADIENT_WEIGHTINGS = found(LossWeighting, derived=False)
 WRAPPERS = {
     'SmoothedTaskWeights FAMO': dict(type='SmoothedTaskWeights', balancer=dict(type='FAMO')),
     'SmoothedTaskWeights GradVac': dict(

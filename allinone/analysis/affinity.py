@@ -18,7 +18,6 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
-from torch import nn
 
 from allinone.checkpoint.loading import read_checkpoint, trusting_checkpoints
 from allinone.config.build_errors import named
@@ -29,6 +28,7 @@ from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import ConfigError
 from allinone.io.atomic import write_json
 from allinone.io.outputs import require_writable
+from allinone.models.allinone import AllInOne
 from allinone.models.joint import build_network, load_trained, on_device
 
 from .affinity_plot import plot_affinity
@@ -118,7 +118,7 @@ def summary(names: Sequence[str], found: np.ndarray) -> dict:
     )
 
 
-def _backbone_rates(model: nn.Module, cfg: Config) -> list[float]:
+def _backbone_rates(model: AllInOne, cfg: Config) -> list[float]:
     """The config's learning rate of each trainable parameter of the backbone, by its own groups."""
     kept = ('optimizer', 'paramwise_cfg', 'constructor')
     wrapper = {key: value for key, value in (cfg.get('optim_wrapper') or {}).items() if key in kept}
@@ -144,7 +144,7 @@ def _warnings_only() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _loaders(model: nn.Module, cfg: Config, seed: int) -> TaskLoaders:
+def _loaders(model: AllInOne, cfg: Config, seed: int) -> TaskLoaders:
     if not cfg.get('train_dataloader'):
         raise ConfigError('the config has no train_dataloader, whose batches affinity is of')
     return TaskLoaders(

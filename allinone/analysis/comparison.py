@@ -54,7 +54,7 @@ class Run:
         }
         if not self.validation:
             return {}
-        at = max(scored, key=scored.get) if best and scored else max(self.validation)
+        at = max(scored, key=scored.__getitem__) if best and scored else max(self.validation)
         return {
             key: value
             for key, value in self.validation[at].items()
@@ -166,7 +166,7 @@ def single_values(
         ConfigError: If a name is none of ``tasks``.
         DataError: If a run has no value of its task.
     """
-    found = {}
+    found: dict[str, float] = {}
     for task, run in singles.items():
         if task not in tasks:
             raise ConfigError(

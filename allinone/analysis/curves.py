@@ -3,7 +3,7 @@
 import math
 import os
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from allinone.errors import DataError
@@ -45,7 +45,7 @@ def draw_curves(training: Records, validation: Records, out: str | os.PathLike, 
     """
     names = main_metrics(validation)
     colours = _task_colours(training, validation)
-    panels = [
+    panels: list[tuple[Callable[..., None], tuple, tuple[str, str]]] = [
         (_draw_tasks, (training, suffix, tasks, colours), (heading, label))
         for heading, label, suffix in (
             ('Task losses', 'loss', 'loss'),

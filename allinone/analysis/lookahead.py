@@ -10,11 +10,12 @@ from torch import nn
 
 from allinone.errors import ConfigError
 from allinone.io.seeding import seed_of, seeded
+from allinone.models.allinone import AllInOne
 from allinone.step.backbone_gradients import BackboneGradients
 
 
 def lookahead_affinity(
-    model: nn.Module,
+    model: AllInOne,
     batches: Iterable[Mapping[str, dict]],
     rates: float | Sequence[float],
     seed: int = 0,

@@ -48,13 +48,13 @@ def write_report(
     """
     out = Path(out)
     runs = read_runs(work_dirs)
-    singles = dict(zip(singles or (), read_runs(list((singles or {}).values()))))
+    single_runs = dict(zip(singles or (), read_runs(list((singles or {}).values()))))
     metrics = common_metrics(run.validation for run in runs)
     tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
     unknown = sorted(set(lower_is_better) - set(metrics))
     if unknown:
         raise ConfigError(f'--lower-is-better names {unknown}; the metrics are {sorted(metrics)}')
-    alone = single_values(singles, metrics, tasks, best)
+    alone = single_values(single_runs, metrics, tasks, best)
     images = _Images(out)
     sections = [_section(index, run, images) for index, run in enumerate(runs, 1)]
     validations = {run.name: run.validation for run in runs}
@@ -71,11 +71,11 @@ def write_report(
         rows=[
             *(
                 _row(run, f'{task} alone', _of_task(run.values(best), task), metrics)
-                for task, run in singles.items()
+                for task, run in single_runs.items()
             ),
             *(_joint_row(run, metrics, alone, best, lower_is_better) for run in runs),
         ],
-        singles=list(singles),
+        singles=list(single_runs),
         without_base=sorted(key for key, value in alone.items() if not value > 0),
         best=best,
         overview=overview,

@@ -29,7 +29,8 @@ def read_scalars(work_dir: str | os.PathLike) -> tuple[Records, Records]:
         DataError: If there is no ``vis_data/scalars.json``, or nothing in it yet.
     """
     files = log_files(work_dir)
-    training, validation = {}, {}
+    training: Records = {}
+    validation: Records = {}
     for file in files:
         later_training, later_validation = _read(file)
         if later_training:
@@ -100,7 +101,8 @@ def task_pairs(training: Records, tasks: Sequence[str]) -> list[tuple[str, str, 
 
 
 def _read(file: Path) -> tuple[Records, Records]:
-    training, validation = {}, {}
+    training: Records = {}
+    validation: Records = {}
     for line in file.read_text(encoding='utf-8').splitlines():
         try:
             record = json.loads(line)

@@ -19,6 +19,8 @@ class AdaptiveWeighting(LossWeighting):
     task whose loss is not finite counts as one that the step does not name.
     """
 
+    last_losses: Tensor
+
     def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
         return dict(last_losses=torch.full((num_tasks,), float('nan')))
 

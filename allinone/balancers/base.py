@@ -1,11 +1,37 @@
 """What a balancing method is to the training step."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .gramian import gramian_of, weighted_sum
+
+
+class Regulariser(Protocol):
+    """What adds a penalty on the tasks' gradients.
+
+    Attributes:
+        penalty_layer: Compare only the gradients of backbone parameters below this name; None: of
+            the last layer that the tasks share.
+    """
+
+    penalty_layer: str | None
+
+    def penalty(self, gradients: Tensor) -> Tensor:
+        """The penalty (scalar) of gradients ``[K, P]``."""
+
+
+class WeighsLosses(Protocol):
+    """What a step asks of a method that weighs losses, a :class:`LossWeighting` or a wrapper."""
+
+    @property
+    def factor_follows_loss(self) -> bool: ...
+
+    def factor(self, task: int, loss: Tensor) -> Tensor: ...
+
+    def common(self, losses: Tensor, tasks: Sequence[int]) -> Tensor | None: ...
 
 
 class Balancer(nn.Module):
@@ -53,6 +79,7 @@ class Balancer(nn.Module):
     weighs_losses = False
     counters: tuple[str, ...] = ()
     layer: str | None = None
+    _buffers: dict[str, Tensor]  # type: ignore[assignment]  # of a balancer none is None
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +137,7 @@ class Balancer(nn.Module):
         """Called with the values ``{'TASK/metric': value}`` of each validation."""
 
     @property
-    def regulariser(self) -> 'Balancer | None':
+    def regulariser(self) -> Regulariser | None:
         """What adds a penalty on the tasks' gradients: this method, one it wraps, or none."""
         return None
 

@@ -56,8 +56,8 @@ class GramianWeighting(Balancer):
             if gramian is None:
                 raise ValueError(f'{type(self).__name__} weighs by gradients; give their gramian')
             self.rounding = max(DEPENDENT, 10 * count * torch.finfo(gramian.dtype).eps)
-            both = torch.cat([gramian.detach(), losses.detach().to(gramian)[:, None]], 1)
-            both = both.to('cpu', torch.float64).numpy()
+            table = torch.cat([gramian.detach(), losses.detach().to(gramian)[:, None]], 1)
+            both = table.to('cpu', torch.float64).numpy()
             matrix, values = both[:, :count], both[:, count]
             norms = np.sqrt(np.diag(matrix).clip(0))
             if np.isfinite(both).all() and norms.any():

@@ -30,6 +30,7 @@ class KpiWeighting(AdaptiveWeighting):
     """
 
     factor_follows_loss = False
+    task_weights: Tensor
 
     def __init__(self, metrics: Mapping[str, float] | None = None):
         super().__init__()

@@ -16,12 +16,13 @@ import re
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch.distributed as dist
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from allinone.distributed.processes import is_sharded, local, offsets_of
 from allinone.errors import AllInOneError, CheckpointError
@@ -59,7 +60,10 @@ def share_of(checkpoint: Mapping) -> dict:
         and ``offsets``, of this process's parts by name.
     """
     rank, others = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    tensors, offsets, names, loads = {}, {}, set(), [0] * others
+    tensors: dict[str, Tensor] = {}
+    offsets: dict[str, Sequence[int]] = {}
+    names: set[str] = set()
+    loads = [0] * others
 
     def stored(tensor, path):
         if path[0] not in SHARED:
@@ -128,19 +132,20 @@ def write_folder(
 
 def _together(call: Callable, group: dist.ProcessGroup | None) -> list:
     """What ``call`` answers in each process; an error of one is raised in all."""
+    answer: tuple[Any, str | None]
     try:
         answer = call(), None
     except AllInOneError as error:
         answer = None, str(error)
     except Exception as error:
         answer = None, f'{type(error).__name__}: {error}'
-    answers = [answer]
+    answers: list = [answer]
     if group is not None:
         answers = [None] * dist.get_world_size(group)
         dist.all_gather_object(answers, answer, group)
-    for _, error in answers:
-        if error is not None:
-            raise CheckpointError(error)
+    for _, fault in answers:
+        if fault is not None:
+            raise CheckpointError(fault)
     return [answer for answer, _ in answers]
 
 
@@ -185,7 +190,8 @@ def read_folder(path: str, map_location='cpu', lazily: bool = False) -> dict:
     content = _content(path)
     if content is None:
         raise CheckpointError(f'{path} is no complete checkpoint: it has no {REST}')
-    checkpoint, parts = content['checkpoint'], {}
+    checkpoint = content['checkpoint']
+    parts: dict[str, list[tuple]] = {}
     for name, (size, crc) in content['shards'].items():
         _check(osp.join(path, name), size, crc)
         try:

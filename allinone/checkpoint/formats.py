@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -44,6 +44,12 @@ DTYPES = {
 }
 
 
+class Writable(Protocol):
+    """What bytes can be written to."""
+
+    def write(self, data, /) -> int: ...
+
+
 def is_safetensors(path: str | os.PathLike) -> bool:
     return os.fspath(path).endswith('.safetensors')
 
@@ -70,7 +76,7 @@ def files_of(checkpoint: Mapping, path: str) -> dict[str, Callable[[BinaryIO], o
 
 
 def write_safetensors(
-    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], file: BinaryIO
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], file: Writable
 ) -> None:
     """https://github.com/huggingface/safetensors#format
 
@@ -79,7 +85,8 @@ def write_safetensors(
     """
     # The widest elements first, so that each tensor lies at a multiple of its elements' size.
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    header, end = dict(__metadata__=metadata), 0
+    header: dict[str, Mapping] = dict(__metadata__=metadata)
+    end = 0
     for name in names:
         tensor = tensors[name]
         begin, end = end, end + tensor.nbytes
@@ -128,7 +135,8 @@ def check_pickle(path: str) -> None:
     with open(path, 'rb') as file:
         try:
             # A map's reads end with the file, whatever length is asked for.
-            for _ in pickletools.genops(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)):
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            for _ in pickletools.genops(content):  # type: ignore[arg-type]  # it reads lines, too
                 pass
         except Exception as error:  # Of what is no pickle, anything
             raise CheckpointError(
@@ -151,8 +159,8 @@ def check_zip(path: str) -> None:
         raise CheckpointError(f'{path} is damaged: its part {damaged!r} fails its checksum')
 
 
-def _bytes_of(tensor: Tensor) -> np.ndarray:
-    return tensor.reshape(-1).view(torch.uint8).numpy()
+def _bytes_of(tensor: Tensor) -> memoryview:
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _checksum(tensor: Tensor) -> int:
@@ -203,8 +211,8 @@ def _encode(value, path: tuple[str, ...], tensors: dict[str, Tensor]):
             return dict(encoded)
         return {'$items': [[_encode(key, path, tensors), part] for key, part in encoded]}
     if isinstance(value, (list, tuple)):
-        parts = [_encode(part, (*path, str(i)), tensors) for i, part in enumerate(value)]
-        return parts if isinstance(value, list) else {'$tuple': parts}
+        members = [_encode(part, (*path, str(i)), tensors) for i, part in enumerate(value)]
+        return members if isinstance(value, list) else {'$tuple': members}
     raise CheckpointError(
         f'{"/".join(path)} is of type {type(value).__module__}.{type(value).__qualname__}, which '
         'a safetensors checkpoint cannot hold; use save_format="pth"'

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
+from numpy._core import multiarray
 from torch import nn
 
 from allinone.errors import CheckpointError
@@ -99,7 +100,6 @@ def _refusal(path: str, words: str) -> str:
 
 
 def _allowed_types() -> list:
-    multiarray = np._core.multiarray
     dtypes = (
         *(f'{kind}{bits}' for kind in ('int', 'uint') for bits in (8, 16, 32, 64)),
         *('float16', 'float32', 'float64', 'bool'),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from mmengine.dist import is_main_process
+from safetensors import safe_open
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -27,7 +28,7 @@ class StoredTensor:
         self.name = name
         self.shape = torch.Size(shape)
         self.dtype = dtype
-        self.parts: list[tuple[object, Sequence[int], Sequence[int]]] = []
+        self.parts: list[tuple[safe_open, Sequence[int], Sequence[int]]] = []
 
     def read(self, offsets: Sequence[int] | None = None, shape: Sequence[int] = ()) -> Tensor:
         """The part of ``shape`` that begins at ``offsets``, in host memory; by default all."""
@@ -57,7 +58,8 @@ def map_tensors(value, change: Callable, path: tuple[str, ...] = ()):
             (key, map_tensors(part, change, (*path, str(key)))) for key, part in value.items()
         )
         if hasattr(value, '_metadata'):
-            found._metadata = value._metadata  # Versions of modules, as in any state dict
+            # Versions of modules, as in any state dict
+            found._metadata = value._metadata  # type: ignore[attr-defined]  # an OrderedDict's
         return found
     if isinstance(value, (list, tuple)):
         return type(value)(
@@ -96,7 +98,7 @@ def sharded_as(value: Tensor | StoredTensor, like: Tensor) -> Tensor:
     """A whole tensor spread as ``like`` is; each process takes, or reads, its part alone."""
     if not is_sharded(like):
         return value.read() if isinstance(value, StoredTensor) else value
-    if is_sharded(value):
+    if not isinstance(value, StoredTensor) and is_sharded(value):
         return value
     from torch.distributed.tensor import DTensor, distribute_tensor
 

@@ -27,10 +27,8 @@ class _StandInLoader(Loader):
         # Names are copied instead of returning the stand-in itself: the import system would
         # overwrite that module's `__spec__` with the one of `mmcv._ext`.
         stand_in = importlib.import_module(_STAND_IN)
-        for name in stand_in.__all__:
+        for name in (*stand_in.__all__, '__doc__', '__getattr__'):
             setattr(module, name, getattr(stand_in, name))
-        module.__doc__ = stand_in.__doc__
-        module.__getattr__ = stand_in.__getattr__
 
 
 class ExtFinder(MetaPathFinder):

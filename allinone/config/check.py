@@ -1,4 +1,4 @@
-"""Does the config hang together? Answered before a folder is made or a file is read."""
+"""Consistency of a config, checked before a folder is made or a file is read."""
 
 import difflib
 import inspect
@@ -181,11 +181,11 @@ def _check_optimizer(cfg: Mapping) -> None:
         raise ConfigError(f'optim_wrapper.optimizer is {optimizer!r}; give dict(type=..., lr=...)')
     kind = optimizer['type']
     if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
-        known = [*OPTIMIZERS.module_dict, *OPTIMIZERS.parent.module_dict]
-        near = difflib.get_close_matches(kind, known, 1)
+        optimizers = [*OPTIMIZERS.module_dict, *OPTIMIZERS.parent.module_dict]
+        near = difflib.get_close_matches(kind, optimizers, 1)
         raise ConfigError(
             f'optim_wrapper.optimizer.type is {kind!r}, which is no optimizer; '
-            + (f'do you mean {near[0]!r}?' if near else f'the optimizers are {sorted(known)}')
+            + (f'do you mean {near[0]!r}?' if near else f'the optimizers are {sorted(optimizers)}')
         )
     for name in ('lr', 'weight_decay'):
         if name in optimizer:

@@ -180,7 +180,8 @@ class _Conversion:
             self.link,
             self.journal.known,
         )
-        names, kept = set(), (set(), set())
+        names: set[str] = set()
+        kept: tuple[set[str], set[str]] = (set(), set())
         sizes = self.bytes[split.name] = {}
         samples = read_samples(self.source, self.data_set, split)
         with self._progress() as progress:

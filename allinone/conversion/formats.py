@@ -77,7 +77,7 @@ class _CocoWriter:
 
     def __init__(self, file, report: Report):
         self.file, self.report = file, report
-        self.labels = Counter()
+        self.labels: Counter[int] = Counter()
         self.images: list[str] = []
         self.boxes = 0
         categories = [dict(id=number, name=name) for number, name in enumerate(report.classes, 1)]
@@ -152,7 +152,7 @@ class CocoAsIs:
 class _BoxCounter:
     def __init__(self, report: Report):
         self.report = report
-        self.labels = Counter()
+        self.labels: Counter[int] = Counter()
         self.boxes = 0
 
     def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:

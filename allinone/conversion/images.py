@@ -1,6 +1,7 @@
 """Check a sample's files and put them into the converted set; done by several threads."""
 
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from PIL import Image
@@ -25,7 +26,7 @@ class Examined(NamedTuple):
     """
 
     stamp: list[int]
-    size: list[int] = ()
+    size: Sequence[int] = ()
     pixels: dict[int, int] | None = None
     fault: tuple[str, str, str] | None = None
 
@@ -77,7 +78,7 @@ class Examiner:
             read = self.coding and sample.label_map
             if read and (pixels is None or not self._has_label_map(sample)):
                 labels, pixels = self._read_label_map(sample, size)
-            self._place_image(sample, known and known[0] == stamp)
+            self._place_image(sample, bool(known and known[0] == stamp))
         except _Fault as fault:
             return Examined(stamp, fault=fault.args)
         self._place_labels(sample, labels)
@@ -97,9 +98,11 @@ class Examiner:
         return os.path.join(self.folders[1], sample.label_name)
 
     def _has_label_map(self, sample: Sample) -> bool:
+        assert self.coding is not None
         return self.coding.as_is or _is_written(self._label_target(sample))
 
     def _read_label_map(self, sample: Sample, size: list[int]):
+        assert self.coding is not None and sample.label_map is not None
         path = os.path.join(self.source, sample.label_map)
         try:
             with Image.open(path) as image:

@@ -1,6 +1,7 @@
 """What a conversion found, in numbers and examples."""
 
 from collections import Counter
+from typing import Any
 
 from allinone.errors import DataError
 
@@ -63,7 +64,7 @@ class Report:
 
         ``boxes`` is None where there are none by nature.
         """
-        counts = dict(images=images, published=published)
+        counts: dict[str, Any] = dict(images=images, published=published)
         if boxes is not None:
             counts['boxes'] = boxes
         counts['classes'] = {

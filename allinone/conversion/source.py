@@ -1,4 +1,4 @@
-"""Is a folder what was downloaded? If not, what is missing, and which archive holds it."""
+"""Check of a downloaded folder: what is missing, and which archive holds it."""
 
 import os
 from collections.abc import Iterator

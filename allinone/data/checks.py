@@ -1,9 +1,7 @@
-"""Do annotations, images and the task's head fit? Found out before the first step."""
+"""Checks that annotations, images and the head of a task fit, made before the first step."""
 
 import os
 from collections import defaultdict
-
-from torch.utils.data import Dataset
 
 from allinone.config.data_root import missing_data_set
 from allinone.errors import DataError
@@ -12,11 +10,11 @@ from allinone.io.text import shortened
 from allinone.registry.kinds import kind_of_dataset_class
 from allinone.tasks import TaskKind
 
-from .seeded import IMAGE_KEYS
+from .seeded import IMAGE_KEYS, MapDataset
 
 
 def check_dataset(
-    dataset: Dataset,
+    dataset: MapDataset,
     num_classes: int | None,
     skip_corrupt: bool = False,
     kind: TaskKind | None = None,
@@ -56,7 +54,7 @@ def check_dataset(
 
 
 def _check_files(infos: list[dict]) -> None:
-    wanted = defaultdict(set)
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
     for info in infos:
         for path in map(info.get, IMAGE_KEYS):
             if path and is_local(path):

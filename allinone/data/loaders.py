@@ -10,7 +10,7 @@ from json import JSONDecodeError
 from mmdet.datasets.transforms import CachedMixUp, CachedMosaic
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from allinone.config.build_errors import named, places, scoped
 from allinone.errors import AllInOneError, ConfigError, DataError
@@ -18,7 +18,7 @@ from allinone.registry.kinds import kind_of_dataset_class
 from allinone.tasks import TaskKind
 
 from .checks import check_dataset
-from .seeded import SeededDataset
+from .seeded import MapDataset, SeededDataset
 from .task_loaders import TIMEOUT
 from .workers import start_worker
 
@@ -152,7 +152,7 @@ def _endless(loader: Iterable) -> Iterator:
         yield from loader
 
 
-def _build_dataset(cfg: dict) -> Dataset:
+def _build_dataset(cfg: dict) -> MapDataset:
     if not isinstance(cfg.get('pipeline', []), (list, tuple)):
         raise ConfigError(f'pipeline is {cfg["pipeline"]!r}; give a list of transforms')
     paths = ', '.join(f'{name}={cfg[name]!r}' for name in PATH_KEYS if cfg.get(name))

@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from typing import Any, Protocol
 
 import torch
 from mmengine.logging import print_log
@@ -32,6 +33,14 @@ class Draw(int):
 
     def __reduce__(self):
         return Draw, (int(self), self.number)
+
+
+class MapDataset(Protocol):
+    """What the loaders ask of a data set: samples by number. Those of the libraries tell more."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class DatasetWrapper(Dataset):
@@ -67,7 +76,7 @@ class SeededDataset(DatasetWrapper):
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: MapDataset,
         task: str,
         seed: int,
         skip_corrupt: bool = False,
@@ -105,7 +114,7 @@ class SeededDataset(DatasetWrapper):
 
         Leaves the random numbers where loading it has left them.
         """
-        draw = (self.seed, self.task, getattr(index, 'number', int(index)))
+        draw: tuple = (self.seed, self.task, getattr(index, 'number', int(index)))
         index = int(index)
         while True:
             if not self.corrupt.numpy()[index]:

@@ -2,12 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from logging import WARNING
 from types import SimpleNamespace
+from typing import cast
 
 from mmengine.logging import print_log
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from allinone.errors import AllInOneError, LoaderError
 
@@ -60,7 +62,7 @@ class TaskLoaders:
 
     @property
     def sizes(self) -> dict[str, int]:
-        return {task: len(loader.dataset) for task, loader in self.loaders.items()}
+        return {task: len(cast(Sized, loader.dataset)) for task, loader in self.loaders.items()}
 
     def next(self, task: str):
         """The task's next batch.
@@ -98,7 +100,8 @@ class TaskLoaders:
             if task not in self.loaders:
                 continue
             loader = self.loaders[task]
-            _sampler_of(loader).start = count * loader.batch_sampler.batch_size * world_size
+            size = cast(BatchSampler, loader.batch_sampler).batch_size
+            _sampler_of(loader).start = count * size * world_size
             self.batches[task] = count
 
     def close(self) -> None:
@@ -167,7 +170,7 @@ class TaskLoaders:
             for worker in workers_of(iterator):
                 worker.kill()
             if workers_of(iterator):
-                iterator._shutdown_workers()
+                cast(_MultiProcessingDataLoaderIter, iterator)._shutdown_workers()
 
 
 def _sampler_of(loader: DataLoader):

@@ -61,6 +61,7 @@ def start_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     if sys.platform == 'linux':
         parent = multiprocessing.parent_process()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        assert parent is not None
         if not parent.is_alive():
             os._exit(1)  # It was gone before.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -6,11 +6,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 class Alone:
@@ -183,9 +187,9 @@ class Shards(Replicas):
             reached = spans[first:last].clip(place.start, place.stop) - place.start
             mine = [numbers[start:stop] for start, stop in reached.tolist() if stop > start]
             if mine:
-                mine = torch.cat(mine)
-                yield slice(done, done + len(mine)), mine
-                done += len(mine)
+                own = torch.cat(mine)
+                yield slice(done, done + len(own)), own
+                done += len(own)
 
 
 ALONE = Alone()
@@ -207,13 +211,14 @@ def holders() -> Alone:
     return _holders.get()
 
 
-def is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: object) -> 'TypeGuard[DTensor]':
     """Whether it is a ``DTensor``, whose import takes long for those who have none."""
     return hasattr(tensor, 'device_mesh')
 
 
 def offsets_of(tensor: Tensor) -> list[int]:
     """Where the part of a sharded tensor that is here begins in the whole one."""
+    assert is_sharded(tensor)
     return list(tensor.__create_chunk_list__()[0].offsets)
 
 

@@ -11,7 +11,8 @@ from allinone.tasks import TaskKind
 def metric_names(evaluator: Evaluator, kind: TaskKind) -> set[str] | None:
     """Short names of all values of an evaluator; None where one of its metrics is not known."""
     found = [kind.metric_names(metric) for metric in evaluator.metrics]
-    return None if None in found else set().union(*found)
+    known = [names for names in found if names is not None]
+    return set().union(*known) if len(known) == len(found) else None
 
 
 def check_metric_names(
@@ -27,7 +28,9 @@ def check_metric_names(
     Raises:
         ConfigError: If a task is not evaluated, or its metrics are known and give no such metric.
     """
-    values = evaluated if isinstance(evaluated, Mapping) else dict.fromkeys(evaluated)
+    values: Mapping[str, set[str] | None] = (
+        evaluated if isinstance(evaluated, Mapping) else dict.fromkeys(evaluated)
+    )
     missing = [name for name in names if name.split('/')[0] not in values]
     if missing:
         raise ConfigError(
@@ -36,7 +39,8 @@ def check_metric_names(
         )
     for name in names:
         task, _, metric = name.partition('/')
-        if values[task] is not None and metric.rsplit('/', 1)[-1] not in values[task]:
+        given = values[task]
+        if given is not None and metric.rsplit('/', 1)[-1] not in given:
             raise ConfigError(
-                f'{key} names {name!r}, but val_evaluator.{task} gives {sorted(values[task])}'
+                f'{key} names {name!r}, but val_evaluator.{task} gives {sorted(given)}'
             )

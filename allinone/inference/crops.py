@@ -7,11 +7,12 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from torch import nn
 
 from allinone.config.build_errors import named
 from allinone.errors import ConfigError
+from allinone.models.allinone import AllInOne
 from allinone.tasks import TaskKind
+from allinone.tasks.base import Json
 from allinone.tasks.detection import CLASSIFIED
 from allinone.visualization.draw import to_numpy
 
@@ -36,7 +37,7 @@ class BoxClassifier:
         ConfigError: If the task does not classify, or its test pipeline is not known.
     """
 
-    def __init__(self, model: nn.Module, cfg: Config, task: str, metainfo: Mapping):
+    def __init__(self, model: AllInOne, cfg: Config, task: str, metainfo: Mapping):
         self.task, self.metainfo = task, metainfo
         self.model, self.kind = model.tasks[task], model.kinds[task]
         if not self.kind.classifies_boxes:
@@ -62,8 +63,8 @@ class BoxClassifier:
             records = [{self.task: next(found)} for _ in range(len(instances))]
             setattr(instances, CLASSIFIED, records)
 
-    def _records(self, crops: list[dict]) -> list[dict]:
-        records: list[dict | None] = [None] * len(crops)
+    def _records(self, crops: list[dict]) -> list[Json | np.ndarray]:
+        records: list[Json | np.ndarray] = [None] * len(crops)
         by_shape: dict[tuple, list[int]] = {}
         for number, crop in enumerate(crops):
             by_shape.setdefault(tuple(crop['inputs'].shape), []).append(number)

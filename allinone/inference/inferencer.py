@@ -143,7 +143,7 @@ class AllInOneInferencer:
             DataError: If a file is missing, truncated or no image, a folder holds none, an array
                 is not a BGR image, or the model fails on one (such as for lack of memory).
         """
-        entries = flat(inputs, on_error or _raise)
+        entries: Iterable[str | np.ndarray] = flat(inputs, on_error or _raise)
         if not _is_lazy(inputs):
             entries = list(entries)
         found = list(
@@ -211,9 +211,11 @@ class AllInOneInferencer:
             }
             drawing = None
             if out_dir or return_vis:
-                rgb = cv2.cvtColor(item.image, cv2.COLOR_BGR2RGB)  # in a tenth of a flip's time
+                image, _ = item.arrays()
+                rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # in a tenth of a flip's time
                 drawing = draw_tasks(rgb, samples, self.metainfo, score_thr, self.model.kinds)
             if out_dir:
+                assert drawing is not None
                 name = name_of(item)
                 write_image(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
                 write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record, indent=None)
@@ -271,9 +273,9 @@ class AllInOneInferencer:
         if batch[0].error is not None:
             yield batch[0], batch[0].error
             return
-        images = [item.image for item in batch]
+        images, resized = map(list, zip(*(item.arrays() for item in batch)))
         try:
-            found = self._predict(images, [item.resized for item in batch], tasks)
+            found = self._predict(images, resized, tasks)
             if boxes is not None:
                 for task in tasks:
                     kind = self.model.kinds[task]
@@ -292,7 +294,8 @@ class AllInOneInferencer:
             )
             failure = DataError(sentence)
             failure.__cause__ = error
-            found = [failure]
+            yield batch[0], failure
+            return
         yield from zip(batch, found)
 
     def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
@@ -347,7 +350,7 @@ class AllInOneInferencer:
             return InputImage(index, name, error=error)
 
 
-def _listed(tasks: Sequence[str] | str | None) -> list[str] | None:
+def _listed(tasks: Sequence[str] | str | None) -> Sequence[str] | None:
     return [tasks] if isinstance(tasks, str) else tasks
 
 

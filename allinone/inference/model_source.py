@@ -159,11 +159,11 @@ def _literal(node: ast.expr):
         # Keys that are no names: dict({'cls/top1': 1}, seg=2)
         parts = [_literal(part) for part in node.args if isinstance(part, ast.Dict)]
         if len(parts) == len(node.args) <= 1 and all(keyword.arg for keyword in node.keywords):
-            return dict(
-                *parts, **{keyword.arg: _literal(keyword.value) for keyword in node.keywords}
-            )
+            named = {part.arg: _literal(part.value) for part in node.keywords if part.arg}
+            return dict(*parts, **named)
     elif isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
-        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values)}
+        members = zip(node.keys, node.values)
+        return {_literal(key): _literal(value) for key, value in members if key is not None}
     elif isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
         return kind(_literal(part) for part in node.elts)
@@ -196,9 +196,9 @@ def check_types(cfg, path: str, key: str = '') -> None:
                     'libraries have not registered; if you trust it, give its config file before it'
                 )
     members = cfg.items() if isinstance(cfg, Mapping) else enumerate(cfg)
-    for name, part in members:
+    for place, part in members:
         if isinstance(part, (Mapping, list, tuple)):
-            check_types(part, path, f'{key}.{name}' if key else str(name))
+            check_types(part, path, f'{key}.{place}' if key else str(place))
 
 
 def _is_registered(kind: str, key: str) -> bool:

@@ -41,7 +41,7 @@ class Results:
         self, path: str, settings: Mapping, resume: bool = False, inputs: Iterable[str] = ()
     ):
         self.path = path
-        self.done: dict[str, dict] = {}
+        self.done: dict[str | None, dict] = {}
         require_writable('--out-dir', path, folder=True)
         self._refuse_own(inputs)
         earlier = self._settings()

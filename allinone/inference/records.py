@@ -10,12 +10,13 @@ from mmengine.structures import BaseDataElement
 from allinone.config.build_errors import named
 from allinone.registry.kinds import kind_of_prediction, kind_of_record
 from allinone.tasks import TaskKind
+from allinone.tasks.base import Json
 from allinone.visualization.palette import ClassTable
 
 
 def to_record(
     sample, metainfo: Mapping | None = None, masks: str = 'rle', kind: TaskKind | None = None
-) -> dict | list | np.ndarray:
+) -> Json | np.ndarray:
     """A prediction as plain numbers, strings and lists; see :class:`AllInOneInferencer`.
 
     Args:
@@ -64,5 +65,6 @@ def dataset_metainfo(cfg: Config, task: str) -> dict:
             kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind
             stored = dict(dataset.get('metainfo') or {})
             # Reads classes that are given as a file, too
-            return kind._load_metainfo(stored) if hasattr(kind, '_load_metainfo') else stored
+            load = getattr(kind, '_load_metainfo', None)
+            return stored if load is None else load(stored)
     return {}

@@ -57,8 +57,12 @@ def image_scale(cfg: Config, wanted, tasks: Iterable[str], whole: Collection[str
     tested = tested_resizes(cfg, tasks)
     tested = {task: resize for task, resize in tested.items() if resize or task in whole}
     if wanted == AS_TESTED:
-        areas = {task: math.prod(tested[task].scale) for task in whole if tested.get(task)}
-        source = max(areas, key=areas.get, default=None)
+        areas = {
+            task: math.prod(found.scale)
+            for task in whole
+            if (found := tested.get(task)) is not None
+        }
+        source = max(areas, key=areas.__getitem__, default=None)
         resize = None if source is None else tested[source]
     else:
         source = None
@@ -99,7 +103,7 @@ def _pipeline(dataset) -> tuple[str, list | None]:
     """Scope and pipeline of a data set's config, or of the first one that wrappers hold."""
     scope = 'allinone'
     while isinstance(dataset, Mapping):
-        scope = scoped(dataset).get('_scope_', scope)
+        scope = scoped(dict(dataset)).get('_scope_', scope)
         if dataset.get('pipeline'):
             return scope, dataset['pipeline']
         parts = dataset.get('datasets')

@@ -1,7 +1,7 @@
 """Images on their way to the model: decoded ahead of it, and put into batches of one size."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -27,16 +27,21 @@ class InputImage(NamedTuple):
         error: Where there is no image.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # nobody asks the tuple for an index
     name: str
     image: np.ndarray | None = None
     resized: np.ndarray | None = None
     error: DataError | None = None
 
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """The image and what the model gets of it, where there is no error."""
+        assert self.image is not None and self.resized is not None
+        return self.image, self.resized
+
 
 def read_ahead(
     entries: Iterable, read: Callable[[int, object], InputImage], ahead: int
-) -> Iterator[InputImage]:
+) -> Generator[InputImage, None, None]:
     """``read(index, entry)`` of each entry in order, up to ``ahead`` of them in advance.
 
     One thread draws the entries and reads them, so a generator may decode, too.
@@ -92,13 +97,17 @@ def batches_of_a_size(items: Iterable[InputImage], batch_size: int) -> Iterator[
 
 def _alike(waiting: list[InputImage], batch_size: int) -> list[InputImage]:
     """Those of the size of the first, as many as make a batch."""
-    shape = waiting[0].resized.shape
-    alike = [item for item in waiting if item.resized.shape == shape]
+    shape = _size(waiting[0])
+    alike = [item for item in waiting if _size(item) == shape]
     return alike[: _most(waiting, batch_size)]
 
 
+def _size(item: InputImage) -> tuple[int, ...]:
+    return item.arrays()[1].shape
+
+
 def _most(waiting: list[InputImage], batch_size: int) -> int:
-    height, width = waiting[0].resized.shape[:2]
+    height, width = _size(waiting[0])[:2]
     return max(1, min(batch_size, PASS_PIXELS // (height * width)))
 
 
@@ -106,5 +115,5 @@ def _enough(waiting: list[InputImage], newest: int, batch_size: int) -> bool:
     return (
         len(_alike(waiting, batch_size)) == _most(waiting, batch_size)
         or newest - waiting[0].index + 1 >= WINDOW * batch_size
-        or sum(item.image.nbytes for item in waiting) >= WINDOW_BYTES
+        or sum(item.arrays()[0].nbytes for item in waiting) >= WINDOW_BYTES
     )

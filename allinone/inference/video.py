@@ -131,7 +131,8 @@ class VideoWriter:
         self._unfinished = f'{osp.splitext(path)[0]}.unfinished.mp4'
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self._written, self._last = 0, None
+        self._written = 0
+        self._last: np.ndarray | None = None
 
     def write(self, drawing: np.ndarray, time: float | None = None) -> None:
         """Add a frame, uint8 RGB ``(H, W, 3)``.
@@ -142,33 +143,34 @@ class VideoWriter:
                 that comes before its turn is left out. Default: one frame after the other.
         """
         if self._writer is None:
-            self._open(drawing)
+            self._writer = self._open(drawing)
         width, height = self._size
-        frame = np.full((height, width, 3), BACKGROUND, np.uint8)
+        padded = np.full((height, width, 3), BACKGROUND, np.uint8)
         part = drawing[:height, :width]
-        frame[: len(part), : part.shape[1]] = part
-        frame = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        padded[: len(part), : part.shape[1]] = part
+        frame = cv2.cvtColor(padded, cv2.COLOR_RGB2BGR)
         due = self._written if time is None else round(time * self.rate)
         while self._written <= due:
-            self._writer.write(self._last if self._written < due and self._written else frame)
+            repeated = self._last if self._written < due and self._written else None
+            self._writer.write(frame if repeated is None else repeated)
             self._written += 1
         self._last = frame
 
-    def _open(self, drawing: np.ndarray) -> None:
+    def _open(self, drawing: np.ndarray) -> cv2.VideoWriter:
         height, width = drawing.shape[:2]
         height += Annotator(drawing[:1, :1], like=(height, width)).label_height
         # Encoders want even sides.
         self._size = width + width % 2, height + height % 2
         os.makedirs(osp.dirname(osp.abspath(self.path)), exist_ok=True)
         writer = cv2.VideoWriter(
-            self._unfinished, cv2.VideoWriter_fourcc(*CODEC), self.rate, self._size
+            self._unfinished, cv2.VideoWriter.fourcc(*CODEC), self.rate, self._size
         )
         if not writer.isOpened():
             raise DataError(
                 f'{self.path} cannot be encoded: OpenCV has no {CODEC} here for {self._size[0]} x '
                 f'{self._size[1]} at {self.rate:g} frames a second'
             )
-        self._writer = writer
+        return writer
 
     def __enter__(self) -> 'VideoWriter':
         return self

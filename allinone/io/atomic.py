@@ -7,7 +7,7 @@ import os.path as osp
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from allinone.errors import AllInOneError
 
@@ -66,11 +66,12 @@ def write_durably(path: str | os.PathLike, content: bytes | Callable[[BinaryIO],
             needed.
     """
     path = os.fspath(path)
-    temporary, sink = path + SUFFIX, None
+    temporary = path + SUFFIX
+    sink: _Sink | None = None
     try:
         with open(temporary, 'wb') as file:
             sink = _Sink(file)
-            content(sink) if callable(content) else sink.write(content)
+            content(cast(BinaryIO, sink)) if callable(content) else sink.write(content)
             sink.sync()
             if sink.error is not None:
                 raise sink.error
@@ -80,7 +81,7 @@ def write_durably(path: str | os.PathLike, content: bytes | Callable[[BinaryIO],
             os.remove(temporary)
         if not isinstance(error, OSError):
             raise
-        raise WriteError(_why_not(path, sink and sink.size, error)) from error
+        raise WriteError(_why_not(path, None if sink is None else sink.size, error)) from error
     _flush_folder(osp.dirname(osp.abspath(path)))
 
 

@@ -78,7 +78,7 @@ def check_decodes(path: str, backend_args: dict | None = None) -> None:
         path: A local one, or an address.
         backend_args: What mmengine reads an address by.
     """
-    file = path
+    file: str | io.BytesIO = path
     if not is_local(path):
         from mmengine.fileio import get  # Brings torch
 

@@ -99,7 +99,7 @@ def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> 
     except Image.DecompressionBombError as error:
         if max_pixels < float('inf'):
             # Pillow has a limit of its own, and its error alone knows the size.
-            pixels = int(re.search(r'\d+', str(error))[0])
+            pixels = int(re.findall(r'\d+', str(error))[0])
             raise DataError(
                 f'{path} is too large: {pixels:,} pixels; scale it to at most '
                 f'{max_pixels:,.0f} pixels'

@@ -1,4 +1,4 @@
-"""Can what is asked for be written? Asked before the work, not after it."""
+"""Checks that an output can be written, made before the work."""
 
 import os.path as osp
 import tempfile

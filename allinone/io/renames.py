@@ -182,7 +182,8 @@ def renamed_names(module: str, places: Mapping[str, str] | Sequence[str] = ()) -
 def current_options(program: str, argv: Sequence[str] | None = None) -> list[str]:
     """A command line, by default that of this process, with the current names of its options."""
     argv = sys.argv[1:] if argv is None else argv
-    names, found = OPTIONS.get(program, {}), []
+    names = OPTIONS.get(program, {})
+    found: list[str] = []
     for word in argv:
         option, equals, value = word.partition('=')
         if option in names and (option.startswith('--') or not found):

@@ -1,6 +1,7 @@
 """A task's own small changes to the shared backbone's weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class BackboneAdapter(nn.Module):
         """Whether this is a layer to adapt."""
         raise NotImplementedError(f'{type(self).__name__} does not define fits()')
 
-    def change_of(self, module: nn.Module) -> nn.Module:
+    def change_of(self, module: Any) -> nn.Module:
         """What makes ``{parameter: new value}`` of a layer from the layer, as a module."""
         raise NotImplementedError(f'{type(self).__name__} does not define change_of()')
 
@@ -99,7 +100,7 @@ class LowRankAdapter(BackboneAdapter):
             return module.kernel_size == (1, 1) and module.groups == 1
         return isinstance(module, nn.Linear)
 
-    def change_of(self, module: nn.Module) -> nn.Module:
+    def change_of(self, module: nn.Conv2d | nn.Linear) -> nn.Module:
         return _LowRankChange(module.weight, self.rank, self.scale)
 
 
@@ -113,7 +114,7 @@ class _LowRankChange(nn.Module):
         self.up = nn.Parameter(weight.new_zeros(outputs, rank))
         nn.init.kaiming_uniform_(self.down, a=5**0.5)
 
-    def forward(self, layer: nn.Module) -> dict[str, Tensor]:
+    def forward(self, layer: nn.Conv2d | nn.Linear) -> dict[str, Tensor]:
         change = self.scale * (self.up @ self.down)
         return dict(weight=layer.weight + change.view_as(layer.weight))
 
@@ -136,7 +137,7 @@ class FiLMAdapter(BackboneAdapter):
         norm = isinstance(module, (_NormBase, nn.GroupNorm, nn.LayerNorm))
         return norm and getattr(module, 'weight', None) is not None and module.bias is not None
 
-    def change_of(self, module: nn.Module) -> nn.Module:
+    def change_of(self, module: _NormBase | nn.GroupNorm | nn.LayerNorm) -> nn.Module:
         return _FiLMChange(module.weight)
 
 
@@ -146,7 +147,7 @@ class _FiLMChange(nn.Module):
         self.scale = nn.Parameter(torch.zeros_like(weight))
         self.shift = nn.Parameter(torch.zeros_like(weight))
 
-    def forward(self, layer: nn.Module) -> dict[str, Tensor]:
+    def forward(self, layer: _NormBase | nn.GroupNorm | nn.LayerNorm) -> dict[str, Tensor]:
         factor = 1 + self.scale
         return dict(weight=factor * layer.weight, bias=factor * layer.bias + self.shift)
 

@@ -151,7 +151,7 @@ class AllInOne(BaseModel):
         check_tasks(self)
         freeze(self)
         check_balancer(self, clip_grad_per_task)
-        self._step_options = dict(
+        self._step_options: dict = dict(
             clip_grad_per_task=clip_grad_per_task,
             grad_similarity_interval=grad_similarity_interval,
             skip_non_finite=skip_non_finite,
@@ -241,9 +241,9 @@ class AllInOne(BaseModel):
             weighted = [log[f'{task}/weight'] * log[f'{task}/loss'] for task in data]
         else:
             weighted = [log[f'{task}/loss'] for task in data]
-        weighted = torch.stack(weighted)
+        shares = torch.stack(weighted)
         # Of the tasks that are finite: that is what was trained.
-        total = torch.where(torch.isfinite(weighted), weighted, 0).sum()
+        total = torch.where(torch.isfinite(shares), shares, 0).sum()
         return dict(loss=total, **log)
 
     def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:
@@ -303,7 +303,8 @@ class AllInOne(BaseModel):
         metainfo: Sequence[dict] | None = None,
     ) -> dict[str, list]:
         """As :meth:`predict`, on a normalised and padded batch ``(N, 3, H, W)``."""
-        sizes = sizes or [tuple(batch.shape[-2:])] * len(batch)
+        height, width = batch.shape[-2:]
+        sizes = sizes or [(height, width)] * len(batch)
         with backbone_pass(self.backbone, [self.view(task) for task in tasks], batch):
             return {
                 task: self.tasks[task](

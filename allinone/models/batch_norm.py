@@ -1,6 +1,7 @@
 """What the backbone's batch norm does where the batches of a step are of one data set each."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.logging import print_log
@@ -12,6 +13,9 @@ from allinone.registry.options import check_choice, check_flag
 
 from .adapters import BackboneAdapter
 from .sync_bn import synchronise
+
+if TYPE_CHECKING:
+    from .allinone import AllInOne
 
 KINDS = ('shared', 'frozen', 'per_task', 'sync')
 
@@ -39,7 +43,7 @@ def parse(bn: str | Mapping) -> tuple[str, bool]:
     return kind, affine
 
 
-def set_up(model: nn.Module, kind: str, affine: bool) -> None:
+def set_up(model: 'AllInOne', kind: str, affine: bool) -> None:
     """Give the backbone of a joint model batch norm of this kind.
 
     Raises:
@@ -86,7 +90,7 @@ class TaskNorm(BackboneAdapter):
     def fits(self, module: nn.Module) -> bool:
         return isinstance(module, _BatchNorm) and module.track_running_stats
 
-    def change_of(self, module: nn.Module) -> nn.Module:
+    def change_of(self, module: _BatchNorm) -> nn.Module:
         return _TaskStatistics(module, self.affine)
 
     def start(self, backbone: nn.Module) -> None:
@@ -110,11 +114,13 @@ class _TaskStatistics(_BatchNorm):
         super().__init__(norm.num_features, norm.eps, norm.momentum, has_affine)
         self.load_state_dict(norm.state_dict(), strict=False)
 
-    def forward(self, layer: nn.Module) -> dict[str, Tensor]:
+    def forward(  # type: ignore[override]  # gives parameters, not an image
+        self, layer: nn.Module
+    ) -> dict[str, Tensor]:
         return {**dict(self.named_parameters()), **dict(self.named_buffers())}
 
 
-def inherit(model: nn.Module, state_dict: dict[str, Tensor], prefix: str) -> None:
+def inherit(model: 'AllInOne', state_dict: dict[str, Tensor], prefix: str) -> None:
     """Put the backbone's statistics where a state dict has none of a task's own."""
     for task, part in model.tasks.items():
         adapter = getattr(part, 'adapter', None)
@@ -127,7 +133,7 @@ def inherit(model: nn.Module, state_dict: dict[str, Tensor], prefix: str) -> Non
 
 
 @torch.no_grad()
-def start(model: nn.Module) -> None:
+def start(model: 'AllInOne') -> None:
     """Let statistics of tasks begin with those of a pretrained backbone."""
     for task in model.tasks.values():
         if isinstance(getattr(task, 'adapter', None), TaskNorm):

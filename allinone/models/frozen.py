@@ -1,12 +1,17 @@
 """Parts of a joint model that training leaves as they are, to the last bit."""
 
+from typing import TYPE_CHECKING
+
 from torch import nn
 
 from allinone.config.check import BACKBONE
 from allinone.errors import ConfigError
 
+if TYPE_CHECKING:
+    from .allinone import AllInOne
 
-def freeze(model: nn.Module) -> None:
+
+def freeze(model: 'AllInOne') -> None:
     """Take the parts that ``model.frozen`` names out of training.
 
     Their parameters need no gradient, and their modules are in evaluation mode: dropout is off and
@@ -17,11 +22,11 @@ def freeze(model: nn.Module) -> None:
         part.eval()
 
 
-def frozen_parts(model: nn.Module) -> list[nn.Module]:
+def frozen_parts(model: 'AllInOne') -> list[nn.Module]:
     return [model.backbone if name == BACKBONE else model.tasks[name] for name in model.frozen]
 
 
-def check_balancer(model: nn.Module, clip_grad_per_task: float | None) -> None:
+def check_balancer(model: 'AllInOne', clip_grad_per_task: float | None) -> None:
     """Refuse what works on the backbone's gradients where the backbone has none.
 
     Raises:

@@ -9,8 +9,10 @@ from allinone.checkpoint.loading import load_state_dict, require_weights, state_
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
+from .allinone import AllInOne
 
-def build_network(cfg: Config, distill: bool = False) -> nn.Module:
+
+def build_network(cfg: Config, distill: bool = False) -> AllInOne:
     """The joint model of a config, by default without what it learns from a teacher by."""
     left_out = () if distill else ('distill',)
     model = ConfigDict({key: value for key, value in cfg.model.items() if key not in left_out})
@@ -18,7 +20,7 @@ def build_network(cfg: Config, distill: bool = False) -> nn.Module:
         return MODELS.build(model)
 
 
-def load_trained(model: nn.Module, checkpoint: dict, path, tasks=None, key='load_from') -> None:
+def load_trained(model: AllInOne, checkpoint: dict, path, tasks=None, key='load_from') -> None:
     """Load the weights of a checkpoint that was read from ``path``, named by the config's ``key``.
 
     Raises:

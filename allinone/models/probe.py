@@ -1,19 +1,24 @@
-"""Does every task fit the backbone? Found out when the model is built, not at the first batch."""
+"""Checks that the tasks fit the backbone, made when the model is built."""
+
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import Tensor
 
 from allinone.errors import ConfigError
 from allinone.tasks.probe import describe
 
 from .shared_backbone import backbone_pass, run_backbone
 
+if TYPE_CHECKING:
+    from .allinone import AllInOne
+
 PROBE_SIZE = 128
 
 
 @torch.no_grad()
-def check_tasks(model: nn.Module) -> None:
+def check_tasks(model: 'AllInOne') -> None:
     """Run a blank image through the backbone and each task, and compare what they expect.
 
     Raises:
@@ -46,13 +51,13 @@ def check_tasks(model: nn.Module) -> None:
             module.training = mode
 
 
-def probe_size(model: nn.Module) -> int:
+def probe_size(model: 'AllInOne') -> int:
     """Height and width of the probe: the largest that a task needs."""
     return max(model.kinds[name].probe_size(task, PROBE_SIZE) for name, task in model.tasks.items())
 
 
-def _check_features(model: nn.Module, maps: tuple[Tensor, ...], size: int) -> None:
-    read = set()
+def _check_features(model: 'AllInOne', maps: tuple[Tensor, ...], size: int) -> None:
+    read: set[int] = set()
     for name in model.tasks:
         features = model.view(name).feature_indices
         features = tuple(range(len(maps))) if features is None else features

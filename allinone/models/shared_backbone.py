@@ -28,6 +28,9 @@ class SharedBackbone(nn.Module):
             gets, in order. Default: all.
     """
 
+    _backbone: nn.Module
+    adapter: BackboneAdapter | None
+
     def __init__(self, feature_indices: Sequence[int] | None = None):
         super().__init__()
         chosen = feature_indices

@@ -10,6 +10,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class SyncBatchNorm(nn.SyncBatchNorm):
     """PyTorch's, which has kernels for CUDA alone; elsewhere the same from sums over processes."""
 
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda:
             return super().forward(x)

@@ -43,11 +43,12 @@ def average(backbones: Mapping[str, State], weights: Mapping[str, float]) -> Sta
         weights: ``{task: w}``, not negative; divided by their sum.
     """
     total = sum(weights.values())
-    found = {}
+    found: State = {}
     for name, first in next(iter(backbones.values())).items():
         values = {task: backbone[name] for task, backbone in backbones.items()}
         if first.is_floating_point():
-            found[name] = sum(weights[task] / total * value for task, value in values.items())
+            scaled = (weights[task] / total * value for task, value in values.items())
+            found[name] = sum(scaled, first.new_zeros(()))
         else:
             found[name] = torch.stack(list(values.values())).amax(0)
     return found
@@ -123,7 +124,9 @@ def compose(
     shapes = {
         name[len(BACKBONE) :]: value.shape for name, value in own.items() if _of_backbone(name)
     }
-    backbones, heads, metainfo = {}, {}, {}
+    backbones: dict[str, State] = {}
+    heads: State = {}
+    metainfo: dict[str, dict] = {}
     for task, path in sources.items():
         loaded = read_checkpoint(path)
         state = state_dict_of(loaded, path)
@@ -141,6 +144,7 @@ def compose(
     if backbone == 'average':
         merged = average(backbones, weights)
     elif backbone == 'arithmetic':
+        assert base_checkpoint is not None
         state = state_dict_of(read_checkpoint(base_checkpoint), base_checkpoint)
         merged = task_arithmetic(backbones, _backbone_of(state, shapes, base_checkpoint), weights)
     else:

@@ -24,6 +24,7 @@ from allinone.errors import AllInOneError, ConfigError
 from allinone.inference.records import dataset_metainfo
 from allinone.io.atomic import write_durably, write_whole
 from allinone.io.outputs import require_writable
+from allinone.models.allinone import AllInOne
 from allinone.models.joint import build_network
 from allinone.registry import LIBRARIES
 from allinone.registry.kinds import kind_of_config
@@ -111,7 +112,7 @@ def extract(
     )
 
 
-def upstream_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def upstream_state(model: AllInOne, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a joint model of one task by the names that its library knows them by.
 
     Args:

@@ -48,12 +48,10 @@ class BackboneGradients:
         )
 
     def _add(self, task: int, grads: Sequence[Tensor | None]) -> None:
-        present = [i for i, grad in enumerate(grads) if grad is not None]
+        present = {i: local(grad) for i, grad in enumerate(grads) if grad is not None}
         if not present:
             return
-        torch._foreach_add_(
-            [self.views[task][i] for i in present], [local(grads[i]) for i in present]
-        )
+        torch._foreach_add_([self.views[task][i] for i in present], list(present.values()))
         for i in present:
             self.reached[i] = True
 

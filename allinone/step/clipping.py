@@ -22,9 +22,9 @@ def clip_tasks(
         processes: Those that may hold parts of the gradients.
     """
     for row, task in zip(rows, tasks):
-        params = [param for param in task.parameters() if param.grad is not None]
-        parts = [local(param.grad) for param in params if is_sharded(param)]
-        others = [param.grad for param in params if not is_sharded(param)]
+        grads = [(param, param.grad) for param in task.parameters() if param.grad is not None]
+        parts = [local(grad) for param, grad in grads if is_sharded(param)]
+        others = [grad for param, grad in grads if not is_sharded(param)]
         square = processes.whole(_square([row, *parts])) + _square(others).to(row.device)
         norm = square.sqrt().to(row) / scale
         torch._foreach_mul_([row, *parts, *others], (max_norm / (norm + 1e-6)).clamp(max=1))

@@ -28,10 +28,8 @@ def put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
 
 def add_back(aside: dict[nn.Parameter, Tensor]) -> None:
     """Add what :func:`put_aside` took off to what is there now."""
-    both = [param for param in aside if param.grad is not None]
+    both = [(grad, param.grad) for param, grad in aside.items() if param.grad is not None]
     if both:
-        torch._foreach_add_(
-            [local(aside[param]) for param in both], [local(param.grad) for param in both]
-        )
+        torch._foreach_add_([local(grad) for grad, _ in both], [local(new) for _, new in both])
     for param, grad in aside.items():
         param.grad = grad

@@ -21,7 +21,7 @@ class Iteration:
         may_skip: Whether there is a loss scaler, which skips steps that are not finite.
     """
 
-    def __init__(self, optim_wrapper):
+    def __init__(self, optim_wrapper) -> None:
         self.optim_wrapper = optim_wrapper
         self.may_skip = hasattr(optim_wrapper, 'loss_scaler')
         self.scale: Tensor | None = None

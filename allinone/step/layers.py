@@ -14,8 +14,9 @@ def check_layers(balancer: Balancer, backbone: nn.Module) -> None:
     Raises:
         ConfigError: If one names none that is trained.
     """
-    if balancer.regulariser is balancer:
-        columns_of(balancer.penalty_layer, backbone)
+    regulariser = balancer.regulariser
+    if regulariser is not None and regulariser is balancer:
+        columns_of(regulariser.penalty_layer, backbone)
     if isinstance(balancer, Wrapper):
         with balancer.naming_inner():
             check_layers(balancer.inner, backbone)

@@ -67,6 +67,8 @@ class Messages:
     def receive(self, gradients: BackboneGradients | None) -> None:
         """Wait for all that was sent in this step."""
         self.processes.receive()
-        if self._reached is not None and not all(gradients.reached):
-            gradients.reached = self._reached.bool().tolist()
+        if self._reached is not None:
+            assert gradients is not None
+            if not all(gradients.reached):
+                gradients.reached = self._reached.bool().tolist()
         self.sent, self._reached = [], None

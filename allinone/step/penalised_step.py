@@ -33,8 +33,10 @@ class PenalisedStep(BalancedStep):
         self, balancer: Balancer, backbone: nn.Module, tasks: dict[str, nn.Module], **options: Any
     ):
         super().__init__(balancer, backbone, tasks, **options)
-        columns_of(balancer.regulariser.penalty_layer, backbone)
-        self._penalty = PenaltyGradients(balancer.regulariser, backbone, tasks, self.processes)
+        regulariser = balancer.regulariser
+        assert regulariser is not None
+        columns_of(regulariser.penalty_layer, backbone)
+        self._penalty = PenaltyGradients(regulariser, backbone, tasks, self.processes)
         self._waiting: dict[str, tuple[Tensor, Tensor]] = {}
 
     def _before_forward(self, task: str) -> None:
@@ -60,7 +62,7 @@ class PenalisedStep(BalancedStep):
         losses = torch.stack([loss.detach().float() for loss, _ in waiting.values()])
         # A common part of the weights must not scale the penalty.
         separate = self._apart or (
-            self.balancer.weighs_losses and self.balancer.common(losses, order) is not None
+            self.balancer.weighs_losses and self._weighing.common(losses, order) is not None
         )
         for index, (task, (loss, _)) in zip(order, waiting.items()):
             term = terms.pop(index, None)
@@ -88,7 +90,7 @@ class PenalisedStep(BalancedStep):
         if term is None:
             return self._backward(task, loss, iteration, loss)
         # The gradients of the loss cannot be separated from the penalty's afterwards.
-        weight = 1
+        weight: Tensor | int = 1
         if self.balancer.weighs_losses and not self._apart:
             detached = loss.detach().float()
             weight = self._factor(self._order[task], detached, torch.isfinite(detached))

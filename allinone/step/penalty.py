@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from allinone.balancers.wrappers.gradient_orthogonality import GradientOrthogonality
+from allinone.balancers.base import Regulariser
 from allinone.distributed.processes import Alone
 
 from .statistics import RunningStatistics
@@ -23,7 +23,7 @@ class PenaltyGradients:
 
     def __init__(
         self,
-        regulariser: GradientOrthogonality,
+        regulariser: Regulariser,
         backbone: nn.Module,
         tasks: Mapping[str, nn.Module],
         processes: Alone,
@@ -49,7 +49,7 @@ class PenaltyGradients:
             if layer is not None and (name == layer or name.startswith(f'{layer}.'))
         ]
         self._weights = [param for _, param in named if param.dim() > 1]
-        self._layers: dict[tuple[int, ...], list[Tensor]] = {}
+        self._layers: dict[tuple[int, ...], list[nn.Parameter]] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -118,17 +118,17 @@ class PenaltyGradients:
 
     def put(self) -> None:
         """Add what was kept to ``.grad``."""
-        reached = {param: grad for param, grad in self._grads.items() if param.grad is not None}
-        if reached:
-            torch._foreach_add_([param.grad for param in reached], list(reached.values()))
+        both = [(param.grad, grad) for param, grad in self._grads.items() if param.grad is not None]
+        if both:
+            torch._foreach_add_([grad for grad, _ in both], [kept for _, kept in both])
 
     @staticmethod
-    def _gradient(loss: Tensor, layer: list[Tensor]) -> Tensor:
+    def _gradient(loss: Tensor, layer: Sequence[Tensor]) -> Tensor:
         """Gradient ``[P]`` of one task on the layer, itself with a graph."""
         found = torch.autograd.grad(loss, layer, create_graph=True, materialize_grads=True)
         return torch.cat([grad.flatten() for grad in found])
 
-    def _layer(self, order: tuple[int, ...], losses: Sequence[Tensor]) -> list[Tensor]:
+    def _layer(self, order: tuple[int, ...], losses: Sequence[Tensor]) -> list[nn.Parameter]:
         if self._chosen:
             return self._chosen
         if order not in self._layers:

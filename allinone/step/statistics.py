@@ -1,6 +1,7 @@
 """Batch norm's running statistics, which every forward pass in training moves in place."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,12 @@ class RunningStatistics:
 
     def moving(self) -> list[tuple[dict[str, Tensor], str]]:
         """Of the norms in training, ``(buffers, name)`` of each statistic."""
-        return [(norm._buffers, name) for norm in self._norms if norm.training for name in NAMES]
+        return [
+            (cast('dict[str, Tensor]', norm._buffers), name)
+            for norm in self._norms
+            if norm.training
+            for name in NAMES
+        ]
 
     def renew(self) -> None:
         """Put copies in their place, so that the next forward pass moves these.

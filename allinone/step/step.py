@@ -7,12 +7,12 @@ task in ``clipping.py``, cosines for the log in ``comparison.py``.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from allinone.balancers.base import Balancer
+from allinone.balancers.base import Balancer, WeighsLosses
 from allinone.balancers.gramian import gramian_of
 from allinone.distributed.processes import ALONE, Alone, held_by, local
 
@@ -91,6 +91,11 @@ class BalancedStep:
         self._dropped: dict[str, Tensor] = {}
         self._reset()
 
+    @property
+    def _weighing(self) -> WeighsLosses:
+        """The method, where it weighs losses."""
+        return cast(WeighsLosses, self.balancer)
+
     def _reset(self) -> None:
         self._begun = False
         self._gradients: BackboneGradients | None = None
@@ -116,7 +121,8 @@ class BalancedStep:
             Scalars to log: ``'TASK/term'``, ``'TASK/dropped'`` (whether the contribution was left
             out, being not finite), and at an optimizer step what :meth:`_combine` gives.
         """
-        iteration, log = Iteration(optim_wrapper), {}
+        iteration = Iteration(optim_wrapper)
+        log: dict[str, Tensor] = {}
         if not self._begun:
             self._begin(iteration)
         for task, parts in batches.items():
@@ -185,6 +191,7 @@ class BalancedStep:
             torch._foreach_mul_(grads, self._factor(index, loss, finite))
         add_back(aside)
         if self._apart:
+            assert self._gradients is not None
             self._gradients.take(index)
         return ~finite
 
@@ -193,10 +200,10 @@ class BalancedStep:
 
         A weight must be the same in all processes, or the mean of gradients is of none.
         """
-        if self.balancer.factor_follows_loss:
+        if self._weighing.factor_follows_loss:
             total, count = self.processes.sum(torch.stack([loss, finite.to(loss)]))
             loss = total / count
-        return self.balancer.factor(index, loss)
+        return self._weighing.factor(index, loss)
 
     def _end_task(self, task: str, iteration: Iteration) -> None:
         if self.processes.many and iteration.is_last:
@@ -267,16 +274,17 @@ class BalancedStep:
             if self.balancer.requires == 'gramian':
                 gramian = gramian_of(rows[:, self._columns]) / scale.double() ** 2
             self._clip(rows, names, scale)
-            factors = [self.balancer.factor(index, loss) for index, loss in zip(order, losses)]
+            factors = [self._weighing.factor(index, loss) for index, loss in zip(order, losses)]
             for name, factor in zip(names, factors):
                 torch._foreach_mul_(self._head_grads(name), factor)
             # In the order of the backward passes, as adding up in .grad would.
             combined = rows[0].mul_(factors[0]).clone()
             for row, factor in zip(rows[1:], factors[1:]):
                 combined += row.mul_(factor)
+            assert self._gradients is not None
             self._gradients.put(combined)
         weights = self.balancer.weights(losses, gramian, order)
-        common = self.balancer.common(losses, order)
+        common = self._weighing.common(losses, order)
         if common is not None:
             torch._foreach_mul_(self._grads(names), common)
         if not skipped:
@@ -306,6 +314,7 @@ class BalancedStep:
             rows.div_(scale)
             combined, weights = self.balancer.combine(losses, rows, order)
             combined = combined * scale
+        assert self._gradients is not None
         self._gradients.put(combined)
         return weights
 

@@ -3,10 +3,13 @@
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from mmengine.config import ConfigDict
+from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.structures import BaseDataElement
@@ -24,6 +27,9 @@ from .class_lists import METAINFO, ClassLists
 from .label_maps import digest_of_label_maps
 from .labels import check_class_labels, digest_of_labels, label_of
 from .probe import probe_heads
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
 
 Json = dict | list | str | float | int | bool | None
 
@@ -94,7 +100,7 @@ class TaskKind:
         """Whether ``kind=`` may name this kind for models of a class."""
         return derives(model_class, cls.models)
 
-    def of_model(self, model: nn.Module) -> 'TaskKind':
+    def of_model(self, model: 'BaseModel') -> 'TaskKind':
         """The kind of a task once its model is built: this one, or a more special one."""
         return self
 
@@ -128,11 +134,11 @@ class TaskKind:
         """Options of the data preprocessor that pad images to multiples of ``divisor`` pixels."""
         return dict(pad_size_divisor=divisor)
 
-    def probe_size(self, model: nn.Module, size: int) -> int:
+    def probe_size(self, model: 'BaseModel', size: int) -> int:
         """Height and width of the image for :meth:`probe`: ``size``, or the multiple it needs."""
         return size
 
-    def probe(self, key: str, model: nn.Module, image: Tensor, maps: Sequence[Tensor]) -> None:
+    def probe(self, key: str, model: 'BaseModel', image: Tensor, maps: Sequence[Tensor]) -> None:
         """Run one image through the model, given its feature maps.
 
         Args:
@@ -145,10 +151,11 @@ class TaskKind:
         Raises:
             ConfigError: If a part of the model does not fit the feature maps that it gets.
         """
-        samples = self.samples(image, [tuple(image.shape[-2:])])
+        height, width = image.shape[-2:]
+        samples = self.samples(image, [(height, width)])
         probe_heads(key, model, self.heads, image, samples, maps)
 
-    def num_classes(self, model: nn.Module) -> int | None:
+    def num_classes(self, model: 'BaseModel') -> int | None:
         """``num_classes`` of the model's head; None where it has none."""
         for path in self.class_heads:
             part = model
@@ -192,7 +199,7 @@ class TaskKind:
             samples.append(sample_type(metainfo=info | dict(metainfo[index] if metainfo else {})))
         return samples
 
-    def output_of(self, what: str, model: nn.Module) -> str:
+    def output_of(self, what: str, model: 'BaseModel') -> str:
         """The module whose output distillation compares.
 
         Args:
@@ -212,7 +219,7 @@ class TaskKind:
             )
         return self.outputs[what]
 
-    def export_head(self, model: nn.Module) -> nn.Module:
+    def export_head(self, model: 'BaseModel') -> nn.Module:
         """The model's neck and head as a function of feature maps, decoding included, without NMS.
 
         Args:
@@ -231,7 +238,9 @@ class TaskKind:
 
     # ------------------------------------------------------------------ data
 
-    def dataset_defaults(self, cfg: dict, dataset_class: type | None, num_classes: int) -> dict:
+    def dataset_defaults(
+        self, cfg: dict, dataset_class: type[BaseDataset] | None, num_classes: int
+    ) -> dict:
         """The config of a data set with what the kind can add to it."""
         return cfg
 
@@ -251,7 +260,7 @@ class TaskKind:
 
     def check_labels(
         self,
-        dataset: Dataset,
+        dataset: BaseDataset,
         infos: Sequence[dict],
         num_classes: int | None,
         skip_corrupt: bool = False,
@@ -274,7 +283,7 @@ class TaskKind:
         """The labels of a sample as plain values, for :meth:`further_digests`."""
         return label_of(info)
 
-    def further_digests(self, dataset: Dataset, in_file: bool) -> Iterator[tuple[str, str]]:
+    def further_digests(self, dataset: BaseDataset, in_file: bool) -> Iterator[tuple[str, str]]:
         """Place and SHA-256 of labels outside the annotation file.
 
         Of label maps, one over all of them. Of a data set whose labels are in a file an image (XML)
@@ -303,7 +312,7 @@ class TaskKind:
         return None
 
     def before_evaluation(
-        self, model: nn.Module, batches: Iterable[Mapping], evaluator: Evaluator
+        self, model: 'BaseModel', batches: Iterable[Mapping], evaluator: Evaluator
     ) -> None:
         """What runs before each evaluation of a task that has ``references`` in its loop.
 
@@ -325,7 +334,7 @@ class TaskKind:
         """Whether a data sample has predictions of this kind."""
         return False
 
-    def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> Json:
+    def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> Json | np.ndarray:
         """A prediction as plain numbers, strings, lists and dictionaries; see :meth:`schema`.
 
         Args:
@@ -335,7 +344,7 @@ class TaskKind:
         """
         raise NotImplementedError(f'{type(self).__name__} does not define to_record()')
 
-    def from_record(self, record: Json) -> BaseDataElement:
+    def from_record(self, record: Any) -> BaseDataElement:
         """A prediction of a record, as far as drawing needs it."""
         raise NotImplementedError(f'{type(self).__name__} does not define from_record()')
 
@@ -404,7 +413,8 @@ class TaskKind:
 
     def misfit(self, record: Json) -> str | None:
         """Where a record does not fit the schema; None if it does."""
-        error = best_match(_validator(type(self)).iter_errors(record))
+        kind: type = type(self)
+        error = best_match(_validator(kind).iter_errors(record))
         if error is None:
             return None
         where = ''.join(f'[{part!r}]' for part in error.absolute_path)

@@ -2,8 +2,10 @@
 
 import os.path as osp
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
+from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
@@ -19,6 +21,9 @@ from allinone.visualization.palette import ClassTable
 from .base import TaskKind, label_entry_schema
 from .class_lists import FOLDERS, ClassLists
 
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
+
 TOP = 5
 FOLDER_SETS = ('mmpretrain.datasets.custom.CustomDataset',)
 MULTI_LABEL_HEADS = ('mmpretrain.models.heads.multi_label_cls_head.MultiLabelClsHead',)
@@ -28,7 +33,7 @@ SCORE = dict(type=['number', 'null'])
 class ClassificationHead(nn.Module):
     """Neck and head of a classifier, for export: ``{'scores': (N, C)}``."""
 
-    def __init__(self, model: nn.Module, multi_label: bool):
+    def __init__(self, model: 'BaseModel', multi_label: bool):
         super().__init__()
         self.neck, self.head, self.multi_label = model.neck, model.head, multi_label
 
@@ -42,12 +47,12 @@ class ClassificationHead(nn.Module):
 class Classification(TaskKind):
     """One class of each image: ``{'label', 'name', 'score', 'top5'}``."""
 
-    models = ('mmpretrain.models.classifiers.base.BaseClassifier',)
+    models: Sequence[str] = ('mmpretrain.models.classifiers.base.BaseClassifier',)
     datasets = ('mmpretrain.datasets.base_dataset.BaseDataset',)
     library = 'mmpretrain'
     sample_type = 'mmpretrain.structures.DataSample'
     preprocessor = 'ClsDataPreprocessor'
-    merger = dict(type='AverageClsScoreTTA')
+    merger: Mapping | None = dict(type='AverageClsScoreTTA')
     main_metrics = ('top1', 'mAP')
     packer = 'PackInputs'
     visualizer = 'UniversalVisualizer'
@@ -55,14 +60,14 @@ class Classification(TaskKind):
     outputs = dict(logits='head')
     sees_whole_images = False  # A classifier may be one of crops.
     classifies_boxes = True
-    track1_section = 'cls'
+    track1_section: str | None = 'cls'
     multi_label = False
 
-    def of_model(self, model: nn.Module) -> TaskKind:
+    def of_model(self, model: 'BaseModel') -> TaskKind:
         head = getattr(model, 'head', None)
         return MultiLabelClassification() if derives(type(head), MULTI_LABEL_HEADS) else self
 
-    def export_head(self, model: nn.Module) -> nn.Module:
+    def export_head(self, model: 'BaseModel') -> nn.Module:
         # These heads give one tensor (N, C), of which predict() takes softmax or sigmoid alone.
         if not hasattr(model.head, '_get_predictions'):
             raise ConfigError(
@@ -77,7 +82,7 @@ class Classification(TaskKind):
 
     def unloaded_class_lists(self, dataset: Dataset) -> ClassLists:
         found = self.class_lists(dataset)
-        if derives(type(dataset), FOLDER_SETS) and dataset.with_label and not dataset.ann_file:
+        if _is_of_folders(dataset) and dataset.with_label and not dataset.ann_file:
             from mmpretrain.datasets.custom import find_folders
 
             if osp.isdir(dataset.img_prefix) and (names := find_folders(dataset.img_prefix)[0]):
@@ -181,7 +186,7 @@ class MultiLabelClassification(Classification):
     def fits(cls, model_class: type) -> bool:
         return Classification.fits(model_class)
 
-    def of_model(self, model: nn.Module) -> TaskKind:
+    def of_model(self, model: 'BaseModel') -> TaskKind:
         return self
 
     def metric_names(self, metric: BaseMetric) -> set[str] | None:
@@ -230,6 +235,11 @@ class MultiLabelClassification(Classification):
             drawing.add_labels(task, ['none'])
         else:
             super().draw(drawing, task, sample, table, score_thr)
+
+
+def _is_of_folders(dataset: Dataset) -> TypeGuard[BaseDataset]:
+    """Whether classes may be folders, as in mmpretrain's ``CustomDataset``."""
+    return derives(type(dataset), FOLDER_SETS)
 
 
 def says_many(sample: BaseDataElement) -> bool:

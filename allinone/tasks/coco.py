@@ -4,7 +4,9 @@ import json
 import math
 from collections import Counter
 from contextlib import redirect_stdout, suppress
+from typing import TypeGuard
 
+from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
@@ -17,7 +19,7 @@ BOX_METRICS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 COCO_SET = 'mmdet.datasets.coco', 'CocoDataset.load_data_list'
 
 
-def is_numbered_by_file(dataset: Dataset) -> bool:
+def is_numbered_by_file(dataset: Dataset) -> TypeGuard[BaseDataset]:
     """Whether labels follow the order of the file's categories, as in mmdet's own COCO sets."""
     reads = getattr(type(dataset), 'load_data_list', None)
     return (getattr(reads, '__module__', None), getattr(reads, '__qualname__', None)) == COCO_SET
@@ -60,7 +62,7 @@ def _check_images_and_boxes(file: str, images: list[dict], boxes: list[dict]) ->
             print_log(f'{file}: {count} of {len(boxes)} boxes {why}, and take no part', 'current')
 
 
-def check_categories(dataset: Dataset, classes) -> None:
+def check_categories(dataset: BaseDataset, classes) -> None:
     """mmdet passes over categories it does not know, and takes their order from the file."""
     file = dataset.ann_file
     # Read again, for mmdet drops what it read.

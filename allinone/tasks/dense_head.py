@@ -1,11 +1,15 @@
 """One-stage detection heads of mmdet as functions of feature maps."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from allinone.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel, BaseModule
 
 DENSE = 'mmdet.models.dense_heads'
 # Whose methods a head may have; these two are where mmdet's heads differ.
@@ -28,7 +32,9 @@ class DenseHead(nn.Module):
             ``BaseDenseHead``) or GFL.
     """
 
-    def __init__(self, model: nn.Module):
+    head: 'BaseModule'
+
+    def __init__(self, model: 'BaseModel'):
         super().__init__()
         head = getattr(model, 'bbox_head', None)
         batch, decoding = (

@@ -2,9 +2,11 @@
 
 import os.path as osp
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
@@ -29,6 +31,9 @@ from .coco import (
 from .dense_head import DenseHead
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import check_strides, probe_heads
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
 
 COCO_METRIC = 'mmdet.evaluation.metrics.coco_metric.CocoMetric'
 CLASSIFIED = 'classified'  # Field of instances: ``{task: record}`` of each box, by classification
@@ -64,20 +69,21 @@ class Detection(TaskKind):
     finds_boxes = True
     track1_section = 'dec'
 
-    def probe_size(self, model: nn.Module, size: int) -> int:
+    def probe_size(self, model: 'BaseModel', size: int) -> int:
         queries = model.num_queries if getattr(model, 'as_two_stage', False) else 0
         # Queries are chosen among places; the finest feature map has a stride of 8 or less.
         while (size // 8) ** 2 < queries:
             size *= 2
         return size
 
-    def probe(self, key: str, model: nn.Module, image: Tensor, maps: Sequence[Tensor]) -> None:
-        samples = self.samples(image, [tuple(image.shape[-2:])])
+    def probe(self, key: str, model: 'BaseModel', image: Tensor, maps: Sequence[Tensor]) -> None:
+        height, width = image.shape[-2:]
+        samples = self.samples(image, [(height, width)])
         levels = probe_heads(key, model, self.heads, image, samples, maps)
         head = getattr(model, 'bbox_head', None) or getattr(model, 'rpn_head', None)
         check_strides(key, head, levels, image.shape[-1])
 
-    def export_head(self, model: nn.Module) -> nn.Module:
+    def export_head(self, model: 'BaseModel') -> nn.Module:
         return DenseHead(model)
 
     def unloaded_class_lists(self, dataset: Dataset) -> ClassLists:
@@ -91,7 +97,7 @@ class Detection(TaskKind):
 
     def check_labels(
         self,
-        dataset: Dataset,
+        dataset: BaseDataset,
         infos: Sequence[dict],
         num_classes: int | None,
         skip_corrupt: bool = False,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from mmengine.dataset import BaseDataset
 from PIL import Image
-from torch.utils.data import Dataset
 
 from allinone.errors import DataError
 from allinone.io.digests import file_hash
@@ -31,7 +31,7 @@ def digest_of_label_maps(paths: Iterable[str | None]) -> Iterator[tuple[str, str
 
 
 def check_label_maps(
-    dataset: Dataset, infos: list[dict], num_classes: int | None, skip_corrupt: bool
+    dataset: BaseDataset, infos: list[dict], num_classes: int | None, skip_corrupt: bool
 ) -> None:
     local = [info for info in infos if is_local(info['img_path'])]
     if not dataset.ann_file:
@@ -45,7 +45,7 @@ def check_label_maps(
             continue
 
 
-def _check_alone(dataset: Dataset, infos: list[dict]) -> None:
+def _check_alone(dataset: BaseDataset, infos: list[dict]) -> None:
     """mmseg lists the images and takes their label maps; nobody asks for the other ones."""
     image_suffix, label_suffix = dataset.img_suffix, dataset.seg_map_suffix
     folders = {

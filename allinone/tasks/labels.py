@@ -3,17 +3,21 @@
 import hashlib
 import os.path as osp
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
-from torch.utils.data import Dataset
 
 from allinone.errors import DataError
 from allinone.io.text import shortened
 
 
 def check_class_labels(
-    dataset: Dataset, infos: Sequence[dict], classes: Sequence[str], num_classes: int | None
+    dataset: BaseDataset,
+    infos: Sequence[dict],
+    classes: Sequence[str] | None,
+    num_classes: int | None,
 ) -> None:
     """Compare the labels of images and boxes with the head, and name classes without a sample.
 
@@ -26,7 +30,7 @@ def check_class_labels(
     Raises:
         DataError: If a label is not among the head's.
     """
-    seen = set()
+    seen: set[int] = set()
     for info in infos:
         labels = [
             *np.atleast_1d(info.get('gt_label', [])),
@@ -48,7 +52,7 @@ def check_class_labels(
 
 def label_of(info: dict) -> tuple:
     """Class label and instances of an image, as plain values."""
-    label = info.get('gt_label')
+    label: Any = info.get('gt_label')
     return label.tolist() if hasattr(label, 'tolist') else label, info.get('instances')
 
 

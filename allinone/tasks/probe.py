@@ -1,12 +1,16 @@
-"""One image through a task's model: do its parts fit the feature maps that they get?"""
+"""A probe of a task: one image through its model, to check that its parts fit each other."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
 from inspect import signature
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from allinone.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
 
 FeatureMaps = Tensor | Sequence[Tensor]
 
@@ -42,7 +46,7 @@ def fitting(
 
 def probe_heads(
     key: str,
-    model: nn.Module,
+    model: 'BaseModel',
     heads: Sequence[str],
     image: Tensor,
     samples: list,

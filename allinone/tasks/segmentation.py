@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch.nn.functional as F
+from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from allinone.errors import ConfigError
 from allinone.registry import TASK_KINDS
@@ -20,6 +21,9 @@ from .base import TaskKind, label_entry_schema
 from .label_maps import check_label_maps
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
+
 METRICS = dict(
     mIoU=('mIoU', 'mAcc'), mDice=('mDice', 'mAcc'), mFscore=('mFscore', 'mPrecision', 'mRecall')
 )
@@ -29,7 +33,7 @@ DECODER = 'mmseg.models.decode_heads.decode_head.BaseDecodeHead'
 class SegmentationHead(nn.Module):
     """Neck and decode head, for export: ``{'logits': (N, C, H, W)}``, one channel if binary."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: 'BaseModel'):
         super().__init__()
         self.neck = model.neck if model.with_neck else None
         self.head, self.align_corners = model.decode_head, model.align_corners
@@ -64,21 +68,26 @@ class Segmentation(TaskKind):
         # Training pads to a size, and testing pads by options of its own.
         return dict(test_cfg=dict(size_divisor=divisor)) if divisor > 1 else {}
 
-    def export_head(self, model: nn.Module) -> nn.Module:
+    def export_head(self, model: 'BaseModel') -> nn.Module:
         head = getattr(model, 'decode_head', None)
-        one_tensor = head is not None and derives(type(head), (DECODER,))
-        if not one_tensor or 'batch_data_samples' in inspect.signature(head.forward).parameters:
+        if (
+            head is None
+            or not derives(type(head), (DECODER,))
+            or 'batch_data_samples' in inspect.signature(head.forward).parameters
+        ):
             raise ConfigError(
                 f'{type(head).__name__} cannot be exported: it gives no single map of class scores'
             )
         return SegmentationHead(model)
 
-    def dataset_defaults(self, cfg: dict, dataset_class: type | None, num_classes: int) -> dict:
+    def dataset_defaults(
+        self, cfg: dict, dataset_class: type[BaseDataset] | None, num_classes: int
+    ) -> dict:
         """Numbers for names where there are none; mmseg evaluates nothing without names."""
         metainfo = dict(cfg.get('metainfo') or {})
         if (
             metainfo.get('classes')
-            or not (inspect.isclass(dataset_class) and derives(dataset_class, self.datasets))
+            or not (isinstance(dataset_class, type) and derives(dataset_class, self.datasets))
             or dataset_class.METAINFO.get('classes')
         ):
             return cfg
@@ -86,7 +95,7 @@ class Segmentation(TaskKind):
 
     def check_labels(
         self,
-        dataset: Dataset,
+        dataset: BaseDataset,
         infos: Sequence[dict],
         num_classes: int | None,
         skip_corrupt: bool = False,

@@ -23,6 +23,7 @@ from allinone.distributed.processes import is_sharded
 from allinone.errors import AllInOneError, CheckpointError
 from allinone.io.atomic import write_durably
 from allinone.io.renames import current_log_key
+from allinone.models.allinone import AllInOne
 
 from .accumulation import ended_with, iterations_of
 from .resume import keep_earlier_run, move_later_checkpoints
@@ -73,14 +74,14 @@ class CheckpointRunner(Runner):
         self._resumed = None  # Its memory is not needed any more.
         record['resumed_from'] = self._load_from if self._resume else None
         self.record = record
-        self._write_record()
+        self._write_record(record)
 
     def _compare(self, path: str, meta: dict, record: dict) -> None:
         before, step = meta.get('run'), meta['iter']
         if before is None:
             self.logger.warning(f'{path} has no record of its run; what changed is not known')
             return
-        loop, balancer = self.train_loop, getattr(self.model, 'module', self.model).balancer
+        loop, balancer = self.train_loop, _unwrapped(self.model).balancer
         other, same = changes(
             before,
             record,
@@ -100,8 +101,8 @@ class CheckpointRunner(Runner):
             self.logger.warning(f'forced to resume, though {clause}')
 
     @master_only
-    def _write_record(self) -> None:
-        write_durably(osp.join(self.log_dir, 'run.json'), record_text(self.record))
+    def _write_record(self, record: dict) -> None:
+        write_durably(osp.join(self.log_dir, 'run.json'), record_text(record))
         name = osp.basename(self.cfg.filename or f'{self.timestamp}.py')
         write_durably(osp.join(self.work_dir, name), self._config_text.encode())
 
@@ -140,7 +141,7 @@ class CheckpointRunner(Runner):
             CheckpointError: As :meth:`CheckpointWriter.write`.
         """
         self.call_hook('flush_log')
-        model = getattr(self.model, 'module', self.model)
+        model = _unwrapped(self.model)
         checkpoint = dict(
             meta=dict(
                 dict(epoch=self.epoch, iter=self.iter + 1) | (meta or {}),
@@ -208,7 +209,7 @@ class CheckpointRunner(Runner):
             for key in list(scalars):
                 scalars[current_log_key(key)] = scalars.pop(key)  # in their order
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        model = getattr(self.model, 'module', self.model)
+        model = _unwrapped(self.model)
         state = state_dict_of(checkpoint, filename)
         if not (self._resume or self._testing):
             # What a balancer learned is of the run that it learned it in.
@@ -228,6 +229,11 @@ class CheckpointRunner(Runner):
             checkpoint = dict(checkpoint, optimizer=optimizer)
         self._has_loaded = True
         return checkpoint
+
+
+def _unwrapped(model) -> AllInOne:
+    """The joint model, without what shares it between processes."""
+    return getattr(model, 'module', model)
 
 
 def _on_host(value, copy: bool):

@@ -67,7 +67,7 @@ class _EvalLoop(BaseLoop):
         self,
         runner,
         dataloader: Mapping[str, dict],
-        evaluator: Mapping[str, dict],
+        evaluator: Mapping[str, dict | list[dict]],
         score: Mapping[str, float] | None = None,
         fp16: bool = False,
         check_data: bool = True,
@@ -167,7 +167,7 @@ class _EvalLoop(BaseLoop):
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)
             self._stop_if_told()
-        metrics = {}
+        metrics: dict[str, float] = {}
         for task, evaluator in self.evaluators.items():
             found = evaluator.evaluate(self.dataloader.sizes[task])
             metrics |= {f'{task}/{name}': value for name, value in short_names(found).items()}

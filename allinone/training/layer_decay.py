@@ -31,7 +31,7 @@ class LayerDecay(LearningRateDecayOptimWrapperConstructor):
         **kwargs,
     ) -> None:
         if prefix == '':
-            get_layer_depth = _depth_in(module.backbone)
+            get_layer_depth = _depth_in(module.get_submodule('backbone'))
         super().add_params(params, module, prefix, get_layer_depth, **kwargs)
         if prefix == '':
             # Heads that share parameters between levels list them more than once.
@@ -40,7 +40,8 @@ class LayerDecay(LearningRateDecayOptimWrapperConstructor):
 
 
 def _depth_in(backbone: nn.Module) -> Callable[[str], tuple[int, int]]:
-    if not hasattr(backbone, 'get_layer_depth'):
+    get_layer_depth = getattr(backbone, 'get_layer_depth', None)
+    if get_layer_depth is None:
         raise ConfigError(
             f"optim_wrapper.constructor is 'LayerDecay', but {type(backbone).__name__} does not "
             "tell the depth of its layers; take mmpretrain's ConvNeXt, SwinTransformer, "
@@ -49,8 +50,8 @@ def _depth_in(backbone: nn.Module) -> Callable[[str], tuple[int, int]]:
 
     def depth(name: str) -> tuple[int, int]:
         if name.startswith(BACKBONE):
-            return backbone.get_layer_depth(name, prefix=BACKBONE)
-        _, layers = backbone.get_layer_depth('', prefix=BACKBONE)
+            return get_layer_depth(name, prefix=BACKBONE)
+        _, layers = get_layer_depth('', prefix=BACKBONE)
         return layers - 1, layers
 
     return depth

@@ -19,6 +19,7 @@ from allinone.data.loaders import training_batches
 from allinone.distributed.processes import is_sharded
 from allinone.errors import ConfigError
 from allinone.io.seeding import seeded
+from allinone.models.allinone import AllInOne
 from allinone.models.batch_norm import norms_of
 from allinone.models.shared_backbone import run_backbone
 from allinone.registry import HOOKS
@@ -28,7 +29,7 @@ SEED = 1 << 20  # Other draws of the augmentation than those of the training
 
 
 @torch.no_grad()
-def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
+def reestimate(model: AllInOne, batches: Iterable[Mapping[str, dict]]) -> int:
     """Replace the backbone's statistics, and those of heads, which its new maps change.
 
     Training moves the backbone's statistics with batches of one data set at a time, so they belong
@@ -65,7 +66,7 @@ def reestimate(model: nn.Module, batches: Iterable[Mapping[str, dict]]) -> int:
     return len(norms) + heads
 
 
-def check_reestimable(model: nn.Module) -> None:
+def check_reestimable(model: AllInOne) -> None:
     """Refuse a joint model whose backbone has no statistics to estimate again.
 
     Raises:
@@ -93,7 +94,7 @@ def check_reestimable(model: nn.Module) -> None:
         )
 
 
-def _reestimate_backbone(model: nn.Module, norms: list[_BatchNorm], batches) -> None:
+def _reestimate_backbone(model: AllInOne, norms: list[_BatchNorm], batches) -> None:
     totals = {norm: torch.zeros(2, norm.num_features, dtype=torch.float64) for norm in norms}
     for batch in batches:
         images = [
@@ -103,6 +104,7 @@ def _reestimate_backbone(model: nn.Module, norms: list[_BatchNorm], batches) -> 
         _run_together(model.backbone, images, norms, totals)
     for norm, total in totals.items():
         mean, square = _over_processes(total) / len(batches)
+        assert norm.running_mean is not None and norm.running_var is not None
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(square - mean**2)
 
@@ -111,19 +113,19 @@ def _run_together(
     backbone: nn.Module,
     images: list[Tensor],
     norms: list[_BatchNorm],
-    totals: Mapping[nn.Module, Tensor],
+    totals: Mapping[_BatchNorm, Tensor],
 ) -> None:
     """The backbone on each task's images in a thread of its own, which meet at every norm."""
     meet = threading.Barrier(len(images))
     thread = threading.local()
-    brought: list[Tensor | None] = [None] * len(images)
+    brought: dict[int, Tensor] = {}
 
     def normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
         exact = x.double()
         others = [i for i in range(x.dim()) if i != 1]
         brought[thread.number] = torch.stack([exact.mean(others), exact.square().mean(others)])
         meet.wait()
-        mean, square = pooled = torch.stack(brought).mean(0)
+        mean, square = pooled = torch.stack([brought[i] for i in range(len(images))]).mean(0)
         if thread.number == 0:
             totals[norm].add_(pooled.cpu())
         meet.wait()  # Before the next norm is brought more
@@ -141,7 +143,7 @@ def _run_together(
             raise
 
     for norm in norms:
-        norm.forward = partial(normalise, norm)
+        norm.forward = partial(normalise, norm)  # type: ignore[method-assign]  # taken back below
     try:
         with _uncompiled(backbone), ThreadPoolExecutor(len(images)) as pool:
             runs = [pool.submit(run, number) for number in range(len(images))]
@@ -161,7 +163,7 @@ def _uncompiled(backbone: nn.Module):
     return nullcontext()
 
 
-def _reestimate_heads(model: nn.Module, batches) -> int:
+def _reestimate_heads(model: AllInOne, batches) -> int:
     tasks = {task for batch in batches for task in batch} - set(model.frozen)
     norms = [norm for name, task in model.tasks.items() if name in tasks for norm in norms_of(task)]
     momenta = [norm.momentum for norm in norms]
@@ -176,6 +178,7 @@ def _reestimate_heads(model: nn.Module, batches) -> int:
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
         for statistic in (norm.running_mean, norm.running_var):
+            assert statistic is not None
             statistic.copy_(_over_processes(statistic))
     return len(norms)
 
@@ -252,5 +255,5 @@ class PreciseBNHook(Hook):
         _bare(runner.model).freeze_statistics()
 
 
-def _bare(model: nn.Module) -> nn.Module:
+def _bare(model) -> AllInOne:
     return model.module if is_model_wrapper(model) else model

@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
-from torch.utils.data import Dataset
 
 from allinone.config.check import KNOWN_KEYS
 from allinone.errors import ConfigError
@@ -137,7 +137,7 @@ def flat_config(cfg) -> dict[str, str]:
     return flat
 
 
-def annotation_hashes(dataset: Dataset, kind: TaskKind) -> Iterator[tuple[str, str]]:
+def annotation_hashes(dataset: BaseDataset, kind: TaskKind) -> Iterator[tuple[str, str]]:
     """Path and SHA-256 of each annotation file, and of labels that are elsewhere.
 
     Wrappers and concatenations are followed as in ``check_dataset``.
@@ -149,7 +149,7 @@ def annotation_hashes(dataset: Dataset, kind: TaskKind) -> Iterator[tuple[str, s
     if 'dataset' in vars(dataset):
         yield from annotation_hashes(dataset.dataset, kind)
         return
-    path = getattr(dataset, 'ann_file', None)
+    path = getattr(dataset, 'ann_file', '')
     in_file = isinstance(path, str) and path and (not is_local(path) or osp.isfile(path))
     if in_file:
         yield path, file_hash(path, getattr(dataset, 'backend_args', None))
@@ -197,7 +197,9 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
     """
     harmless = (*HARMLESS, *(() if follows_validation else VALIDATION))
     harmless = (*harmless, *(() if follows_length else LENGTH))
-    other, same, other_steps = [], [], []
+    other: list[str] = []
+    same: list[str] = []
+    other_steps: list[str] = []
     if before['processes'] != now['processes']:
         other_steps = list(_step_changes(before, now))
         if not other_steps:

@@ -10,7 +10,7 @@ from allinone.registry.kinds import kind_of_prediction
 
 from .annotator import Annotator, Box, shorten
 from .legend import Row, add_strip
-from .palette import ClassTable
+from .palette import ClassTable, Colour
 
 SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # of an image that was scaled up
 OPACITY = 0.42
@@ -166,7 +166,7 @@ def _present(mask: np.ndarray, table: ClassTable) -> list[int]:
 
 
 def _legend(task: str, labels: list[int], table: ClassTable) -> Row:
-    entries = [
+    entries: list[tuple[str, Colour | None]] = [
         (shorten(table.name(label)), table.colour(label)) for label in labels[:LEGEND_ENTRIES]
     ]
     if len(labels) > LEGEND_ENTRIES:

@@ -46,7 +46,8 @@ def add_strip(image: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
 def _lay_out(annotator: Annotator, rows: Sequence[Row], width: int) -> tuple[list, int]:
     """Place the words: ``(x, line, text, swatch, ink)`` each, and the number of lines."""
     margin, gap = 2 * annotator.pad, 3 * annotator.pad
-    spots, line = [], -1
+    spots: list[tuple[int, int, str, Colour | None, Colour]] = []
+    line = -1
     for title, entries in rows:
         line += 1
         spots.append((margin, line, title, None, MUTED))

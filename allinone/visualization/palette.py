@@ -2,6 +2,7 @@
 
 import colorsys
 from collections.abc import Mapping
+from typing import cast
 
 GOLDEN = 0.61803398875  # successive hues this far apart never come close to each other
 TONES = ((0.75, 0.95), (0.55, 1.0), (0.85, 0.75))  # saturation and value, in turn
@@ -23,8 +24,9 @@ class ClassTable:
         metainfo = metainfo or {}
         self.classes = [str(name) for name in metainfo.get('classes') or ()]
         palette = metainfo.get('palette')
-        fits = isinstance(palette, (list, tuple)) and len(palette) == len(self.classes)
-        self.palette = [tuple(int(c) for c in colour) for colour in palette] if fits else None
+        self.palette: list[Colour] | None = None
+        if isinstance(palette, (list, tuple)) and len(palette) == len(self.classes):
+            self.palette = [cast(Colour, tuple(int(c) for c in colour)) for colour in palette]
         self.start = start
 
     def name(self, label: int) -> str:

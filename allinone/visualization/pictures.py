@@ -1,5 +1,7 @@
-"""The old place of :mod:`allinone.io.images`, for one release."""
+"""The old place and the old names of :mod:`allinone.io.images`, for one release."""
 
-from allinone.io.images import find_images, read_image, write_image
+from allinone.io.images import find_images as find_pictures
+from allinone.io.images import read_image as read_picture
+from allinone.io.images import write_image as write_picture
 
-__all__ = ['find_images', 'read_image', 'write_image']
+__all__ = ['find_pictures', 'read_picture', 'write_picture']

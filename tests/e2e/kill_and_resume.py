@@ -142,7 +142,7 @@ def state_of(work_dir: Path, steps: int) -> dict:
 
 
 def compare(name: str, kills: int, folder: Path, seed: int, save_format: str) -> list[int]:
-    """Run the variant in peace and with kills; the steps gone on from.
+    """Run the variant in peace and with kills; the iterations it was resumed from.
 
     Raises:
         AssertionError: If a start fails, a kill misses, or the two ends differ.

@@ -500,7 +500,7 @@ def runs(folder: Path) -> dict:
 def sharded(folder: Path) -> dict:
     """With sharded parameters and saved as folders.
 
-    As a whole, and tested; gone on from the file of replicas, from the folder of shards, and from
+    As a whole, and tested; resumed from the file of replicas, from the folder of shards, and from
     that by one process.
     """
 
@@ -537,7 +537,7 @@ def complaint(log: Path) -> str:
 
 
 def kills(folder: Path) -> dict:
-    """One process killed, then both; gone on with two processes, and with one."""
+    """One process killed, then both; resumed with two processes, and with one."""
     found = {}
     work = folder / 'killed'
     before = time.monotonic()

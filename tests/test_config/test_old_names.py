@@ -229,3 +229,12 @@ def test_old_keys_of_a_log_are_read(tmp_path):
     old, new = next(iter(LOG_KEYS.items()))
     file.write_text(json.dumps({f'{old}a-b': 1.0, 'iter': 3, 'step': 3}) + '\n')
     assert read_scalars(tmp_path)[0] == {3: {f'{new}a-b': 1.0, 'iter': 3, 'step': 3}}
+
+
+def test_functions_of_images_have_their_old_names():
+    from allinone.io import images
+    from allinone.visualization import pictures
+
+    assert pictures.read_picture is images.read_image
+    assert pictures.write_picture is images.write_image
+    assert pictures.find_pictures is images.find_images

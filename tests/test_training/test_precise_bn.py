@@ -172,7 +172,7 @@ def test_hook_and_tool(toy_root, tmp_path, capsys):
 
 
 def test_estimated_before_a_late_step_and_kept(toy_root, tmp_path):
-    """As the tool estimates them; the same when gone on from before and from after that step."""
+    """As the tool estimates them; the same when resumed from before and from after that step."""
 
     def trained(name, resume=None):
         cfg = classification(tmp_path / name)

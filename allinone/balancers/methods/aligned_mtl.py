@@ -49,7 +49,7 @@ class AlignedMTL(GramianWeighting):
 
     def solve(self, gramian: np.ndarray, losses: np.ndarray, tasks: list[int]) -> np.ndarray:
         if self.preference is None:
-            preference = np.full(len(tasks), 1 / len(tasks))
+            preference: np.ndarray = np.full(len(tasks), 1 / len(tasks))
         else:
             preference = np.array([self.preference[task] for task in tasks])
         # Singular values of the points are the square roots of the Gramian's eigenvalues.

@@ -42,6 +42,11 @@ class CoBa(KpiWeighting):
         tau: Sharpness of DF, above 0.
     """
 
+    first_losses: Tensor
+    ratios: Tensor
+    slopes: Tensor
+    largest_slopes: Tensor
+
     def __init__(
         self, metrics: Mapping[str, float] | None = None, window: int = 5, tau: float = 5.0
     ):

@@ -31,6 +31,8 @@ class DynamicTaskPrioritization(KpiWeighting):
         gamma: Focus on the difficult tasks, not below 0.
     """
 
+    kpis: Tensor
+
     def __init__(
         self, metrics: Mapping[str, float] | None = None, momentum: float = 0.5, gamma: float = 1.0
     ):

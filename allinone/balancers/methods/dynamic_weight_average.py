@@ -30,6 +30,10 @@ class DynamicWeightAverage(AdaptiveWeighting):
     """
 
     factor_follows_loss = False
+    older: Tensor
+    newer: Tensor
+    total: Tensor
+    count: Tensor
 
     def __init__(self, temperature: float = 2.0, interval: int | None = None):
         super().__init__()

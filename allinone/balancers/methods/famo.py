@@ -32,6 +32,8 @@ class FAMO(AdaptiveWeighting):
         weight_decay: Of the logits.
     """
 
+    logits: Tensor
+
     def __init__(self, lr: float = 0.025, weight_decay: float = 1e-3):
         super().__init__()
         self.lr = check_number('model.balancer.lr', lr, 0, open_low=True)

@@ -30,6 +30,7 @@ class FixedWeights(LossWeighting):
     """
 
     factor_follows_loss = False
+    _weights: Tensor
 
     def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None):
         super().__init__()

@@ -36,6 +36,7 @@ class GradDrop(Balancer):
 
     requires = 'gradients'
     counters = ('steps',)
+    steps: int
 
     def __init__(self, leak: float = 0.0, seed: int = 0):
         super().__init__()
@@ -58,11 +59,11 @@ class GradDrop(Balancer):
         combined = torch.empty_like(gradients[0])
         # In parts, for whole temporaries would take more memory than the gradients themselves.
         processes = holders()
-        largest = [
+        sizes = [
             self._combine_part(gradients[:, part], combined[part], drawn)
             for part, drawn in processes.draw(generator, len(combined), PARTS)
         ]
-        largest = torch.stack([combined.new_zeros((), dtype=torch.float32), *largest])
+        largest = torch.stack([combined.new_zeros((), dtype=torch.float32), *sizes])
         if not processes.agreed(largest.isfinite().all()):
             return gradients.sum(0), weights
         self.steps += 1

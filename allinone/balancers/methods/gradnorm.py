@@ -38,6 +38,8 @@ class GradNorm(AdaptiveWeighting):
     factor_follows_loss = False
     requires = 'gramian'
     smallest = 0.01
+    task_weights: Tensor
+    first_losses: Tensor
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class GradNorm(AdaptiveWeighting):
         return self.task_weights[task]
 
     def learn(self, losses: Tensor, index: Tensor | slice, gramian: Tensor | None) -> None:
+        assert gramian is not None
         first = self.first_losses[index]
         first = torch.where(torch.isfinite(first), first, losses)
         self.first_losses[index] = first

@@ -39,6 +39,8 @@ class GradVac(GramianWeighting):
     """
 
     counters = ('steps',)
+    steps: int
+    cosines: Tensor
     limit = 0.99
 
     def __init__(self, beta: float = 0.5, seed: int = 0):

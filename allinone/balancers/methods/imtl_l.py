@@ -28,6 +28,7 @@ class IMTLL(AdaptiveWeighting):
     """
 
     factor_follows_loss = False
+    log_scale: Tensor
 
     def __init__(self, lr: float = 0.01):
         super().__init__()

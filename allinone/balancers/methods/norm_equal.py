@@ -26,7 +26,7 @@ class NormEqual(GramianWeighting):
     def __init__(self, norm: str | float = 'mean'):
         super().__init__()
         if isinstance(norm, (int, float)):
-            self.norm = check_number('model.balancer.norm', norm, 0, open_low=True)
+            self.norm: str | float = check_number('model.balancer.norm', norm, 0, open_low=True)
         else:
             self.norm = check_choice(
                 'model.balancer.norm', norm, ('mean', 'min', 'max'), 'a number above 0'

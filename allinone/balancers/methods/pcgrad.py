@@ -30,6 +30,7 @@ class PCGrad(GramianWeighting):
     """
 
     counters = ('steps',)
+    steps: int
 
     def __init__(self, seed: int = 0):
         super().__init__()
@@ -48,4 +49,4 @@ class PCGrad(GramianWeighting):
 def order_of(name: str, seed: int, step: int, tasks: list[int], i: int) -> list[int]:
     """The other tasks' positions in an order that goes with the tasks, not with their places."""
     draws = {j: seed_of(name, seed, step, tasks[i], task) for j, task in enumerate(tasks) if j != i}
-    return sorted(draws, key=draws.get)
+    return sorted(draws, key=draws.__getitem__)

@@ -27,6 +27,7 @@ class RandomWeights(AdaptiveWeighting):
 
     factor_follows_loss = False
     counters = ('steps',)
+    steps: int
 
     def __init__(self, seed: int = 0):
         super().__init__()

@@ -42,6 +42,8 @@ class STCH(AdaptiveWeighting):
         log: Use the logarithms of the losses.
     """
 
+    first_losses: Tensor
+
     def __init__(
         self,
         mu: float = 1.0,
@@ -82,7 +84,7 @@ class STCH(AdaptiveWeighting):
 
     def _exponent(self, task: int, loss: Tensor) -> Tensor:
         value = loss.log() if self.log else loss
-        if self.reference == 'first':
+        if isinstance(self.reference, str):
             first = self.first_losses[task]
             value = value - torch.where(
                 torch.isfinite(first), first.log() if self.log else first, value

@@ -36,6 +36,7 @@ class Uncertainty(AdaptiveWeighting):
     """
 
     factor_follows_loss = False
+    log_variance: Tensor
 
     def __init__(self, classification: Sequence[str | int] = (), lr: float = 0.01):
         super().__init__()

@@ -25,6 +25,8 @@ class SmoothedTaskWeights(Wrapper):
         momentum: m in [0, 1].
     """
 
+    average: Tensor
+
     def __init__(self, balancer: Mapping, momentum: float = 0.9):
         super().__init__(balancer)
         self.momentum = check_number('model.balancer.momentum', momentum, 0, 1)

@@ -23,6 +23,8 @@ class UpdateEvery(Wrapper):
         interval: n.
     """
 
+    kept: Tensor
+
     def __init__(self, balancer: Mapping, interval: int = 10):
         super().__init__(balancer)
         self.interval = check_count('model.balancer.interval', interval)

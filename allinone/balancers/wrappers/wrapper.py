@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from allinone.balancers.base import Balancer
+from allinone.balancers.base import Balancer, Regulariser
 from allinone.errors import ConfigError
 from allinone.registry import BALANCERS
 from allinone.registry.options import renamed
@@ -27,7 +27,8 @@ class Wrapper(Balancer):
         ConfigError: If it does not, or cannot be built.
     """
 
-    counters = ('steps',)
+    counters: tuple[str, ...] = ('steps',)
+    steps: int
 
     def __init__(self, balancer: Mapping, needs_weights: bool = True):
         super().__init__()
@@ -48,7 +49,7 @@ class Wrapper(Balancer):
         return renamed('model.balancer', 'model.balancer.balancer')
 
     @property
-    def regulariser(self) -> Balancer | None:
+    def regulariser(self) -> Regulariser | None:
         return self.inner.regulariser
 
     @property

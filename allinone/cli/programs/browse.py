@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 
 from allinone.config.build_errors import named
 from allinone.config.check import STAGES, check_config
@@ -48,7 +49,8 @@ def browse(cfg: Config, task: str, stage: str = 'train') -> Iterator[tuple[str, 
     with named('model'):
         model = build_network(cfg)
     preprocessor, kind = model.tasks[task].data_preprocessor, model.kinds[task]
-    metainfo = {task: loader.dataset.metainfo}
+    dataset: BaseDataset = loader.dataset
+    metainfo = {task: dataset.metainfo}
     for step, batch in enumerate(loader):
         seed_all(seed, 0, 'step', step)
         data = preprocessor(batch, training)

@@ -70,7 +70,7 @@ def busiest_image(data: str) -> str:
     """The detection image of the val split with the most kinds of objects, then the most."""
     with open(osp.join(data, 'det/val.json'), encoding='utf-8') as file:
         coco = json.load(file)
-    shown = {image['id']: [] for image in coco['images']}
+    shown: dict[int, list[int]] = {image['id']: [] for image in coco['images']}
     for annotation in coco['annotations']:
         shown[annotation['image_id']].append(annotation['category_id'])
     chosen = max(

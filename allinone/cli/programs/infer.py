@@ -173,7 +173,8 @@ class InferRun:
         Frames that an interrupted run has written lines of are drawn again, but not predicted.
         """
         video, name = Video(source), self.names[source]
-        frames, earlier, written = video.frames(), [], 0
+        frames, written = video.frames(), 0
+        earlier: list[dict] = []
         unfinished = self.results.record(f'{name}.unfinished.jsonl')
         # What a camera saw then is not what it sees now.
         if self.args.resume and not is_camera(source):

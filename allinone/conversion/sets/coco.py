@@ -77,9 +77,9 @@ def samples(
     for number, name in names.items():
         sample = Sample(f'{images}/{name}')
         sample.boxes, sample.notes = [], []
-        for *corners, category, crowd in boxes.pop(number, ()):
+        for x, y, width, height, category, crowd in boxes.pop(number, ()):
             if category in labels:
-                sample.boxes.append(Box(*corners, labels[category], crowd))
+                sample.boxes.append(Box(x, y, width, height, labels[category], crowd))
             else:
                 what = categories.get(category, category)
                 sample.notes.append(('unknown label', f'{name}: category {what}'))

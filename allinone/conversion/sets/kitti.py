@@ -49,9 +49,10 @@ def data_set(source: Path) -> DataSet:
 
 def samples(split: str, source: Path) -> Iterator[Sample]:
     for name in (source / f'ImageSets/{split}.txt').read_text(encoding='utf-8').split():
-        sample = Sample(f'{IMAGES}/{name}.png', label_map=f'{LABELS}/{name}.txt')
+        label_map = f'{LABELS}/{name}.txt'
+        sample = Sample(f'{IMAGES}/{name}.png', label_map=label_map)
         sample.boxes, sample.notes = [], []
-        labels = source / sample.label_map
+        labels = source / label_map
         if labels.exists():  # Else it is found missing with the other files.
             for kind, left, top, right, bottom in _objects(labels):
                 if kind in CLASSES:
@@ -72,4 +73,5 @@ def _objects(labels: Path) -> Iterator[tuple[str, float, float, float, float]]:
                     f'{labels} is damaged or cut short (a line has {len(fields)} of {FIELDS} '
                     'fields); unpack data_object_label_2.zip again'
                 )
-            yield fields[0], *map(float, fields[4:8])
+            left, top, right, bottom = map(float, fields[4:8])
+            yield fields[0], left, top, right, bottom

@@ -31,6 +31,8 @@ LISTS = {
 }
 ARCHIVES = {'VOC2007': f'{TRAIN_2007} and {TEST_2007}', 'VOC2012': TRAIN_2012}
 
+Corners = tuple[float, float, float, float]
+
 
 def data_set(source: Path) -> DataSet:
     """What the folder ``VOCdevkit`` with ``VOC2007`` and ``VOC2012`` holds."""
@@ -60,13 +62,14 @@ def samples(lists: tuple[str, ...], source: Path) -> Iterator[Sample]:
     for path in lists:
         year = path.split('/')[0]
         for name in (source / path).read_text(encoding='utf-8').split():
+            label_map = f'{year}/Annotations/{name}.xml'
             sample = Sample(
                 f'{year}/JPEGImages/{name}.jpg',
-                label_map=f'{year}/Annotations/{name}.xml',
+                label_map=label_map,
                 label_name=f'{name}.xml',
             )
             sample.boxes, sample.notes = [], []
-            annotations = source / sample.label_map
+            annotations = source / label_map
             if annotations.exists():  # Else it is found missing with the other files.
                 for kind, box in _objects(annotations, ARCHIVES[year]):
                     if kind in CLASSES:
@@ -76,20 +79,20 @@ def samples(lists: tuple[str, ...], source: Path) -> Iterator[Sample]:
             yield sample
 
 
-def _objects(annotations: Path, archive: str) -> list[tuple[str, tuple[float, ...]]]:
+def _objects(annotations: Path, archive: str) -> list[tuple[str | None, Corners]]:
     try:
         return [
-            (thing.findtext('name'), _box(thing.find('bndbox')))
+            (thing.findtext('name'), _box(thing))
             for thing in ElementTree.parse(annotations).iterfind('object')
         ]
-    except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError) as error:
         raise DataError(
             f'{annotations} is damaged or cut short ({error}); unpack {archive} again'
         ) from error
 
 
-def _box(corners: ElementTree.Element) -> tuple[float, ...]:
+def _box(thing: ElementTree.Element) -> Corners:
     left, top, right, bottom = (
-        float(corners.findtext(name)) for name in ('xmin', 'ymin', 'xmax', 'ymax')
+        float(thing.findtext(f'bndbox/{name}', '')) for name in ('xmin', 'ymin', 'xmax', 'ymax')
     )
     return left - 1, top - 1, right - left + 1, bottom - top + 1

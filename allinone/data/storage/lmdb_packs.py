@@ -52,7 +52,7 @@ class LmdbPackBackend(PackBackend):
 
     SCHEME, SUFFIX = 'lmdb://', '.lmdb'
 
-    def read(self, root: str, key: str) -> bytes | None:
+    def read(self, root: str, key: str, *place: object) -> bytes | None:
         with _environment(root).begin() as transaction:
             return transaction.get(key.encode())
 

@@ -23,7 +23,9 @@ SHARD_BYTES = 1 << 30
 WRITERS: dict[str, Callable[[Mapping[str, Path], Path, int], dict[str, list]]] = {}
 
 
-def pack(folder: str | os.PathLike, out: str | os.PathLike, shard_bytes: int = SHARD_BYTES) -> int:
+def pack(
+    folder: str | os.PathLike[str], out: str | os.PathLike[str], shard_bytes: int = SHARD_BYTES
+) -> int:
     """Write all files below a folder, by name, into few large ones, with an index of them.
 
     A file is then read by one call, in any order, and schedules and resuming do not know of it.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mmengine.fileio import register_backend
 
@@ -76,7 +76,7 @@ class RemoteBackend(ReadOnlyBackend):
 
         yield from sorted(self._ask(dir_path, names))
 
-    def _ask(self, filepath: str | os.PathLike, question: Callable[[object, str], T]) -> T:
+    def _ask(self, filepath: str | os.PathLike, question: Callable[[Any, str], T]) -> T:
         url = str(filepath)
         system = self._file_system(url)
         path = system._strip_protocol(url)
@@ -120,8 +120,8 @@ def _defaults(scheme: str) -> dict:
     if scheme in ('http', 'https'):
         import aiohttp
 
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
-        return dict(client_kwargs=dict(timeout=limits, trust_env=True))
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
+        return dict(client_kwargs=dict(timeout=timeout, trust_env=True))
     return {}
 
 

@@ -34,25 +34,27 @@ def patiently(
     Raises:
         Exception: Of ``read()``, if it does not pass.
     """
-    for wait in (*WAITS, None):
+    for wait in WAITS:
         try:
             return read()
         except Exception as error:
-            if wait is None or not may_pass(error):
+            if not may_pass(error):
                 raise
             text = f'{name()}: {error}; trying again in {wait:g} s'
             print_log(text, 'current', logging.WARNING)
         time.sleep(wait)
+    return read()
 
 
 def may_pass(error: Exception) -> bool:
     """Whether a file may be readable again soon: its server or mount is away, not the file."""
+    cause: BaseException | None = error
     if isinstance(error, DataError):
-        error = error.__cause__
-        if not isinstance(error, OSError) or error.errno is None:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno is None:
             return False  # It was read, and is no image.
-    if not isinstance(error, OSError):
+    if not isinstance(cause, OSError):
         return False
-    if error.errno == errno.ENOENT:
-        return not os.path.isdir(os.path.dirname(error.filename or '') or '.')
-    return error.errno not in LASTING
+    if cause.errno == errno.ENOENT:
+        return not os.path.isdir(os.path.dirname(cause.filename or '') or '.')
+    return cause.errno not in LASTING

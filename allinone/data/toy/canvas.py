@@ -100,9 +100,10 @@ class Canvas:
         self.image = cv2.repeat(np.rint(sky).astype(np.uint8), 1, width)
         self.classes = np.full((height, width), SKY, np.uint8)
         self.instances = np.zeros((height, width), np.int16)
-        self.label, self.key, self.corners = SKY, 0, []
+        self.label, self.key = SKY, 0
+        self.corners: list[np.ndarray] = []
 
-    def add(self, paint: Callable[['Canvas'], None], label: int, key: int) -> float:
+    def add(self, paint: Callable[['Canvas'], object], label: int, key: int) -> float:
         """Paint a thing by its function, with its class and instance id.
 
         Returns:
@@ -151,10 +152,11 @@ class Canvas:
             min(c * max(gain, glow) * clear + far * (1 - clear), 255)
             for c, gain, far in zip(colour, light.gain, light.horizon)
         ]
-        cv2.fillPoly(self.image, pixels, lit)
+        shapes = list(pixels)
+        cv2.fillPoly(self.image, shapes, lit)
         if not detail:
-            cv2.fillPoly(self.classes, pixels, self.label)
-            cv2.fillPoly(self.instances, pixels, self.key if owned else 0)
+            cv2.fillPoly(self.classes, shapes, self.label)
+            cv2.fillPoly(self.instances, shapes, self.key if owned else 0)
         return True
 
     def shade(self, polygon: np.ndarray, factor: float) -> None:

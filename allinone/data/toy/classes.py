@@ -75,7 +75,7 @@ HAIR = ((50, 36, 28), (120, 84, 40), (28, 26, 28))
 
 def pick(rng: np.random.Generator, choices: Sequence):
     """One of the choices."""
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def vary(rng: np.random.Generator, colour, spread: int = 16) -> np.ndarray:

@@ -40,20 +40,22 @@ def coco(
     class_of: Callable[[Thing], int | None],
 ) -> Files:
     """Images with COCO annotations of the things that ``class_of`` gives an index."""
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for number, painted in enumerate(painted_images, 1):
         name = f'{number:05d}.jpg'
         yield f'{split}/{name}', painted.image
         height, width = painted.classes.shape
         images.append({'id': number, 'file_name': name, 'width': width, 'height': height})
         for thing, box in painted.boxes():
-            if class_of(thing) is None:
+            index = class_of(thing)
+            if index is None:
                 continue
             annotations.append(
                 {
                     'id': len(annotations) + 1,
                     'image_id': number,
-                    'category_id': class_of(thing) + 1,
+                    'category_id': index + 1,
                     'bbox': box,
                     'area': box[2] * box[3],
                     'iscrowd': 0,
@@ -76,7 +78,7 @@ def _object_class(thing: Thing) -> int | None:
 
 
 def _sign_kind(thing: Thing) -> int | None:
-    return KIND_OF_SIGN.get(thing.design)
+    return None if thing.design is None else KIND_OF_SIGN.get(thing.design)
 
 
 FORMATS = {

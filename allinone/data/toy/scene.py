@@ -1,6 +1,6 @@
 """Scenes of things in a street, and the images and labels painted of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Thing:
     """Something in the street: paint order, how it is painted and what it is called."""
 
     depth: float
-    paint: Callable[[Canvas], None]
+    paint: Callable[[Canvas], object]
     seg: int  # class in the label map
     det: int | None = None  # index in DET_CLASSES, None for the surroundings
     design: str | None = None  # which of SIGNS
@@ -42,7 +42,7 @@ class SceneImage(NamedTuple):
     instances: np.ndarray
     objects: dict[int, Thing]
 
-    def boxes(self) -> Iterator[tuple[Thing, tuple[int, int, int, int]]]:
+    def boxes(self) -> Iterator[tuple[Thing, Sequence[int]]]:
         """Objects with the box x, y, width, height in pixels of what is visible of each."""
         for key, thing in self.objects.items():
             yield thing, cv2.boundingRect((self.instances == key).astype(np.uint8))

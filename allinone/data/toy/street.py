@@ -1,6 +1,6 @@
 """Random streets: where things stand, the ground, the houses and the horizon."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ TAGGED_SIZE = (128, 96)  # of images for classification: half of SCENE_SIZE
 MAX_COLUMNS = 16  # of windows
 
 
-def street(rng: np.random.Generator, signs: Sequence[str], people: int, cars: bool) -> Scene:
+def street(rng: np.random.Generator, signs: Iterable[str], people: int, cars: bool) -> Scene:
     """Random street with the given signs, a number of people and perhaps vehicles."""
     half, walk = rng.uniform(3.2, 4.8), rng.uniform(2.2, 4.2)
     scene = Scene(_view(rng, half), pick(rng, LIGHTS), rng.uniform(60, 260))
@@ -92,10 +92,11 @@ def _beside_road(
 def ground(rng: np.random.Generator, half: float, walk: float) -> list[Thing]:
     """Pavement and a road of half-width ``half`` with kerbs, markings, patches and shadow."""
     grey, stone = vary(rng, (96, 96, 100), 20), vary(rng, (164, 156, 148), 24)
-    joints = np.stack([flat(-half - walk, z, half + walk, z + 0.05) for z in np.arange(2, 26, 1.5)])
-    dashes = np.arange(1 + 3 * rng.random(), 60, 5)
+    rows = np.arange(2, 26, 1.5).tolist()
+    joints = np.stack([flat(-half - walk, z, half + walk, z + 0.05) for z in rows])
+    dashes = np.arange(1 + 3 * rng.random(), 60, 5).tolist()
     corners = zip(rng.uniform(-half, half - 1, 7), rng.uniform(3, 25, 7), rng.uniform(0.4, 1.5, 7))
-    marks = [
+    marks: list[tuple[np.ndarray, np.ndarray | tuple[int, int, int]]] = [
         (flat(x, z, min(x + width, half), z + width * 1.5), vary(rng, grey, 10))
         for x, z, width in corners
     ]
@@ -108,9 +109,8 @@ def ground(rng: np.random.Generator, half: float, walk: float) -> list[Thing]:
             line = flat(side * (half - 0.4), 1, side * (half - 0.28), 100)
             marks.append((line, (222, 220, 210)))
     if zebra:
-        stripes = [
-            flat(x, crossing, x + 0.5, crossing + 2.6) for x in np.arange(-half + 0.3, half - 0.5)
-        ]
+        lefts = np.arange(-half + 0.3, half - 0.5).tolist()
+        stripes = [flat(x, crossing, x + 0.5, crossing + 2.6) for x in lefts]
         marks.append((np.stack(stripes), (230, 230, 226)))
     far = 60 * np.sign(sun)
     shadow = np.array([(sun, 0, 1), (sun, 0, 100), (far, 0, 100), (far, 0, 1)])
@@ -217,7 +217,7 @@ def clouds(rng: np.random.Generator) -> Thing:
 
 def skyline(rng: np.random.Generator) -> list[Thing]:
     """Far houses and hedges that close the street."""
-    return [_far_wall(rng, x) for x in np.arange(-110, 110, 14)]
+    return [_far_wall(rng, x) for x in range(-110, 110, 14)]
 
 
 def _far_wall(rng: np.random.Generator, x: float) -> Thing:

@@ -114,7 +114,7 @@ class Body:
             tyres = [TYRE + (0, w) for w in (0.04, width - 0.28)]
             canvas.fill([self.world(np.insert(tyre, 0, end, -1)) for tyre in tyres], (22, 22, 24))
 
-        def distance(face: np.ndarray) -> float:
+        def distance(face: np.ndarray) -> np.floating:
             return np.linalg.norm(face.mean(0) - canvas.view.eye)
 
         faces = [

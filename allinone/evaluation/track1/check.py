@@ -1,10 +1,10 @@
-"""Is a Track 1 submission well formed, does it fit the annotations, and what is its score?"""
+"""Checks of a Track 1 submission, alone and against the annotations, and its score."""
 
 import json
 import math
 import os
 import os.path as osp
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -102,7 +102,9 @@ def _map_faults(maps: Mapping) -> Iterator[str]:
                     )
 
 
-FORMS = dict(cls=_class_faults, dec=_box_faults, seg=_map_faults)
+FORMS: dict[str, Callable[..., Iterator[str]]] = dict(
+    cls=_class_faults, dec=_box_faults, seg=_map_faults
+)
 
 
 def _is_polygon(polygon) -> bool:
@@ -181,14 +183,14 @@ def misfits(content: Mapping, annotations: Annotations) -> Iterator[str]:
             if names:
                 some = shortened(sorted(names))
                 yield f'{section!r} {what} {len(names)} of {len(known)} images: {some}'
-    for key, known in (
+    for key, ids in (
         ('image_id', annotations.images),
         ('category_id', annotations.categories),
     ):
         unknown = {
             box[key]: index
             for index, box in reversed(list(enumerate(content['dec'])))
-            if box[key] not in known
+            if box[key] not in ids
         }
         for number, index in unknown.items():
             yield f'dec[{index}][{key!r}] is {number}, which {annotations.boxes_file} does not have'
@@ -246,8 +248,8 @@ def _precision(boxes: list[dict], annotations: Annotations) -> dict[str, float]:
             labels=np.array([labels[box['category_id']] for box in found], int),
         )
         metric.results.append(({}, prediction))
-    found = metric.compute_metrics(metric.results)
-    return {name: found[name] for name in ('bbox_mAP', 'bbox_mAP_50')}
+    values = metric.compute_metrics(metric.results)
+    return {name: values[name] for name in ('bbox_mAP', 'bbox_mAP_50')}
 
 
 def _overlap(maps: Mapping[str, Mapping], label_maps: Mapping[str, str]) -> dict[str, float]:

@@ -8,6 +8,7 @@ import json
 import os
 import os.path as osp
 from collections.abc import Mapping
+from typing import Any
 
 from mmengine.hooks import Hook
 
@@ -27,7 +28,7 @@ class Submission(Hook):
 
     def __init__(self, kinds: Mapping[str, TaskKind]):
         self.kinds = dict(kinds)
-        empty = dict(cls={}, dec=[], seg={})
+        empty: dict[str, Any] = dict(cls={}, dec=[], seg={})
         filled = {kind.track1_section for kind in self.kinds.values()}
         self.content = {part: empty[part] for part in empty if part in filled}
 
@@ -57,6 +58,7 @@ class Submission(Hook):
             image_id = int(_told(task, sample, 'img_id'))
             self.content['dec'] += [dict(image_id=image_id, **box) for box in content]
             return
+        assert section is not None
         name = osp.basename(_told(task, sample, 'img_path'))
         if name in self.content[section]:
             raise DataError(

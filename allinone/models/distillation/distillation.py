@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from allinone.errors import ConfigError, with_key
@@ -44,7 +45,7 @@ class Distillation:
         self,
         teacher: Mapping,
         losses: Mapping,
-        tasks: Mapping[str, nn.Module],
+        tasks: Mapping[str, BaseModel],
         kinds: Mapping[str, TaskKind],
     ):
         if not isinstance(losses, Mapping) or not losses or not set(losses) <= set(tasks):
@@ -82,7 +83,7 @@ class Distillation:
         """The teachers' checkpoints."""
         return sorted({source['checkpoint'] for _, source in self.sources.values()})
 
-    def start(self, tasks: Mapping[str, nn.Module]) -> None:
+    def start(self, tasks: Mapping[str, BaseModel]) -> None:
         """Read the teachers, and compare a blank image's outputs with the student's.
 
         Raises:
@@ -94,19 +95,19 @@ class Distillation:
             self._check(task, tasks[task])
 
     def _load(self) -> None:
-        models: dict[tuple[str, str], nn.Module] = {}
+        models: dict[tuple[str, str], BaseModel] = {}
         for task, (key, source) in self.sources.items():
             files = source['config'], source['checkpoint']
             if files not in models:
                 models[files] = load_teacher(key, *files)
             self._teachers[task] = teacher_of(key, models[files], source.get('task') or task)
 
-    def _names(self, task: str, loss: DistillationLoss, student: nn.Module) -> tuple[str, str]:
+    def _names(self, task: str, loss: DistillationLoss, student: BaseModel) -> tuple[str, str]:
         teacher = self._teachers[task]
         return loss.names(student, teacher.task, self._kinds[task], teacher.kind)
 
     @torch.no_grad()
-    def _check(self, task: str, student: nn.Module) -> None:
+    def _check(self, task: str, student: BaseModel) -> None:
         parameter = next(student.parameters())
         blank = torch.zeros(
             1, 3, PROBE_SIZE, PROBE_SIZE, device=parameter.device, dtype=parameter.dtype
@@ -115,10 +116,10 @@ class Distillation:
         with _evaluating(student):
             for name, loss in student.distillation.items():
                 with with_key(f'{KEY}.losses.{task}.{name}', ConfigError):
-                    own, given = self._names(task, loss, student)
+                    own, other = self._names(task, loss, student)
                     samples = self._kinds[task].samples(blank, [(PROBE_SIZE, PROBE_SIZE)])
                     try:
-                        given = teacher.answers(student, blank, samples, [given])[given]
+                        given = teacher.answers(student, blank, samples, [other])[other]
                         with tapped(student, [own]) as heard:
                             student(blank, samples, mode='tensor')
                     except (RuntimeError, AssertionError) as error:
@@ -130,7 +131,7 @@ class Distillation:
                         continue
                     loss(loss.select(heard[own]), loss.select(given))
 
-    def losses(self, task: str, student: nn.Module, data: dict) -> dict[str, Tensor]:
+    def losses(self, task: str, student: BaseModel, data: dict) -> dict[str, Tensor]:
         """The task's own losses on a preprocessed batch, and those towards its teacher.
 
         Args:

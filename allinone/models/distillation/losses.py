@@ -1,6 +1,7 @@
 """Losses between what a student and its teacher answer on the same images."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -142,16 +143,16 @@ class ScoreDistillation(DistillationLoss):
         self.num_classes = None if num_classes is None else check_count('num_classes', num_classes)
 
     def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-        own, given = [], []
+        rows, targets = [], []
         for one, other in zip(student, teacher):
             if one.shape != other.shape:
                 raise ConfigError(
                     f'the student gives scores {tuple(one.shape)} and the teacher '
                     f'{tuple(other.shape)}; both need the same classes, anchors and strides'
                 )
-            own.append(self._rows(one))
-            given.append(self._rows(other).sigmoid())
-        own, given = torch.cat(own), torch.cat(given)
+            rows.append(self._rows(one))
+            targets.append(self._rows(other).sigmoid())
+        own, given = torch.cat(rows), torch.cat(targets)
         loss = F.binary_cross_entropy_with_logits(own, given, reduction='none')
         loss = loss * (given - own.sigmoid()).abs() ** self.beta
         return loss.sum() / given.amax(1).sum().clamp(min=1)
@@ -189,13 +190,17 @@ class FeatureImitation(DistillationLoss):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.normalise = check_choice('normalise', normalise, (True, False))
+        self.normalise = check_choice(
+            'normalise',
+            normalise,
+            (True, False),  # type: ignore[arg-type]  # it compares, whatever the choices are
+        )
         self.connectors = nn.ModuleList(
             nn.Conv2d(own, given, 1, bias=False) for own, given in _pairs(channels)
         )
 
     def compare(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-        connectors = list(self.connectors)
+        connectors = [cast(nn.Conv2d, connector) for connector in self.connectors]
         if len(connectors) == 1:
             connectors *= len(student)
         if connectors and len(connectors) != len(student):

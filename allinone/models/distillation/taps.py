@@ -28,10 +28,10 @@ def tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, list]]:
         yield heard
     finally:
         for name, module in modules.items():
-            if own[name] is None:
+            if (before := own[name]) is None:
                 del module.forward
             else:
-                module.forward = own[name]
+                module.forward = before
 
 
 def _recording(forward, answers: list):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -27,12 +28,12 @@ class Teacher:
         kind: Its kind.
     """
 
-    def __init__(self, whole: nn.Module, task: nn.Module, kind: TaskKind):
+    def __init__(self, whole: BaseModel, task: BaseModel, kind: TaskKind):
         self.whole, self.task, self.kind = whole, task, kind
 
     @torch.no_grad()
     def answers(
-        self, student: nn.Module, inputs: Tensor, samples: list, names: Iterable[str]
+        self, student: BaseModel, inputs: Tensor, samples: list, names: Iterable[str]
     ) -> dict[str, list]:
         """What the named modules answer on a batch; the backbone runs once.
 
@@ -57,7 +58,7 @@ class Teacher:
         return heard
 
 
-def load_teacher(key: str, config: str, checkpoint: str) -> nn.Module:
+def load_teacher(key: str, config: str, checkpoint: str) -> BaseModel:
     """The model of a config, with the weights of a checkpoint, frozen, in evaluation mode.
 
     Args:
@@ -106,7 +107,7 @@ def load_teacher(key: str, config: str, checkpoint: str) -> nn.Module:
     return model.requires_grad_(False).eval()
 
 
-def teacher_of(key: str, model: nn.Module, task: str) -> Teacher:
+def teacher_of(key: str, model: BaseModel, task: str) -> Teacher:
     """The teacher of one task: the model of a library itself, or a task of a joint one.
 
     Raises:
@@ -122,7 +123,9 @@ def teacher_of(key: str, model: nn.Module, task: str) -> Teacher:
     return Teacher(model, model.tasks[task], model.kinds[task])
 
 
-def renormalised(inputs: Tensor, made_by: nn.Module, wanted_by: nn.Module) -> Tensor:
+def renormalised(
+    inputs: Tensor, made_by: BaseDataPreprocessor, wanted_by: BaseDataPreprocessor
+) -> Tensor:
     """Images normalised by one data preprocessor as another would have normalised them."""
     mean, std, rgb = _normalisation(made_by, inputs)
     other_mean, other_std, other_rgb = _normalisation(wanted_by, inputs)
@@ -133,7 +136,7 @@ def renormalised(inputs: Tensor, made_by: nn.Module, wanted_by: nn.Module) -> Te
     return (pixels - other_mean) / other_std
 
 
-def _normalisation(preprocessor: nn.Module, like: Tensor) -> tuple[Tensor, Tensor, bool]:
+def _normalisation(preprocessor: BaseDataPreprocessor, like: Tensor) -> tuple[Tensor, Tensor, bool]:
     flags = ('to_rgb', '_channel_conversion', 'channel_conversion')
     rgb = any(bool(getattr(preprocessor, flag, False)) for flag in flags)
     if not getattr(preprocessor, '_enable_normalize', False):

@@ -69,7 +69,7 @@ def _resample(scale: float, channels: int, out_channels: int) -> list[nn.Module]
     }
     if scale not in resampling:
         raise ConfigError(f'scales has {scale!r}; give some of {list(resampling)}')
-    between = {4: halves[1], 2: halves[0]}.get(scale, channels)
+    between = {4.0: halves[1], 2.0: halves[0]}.get(scale, channels)
     return [
         *resampling[scale],
         nn.Conv2d(between, out_channels, 1, bias=False),

@@ -7,6 +7,7 @@ import os.path as osp
 from collections import deque
 from contextlib import suppress
 from glob import escape, glob
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process, master_only
 from mmengine.hooks import CheckpointHook as StockCheckpointHook
@@ -44,6 +45,10 @@ class CheckpointHook(StockCheckpointHook):
     Raises:
         ConfigError: If an option is out of range.
     """
+
+    filename_tmpl: str
+    keep_ckpt_ids: deque[int]
+    _before: dict[str, Any]
 
     def __init__(
         self,
@@ -219,8 +224,8 @@ class CheckpointHook(StockCheckpointHook):
         (write, *_) = files_of(kept, stem + suffix).values()
         write(content := io.BytesIO())
         final_path = f'{stem}-{hashlib.sha256(content.getbuffer()).hexdigest()[:8]}{suffix}'
-        for file, content in files_of(kept, final_path).items():
-            write_durably(file, content)
+        for file, write in files_of(kept, final_path).items():
+            write_durably(file, write)
         runner.logger.info(f'The checkpoint ({ckpt_path}) is published to {final_path}.')
 
 

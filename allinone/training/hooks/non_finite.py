@@ -88,24 +88,24 @@ class NonFiniteHook(Hook):
         if get_world_size() > 1:
             # All processes end together, or the others would wait for ever.
             all_reduce(flags, 'max')
-        flags = flags.tolist()
-        left_out = self._left_out(shares, flags)
+        flagged = flags.tolist()
+        left_out = self._left_out(shares, flagged)
         worst = (0, '')
-        for number, (share, dropped) in enumerate(zip(shares, flags)):
+        for number, (share, dropped) in enumerate(zip(shares, flagged)):
             if not dropped:
                 self._in_a_row[share.task] = 0
                 continue
             self._total[share.task] = self._total.get(share.task, 0) + int(dropped)
             self._in_a_row[share.task] = self._in_a_row.get(share.task, 0) + 1
             worst = max(worst, (self._in_a_row[share.task], share.task))
-            count = f'{self._in_a_row[share.task]} in a row, {self._total[share.task]} so far'
+            counts = f'{self._in_a_row[share.task]} in a row, {self._total[share.task]} so far'
             for process, found in enumerate(left_out):
                 if number in found:
                     loss, images = found[number]
                     where = f' of process {process}' if len(left_out) > 1 else ''
                     runner.logger.warning(
                         f'Step {share.step + 1}: the {share.task!r} batch{where} was left out, its '
-                        f'loss is {loss} or a gradient is not finite ({count}); its images: '
+                        f'loss is {loss} or a gradient is not finite ({counts}); its images: '
                         f'{images}'
                     )
         runner.message_hub.update_info('bad_steps', self._state())

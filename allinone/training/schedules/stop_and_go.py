@@ -84,6 +84,7 @@ class StopAndGo(TaskSchedule):
         else:
             self.stale[task] += 1
         if task in self.stopped:
+            assert best is not None
             if value < best - self.drop * abs(best):
                 self.stopped.remove(task)
                 self.stale[task] = 0

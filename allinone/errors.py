@@ -1,4 +1,4 @@
-"""What the suite raises when the user can put it right; the tools print it as one sentence."""
+"""Errors that the user can fix; the tools print them as one sentence."""
 
 from contextlib import contextmanager
 
@@ -15,11 +15,11 @@ __all__ = [
 
 
 class AllInOneError(ValueError):
-    """Base of the errors below: the message names the key or file, the value, the next step."""
+    """Base of the errors below: the message names the key or file, the value, and what to do."""
 
 
 class ConfigError(AllInOneError):
-    """A config key holds something that cannot work."""
+    """A config key has an invalid value."""
 
 
 class DataError(AllInOneError):
@@ -31,20 +31,20 @@ class CheckpointError(AllInOneError):
 
 
 class TrainingError(AllInOneError):
-    """Training cannot go on: what comes is not finite."""
+    """Training cannot continue because of non-finite values."""
 
 
 class LoaderError(AllInOneError):
-    """A loader gives no batch: it hangs, or its workers die."""
+    """A loader returns no batch: it hangs, or its workers died."""
 
 
 class PeerError(AllInOneError):
-    """Another process of the run is gone."""
+    """Another process of the run ended or hangs."""
 
 
 @contextmanager
 def with_key(key: str, kind: type[AllInOneError]):
-    """Put a config key before the message of an error of this kind."""
+    """Prefix the messages of errors of class ``kind`` with a config key."""
     try:
         yield
     except kind as error:

@@ -1,8 +1,9 @@
-"""Measurements against baselines: what ``tools/benchmark.py`` does.
+"""Measurements against baselines for ``tools/benchmark.py``.
 
-Each in one run and, but for ``precision``, in alternation.
+Each measures both sides in one run and, except ``precision``, in alternation.
 
-A module a kind (``bn`` is ``batch_norm.py``): ``measure_KIND`` gives the values, ``KIND_table``
-the text; ``run.py`` chooses. ``measure.py`` has what they share. Whole steps are compared where the
-difference is large, and *own time*, that of a method's code alone, where steps vary by more.
+There is one module per kind (``batch-norm`` is ``batch_norm.py``): ``measure_KIND`` returns the
+values, ``KIND_table`` the text; ``run.py`` selects the kind, and ``measure.py`` has shared code.
+Full steps are compared if the difference is large. If steps vary by more than that, *own time* is
+compared: the time of a method's code alone.
 """

@@ -1,4 +1,4 @@
-"""What each balancing method adds to a training step, in time and in memory."""
+"""Time and memory that each balancing method adds to a training step."""
 
 import copy
 import inspect
@@ -21,21 +21,21 @@ from allinone.step.step import BalancedStep
 
 from .measure import OwnTime, device, interval_name, peak_memory, seconds, time_ratio, whole_cell
 
-# What a method's code is called by in a step; the tasks' backward passes are not its own.
+# Parts of a step that call a method's code; its own time excludes the tasks' backward passes.
 PARTS = ('_before_forward', '_after_forward', '_end_task', '_end_tasks', '_combine')
 BASE_CONFIG = Path(__file__).parents[1] / 'configs/_base_/balancers.py'
 LOSS_LIMIT, GRADIENT_LIMIT, REGULARISER_LIMIT = 1.02, 1.05, 2.0
 COMPARED = 'FixedWeights, gradients compared'
 JUDGED = ('time_limit', 'memory_limit', 'holds')
-# A loss weighting keeps a few numbers a task.
+# A loss weighting keeps a few numbers per task.
 FEW_NUMBERS = 0.01
 
 
 def method_configs(tasks: Sequence[str]) -> dict[str, dict]:
     """``{name: config}`` of every method of ``BALANCERS`` for these tasks.
 
-    As in ``configs/_base_/balancers.py`` where it is there, or is wrapped there; with its defaults
-    otherwise. A method that follows validation is given a metric ``TASK/kpi`` a task.
+    Configs are those of ``configs/_base_/balancers.py``, where a method may be wrapped; other
+    methods have their defaults. A method that follows validation gets the metrics ``TASK/kpi``.
     """
     BALANCERS.import_from_location()
     given = Config.fromfile(BASE_CONFIG).balancers.to_dict().values()
@@ -49,10 +49,10 @@ def method_configs(tasks: Sequence[str]) -> dict[str, dict]:
 
 
 def choose(configs: Mapping[str, dict], methods: Sequence[str] | None) -> dict[str, dict]:
-    """The configs of ``methods``, by default of all that are no mere wrapper.
+    """The configs of ``methods``; default: all except those that only wrap another method.
 
     Raises:
-        ConfigError: If one is unknown.
+        ConfigError: If a method is unknown.
     """
     unknown = sorted(set(methods or ()) - set(configs))
     if unknown:
@@ -67,12 +67,12 @@ def _only_wraps(kind: type[Balancer]) -> bool:
 
 
 class Candidate:
-    """A method on the joint model, with its state from step to step.
+    """A method on the joint model, which keeps its state between steps.
 
     Args:
-        model: The joint model, whose balancer it replaces at its own steps.
+        model: The joint model, whose balancer it replaces in its steps.
         cfg: Config of the method.
-        own: Counts the method's own time.
+        own: Clock of the method's own time.
         grad_similarity_interval: As in ``AllInOne``.
     """
 
@@ -87,7 +87,7 @@ class Candidate:
         self._step: BalancedStep | None = None
 
     def step(self, batches: Mapping[str, dict], wrapper, measure=seconds):
-        """``measure`` of one training step on a copy of ``batches``."""
+        """Return ``measure`` of one training step on a copy of ``batches``."""
         model, data = self.model, copy.deepcopy(batches)
         model.balancer, model._step = self.balancer, self._step
         model._step_options['grad_similarity_interval'] = self.grad_similarity_interval
@@ -100,14 +100,14 @@ class Candidate:
         return found
 
     def timed_step(self, batches: Mapping[str, dict], wrapper) -> tuple[float, float]:
-        """Seconds of a step, and of them the method's own."""
+        """Seconds of a step, and the method's own time in it."""
         self.own.take()
         return self.step(batches, wrapper), self.own.take()
 
     def limits(self) -> tuple[float, float | None]:
-        """Of the time in steps of fixed weights, and of the memory in backbone gradients."""
+        """Limits of time (in steps of fixed weights) and memory (in backbone gradients)."""
         if self.balancer.regulariser is not None:
-            # It keeps the activations of all tasks, which no number of gradients bounds.
+            # It keeps the activations of all tasks, which have no bound in backbone gradients.
             return REGULARISER_LIMIT, None
         if self.balancer.requires == 'losses':
             return LOSS_LIMIT, 0
@@ -117,24 +117,24 @@ class Candidate:
 def measure_balancers(cfg, rounds: int, methods: Sequence[str] | None = None) -> dict:
     """Time and memory of a training step by method, against ``FixedWeights``.
 
-    One model, one optimizer (at learning rate 0, so that every step is the same work) and in each
-    round one batch a task, for all methods. A step of fixed weights lies before each method's. A
-    method's own time is that of its code, all but the tasks' forward and backward passes. Memory is
-    that of a method's first step. Tasks' gradients are not compared for the log but in the row that
-    says what that costs.
+    All methods share one model, one optimizer (at learning rate 0, so that every step is the same
+    work) and one batch per task and round. A step of fixed weights precedes each method's step. A
+    method's own time is that of its code, without the tasks' forward and backward passes. Memory is
+    that of a method's first step. Tasks' gradients are compared for the log only in the row that
+    measures the cost of that.
 
     Args:
         cfg: A config of a joint model.
-        rounds: Measured rounds, after one that is not.
-        methods: Names in ``BALANCERS``. Default: all but wrappers.
+        rounds: Measured rounds, after one warm-up round.
+        methods: Names in ``BALANCERS``. Default: all except wrappers.
 
     Returns:
-        ``device``, ``tasks``, ``rounds``, ``fixed_s`` (seconds), ``backbone_gradient_bytes``,
-        ``methods``: for each what :func:`time_ratio` gives, ``time_limit``, ``memory`` at the peak
-        beyond that of fixed weights, in backbone gradients, with ``memory_limit``, and ``holds``;
-        ``compared``: the same values, without limits, of fixed weights on a step on which the
-        gradients are compared; ``amortised_ratio``: its time on average at the default
-        ``grad_similarity_interval``, which is there too.
+        ``device``, ``threads``, ``tasks``, ``rounds``, ``fixed_s`` (seconds),
+        ``backbone_gradient_bytes``; ``methods``: for each the result of :func:`time_ratio`,
+        ``time_limit``, ``memory`` (peak beyond that of fixed weights, in backbone gradients),
+        ``memory_limit`` and ``holds``; ``compared``: the same values, without limits, of fixed
+        weights on a step that compares the gradients; ``amortised_ratio``: its mean time at the
+        default ``grad_similarity_interval``, which is also returned.
 
     Raises:
         ConfigError: If a method is unknown or does not fit the tasks.
@@ -162,7 +162,7 @@ def _measure(cfg, rounds: int, methods: Sequence[str] | None, own: OwnTime) -> d
 
     batches = training_batches(cfg, model.tasks)
     first = next(batches)
-    fixed.step(first, wrapper)  # the optimizer's state is there from now on
+    fixed.step(first, wrapper)  # creates the optimizer's state
     peak = _peak(fixed, first, wrapper)
     unit = sum(p.numel() * p.element_size() for p in model.backbone.parameters() if p.requires_grad)
     memory = {
@@ -203,7 +203,7 @@ def _peak(candidate: Candidate, batches: Mapping[str, dict], wrapper) -> int:
 def _row(candidate: Candidate, time: dict, memory: float) -> dict:
     time_limit, memory_limit = candidate.limits()
     if candidate.balancer.regulariser is not None:
-        # It makes the backward passes longer, too.
+        # It also makes the backward passes longer.
         time = time | dict(time_ratio=time['whole_ratio'])
     return dict(
         **time,
@@ -216,7 +216,7 @@ def _row(candidate: Candidate, time: dict, memory: float) -> dict:
 
 
 def balancers_table(found: dict) -> str:
-    """What :func:`measure_balancers` found, as a table in Markdown and what it means."""
+    """The result of :func:`measure_balancers` as a Markdown table with an explanation."""
     lines = [
         f'| method | time | limit | whole steps ({interval_name(found["rounds"])}) | memory '
         '| limit | holds |',

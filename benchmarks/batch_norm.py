@@ -1,4 +1,4 @@
-"""How far evaluation is from training after batches of one data set at a time."""
+"""Difference of evaluation and training losses after training on one data set at a time."""
 
 import copy
 import itertools
@@ -19,17 +19,17 @@ from .measure import device
 
 KINDS = ('shared', 'frozen', 'per_task')
 BLOCK = 10  # steps of one task; its statistics then weigh 1 - 0.9**10 = 0.65
-KEPT = 0.5  # of the steps, with statistics that are estimated before them
-LOOKED_AT = 8  # batches of each task, to compare on and to estimate from
+KEPT = 0.5  # fraction of the steps with fixed, re-estimated statistics
+LOOKED_AT = 8  # batches per task for the comparison, and as many for the estimate
 
 
 def measure_batch_norm(cfg, steps: int) -> dict:
-    """Train with each kind of batch norm, and compare losses of the same training images.
+    """Train with each kind of batch norm, and compare losses on the same training images.
 
-    The tasks take turns in blocks of :data:`BLOCK` steps, which is the hazard: running statistics
-    belong to the last tasks. The learning rate falls to zero, as in a whole training: else the
-    statistics of a task that waits also lag behind the weights, which is not the hazard. Seed,
-    order and augmentation are the same for all.
+    The tasks alternate in blocks of :data:`BLOCK` steps, so that running statistics are those of
+    the last tasks. The learning rate falls to zero, as in a full training; otherwise the statistics
+    of a waiting task would also lag behind the weights, a different effect. Seed, order and
+    augmentation are the same for all kinds.
 
     Args:
         cfg: A config of a joint model whose backbone has batch norm.
@@ -37,13 +37,13 @@ def measure_batch_norm(cfg, steps: int) -> dict:
 
     Returns:
         ``{kind: {task: {'training', 'evaluation'}}}``: the mean loss with the backbone's batch
-        norms as in training, and as in evaluation. ``'shared, estimated again'`` is ``'shared'``
-        after :func:`reestimate`; ``'shared, estimated and kept'`` was estimated again when
-        :data:`KEPT` of the steps were left, which then trained with these statistics.
+        norms in training mode and in evaluation mode. ``'shared, estimated again'`` is ``'shared'``
+        after :func:`reestimate`; ``'shared, estimated and kept'`` re-estimates the statistics
+        before the last fraction :data:`KEPT` of the steps, and trains with them unchanged.
     """
     found = {}
     with DefaultScope.overwrite_default_scope('allinone'):
-        # Images of the training set, by draws that the training did not make
+        # Images of the training set, sampled with a seed that the training does not use
         batches = training_batches(cfg, cfg.model.tasks, SEED)
         batches = list(itertools.islice(batches, 2 * LOOKED_AT))
         mixed = batches[LOOKED_AT:]
@@ -62,7 +62,7 @@ def measure_batch_norm(cfg, steps: int) -> dict:
 
 
 def _trained(cfg, kind: str, steps: int, mixed: list | None = None):
-    """A model of ``kind``; with mixed batches, its statistics are of them and kept at the end."""
+    """Train a model of ``kind``; statistics of ``mixed`` batches are fixed for the last steps."""
     seed_all('training')
     cfg = copy.deepcopy(cfg)
     cfg.model.update(bn=kind, grad_similarity_interval=0)
@@ -92,7 +92,7 @@ def _in_blocks(batches: Iterator[dict[str, dict]]) -> Iterator[dict[str, dict]]:
 @torch.no_grad()
 def _losses(model, batches) -> dict[str, dict[str, float]]:
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    # The backbone's share only: a head's norms see its own task alone, and stay as in training.
+    # Only the backbone's norms change mode: a head's norms see only their task.
     adapters = [view.adapter for view in model.views() if view.adapter is not None]
     norms = [norm for part in (model.backbone, *adapters) for norm in norms_of(part)]
     found = {task: {} for task in model.tasks}
@@ -101,18 +101,18 @@ def _losses(model, batches) -> dict[str, dict[str, float]]:
         for norm in norms:
             norm.train(mode and norm.training)
         for task in found:
-            seed_all('losses')  # The same dropout and mixed images for both
+            seed_all('losses')  # The same dropout and mixed images for both modes
             losses = [
                 model.parse_losses(model.task_losses(task, copy.deepcopy(batch[task])))[0]
                 for batch in batches
             ]
             found[task][name] = float(torch.stack(losses).mean())
-        model.load_state_dict(state)  # Training mode moves the statistics.
+        model.load_state_dict(state)  # Training mode updates the statistics.
     return found
 
 
 def batch_norm_table(found: Mapping) -> str:
-    """What :func:`measure_batch_norm` found, a line for each kind and task."""
+    """The result of :func:`measure_batch_norm`, one line for each kind and task."""
     lines = [f'{"model.bn":<28}{"task":<8}{"training":>10}{"evaluation":>12}{"ratio":>8}']
     for kind, tasks in found.items():
         for task, loss in tasks.items():

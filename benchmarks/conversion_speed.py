@@ -1,8 +1,8 @@
-"""Conversions of annotations of true size: python benchmarks/conversion_speed.py [--only NAME ...]
+"""Time full-size conversions: python benchmarks/conversion_speed.py [--only NAME ...]
 
-Annotations are as many and as long as in what is published; images are hard links to a few small
-ones, so the seconds leave out most of reading a disk. Prints seconds and peak memory of each, and
-ends with status 1 where one is above its limits.
+Number and size of the annotations are those of the published data sets; images are hard links to a
+few small ones, so the times exclude most disk reads. Prints seconds and peak memory of each
+conversion, and ends with status 1 if one is above its limits.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from PIL import Image
 
 CONVERT = Path(__file__).parents[1] / 'tools/convert.py'
 SECONDS, MIB = 60, 1000
-EACH = 3000  # links to one image: file systems have a limit
-FRAMES = 300  # made up in full; the others are these with another name
+EACH = 3000  # links to one image, because file systems have a limit
+FRAMES = 300  # different frames; the others are copies with another name
 SIGNS = (
     'i2 i4 i5 il100 il60 il80 io ip p10 p11 p12 p19 pl40 pl5 pl50 pn pne po w55 w57 p13 pr30 ph3'
 ).split()
-# About in the shares of the real ones
+# In about the proportions of the real data
 OBJECTS = (
     *['car'] * 55, *['traffic sign'] * 19, *['traffic light'] * 14, *['person'] * 7,
     *['truck'] * 2, 'bus', 'bike', 'rider', 'motor', 'train',
@@ -66,7 +66,7 @@ def shape(category: str, attributes: dict, types: str, number: int) -> dict:
 
 
 def frame(release: str) -> str:
-    """An image's annotations, as text with ``NAME`` for its name."""
+    """An image's annotations as JSON text, with ``NAME`` in place of its name."""
     labels = []
     for number in range(random.choice([8, 12, 15, 18, 20, 24, 32])):
         category = random.choice(OBJECTS)
@@ -149,7 +149,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
 
 
 def convert(source: Path, out: Path, name: str, *options: str) -> tuple[float, float]:
-    """Seconds and peak MiB of the tool."""
+    """Run the tool; return its seconds and peak MiB."""
     command = [sys.executable, CONVERT, name, source, out, '--quiet', *options]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -162,7 +162,7 @@ def convert(source: Path, out: Path, name: str, *options: str) -> tuple[float, f
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('folder', nargs='?', help='for downloads and results; some GB, deleted')
+    parser.add_argument('folder', nargs='?', help='folder for some GB of temporary files')
     parser.add_argument('--only', nargs='+', choices=CASES, default=list(CASES), metavar='NAME')
     args = parser.parse_args()
     good = True
@@ -170,7 +170,7 @@ def main() -> int:
         make, (name, *options) = CASES[case]
         folder = Path(tempfile.mkdtemp(dir=args.folder))
         try:
-            # By another process, for a process begins with the peak memory of its parent.
+            # In another process, because a process inherits the peak memory of its parent.
             maker = multiprocessing.Process(target=make, args=(folder / 'source',))
             maker.start(), maker.join()
             assert maker.exitcode == 0

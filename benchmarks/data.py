@@ -1,4 +1,4 @@
-"""Training images a second from files, from tars and from LMDB."""
+"""Training images per second from files, tars and LMDB."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ from allinone.io.image_files import is_local
 
 from .measure import median_interval, seconds
 
-IMAGES = 32  # of a round
+IMAGES = 32  # per round
 STAGES = ('read', 'decoded', 'pipeline')
 FILES = 'files'
 
@@ -30,23 +30,23 @@ FILES = 'files'
 def measure_data(cfg, task: str | None, rounds: int, images: int = IMAGES) -> dict:
     """Read the same training images from each source, in alternation, in this process.
 
-    The packs are made of all training images of a task, in a temporary folder. All is read from
-    the memory in which the system keeps files, for it was written or read just before.
+    The packs have all training images of a task, in a temporary folder. All sources are in the
+    page cache, because they were written or read just before.
 
     Args:
         cfg: The joint config.
-        task: Only this task's.
-        rounds: Measured rounds, after one that is not.
-        images: How many training images a round draws, in the order of training.
+        task: Measure only this task; None: all.
+        rounds: Measured rounds, after one warm-up round.
+        images: Number of training images per round, in the order of training.
 
     Returns:
-        ``{task: {'files', 'bytes', 'stages'}}``: how many files there are and their size, and
-        ``{stage: {source: {'per_s', 'ratio', 'interval'}}}``: images a second by the median, and
-        the median of the rounds' ratios to files with its 95 % confidence interval. The stages are
-        ``read``, ``decoded`` (also label maps) and ``pipeline``, which is all that a worker does.
+        ``{task: {'files', 'bytes', 'stages'}}``: number and size of the files, and
+        ``{stage: {source: {'per_s', 'ratio', 'interval'}}}``: images per second (median), and the
+        median of the rounds' ratios to files with its 95 % confidence interval. The stages are
+        ``read``, ``decoded`` (including label maps) and ``pipeline``, the full work of a worker.
 
     Raises:
-        ConfigError: If there is no such task, or it does not read files of this machine.
+        ConfigError: If there is no such task, or it does not read local files.
     """
     loaders = cfg['train_dataloader']
     if task is not None and task not in loaders:
@@ -80,7 +80,7 @@ def _measure(cfg, task: str, rounds: int, images: int, folder: Path) -> dict:
     for number in range(rounds + 1):
         drawn = list(itertools.islice(draws, images))
         for place in range(len(sources)):
-            # Each is the first as often as the others.
+            # Each source is first equally often.
             source = list(sources)[(number + place) % len(sources)]
             where.update(sources[source])
             for stage, call in _stages(dataset, drawn).items():
@@ -93,7 +93,7 @@ def _measure(cfg, task: str, rounds: int, images: int, folder: Path) -> dict:
 
 
 def _sources(paths: list[str], folder: Path) -> dict[str, dict[str, str]]:
-    """``{source: {path: where it has that file}}``."""
+    """``{source: {path: address of the file in that source}}``."""
     absolute = {path: os.path.abspath(path) for path in paths}
     top = os.path.commonpath(map(os.path.dirname, absolute.values()))
     names = {path: os.path.relpath(file, top) for path, file in absolute.items()}
@@ -110,7 +110,7 @@ def _sources(paths: list[str], folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _redirect(dataset: Dataset, where: Mapping[str, str]) -> None:
-    """Let a data set, and those inside, look for each image ``where`` says at the moment."""
+    """Let a data set, and those it wraps, read each image from its current address in ``where``."""
     own = vars(dataset)
     inside = [own['dataset']] if 'dataset' in own else own.get('datasets', ())
     for part in inside:
@@ -152,7 +152,7 @@ def _values(times: list[float], of_files: list[float], images: int) -> dict:
 
 
 def data_table(found: Mapping) -> str:
-    """What :func:`measure_data` found, a row for each task and stage."""
+    """The result of :func:`measure_data`, one row for each task and stage."""
     sources = list(next(iter(found.values()))['stages'][STAGES[0]])
     packed = [source for source in sources if source != FILES]
     lines = [

@@ -1,4 +1,4 @@
-"""A joint step of several processes: what it sends, what overlapping gains, how it scales."""
+"""Messages, gain of overlapping, and scaling of a joint step of several processes."""
 
 import copy
 import os
@@ -29,7 +29,7 @@ LATE_MESSAGES = 2  # After the last task
 
 
 class _Counting(Replicas):
-    """Counts the messages and bytes that it sends; ``silent``: sends none of them."""
+    """Counts messages and bytes; with ``silent`` it does not send them."""
 
     silent = False
     messages = sent = 0
@@ -42,18 +42,18 @@ class _Counting(Replicas):
 
 @dataclass
 class Link:
-    """Between any two of the processes.
+    """The link between any two processes.
 
     Attributes:
-        bandwidth: Bytes a second.
-        latency: Seconds that a message of no length takes.
+        bandwidth: Bytes per second.
+        latency: Seconds for an empty message.
     """
 
     bandwidth: float
     latency: float
 
     def all_reduce(self, size: float, messages: int, processes: int) -> float:
-        """Seconds to sum ``size`` bytes in so many messages: 2 (n - 1) turns of 1 / n of each.
+        """Seconds to sum ``size`` bytes in ``messages``: 2 (n - 1) turns of 1 / n of each.
 
         Source: the ring of Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for
         clusters of workstations", 2009, with a latency for each turn.
@@ -62,7 +62,7 @@ class Link:
         return turns * (size / processes / self.bandwidth + messages * self.latency)
 
 
-# Given, not measured: Ethernet of 10 and 100 Gbit/s, at 20 microseconds a turn.
+# Assumed, not measured: Ethernet of 10 and 100 Gbit/s, at 20 microseconds per turn.
 LINKS = {'10 Gbit/s': Link(1.25e9, 2e-5), '100 Gbit/s': Link(1.25e10, 2e-5)}
 
 
@@ -70,17 +70,17 @@ def measure_dist(cfg, processes: int, rounds: int, methods=METHODS) -> dict:
     """Times of a step with and without overlap, in alternation on the same batch.
 
     Args:
-        cfg: A config of a joint model; ``batch_size`` is of one process.
-        processes: How many, on this machine.
-        rounds: Measured rounds, after one that is not.
+        cfg: A config of a joint model; ``batch_size`` is that of one process.
+        processes: Number of processes, on this machine.
+        rounds: Measured rounds, after one warm-up round.
         methods: Names of balancing methods.
 
     Returns:
-        ``processes``, ``tasks`` (how many), ``backbone`` and ``heads`` (bytes of their parameters),
+        ``processes``, ``tasks`` (numbers), ``backbone`` and ``heads`` (bytes of their parameters),
         ``number_s`` and ``backbone_s`` (seconds to sum one number, and as many as the backbone has,
-        while nothing is computed) and ``methods``, ``{method: {'bytes', 'messages', 'overlap_s',
-        'blocking_s', 'silent_s', 'ratio', 'ratio_interval'}}``: what a process sends in a step,
-        medians of seconds (``silent_s``: nothing is sent), and the median of overlapping over
+        without computation) and ``methods``, ``{method: {'bytes', 'messages', 'overlap_s',
+        'blocking_s', 'silent_s', 'ratio', 'ratio_interval'}}``: bytes and messages of a process per
+        step, medians of seconds (``silent_s``: nothing is sent), and the median of overlapping over
         blocking with its 95 % confidence interval.
     """
     with socket.socket() as free:
@@ -125,7 +125,7 @@ def _measure(rank: int, processes: int, port: int, cfg, rounds: int, methods, ou
 
 
 def _all_reduce_s(size: int) -> float:
-    """Seconds to sum so many float32 numbers over the processes."""
+    """Seconds to sum ``size`` float32 numbers over the processes."""
     numbers, times = torch.zeros(size, device=device()), []
     for _ in range(PINGS):
         torch_dist.barrier()
@@ -143,7 +143,7 @@ def _measure_method(cfg, method: str, rounds: int):
     model.step_with(counting)
     wrapped.train()
     for group in wrapper.optimizer.param_groups:
-        group['lr'] = 0.0  # So that every step is the same work, also after one that sent nothing.
+        group['lr'] = 0.0  # Every step is then the same work, also after a silent one.
     kinds = dict(overlap=(True, False), blocking=(False, False), silent=(False, True))
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _, batches in zip(range(rounds + 1), training_batches(cfg, model.tasks)):
@@ -164,7 +164,7 @@ def _measure_method(cfg, method: str, rounds: int):
 
 
 def fit(found: Mapping) -> Link:
-    """The link between the measured processes, from the two all-reduces alone."""
+    """Link between the measured processes, estimated from the two all-reduces."""
     turns = 2 * (found['processes'] - 1)
     sending = max(found['backbone_s'] - found['number_s'], 1e-9)  # Noise may leave nothing.
     bandwidth = turns * found['backbone'] / found['processes'] / sending
@@ -172,30 +172,30 @@ def fit(found: Mapping) -> Link:
 
 
 def step_model(compute: float, early: float, late: float, tasks: int) -> float:
-    """Seconds of a step: what it computes, and what of the sending does not hide behind that.
+    """Model of the seconds of a step: computation, and communication that it does not hide.
 
     Args:
         compute: Seconds of a step that sends nothing.
-        early: Seconds of what is sent while other tasks compute, which hides as long as they do.
-        late: Seconds of what is sent after the last task.
-        tasks: How many.
+        early: Seconds of communication that overlaps with the computation of other tasks.
+        late: Seconds of communication after the last task.
+        tasks: Number of tasks.
     """
     window = compute * (1 - 1 / tasks)
     return compute + late + max(early - window, 0.0)
 
 
 def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
-    """A step of 1 to 64 processes by :func:`step_model`, for each method.
+    """Seconds of a step of 1 to 64 processes by :func:`step_model`, for each method.
 
-    After the last task its own head is sent, and once the backbone: its row, or the sum of all.
+    Messages after the last task are its head, and once the backbone: its row, or the sum of all.
 
     Args:
-        found: By :func:`measure_dist`.
-        links: ``{name: link}`` beside the one that was measured.
+        found: Result of :func:`measure_dist`.
+        links: ``{name: link}`` in addition to the measured one.
 
     Returns:
-        Dicts of ``method``, ``link`` and ``steps``: ``{processes: seconds}``, at the same batch a
-        process.
+        Dicts of ``method``, ``link`` and ``steps``: ``{processes: seconds}``, at the same batch
+        per process.
     """
     rows, tasks = [], found['tasks']
     late_bytes = found['backbone'] + found['heads'] / tasks
@@ -212,7 +212,7 @@ def scaling(found: Mapping, links: Mapping[str, Link] = LINKS) -> list[dict]:
 
 
 def dist_table(found: Mapping) -> str:
-    """What :func:`measure_dist` found, a line for each method."""
+    """The result of :func:`measure_dist`, one line for each method."""
     mib = 2**20
     lines = [
         f'{found["processes"]} processes; backbone {found["backbone"] / mib:.2f} MiB, heads '

@@ -1,4 +1,4 @@
-"""One-pass prediction against three upstream models, and against what it cannot be faster than."""
+"""One-pass prediction against the upstream models, and against its lower bound."""
 
 import statistics
 import tempfile
@@ -24,16 +24,16 @@ from .measure import device, median_interval, seconds
 from .step import upstream_model
 
 BATCHES = (1, 8)
-# Of the time of backbone once and heads; of the bare model's images a second.
+# Relative to the time of backbone and heads; relative to the bare model's images per second.
 PASS_LIMIT, TOOL_LIMIT = 1.05, 0.85
-TOOL_SHARE = 4  # A round of the tool is over all images, so there are fewer.
+TOOL_SHARE = 4  # The tool has fewer rounds, because each is over all images.
 
 
 class _Passes:
-    """The same images through the joint model, its parts, and upstream models of its own.
+    """The same images through the joint model, its parts, and its upstream models.
 
     Args:
-        inferencer: With the joint model.
+        inferencer: Inferencer with the joint model.
         upstream: ``{task: upstream model}`` with the joint model's weights.
         inputs: uint8 BGR ``(3, H, W)`` each, all of one size.
     """
@@ -60,7 +60,7 @@ class _Passes:
 
     @torch.no_grad()
     def head(self, task: str) -> list:
-        """All of a task but the backbone, whose maps :meth:`backbone` has left."""
+        """Run a task on the feature maps of the last :meth:`backbone`."""
         model, batch = self.model.tasks[task], self._cached[0]
         model.backbone._cached = self._cached
         try:
@@ -70,7 +70,7 @@ class _Passes:
 
     @torch.no_grad()
     def alone(self, model: nn.Module) -> list:
-        """A model's own ``test_step``."""
+        """Run the ``test_step`` of a model."""
         blank = torch.empty(len(self.inputs), 3, *self.sizes[0], device='meta')
         samples = kind_of_class('model', type(model)).samples(blank, self.sizes)
         return model.test_step(dict(inputs=list(self.inputs), data_samples=samples))
@@ -83,22 +83,23 @@ def measure_infer(
     rounds: int = 20,
     options: list[str] | None = None,
 ) -> dict:
-    """Times of prediction, and of the tool, in alternation on the same images.
+    """Times of prediction and of the tool, in alternation on the same images.
 
     Args:
         config: A joint config.
-        checkpoint: Of it.
-        images: Files or folders. Default: the test images of the last task that has some.
-        rounds: Measured rounds, after one that is not; of the tool a quarter.
-        options: ``KEY=VALUE`` to change in the config.
+        checkpoint: Its checkpoint.
+        files: Files or folders. Default: the test images of the last task that has any.
+        rounds: Measured rounds, after one warm-up round; the tool has a quarter of them.
+        options: ``KEY=VALUE`` changes of the config.
 
     Returns:
-        ``device``, ``threads``, ``images``, ``size`` (H, W) as the model gets them, ``batches``:
-        for 1 and 8 images a pass ``joint_s``, ``backbone_s``, ``heads_s``, ``upstream_s`` (seconds,
-        medians), ``of_upstream`` and ``of_limit`` (joint over the sum of the upstream models, and
-        over backbone and heads; medians with ``..._interval``, 95 %), ``holds``, and ``equal``: of
-        each task whether the joint predictions are its ``test_step``'s and its upstream model's,
-        bit for bit; ``tool``: images a second of tool and bare model, their ``ratio``, ``holds``.
+        ``device``, ``threads``, ``images``, ``size`` (H, W) of the model's input, ``rounds``;
+        ``batches``: for 1 and 8 images per pass ``joint_s``, ``backbone_s``, ``heads_s``,
+        ``upstream_s`` (seconds, medians), ``of_upstream`` and ``of_limit`` (joint over the sum of
+        the upstream models, and over backbone and heads; medians with ``..._interval``, 95 %),
+        ``holds``, and ``equal``: for each task whether the joint predictions equal those of its
+        ``test_step`` and its upstream model, bit for bit; ``tool``: images per second of tool and
+        bare model, their ``ratio``, ``holds``.
 
     Raises:
         ConfigError: If config or checkpoint cannot be used, or a backbone has adapters.
@@ -168,7 +169,7 @@ def _upstream_models(inferencer: AllInOneInferencer, state: Mapping) -> dict[str
 def _measure_passes(passes: _Passes, rounds: int) -> dict:
     heads = {('head', task): partial(passes.head, task) for task in passes.upstream}
     upstream = {('upstream', task): partial(passes.alone, m) for task, m in passes.upstream.items()}
-    # In alternation, for what follows the upstream models finds no weights of its own in the cache.
+    # The order alternates, because upstream models evict the weights of the next call from caches.
     joint, parts = {('joint',): passes.joint}, {('backbone',): passes.backbone, **heads}
     orders = joint | parts | upstream, parts | joint | upstream
     times: dict[tuple[str, ...], list[float]] = {name: [] for name in orders[0]}
@@ -244,7 +245,7 @@ def _measure_tool(
     options: list[str] | None,
     rounds: int,
 ) -> dict:
-    """Images a second of ``tools/infer.py`` (reading to writing) and of the model alone."""
+    """Images per second of ``tools/infer.py`` (reading to writing) and of the bare model."""
     batch = max(BATCHES)
     chunks = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]
 
@@ -285,7 +286,7 @@ def _measure_tool(
 
 
 def infer_table(found: dict) -> str:
-    """What :func:`measure_infer` found, as tables in Markdown and what they mean."""
+    """The result of :func:`measure_infer` as a Markdown table with an explanation."""
     tasks = list(found['batches']['1']['heads_s'])
     names = ' | '.join(f'{task} head | {task} upstream' for task in tasks)
     lines = [

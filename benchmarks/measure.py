@@ -1,4 +1,4 @@
-"""Clock, memory and configs of all benchmarks."""
+"""Timing, memory and configs shared by all benchmarks."""
 
 import copy
 import logging
@@ -23,7 +23,7 @@ def device() -> torch.device:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """How long ``call()`` takes, with what it started on the device."""
+    """Seconds of ``call()``, including its work on the device."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -36,7 +36,7 @@ def seconds(call: Callable[[], object]) -> float:
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """The median and its 95 % confidence interval from order statistics.
 
-    Of fewer than 6 values that is their range, and promises less.
+    For fewer than 6 values the interval is their range, with a lower confidence.
     """
     ordered = sorted(values)
     rank = max(int(binom.ppf(0.025, len(ordered), 0.5)), 1)
@@ -44,9 +44,9 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def at_most(limit: float, low: float, high: float, values: int) -> bool | None:
-    """Whether what has this interval, of so many values, lies at or below a limit.
+    """Whether a median with interval ``[low, high]`` is at most ``limit``.
 
-    None: the interval lies on both sides of it, or the values are too few for one of 95 %.
+    None: the interval contains the limit, or there are too few ``values`` for 95 %.
     """
     if values < FEWEST_FOR_INTERVAL or low <= limit < high:
         return None
@@ -58,11 +58,11 @@ def verdict(holds: bool | None) -> str:
 
 
 class OwnTime:
-    """Seconds spent in some calls, but not in others that these make.
+    """Seconds spent in some calls, excluding others that they make.
 
-    A step of seconds varies by more than what a method adds to it, milliseconds; those alone are
-    timed well enough in a few steps. On a GPU, where calls do not wait, it tells nothing. As a
-    context it ends by taking its counters off again.
+    A step of seconds varies by more than the milliseconds that a method adds; timed alone, a few
+    steps measure them well. It is of no use on a GPU, where calls do not wait. As a context it
+    removes its counters at the end.
     """
 
     def __init__(self):
@@ -76,7 +76,7 @@ class OwnTime:
         self._undo.close()
 
     def within(self, owner: object, name: str) -> None:
-        """Count ``owner.name`` from now on; calls in calls once."""
+        """Count ``owner.name`` from now on; nested calls count once."""
         call = getattr(owner, name)
 
         def counted(*args, **kwargs):
@@ -92,7 +92,7 @@ class OwnTime:
         self._replace(owner, name, counted)
 
     def without(self, owner: object, name: str) -> None:
-        """Leave ``owner.name`` out where a counted call makes it."""
+        """Exclude ``owner.name`` if a counted call makes it."""
         call = getattr(owner, name)
 
         def left_out(*args, **kwargs):
@@ -110,7 +110,7 @@ class OwnTime:
         self._undo.enter_context(patch.object(owner, name, call))
 
     def take(self) -> float:
-        """The seconds since the last time."""
+        """Return the seconds since the last :meth:`take`."""
         found, self.spent = self.spent, 0.0
         return found
 
@@ -118,16 +118,16 @@ class OwnTime:
 def time_ratio(
     taken: Sequence[tuple[float, float]], reference: Sequence[tuple[float, float]]
 ) -> dict:
-    """How long steps take against others that alternate with them.
+    """Compare the times of steps with those of reference steps that alternate with them.
 
     Args:
-        taken: Seconds of the step, and of them its own (see :class:`OwnTime`); one pair a round.
-        reference: As many of the other steps.
+        taken: Pairs of seconds of the step and own time in it (see :class:`OwnTime`), per round.
+        reference: The same of the reference steps.
 
     Returns:
-        ``whole_ratio``, the median of the ratios round by round, with its ``whole_interval``;
-        ``own_s``, by how many seconds the medians of their own time differ, and ``time_ratio``: 1
-        and that, as a share of the median reference step. On a GPU it is ``whole_ratio``.
+        ``whole_ratio``, the median of the rounds' ratios, with its ``whole_interval``; ``own_s``,
+        the difference of the medians of own time in seconds; and ``time_ratio``: 1 plus ``own_s``
+        over the median reference step. On a GPU it is ``whole_ratio``.
     """
     whole, *interval = median_interval(
         [one / other for (one, _), (other, _) in zip(taken, reference, strict=True)]
@@ -143,18 +143,18 @@ def _median_own(steps: Sequence[tuple[float, float]]) -> float:
 
 
 def whole_cell(row: dict) -> str:
-    """What :func:`time_ratio` says of whole steps, for a table."""
+    """Table cell with the ratio of full steps from :func:`time_ratio`."""
     low, high = row['whole_interval']
     return f'{row["whole_ratio"]:.3f} ({low:.3f} to {high:.3f})'
 
 
 def interval_name(rounds: int) -> str:
-    """What :func:`median_interval` gives of so many values, for the head of a table."""
+    """Name of the interval of :func:`median_interval`, for the head of a table."""
     return 'range' if rounds < FEWEST_FOR_INTERVAL else '95 % interval'
 
 
 def training_only(cfg: ConfigDict, work_dir: str, **changes) -> ConfigDict:
-    """A copy without validation, test and messages, whose checkpoints nobody asks for."""
+    """A copy of a config without validation, test, messages and periodic checkpoints."""
     cfg = copy.deepcopy(cfg)
     for stage in ('val', 'test'):
         for part in ('dataloader', 'cfg', 'evaluator'):
@@ -173,10 +173,10 @@ def training_only(cfg: ConfigDict, work_dir: str, **changes) -> ConfigDict:
 
 
 def peak_memory(call: Callable[[], object], on: torch.device) -> int:
-    """Bytes of tensors by which ``call()`` at its peak exceeds what was there before.
+    """Peak bytes of tensors during ``call()`` beyond those allocated before.
 
-    On CPU every allocation and release of torch's allocator is recorded by its profiler, also those
-    inside an operator; what was there before and is released counts as still there.
+    On CPU torch's profiler records every allocation and release, including those inside an
+    operator; the peak of their running sum is returned.
     """
     if on.type == 'cuda':
         torch.cuda.synchronize(on)
@@ -185,7 +185,7 @@ def peak_memory(call: Callable[[], object], on: torch.device) -> int:
         call()
         torch.cuda.synchronize(on)
         return torch.cuda.max_memory_allocated(on) - before
-    # Or the profiler reports in capitals that there is no GPU.
+    # Otherwise the profiler prints a warning that there is no GPU.
     os.environ.setdefault('KINETO_LOG_LEVEL', '5')
     with torch.autograd.profiler.profile(profile_memory=True) as profile:
         call()
@@ -199,7 +199,7 @@ def peak_memory(call: Callable[[], object], on: torch.device) -> int:
 
 @contextmanager
 def quiet():
-    """Leave out mmengine's list of every parameter's learning rate."""
+    """Context without mmengine's list of every parameter's learning rate."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What the checks of a training add to a step, and what a save adds to the steps around it."""
+"""Time that the checks of a training add to a step, and that a save adds to the steps around it."""
 
 import copy
 import os
@@ -32,7 +32,7 @@ from .measure import (
 )
 
 LIMIT = 1.01
-# Rounds of saves, and in how many of them those are measured too that no thread writes
+# Rounds of saves, and number of rounds that also measure saves without a thread
 SAVES, AT_ONCE = 7, 2
 COPY = 'copy to host memory'
 # Suffix, and whether a thread writes it
@@ -46,7 +46,7 @@ SAVED = {
 
 
 class InMemory(Dataset):
-    """A data set whose every sample is one that lies in memory; its files are still those of all.
+    """A data set that always returns one sample in memory; it keeps the other attributes.
 
     Args:
         dataset: The data set.
@@ -69,13 +69,13 @@ class InMemory(Dataset):
 
 
 class Checks:
-    """The checks of a training that has begun, each on or off.
+    """Switches for the checks of a running training.
 
-    - ``finite``: batches whose loss or gradient is not finite are left out of their step;
+    - ``finite``: batches with a non-finite loss or gradient are left out of their step;
     - ``bad_steps``: and reported by the names of their images;
-    - ``loaders``: files are checked, what is being read is written down, a deadline set, and
-      augmentation is a function of the number of the draw;
-    - ``seeds``: so are dropout and the like of the number of the step.
+    - ``loaders``: files are checked, current reads are recorded, loading has a timeout, and
+      augmentation is a function of the sample index;
+    - ``seeds``: dropout and other randomness are a function of the iteration.
     """
 
     NAMES = ('finite', 'bad_steps', 'loaders', 'seeds')
@@ -101,7 +101,7 @@ class Checks:
         }
 
     def switch(self, on: Collection[str]) -> None:
-        """Leave only those of the names ``on`` at work."""
+        """Enable only the checks named in ``on``."""
         self.step._guard = self.finite if 'finite' in on else None
         self.runner._hooks = [
             hook for hook in self.hooks if 'bad_steps' in on or not isinstance(hook, NonFiniteHook)
@@ -115,11 +115,11 @@ class Checks:
 def measure_overhead(cfg: ConfigDict, rounds: int) -> dict:
     """Step times with and without the checks, and times of saves, in one run of the training.
 
-    The loop makes real steps of the config's training, but that every sample of a task is one in
-    memory: so all steps are the same work, and checks of the loading are compared with nothing
-    that workers would do. A step without checks lies before each with some. Their own time is that
-    of their code and of the draws. A save's time is by how much it, and the steps until it is
-    written, take longer than as many steps after it.
+    The loop runs real steps of the config's training, except that all samples of a task are one
+    sample in memory: all steps are the same work, and the baseline excludes the work of loader
+    workers. A step without checks precedes each step with checks. Own time is that of the checks'
+    code and of the sampling. The time of a save is the time of it and the steps until it is
+    written, minus that of as many steps after it.
 
     Args:
         cfg: A config of a joint model.
@@ -127,9 +127,9 @@ def measure_overhead(cfg: ConfigDict, rounds: int) -> dict:
 
     Returns:
         ``device``, ``threads``, ``rounds``; ``plain_s`` (seconds of a step without checks);
-        ``checks``: for ``'all'`` and each of :class:`Checks` alone what :func:`time_ratio` gives;
-        ``limit`` of ``'all'`` and whether it ``holds``;
-        ``checkpoint_bytes``; ``saves`` and ``saves_hold`` as :func:`judge_saves` gives them.
+        ``checks``: for ``'all'`` and each of :class:`Checks` alone the result of
+        :func:`time_ratio`; ``limit`` of ``'all'`` and whether it ``holds``; ``checkpoint_bytes``;
+        ``saves`` and ``saves_hold`` of :func:`judge_saves`.
     """
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -165,7 +165,7 @@ def _runner(cfg: ConfigDict, folder: str) -> MultiDatasetRunner:
 def _measure(runner: MultiDatasetRunner, rounds: int, own: OwnTime) -> dict:
     loop = runner.train_loop
     loop.begin()
-    loop.step()  # The optimizer's state is there from now on.
+    loop.step()  # Creates the optimizer's state.
     checks = Checks(runner)
     kinds = dict(all=Checks.NAMES) | {name: (name,) for name in Checks.NAMES}
 
@@ -186,7 +186,7 @@ def _measure(runner: MultiDatasetRunner, rounds: int, own: OwnTime) -> dict:
     plain_s: dict[str, list] = {name: [] for name in kinds}
     checked_s: dict[str, list] = {name: [] for name in kinds}
     for number in range(rounds):
-        # In turn, or what comes at every tenth step would always fall on the same kind.
+        # Rotate the order; otherwise work at every tenth step would always fall on the same kind.
         names = deque(kinds)
         names.rotate(number)
         for name in names:
@@ -212,8 +212,8 @@ def judge_checks(
     """``plain_s``, ``checks``, ``limit`` and ``holds`` of :func:`measure_overhead`.
 
     Args:
-        checked_s: For ``'all'`` and each guard, the seconds of steps and of their own time in them.
-        plain_s: Those of the steps without checks that lay before.
+        checked_s: For ``'all'`` and each check, pairs of seconds of a step and own time in it.
+        plain_s: The same of the preceding steps without checks.
     """
     rows = {name: time_ratio(checked_s[name], plain_s[name]) for name in checked_s}
     return dict(
@@ -225,17 +225,17 @@ def judge_checks(
 
 
 def judge_saves(extra_s: Mapping[str, Sequence[float]], margin_s: float) -> dict:
-    """Whether asynchronous saves cost no more than the copy, as far as the timings tell.
+    """Judge whether asynchronous saves cost no more than the copy.
 
     Args:
         extra_s: ``{kind of save: seconds in each round}``; all asynchronous kinds in all rounds.
-        margin_s: Seconds that count as no more.
+        margin_s: Seconds of difference that are allowed.
 
     Returns:
-        ``saves``: for each kind ``extra_s`` and ``extra_interval``, and where a thread writes
-        ``more_s`` and ``more_interval``, of the differences to the copy in each round;
-        ``saves_hold``: True if all these intervals lie at or below the margin, False if one lies
-        above it, and else, or in too few rounds for such intervals, None.
+        ``saves``: for each kind ``extra_s`` and ``extra_interval``, and if a thread writes
+        ``more_s`` and ``more_interval`` of the differences to the copy in each round;
+        ``saves_hold``: True if all these intervals are at or below the margin, False if one is
+        above it, None otherwise or with too few rounds for such intervals.
     """
     rows, verdicts = {}, []
     for name, found in extra_s.items():
@@ -251,7 +251,7 @@ def judge_saves(extra_s: Mapping[str, Sequence[float]], margin_s: float) -> dict
 
 
 def _measure_saves(runner: MultiDatasetRunner) -> tuple[dict[str, list[float]], int]:
-    """What each kind of save costs, and the bytes of the first kind that writes."""
+    """Seconds of each kind of save per round, and the bytes of the first kind that writes."""
     values: dict[str, list[float]] = {name: [] for name in SAVED}
     size = 0
     for number in range(SAVES):
@@ -277,7 +277,7 @@ def _measure_saves(runner: MultiDatasetRunner) -> tuple[dict[str, list[float]], 
 
 
 def _extra(save: Callable[[], None], runner: MultiDatasetRunner) -> float:
-    """By how many seconds a save holds a training up."""
+    """Seconds by which a save delays a training."""
     writer, step, steps = runner.checkpoint_writer, runner.train_loop.step, 0
     start = time.perf_counter()
     save()
@@ -290,7 +290,7 @@ def _extra(save: Callable[[], None], runner: MultiDatasetRunner) -> float:
 
 
 def overhead_table(found: dict) -> str:
-    """What :func:`measure_overhead` found, as tables in Markdown."""
+    """The result of :func:`measure_overhead` as Markdown tables."""
     lines = [
         f'| checks | step time | whole steps ({interval_name(found["rounds"])}) |',
         '|---|---:|---:|',

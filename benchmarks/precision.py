@@ -20,7 +20,7 @@ from .measure import device, seconds
 from .step import upstream_model
 
 AMP = dict(type='AmpOptimWrapper', dtype='bfloat16')
-# The optimizer wrapper, and what of the model is not as in the config
+# The optimizer wrapper, and changes of the model config
 KINDS = {
     'float32': (dict(type='OptimWrapper'), dict(channels_last=False)),
     'bfloat16': (AMP, dict(channels_last=False)),
@@ -28,7 +28,7 @@ KINDS = {
     'compiled': (AMP, dict(channels_last=True, compile_backbone=True)),
 }
 OF_AMP = ('type', 'dtype', 'loss_scale', 'use_fp64')
-WARM_UP = 5  # Steps that are not measured: compiling, and choosing of kernels
+WARM_UP = 5  # Steps that are not measured: compilation and selection of kernels
 
 
 def measure_precision(cfg, rounds: int, kinds: Sequence[str] | None = None) -> dict:
@@ -37,17 +37,16 @@ def measure_precision(cfg, rounds: int, kinds: Sequence[str] | None = None) -> d
     Args:
         cfg: A config of a joint model.
         rounds: Measured steps of each model; the values are medians.
-        kinds: Some of ``KINDS``; default: all.
+        kinds: Names in ``KINDS``; default: all.
 
     Returns:
-        ``device``; ``images`` of a step; ``kinds``: for each ``joint_s`` and
-        ``upstream_s`` (seconds a step; of the upstream models, which are not compiled, the sum),
-        ``images_s`` and ``upstream_images_s`` (a second), ``joint_bytes`` and
-        ``upstream_bytes``: the peak of allocated memory in a step, of the upstream models the
-        largest.
+        ``device``; ``images`` per step; ``kinds``: for each ``joint_s`` and ``upstream_s`` (seconds
+        per step; the sum of the upstream models, which are not compiled), ``images_s`` and
+        ``upstream_images_s`` (per second), ``joint_bytes`` and ``upstream_bytes``: peak allocated
+        memory in a step, the largest of the upstream models.
 
     Raises:
-        ConfigError: Without a GPU, or if a kind is unknown.
+        ConfigError: If there is no GPU, or a kind is unknown.
     """
     for kind in kinds or ():
         check_choice('--kinds', kind, list(KINDS))
@@ -95,7 +94,7 @@ def measure_precision(cfg, rounds: int, kinds: Sequence[str] | None = None) -> d
 def _steps(
     model: nn.Module, optim_wrapper: ConfigDict, batches: list, rounds: int
 ) -> tuple[float, int]:
-    """Median seconds of a step, and the peak of allocated bytes; back on the host afterwards."""
+    """Median seconds of a step and peak allocated bytes; moves the model to the host afterwards."""
     model.to(device()).train()
     wrapper = build_optim_wrapper(model, copy.deepcopy(optim_wrapper))
     times = []
@@ -111,7 +110,7 @@ def _steps(
 
 
 def precision_table(found: dict) -> str:
-    """What :func:`measure_precision` found, as a table in Markdown."""
+    """The result of :func:`measure_precision` as a Markdown table."""
     lines = [
         '| | ms a step | images/s | MiB | upstream: ms | images/s | MiB | joint / upstream |',
         '|---|---:|---:|---:|---:|---:|---:|---:|',

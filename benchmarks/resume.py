@@ -1,4 +1,4 @@
-"""How soon a training that goes on late makes its first step."""
+"""Time to the first step of a training that resumes from a late iteration."""
 
 import os.path as osp
 import statistics
@@ -27,30 +27,28 @@ from .measure import (
 )
 
 LATE = 1_000_000
-LIMIT = 1.0  # second more
+LIMIT = 1.0  # seconds of difference
 
 
 def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
-    """Seconds to the end of the first step, from the config on: fresh, and after a million steps.
+    """Seconds from config to the end of the first step: fresh, and after a million steps.
 
-    The late state is made from that of a fresh training after its first step, by setting its
-    numbers of steps and of batches drawn and filling its log, and saved as any other. The starts
-    alternate. There is no validation, so the config's balancer and schedule must not be of those
-    that follow it.
+    The late state is that of a fresh training after its first step, with changed numbers of steps
+    and of sampled batches and a filled log, saved as usual. Fresh and late launches alternate.
+    There is no validation, so the config's balancer and schedule must not follow it.
 
-    A start takes many seconds, most of them for the libraries' parts, first images and the step,
-    and varies by more than the limit. So what is judged is the time of what differs: reading the
-    checkpoint, comparing the run with it, restoring, and moving the loaders on.
+    A launch takes many seconds, most of them for the libraries, the first images and the step, and
+    varies by more than the limit. The limit therefore applies to the time of what differs: reading
+    the checkpoint, comparing the run with it, restoring, and advancing the loaders.
 
     Args:
         cfg: A config of a joint model.
-        rounds: Measured starts of each kind, after one of each that is not.
+        rounds: Measured launches of each kind, after one of each for warm-up.
 
     Returns:
-        ``rounds``, ``step``; ``starts``, of whole starts, and beside it, of what differs,
-        ``fresh_s`` and ``late_s`` (seconds, medians), ``more_s``, the median of the differences
-        round by round, with ``more_interval``. Of what differs also ``limit`` and whether it
-        ``holds``, None where the timings do not tell.
+        ``rounds``, ``step``; ``fresh_s`` and ``late_s`` (seconds, medians), ``more_s``, the median
+        of the rounds' differences, with ``more_interval``, all of what differs; ``starts``: the
+        same values of full launches; ``limit``, and whether it ``holds``, None if undecided.
     """
     times: dict[str, list[tuple[float, float]]] = dict(fresh=[], late=[])
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +67,7 @@ def measure_resume(cfg: ConfigDict, rounds: int) -> dict:
 
 
 def compare_starts(fresh: Sequence[float], late: Sequence[float]) -> dict:
-    """What :func:`measure_resume` tells of the seconds of each start."""
+    """Medians and differences for :func:`measure_resume` from the seconds of each launch."""
     more, *interval = median_interval([b - a for a, b in zip(fresh, late, strict=True)])
     return dict(
         fresh_s=statistics.median(fresh),
@@ -82,8 +80,8 @@ def compare_starts(fresh: Sequence[float], late: Sequence[float]) -> dict:
 def _first_step(
     cfg: ConfigDict, folder: str, go_on_from: str | None = None, save_as: str | None = None
 ) -> tuple[int, float, float]:
-    """After how many steps the first one was, the seconds from the config to its end, and those
-    of what going on makes longer."""
+    """Number of steps before the first one, seconds from the config to its end, and seconds of
+    the parts that resuming makes longer."""
     work_dir = tempfile.mkdtemp(dir=folder)
     cfg = training_only(cfg, work_dir, experiment_name=osp.basename(work_dir))
     if go_on_from is not None:
@@ -114,7 +112,7 @@ def _first_step(
 
 def _save_as_late(runner: MultiDatasetRunner, path: str) -> None:
     loop = runner.train_loop
-    loop._iter = LATE - 1  # As in a hook after the step, which mmengine saves as one more
+    loop._iter = LATE - 1  # As in a hook after the step; mmengine adds 1 when it saves
     runner.message_hub.update_info('batches_drawn', dict.fromkeys(loop.dataloader.batches, LATE))
     runner.call_hook('flush_log')
     scalars = runner.message_hub.log_scalars
@@ -127,7 +125,7 @@ def _save_as_late(runner: MultiDatasetRunner, path: str) -> None:
 
 
 def resume_table(found: dict) -> str:
-    """What :func:`measure_resume` found, in two sentences."""
+    """The result of :func:`measure_resume` in two sentences."""
 
     def more(times: dict) -> str:
         low, high = times['more_interval']

@@ -1,4 +1,4 @@
-"""What ``tools/benchmark.py`` does once its arguments are parsed."""
+"""Entry point of ``tools/benchmark.py`` after argument parsing."""
 
 import sys
 
@@ -24,12 +24,12 @@ from .torchjd import measure_torchjd, torchjd_table
 
 
 def run_benchmark(args) -> int:
-    """Print the values and write them to ``--out``; the exit status."""
+    """Print the values, write them to ``--out``, and return the exit status."""
     try:
         if args.out:
             require_writable('--out', args.out)
         if device().type == 'cpu':
-            keep_freed_memory()  # As training and tools/infer.py do, for both sides.
+            keep_freed_memory()  # As training and tools/infer.py do; applies to both sides.
         with quiet(), trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
             found, table = _measure(args)
     except AllInOneError as error:
@@ -45,7 +45,7 @@ def run_benchmark(args) -> int:
 
 
 def _measure(args):
-    """The values, and what writes them as a table."""
+    """The values, and the function that formats them as a table."""
     if args.rounds < 1:
         raise ConfigError(f'--rounds is {args.rounds}; give a whole number of at least 1')
     if args.what == 'infer':

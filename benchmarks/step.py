@@ -18,7 +18,7 @@ from .measure import device, seconds
 
 
 def upstream_model(joint: AllInOne, cfg: ConfigDict, task: str) -> torch.nn.Module:
-    """The task as its library would build it: with a backbone of its own."""
+    """Build a task's upstream model, with a separate backbone."""
     task_cfg = upstream_model_config(cfg, task)
     task_cfg.backbone.pop('init_cfg', None)
     task_cfg.pop('data_preprocessor', None)
@@ -34,10 +34,10 @@ def measure_step(cfg, rounds: int) -> dict:
 
     Args:
         cfg: A config of a joint model.
-        rounds: Measured rounds, after one that is not; the values are medians.
+        rounds: Measured rounds, after one warm-up round; the values are medians.
 
     Returns:
-        ``joint_s`` and ``upstream_s`` (seconds a step, the latter ``{task: s}``), ``time_ratio``
+        ``joint_s`` and ``upstream_s`` (seconds per step, the latter ``{task: s}``), ``time_ratio``
         (joint / sum of upstream), ``joint_parameters``, ``upstream_parameters``,
         ``parameter_ratio``.
     """
@@ -64,7 +64,7 @@ def measure_step(cfg, rounds: int) -> dict:
     parameters = {
         name: sum(param.numel() for param in model.parameters()) for name, model in models.items()
     }
-    # A ratio a round: noise of the machine falls on both sides of it.
+    # One ratio per round, because noise of the machine affects both sides of it.
     ratios = [
         times['joint'][i] / sum(times[task][i] for task in joint.tasks)
         for i in range(1, rounds + 1)
@@ -81,7 +81,7 @@ def measure_step(cfg, rounds: int) -> dict:
 
 
 def step_table(found: dict) -> str:
-    """What :func:`measure_step` found, a line for each model."""
+    """The result of :func:`measure_step`, one line for each model."""
     lines = [
         f'upstream {name:<12} {value:8.3f} s  {found["upstream_parameters"][name]:>12,} parameters'
         for name, value in found['upstream_s'].items()

@@ -1,4 +1,4 @@
-"""Balancing methods against TorchJD's, on a small model with a batch of its own for each task."""
+"""Balancing methods against TorchJD's, on a small model with a separate batch for each task."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -37,14 +37,14 @@ ANY_ORDER = range(64)
 
 
 class Baseline(NamedTuple):
-    """A method's counterpart.
+    """A method and its TorchJD counterpart.
 
     Attributes:
         ours: Config of the method.
         theirs: Builds TorchJD's aggregator of gradients or scalarizer of losses.
-        seeds: Of torch's generator, for a counterpart that draws from it: the nearest of its
-            results counts.
-        note: What else differs.
+        seeds: Seeds of torch's generator for a counterpart that samples from it; the nearest of
+            its results counts.
+        note: Other differences.
     """
 
     ours: dict
@@ -80,7 +80,7 @@ BASELINES = {
 
 
 class SmallModel(nn.Module):
-    """A convolutional backbone, three linear heads, and a batch of 16 images for each."""
+    """A convolutional backbone and three linear heads, with a batch of 16 images for each head."""
 
     def __init__(self):
         super().__init__()
@@ -110,12 +110,12 @@ class SmallModel(nn.Module):
         return cross_entropy(found, labels)
 
     def backbone_gradient(self) -> Tensor:
-        """What lies in ``.grad`` of the backbone ``[P]``."""
+        """The ``.grad`` of the backbone ``[P]``."""
         return torch.cat([param.grad.flatten() for param in self.backbone.parameters()])
 
 
 class OurStep:
-    """Backward passes of the tasks in turn, the combined gradient in ``.grad``, and the log."""
+    """A step with the tasks' backward passes in turn; writes ``.grad`` and ``log``."""
 
     def __init__(self, model: SmallModel, cfg: dict):
         balancer = BALANCERS.build(cfg)
@@ -135,7 +135,7 @@ class OurStep:
 
 
 class TheirStep:
-    """The same through TorchJD: all losses first, and then their Jacobian or weighted sum."""
+    """The same step with TorchJD: all losses first, then their Jacobian or weighted sum."""
 
     def __init__(self, model: SmallModel, method: nn.Module):
         self.model, self.method = model, method
@@ -153,7 +153,7 @@ class TheirStep:
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:
-    """The largest difference of two gradients' elements over the largest element."""
+    """Largest difference of two gradients' elements, relative to the largest element."""
     return float((found - expected).abs().max() / expected.abs().max())
 
 
@@ -184,19 +184,19 @@ def compare(baseline: Baseline, rounds: int) -> dict:
 
 
 def measure_torchjd(rounds: int) -> dict:
-    """Ours against TorchJD 0.18 by method: the combined gradient of the backbone, and time.
+    """Compare each method with TorchJD 0.18: combined gradient of the backbone, and time.
 
-    Both sides have the same weights and three batches, one a task, and step in alternation; ours
-    by one backward pass after the other, theirs by ``mtl_backward`` and ``jac_to_grad``, or by the
-    scalarized loss. No optimizer step is made.
+    Both sides have the same weights and three batches, one per task, and alternate. Our step runs
+    one backward pass per task, theirs ``mtl_backward`` and ``jac_to_grad``, or the backward pass of
+    the scalarized loss. There is no optimizer step.
 
     Args:
-        rounds: Measured rounds, after one that is not.
+        rounds: Measured rounds, after one warm-up round.
 
     Returns:
         ``{method: row}`` with ``difference`` (largest, relative to the largest element, at the
-        first step), ``time_ratio`` (ours / theirs, median), ``ours_s``, ``theirs_s`` (seconds a
-        step) and ``note``; where TorchJD lacks a package, only ``skipped``, which says so.
+        first step), ``time_ratio`` (ours / theirs, median), ``ours_s``, ``theirs_s`` (seconds per
+        step) and ``note``; only ``skipped``, the reason, if TorchJD lacks a package.
     """
     rows = {}
     state = torch.get_rng_state()
@@ -210,7 +210,7 @@ def measure_torchjd(rounds: int) -> dict:
 
 
 def torchjd_table(found: dict) -> str:
-    """What :func:`measure_torchjd` found, as a table in Markdown."""
+    """The result of :func:`measure_torchjd` as a Markdown table."""
     lines = [
         '| method | difference | ours / TorchJD | ours, ms | TorchJD, ms | |',
         '|---|---:|---:|---:|---:|---|',

@@ -1,4 +1,4 @@
-"""Look into trainings: python tools/analyze.py WORK_DIR..., or affinity CONFIG CKPT."""
+"""Analyse trainings: python tools/analyze.py WORK_DIR..., or affinity CONFIG CKPT."""
 
 import sys
 

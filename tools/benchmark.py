@@ -16,7 +16,7 @@ def parse_args():
         'batches',
     )
     balancers = kinds.add_parser(
-        'balancers', help="each balancing method's time and memory against fixed weights"
+        'balancers', help='time and memory of each balancing method against fixed weights'
     )
     overhead = kinds.add_parser(
         'overhead',
@@ -29,7 +29,7 @@ def parse_args():
         'torchjd', help="results and time of balancing methods against TorchJD's on a small model"
     )
     dist = kinds.add_parser(
-        'dist', help='a step of several processes, with and without overlapping, and what it sends'
+        'dist', help='time of a step of several processes, with and without overlap, and messages'
     )
     batch_norm = kinds.add_parser(
         'batch-norm', help='losses in training and evaluation mode after alternating the tasks'
@@ -38,7 +38,7 @@ def parse_args():
         'precision', help='a step in float32 and bfloat16, in either memory layout, and compiled'
     )
     data = kinds.add_parser(
-        'data', help='training images a second from files, from tars and from LMDB'
+        'data', help='training images per second from files, tars and LMDB'
     )
     infer = kinds.add_parser(
         'infer',
@@ -62,10 +62,10 @@ def parse_args():
         action='store_true',
         help='load a checkpoint of any content, which can run code',
     )
-    balancers.add_argument('--methods', nargs='+', metavar='NAME', help='only these methods')
-    precision.add_argument('--kinds', nargs='+', metavar='NAME', help='only these kinds')
-    dist.add_argument('--processes', type=int, default=2, help='on this machine')
-    data.add_argument('--task', metavar='TASK', help='only this one (default: all)')
+    balancers.add_argument('--methods', nargs='+', metavar='NAME', help='default: all but wrappers')
+    precision.add_argument('--kinds', nargs='+', metavar='NAME', help='kinds (default: all)')
+    dist.add_argument('--processes', type=int, default=2, help='processes on this machine')
+    data.add_argument('--task', metavar='TASK', help='task (default: all)')
     for kind in (
         *(step, balancers, overhead, resume, torchjd),
         *(infer, dist, batch_norm, precision, data),

@@ -1,4 +1,4 @@
-"""Draw what training sees, after augmentation: python tools/browse_dataset.py CONFIG --out-dir D"""
+"""Draw training samples after augmentation: python tools/browse_dataset.py CONFIG --out-dir D"""
 
 import sys
 

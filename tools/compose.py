@@ -1,4 +1,4 @@
-"""A joint model of single-task ones: python tools/compose.py CONFIG --from cls=A det=B --out C."""
+"""Compose single-task models: tools/compose.py CONFIG --checkpoints cls=A det=B --out C."""
 
 import sys
 

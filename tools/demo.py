@@ -1,4 +1,4 @@
-"""The demo behind `make demo`: toy scenes, joint training, test, images, in one process."""
+"""Demo of `make demo`: toy scenes, joint training, test and images in one process."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Some tasks by themselves: python tools/extract.py CONFIG CKPT --tasks det --out DIR."""
+"""Extract tasks from a joint model: tools/extract.py CONFIG CKPT --tasks det --out DIR."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""All tasks on images and videos: python tools/infer.py [CONFIG] CKPT INPUT... --out-dir D."""
+"""Run all tasks on images and videos: tools/infer.py [CONFIG] CKPT INPUT... --out-dir D."""
 
 import sys
 

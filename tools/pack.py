@@ -1,4 +1,4 @@
-"""Pack a folder of many files into few: python tools/pack.py FOLDER --out NAME.{pack,lmdb}"""
+"""Pack a folder into a few large files: tools/pack.py FOLDER --out NAME.{pack,lmdb}"""
 
 import sys
 

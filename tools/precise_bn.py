@@ -1,4 +1,4 @@
-"""Statistics of batch norm anew: python tools/precise_bn.py CONFIG CKPT --out NEW_CKPT"""
+"""Re-estimate batch norm statistics: python tools/precise_bn.py CONFIG CKPT --out NEW_CKPT"""
 
 import sys
 

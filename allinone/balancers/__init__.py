@@ -1,4 +1,4 @@
-"""Methods that combine the tasks' losses or gradients; those of ``BALANCERS`` are names here."""
+"""Methods that combine the tasks' losses or gradients; exports all classes of ``BALANCERS``."""
 
 from allinone.io.renames import renamed_names
 from allinone.registry import BALANCERS

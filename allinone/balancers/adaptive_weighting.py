@@ -1,4 +1,4 @@
-"""What all loss weightings with a state share: last-known losses, hard input, guarded updates."""
+"""Base of loss weightings with a state: last-known losses, hard input, checked updates."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ SMALLEST_LOSS = 1e-8
 
 
 class AdaptiveWeighting(LossWeighting):
-    """A loss weighting that learns from the losses, without reading a number off the device.
+    """A loss weighting that learns from the losses without a device-to-host copy.
 
-    A method defines :meth:`task_factor`, :meth:`shared_factor` where the weights depend on the
-    other tasks' losses of this very step, and :meth:`learn`. A step that names a subset of the
-    tasks uses the last-known losses of the others; a task not seen yet takes no part in means. A
-    task whose loss is not finite counts as one that the step does not name.
+    A method defines :meth:`task_factor`, :meth:`learn`, and, if the weights depend on the other
+    tasks' losses of the same step, :meth:`shared_factor`. A step that names a subset of the tasks
+    uses the last-known losses of the others. Means leave out tasks that were not seen yet. A task
+    with a non-finite loss is treated as not named by the step.
     """
 
     last_losses: Tensor
@@ -25,25 +25,25 @@ class AdaptiveWeighting(LossWeighting):
         return dict(last_losses=torch.full((num_tasks,), float('nan')))
 
     def task_factor(self, task: int, loss: Tensor) -> Tensor:
-        """As :meth:`factor`, for two tasks or more and a positive loss."""
+        """Return :meth:`factor` for at least two tasks and a positive loss."""
         return torch.ones_like(loss)
 
     def shared_factor(self, losses: Tensor, seen: Tensor) -> Tensor | None:
-        """As :meth:`common`, from the last-known losses of all tasks ``[num_tasks]``.
+        """Return :meth:`common` from the last-known losses of all tasks ``[num_tasks]``.
 
         Args:
-            losses: The losses; NaN where a task was not seen yet.
-            seen: Where they are known, bool.
+            losses: The losses; NaN for a task not seen yet.
+            seen: Whether each loss is known, bool.
         """
         return None
 
     def learn(self, losses: Tensor, index: Tensor | slice, gramian: Tensor | None) -> None:
-        """Change the buffers in place at the end of a step.
+        """Update the buffers in place at the end of a step.
 
         Args:
-            losses: Positive losses ``[K]`` of the step's tasks; NaN of a task that takes no part,
-                whose entries in buffers ``[num_tasks, ...]`` are set back afterwards.
-            index: What selects these tasks in a buffer.
+            losses: Positive losses ``[K]`` of the step's tasks; NaN for a task that takes no part,
+                whose entries in buffers ``[num_tasks, ...]`` are restored afterwards.
+            index: Index of these tasks in a buffer.
             gramian: As in :meth:`Balancer.weights`.
         """
 
@@ -64,7 +64,7 @@ class AdaptiveWeighting(LossWeighting):
         return torch.where(torch.isfinite(common) & (common > 0), common, torch.ones_like(common))
 
     def merge(self, losses: Tensor, tasks: Sequence[int] | None) -> tuple[Tensor, Tensor]:
-        """Last-known losses ``[num_tasks]`` with this step's put in, and where there are any."""
+        """Last-known losses ``[num_tasks]`` including this step's, and whether each is known."""
         merged = self.last_losses.to(losses, copy=True)
         index = self.index(tasks, len(losses), losses.device)
         new = losses.clamp_min(SMALLEST_LOSS)
@@ -84,7 +84,7 @@ class AdaptiveWeighting(LossWeighting):
         taking_part = torch.isfinite(losses)
         if gramian is not None:
             taking_part = taking_part & torch.isfinite(gramian).all()
-        # Decided on the device: asking it here would make the host wait in every step.
+        # Decided on the device, so that the host does not wait in every step.
         losses = torch.where(taking_part, losses.clamp_min(SMALLEST_LOSS), torch.nan)
         of_tasks = [buffer for buffer in self._buffers.values() if len(buffer) == self.num_tasks]
         before = [buffer[index].clone() for buffer in of_tasks]

@@ -1,4 +1,4 @@
-"""What a balancing method is to the training step."""
+"""Interface between balancing methods and the training step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -10,21 +10,21 @@ from .gramian import gramian_of, weighted_sum
 
 
 class Regulariser(Protocol):
-    """What adds a penalty on the tasks' gradients.
+    """A method that adds a penalty on the tasks' gradients.
 
     Attributes:
-        penalty_layer: Compare only the gradients of backbone parameters below this name; None: of
-            the last layer that the tasks share.
+        penalty_layer: Name prefix of the backbone parameters whose gradients are compared; None:
+            those of the last layer that the tasks share.
     """
 
     penalty_layer: str | None
 
     def penalty(self, gradients: Tensor) -> Tensor:
-        """The penalty (scalar) of gradients ``[K, P]``."""
+        """Return the penalty (scalar) of gradients ``[K, P]``."""
 
 
 class WeighsLosses(Protocol):
-    """What a step asks of a method that weighs losses, a :class:`LossWeighting` or a wrapper."""
+    """Interface of a method that weighs losses: a :class:`LossWeighting` or a wrapper of one."""
 
     @property
     def factor_follows_loss(self) -> bool: ...
@@ -35,51 +35,50 @@ class WeighsLosses(Protocol):
 
 
 class Balancer(nn.Module):
-    """Decides how the tasks' losses or gradients are combined on the backbone.
+    """Combines the tasks' losses or gradients on the backbone.
 
-    A module, so that whatever a method learns or remembers lies in the checkpoint under
-    ``balancer.*``: buffers from :meth:`initial_state`, and the numbers named in ``counters``.
-    Nothing is a parameter, so no optimizer and no weight decay touches it.
+    A balancer is a module, so the checkpoint holds its state under ``balancer.*``: buffers from
+    :meth:`initial_state`, and the numbers named in ``counters``. It has no parameters, so no
+    optimizer and no weight decay changes the state.
 
-    A step is :meth:`weights`, which changes nothing, and then :meth:`update`, which is left out
-    where mixed precision skips the optimizer step. :meth:`combine` is both.
+    A step calls :meth:`weights`, which changes nothing, and then :meth:`update`, unless mixed
+    precision skips the optimizer step. :meth:`combine` does both.
 
-    What every method answers to hard input, implemented in ``AdaptiveWeighting`` for losses and in
-    ``GramianWeighting`` for gradients:
+    All methods treat hard input as follows (implemented in ``AdaptiveWeighting`` for losses and in
+    ``GramianWeighting`` for gradients):
 
-    - *One task:* its weight is 1, plain training, and nothing is learned. (Fixed weights apply.)
+    - *One task:* its weight is 1, and nothing is learned. (Fixed weights apply.)
     - *A zero gradient* (below 1e-12 of the largest norm): the method balances the other tasks, and
-      this one has weight 0. All zero: all weights are 1. Weights that were learned or kept from
-      earlier steps (``GradNorm``, ``SmoothedTaskWeights``, ``UpdateEvery``) stay what they are.
+      this one has weight 0. All zero: all weights are 1. Weights learned in or kept from earlier
+      steps (``GradNorm``, ``SmoothedTaskWeights``, ``UpdateEvery``) do not change.
     - *NaN or inf in a gradient or its products:* all weights are 1, or those kept from earlier
-      steps, and the state is left alone.
-      So the combined gradient is not finite, as without a balancer, and a loss scaler skips the
-      step; it is never hidden.
-    - *A NaN or infinite loss:* for a loss weighting, that task's own factor is 1, and the others'
-      weights and all of the state are as if the step did not name it. For a gradient weighting, all
-      weights are 1, and the state is left alone.
+      steps, and the state does not change. The combined gradient is then non-finite, as without a
+      balancer, and a loss scaler skips the step.
+    - *A NaN or infinite loss:* for a loss weighting, the factor of that task is 1; the other
+      weights and the state are as if the step did not name it. For a gradient weighting, all
+      weights are 1, and the state does not change.
     - *A loss at or below 0* counts as 1e-8 in methods that divide by it or take its logarithm.
     - *Identical or opposite gradients:* weights are finite; see each method.
     - *Losses or gradients in half precision:* computed in float32 or float64; only the result is
       rounded.
 
     Attributes:
-        requires: What :meth:`weights` needs beside the losses: ``'losses'`` (nothing),
+        requires: What :meth:`weights` needs besides the losses: ``'losses'`` (nothing),
             ``'gramian'`` (the inner products of the tasks' backbone gradients) or ``'gradients'``
             (the gradients themselves; such a method overrides :meth:`combine`).
-        weighs_losses: Whether weights scale the losses, so backbone and heads, or the backbone
-            only.
-        counters: Names of attributes that are whole numbers and belong to the state.
-        layer: Use only the gradients of backbone parameters below this name; None: all.
+        weighs_losses: Whether weights scale the losses (backbone and heads) or only the backbone's
+            gradients.
+        counters: Names of integer attributes that belong to the state.
+        layer: Name prefix of the backbone parameters whose gradients are used; None: all.
         task_names: Names of all tasks in the order of the config; empty until :meth:`bind`.
-        num_tasks: How many they are; until then, of the first call. 0: not known yet.
+        num_tasks: Number of tasks; before :meth:`bind`, that of the first call. 0: unknown.
     """
 
     requires = 'losses'
     weighs_losses = False
     counters: tuple[str, ...] = ()
     layer: str | None = None
-    _buffers: dict[str, Tensor]  # type: ignore[assignment]  # of a balancer none is None
+    _buffers: dict[str, Tensor]  # type: ignore[assignment]  # no buffer of a balancer is None
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,11 +91,11 @@ class Balancer(nn.Module):
             self.register_buffer(name, value)
 
     def initial_state(self, num_tasks: int) -> dict[str, Tensor]:
-        """The buffers of a method for so many tasks, first dimension ``[num_tasks]``."""
+        """Buffers of the method, with first dimension ``[num_tasks]``."""
         return {}
 
     def bind(self, task_names: Sequence[str]) -> None:
-        """Learn the names of all tasks; a method checks its own options against them here.
+        """Set the names of all tasks; a method checks its options against them here.
 
         Raises:
             ConfigError: If an option does not fit these tasks.
@@ -105,7 +104,7 @@ class Balancer(nn.Module):
         self.prepare(len(task_names))
 
     def prepare(self, num_tasks: int, device: torch.device | None = None) -> None:
-        """Make room for ``num_tasks`` tasks, unless their number is known already."""
+        """Create the buffers for ``num_tasks`` tasks, unless the number is already known."""
         if self.num_tasks:
             return
         self.num_tasks = num_tasks
@@ -113,7 +112,7 @@ class Balancer(nn.Module):
             self._buffers[name] = value.to(device or self._buffers[name].device)
 
     def index(self, tasks: Sequence[int] | None, count: int, device) -> Tensor | slice:
-        """What selects ``tasks`` (default: the first ``count``) in a buffer, kept on ``device``."""
+        """Cached index on ``device`` of ``tasks`` (default: the first ``count``) in a buffer."""
         chosen = tuple(range(count) if tasks is None else tasks)
         if chosen == tuple(range(self.num_tasks)):
             return slice(None)
@@ -125,20 +124,20 @@ class Balancer(nn.Module):
         """Called once, before the first step of a training.
 
         Args:
-            epoch_steps: Steps in which the largest data set is seen once.
-            evaluated: The tasks that validation evaluates, with the names of the values of each
-                (None: not known).
+            epoch_steps: Number of steps in one pass over the largest data set.
+            evaluated: ``{task: metric names}`` of the tasks that validation evaluates (None:
+                unknown names).
 
         Raises:
-            ConfigError: If the method needs what this training does not give.
+            ConfigError: If the training does not provide what the method needs.
         """
 
     def after_validation(self, metrics: Mapping[str, float]) -> None:
-        """Called with the values ``{'TASK/metric': value}`` of each validation."""
+        """Called with the metrics ``{'TASK/metric': value}`` of each validation."""
 
     @property
     def regulariser(self) -> Regulariser | None:
-        """What adds a penalty on the tasks' gradients: this method, one it wraps, or none."""
+        """The method that adds a penalty on the tasks' gradients: this, a wrapped one, or None."""
         return None
 
     @property
@@ -153,17 +152,16 @@ class Balancer(nn.Module):
 
         Args:
             losses: Detached task losses ``[K]``.
-            gramian: Inner products ``[K, K]`` of the tasks' backbone gradients, only where
-                :attr:`requires` asks.
-            tasks: Which of the bound tasks the K entries are, where a step does not name all;
-                default: the first K.
+            gramian: Inner products ``[K, K]`` of the tasks' backbone gradients, only if
+                :attr:`requires` is ``'gramian'``.
+            tasks: Indices of the K entries among the bound tasks; default: the first K.
         """
         raise NotImplementedError(f'{type(self).__name__} does not define weights()')
 
     def update(
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
     ) -> None:
-        """End of a step: learn from what :meth:`weights` was given."""
+        """Update the state at the end of a step, from the arguments of :meth:`weights`."""
 
     def combine(
         self, losses: Tensor, gradients: Tensor, tasks: Sequence[int] | None = None
@@ -207,27 +205,27 @@ class Balancer(nn.Module):
 
 
 class LossWeighting(Balancer):
-    """A method that weighs losses: backbone and head of a task see ``w_k * L_k``.
+    """A method that weighs losses: the gradients of backbone and heads are of ``w_k * L_k``.
 
-    The backward pass of one task is over before the next task's loss is known, and no gradient
-    is kept. So a weight is split as ``w_k = factor(k, L_k) * common(L_1, ..., L_K)``: the factor
-    scales the task's loss before its backward pass, the common part scales all gradients at the
-    end of the step.
+    The backward pass of one task ends before the next task's loss is known, and no gradient is
+    kept. Weights are therefore split as ``w_k = factor(k, L_k) * common(L_1, ..., L_K)``: the
+    factor scales the gradients of the task's backward pass, and the common part scales all
+    gradients at the end of the step.
 
     Attributes:
-        factor_follows_loss: Whether :meth:`factor` depends on the loss; then processes must agree
-            on the loss before each can scale its gradients.
+        factor_follows_loss: Whether :meth:`factor` depends on the loss; then the processes average
+            the loss before they scale gradients.
     """
 
     weighs_losses = True
     factor_follows_loss = True
 
     def factor(self, task: int, loss: Tensor) -> Tensor:
-        """The part of task ``task``'s weight known from its own loss (scalars)."""
+        """The part of the weight of ``task`` that depends on its own loss only (scalars)."""
         raise NotImplementedError(f'{type(self).__name__} does not define factor()')
 
     def common(self, losses: Tensor, tasks: Sequence[int]) -> Tensor | None:
-        """The part that all tasks share, from the losses ``[K]``; None where it is 1."""
+        """The part of the weights that all tasks share, from the losses ``[K]``; None: 1."""
         return None
 
     def weights(

@@ -7,7 +7,7 @@ from .base import Balancer
 
 
 def combine(balancer: Balancer, losses: Tensor, gradients: Tensor) -> Tensor:
-    """The backbone gradient that a training step with these task losses and gradients would use.
+    """Return the backbone gradient of a training step with these task losses and gradients.
 
     The training step calls the same :meth:`Balancer.combine`, or for loss weightings the same
     :meth:`LossWeighting.factor` and :meth:`~LossWeighting.common`.
@@ -21,13 +21,13 @@ def combine(balancer: Balancer, losses: Tensor, gradients: Tensor) -> Tensor:
         The combined gradient ``[P]``.
 
     Raises:
-        ValueError: If the shapes are not these.
+        ValueError: If the shapes are different.
     """
     if losses.dim() != 1 or gradients.dim() != 2 or len(losses) != len(gradients):
         raise ValueError(
             f'losses are {tuple(losses.shape)} and gradients {tuple(gradients.shape)}; '
             'give [K] and [K, P]'
         )
-    # A float16 loss would reach neither small nor large factors of its weight.
+    # float16 cannot represent the small and large factors of a weight.
     losses = losses.detach().to(torch.promote_types(losses.dtype, torch.float32))
     return balancer.combine(losses, gradients.detach())[0]

@@ -1,4 +1,4 @@
-"""Inner products and sums of gradients, exact enough to see what nearly cancels."""
+"""Inner products and sums of gradients, accurate for gradients that nearly cancel."""
 
 import torch
 from torch import Tensor
@@ -11,13 +11,13 @@ CHUNK = 1 << 18
 def gramian_of(gradients: Tensor) -> Tensor:
     """Inner products ``[K, K]``, float64, of gradients ``[K, P]`` of any floating dtype.
 
-    Summed in float64 over chunks of columns: the products of nearly opposite gradients cancel, and
-    what is left in float32 decides a direction by its rounding errors; fp16 products overflow. No
-    value is read off the device, and the copies are of one chunk at a time. Of sharded gradients
-    (inside :func:`held_by`) the parts' products are added up.
+    Products are summed in float64 over chunks of columns. The products of nearly opposite gradients
+    cancel, so in float32 rounding errors would decide the direction; float16 products overflow.
+    There is no device-to-host copy, and only one chunk is copied at a time. Products of sharded
+    gradients (inside :func:`held_by`) are summed over the processes.
 
     Args:
-        gradients: One row a task.
+        gradients: One row per task.
     """
     total = gradients.new_zeros(len(gradients), len(gradients), dtype=torch.float64)
     for chunk in gradients.split(CHUNK, dim=1):
@@ -29,9 +29,9 @@ def gramian_of(gradients: Tensor) -> Tensor:
 def weighted_sum(weights: Tensor, gradients: Tensor) -> Tensor:
     """``weights @ gradients`` ``[P]`` in the dtype of the gradients ``[K, P]``.
 
-    Where the weights' dtype is the more precise, it is computed in that, over chunks of columns. In
-    half precision, weights would be rounded to two or three digits, and the large one of a short
-    gradient overflow.
+    Computed in the weights' dtype if that is more precise, over chunks of columns. Half precision
+    would round weights to two or three digits, and the large weight of a short gradient would
+    overflow.
     """
     if torch.promote_types(weights.dtype, gradients.dtype) == gradients.dtype:
         return weights.to(gradients) @ gradients

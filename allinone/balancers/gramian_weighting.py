@@ -1,4 +1,4 @@
-"""What all methods that weigh the tasks' backbone gradients by their Gramian share."""
+"""Base of the methods that weigh the tasks' backbone gradients by their Gramian."""
 
 from collections.abc import Sequence
 
@@ -19,14 +19,13 @@ class GramianWeighting(Balancer):
     """A gradient weighting: the backbone's gradient is ``weights @ gradients``, heads are not
     scaled.
 
-    The K x K Gramian goes to the CPU once, in float64, and :meth:`solve` sees only what a method
-    can answer: two tasks or more, finite numbers, no zero gradient. The rest is answered here as
-    :class:`Balancer` documents it.
+    The K x K Gramian is copied to the CPU once, in float64. :meth:`solve` gets at least two tasks,
+    finite numbers and no zero gradient; this class handles all other input as documented in
+    :class:`Balancer`.
 
     Attributes:
-        rounding: Eigenvalues of the cosines below this share of the largest are rounding errors:
-            1e-12, for float32 gradients that depend on each other leave up to 1e-13; more for a
-            Gramian that is itself in float32.
+        rounding: Eigenvalues of the cosines below this fraction of the largest are rounding errors:
+            1e-12, because dependent float32 gradients give up to 1e-13; more for a float32 Gramian.
     """
 
     requires = 'gramian'
@@ -38,12 +37,12 @@ class GramianWeighting(Balancer):
         Args:
             gramian: Inner products of the tasks' backbone gradients, float64.
             losses: Task losses ``[K]``.
-            tasks: Which tasks they are.
+            tasks: Indices of the K tasks.
         """
         raise NotImplementedError(f'{type(self).__name__} does not define solve()')
 
     def commit(self) -> None:
-        """Keep what the last :meth:`solve` found out, at the end of the step."""
+        """Store the result of the last :meth:`solve` in the state, at the end of the step."""
 
     def weights(
         self, losses: Tensor, gramian: Tensor | None = None, tasks: Sequence[int] | None = None
@@ -63,7 +62,7 @@ class GramianWeighting(Balancer):
             if np.isfinite(both).all() and norms.any():
                 weights = self._weights(matrix, values, norms, tasks)
                 length = np.sqrt(max(weights @ matrix @ weights, 0))
-                # In float32 what nearly cancels would be left with its rounding errors.
+                # In float32 a sum that nearly cancels would consist of rounding errors.
                 cancels = length < CANCELS * (np.abs(weights) @ norms)
                 self._delicate = cancels or np.abs(weights).max() > LARGEST
         self._exact = torch.from_numpy(weights)
@@ -78,7 +77,7 @@ class GramianWeighting(Balancer):
         norms: np.ndarray,
         tasks: Sequence[int] | None,
     ) -> np.ndarray:
-        """From finite numbers, not all 0."""
+        """Weights ``[K]`` from finite numbers, not all 0."""
         weights = np.zeros(len(norms))
         present = np.flatnonzero(norms > ZERO_NORM * norms.max())
         if len(present) == 1:
@@ -88,7 +87,7 @@ class GramianWeighting(Balancer):
         found = self.solve(
             gramian[np.ix_(present, present)], losses[present], [chosen[i] for i in present]
         )
-        # A solver that found nothing must not stop the training.
+        # A solver without a result must not stop the training.
         weights[present] = found if np.isfinite(found).all() else 1
         self._solved = True
         return weights

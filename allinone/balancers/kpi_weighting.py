@@ -1,4 +1,4 @@
-"""What loss weightings that follow validation metrics share."""
+"""Base of the loss weightings that follow validation metrics."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,17 +16,17 @@ FORM = "{'TASK/metric': factor to a fraction of 1} with one for each task"
 
 
 class KpiWeighting(AdaptiveWeighting):
-    """Weights from one metric a task, its KPI, that validation gives; 1 each until then.
+    """Weights from one validation metric per task, its KPI; 1 each before the first validation.
 
     Args:
-        metrics: ``{'TASK/metric': factor}``, one for each task, with factors that turn each into a
-            fraction of 1: 0.01 for a metric in percent, 1 for a fraction. A training needs it.
+        metrics: ``{'TASK/metric': factor}``, one for each task; metric times factor is a fraction
+            of 1: 0.01 for a metric in percent, 1 for a fraction. Required for a training.
 
     Raises:
-        ConfigError: If a factor is not above 0, or ``metrics`` does not name each task once; at the
-            start of a training, if it is not given, or validation will give no such metric (of
+        ConfigError: If a factor is not above 0, or ``metrics`` does not name each task once; when a
+            training begins, if it is missing, or validation does not compute such a metric (for
             kinds that :mod:`allinone.evaluation.names` does not know: after the first validation);
-            after a validation, if a factor makes more than 1 of a metric.
+            after a validation, if metric times factor is above 1.
     """
 
     factor_follows_loss = False
@@ -58,7 +58,7 @@ class KpiWeighting(AdaptiveWeighting):
         kind = type(self).__name__
         if not self.metrics:
             raise ConfigError(f'{KEY} is not set, which {kind} follows; give {FORM}')
-        # Here, for with it comes mmdet, which no other method needs.
+        # Imported here because it imports mmdet, which no other method needs.
         from allinone.evaluation.names import check_metric_names
 
         check_metric_names(KEY, self.metrics, evaluated)
@@ -81,7 +81,7 @@ class KpiWeighting(AdaptiveWeighting):
             self.observe(torch.tensor(kpis))
 
     def observe(self, kpis: Tensor) -> None:
-        """Change the weights by the tasks' KPIs ``[num_tasks]``; a NaN leaves the last one."""
+        """Update the weights from the tasks' KPIs ``[num_tasks]``; NaN keeps the last KPI."""
         raise NotImplementedError(f'{type(self).__name__} does not define observe()')
 
     def task_factor(self, task: int, loss: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""Makes the OpenMMLab forks run from plain wheels.
+"""Corrections that let the OpenMMLab forks run from plain wheels.
 
-Two shortcomings of the installed packages are corrected here, each in its own module:
+Each module corrects one shortcoming of the installed packages:
 
-- ``ext_finder`` offers ``mmcv._ext`` from torchvision and PyTorch where mmcv was installed
-  without its compiled operators;
-- ``packages`` lets MMEngine find the forks' configs (``mmseg::...``) and keeps it from ever
-  starting an installer.
+- ``ext_finder`` provides ``mmcv._ext`` from torchvision and PyTorch if mmcv was installed without
+  its compiled operators;
+- ``packages`` lets MMEngine find the forks' configs (``mmseg::...``) and prevents it from running
+  an installer.
 """
 
 from . import ext_finder
@@ -17,10 +17,10 @@ __all__ = [
 
 
 def install() -> None:
-    """Puts both corrections in place.
+    """Installs both corrections.
 
     Must run before ``mmcv.ops`` (hence ``mmdet.models``) is first imported. Repeated calls change
-    nothing. Imports nothing of the libraries: MMEngine is corrected when it is imported.
+    nothing. Imports none of the libraries: MMEngine is corrected when it is imported.
     """
     ext_finder.install()
     after_import('mmengine', _correct_mmengine)

@@ -1,4 +1,4 @@
-"""Import hook that calls a function once a module is imported, and at once if it is already."""
+"""Import hook that calls a function after a module's import, or at once if it is imported."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ __all__ = [
 
 
 class _ThenCall(Loader):
-    """Loads as ``loader`` does, puts that one back in its place, and calls."""
+    """Loads a module with ``loader``, restores ``loader`` in its spec, and calls ``call``."""
 
     def __init__(self, loader: Loader, call: Callable[[], None]):
         self.loader, self.call = loader, call
@@ -47,7 +47,7 @@ class _Finder(MetaPathFinder):
 def after_import(name: str, call: Callable[[], None]) -> None:
     """Call ``call`` when the top-level module ``name`` has been imported.
 
-    A program that only prints its help does not wait for an import that takes long.
+    A program that only prints its help does not wait for a slow import.
     """
     if name in sys.modules:
         call()

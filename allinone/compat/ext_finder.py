@@ -1,4 +1,4 @@
-"""Import hook that offers ``mmcv._ext`` where no compiled one is installed."""
+"""Import hook that provides ``mmcv._ext`` if no compiled one is installed."""
 
 import importlib
 import sys
@@ -18,7 +18,7 @@ _STAND_IN = 'allinone.compat.mmcv_ops'
 
 
 class _StandInLoader(Loader):
-    """Fills the module ``mmcv._ext`` from the stand-in, which is imported only then."""
+    """Fills the module ``mmcv._ext`` from the stand-in, which it imports on demand."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         return None
@@ -49,8 +49,8 @@ class ExtFinder(MetaPathFinder):
 def install() -> None:
     """Appends the finder to ``sys.meta_path``, once.
 
-    Being last, it is asked only after the ordinary finders came back empty: a compiled
-    ``mmcv._ext`` always wins.
+    It is last, so Python calls it only if the ordinary finders find nothing: a compiled
+    ``mmcv._ext`` always takes precedence.
     """
     if not any(isinstance(finder, ExtFinder) for finder in sys.meta_path):
         sys.meta_path.append(ExtFinder())

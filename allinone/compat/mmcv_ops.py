@@ -1,12 +1,12 @@
 """Stand-in for mmcv's compiled module ``mmcv._ext``, made of torchvision and PyTorch operators.
 
-Holds the functions that ``mmcv.ops`` (2.3.6) calls, under mmcv's names and with its arguments:
-most write into tensors that the caller allocated. They run wherever torchvision runs (CPU, CUDA).
-16-bit floats are computed in float32 and rounded on writing, save in the attention, which computes
-in the type given.
+Contains the functions that ``mmcv.ops`` (2.3.6) calls, with mmcv's names and arguments: most write
+into tensors that the caller allocated. They run wherever torchvision runs (CPU, CUDA). 16-bit
+floats are computed in float32 and rounded on writing, except in the attention, which computes in
+the type of its input.
 
-Any other name yields a function that raises ``UnavailableOpError`` when called, since mmcv checks
-at import that every operator it could ever need exists.
+Any other name yields a function that raises ``UnavailableOpError`` when called, because mmcv checks
+at import that all its operators exist.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ __all__ = [
 
 
 def get_compiler_version() -> str:
-    """Returns what stands for the compiler's version in environment reports."""
+    """Returns the text that replaces the compiler's version in environment reports."""
     return 'not compiled (torchvision stand-in)'
 
 

@@ -1,8 +1,8 @@
-"""Lets MMEngine find the OneDL forks and keeps it from starting an installer.
+"""Corrections that let MMEngine find the OneDL forks and prevent it from running an installer.
 
-MMEngine knows a package by its upstream distribution name ('mmseg' by 'mmsegmentation'). The forks
-are distributed under other names ('onedl-mmsegmentation'), so a config named ``mmseg::...`` is
-taken for missing; ``mmengine.hub`` then even pip-installs the upstream package over the fork.
+MMEngine looks a package up by its upstream distribution name ('mmsegmentation' for 'mmseg'). The
+forks have other names ('onedl-mmsegmentation'), so MMEngine does not find a config named
+``mmseg::...``; ``mmengine.hub`` then even pip-installs the upstream package over the fork.
 """
 
 import functools
@@ -21,28 +21,28 @@ __all__ = [
     'install',
 ]
 
-# mmcv and mmengine have forks too, but must stay out of MMEngine's table: they ship no configs,
-# and MMEngine takes every scope in the table for a package with `utils.register_all_modules`,
-# which `mmengine` lacks, so building from its root registries would fail.
+# mmcv and mmengine have forks too, but must not be in MMEngine's table: they ship no configs, and
+# MMEngine expects `utils.register_all_modules` of every package in the table. `mmengine` lacks it,
+# so building from its root registries would fail.
 FORKS = {
     'mmdet': 'onedl-mmdetection',
     'mmseg': 'onedl-mmsegmentation',
     'mmpretrain': 'onedl-mmpretrain',
     'mmrotate': 'onedl-mmrotate',
 }
-"""Distribution name of the fork by the name of the module it installs."""
+"""Distribution name of each fork, keyed by the name of the module it installs."""
 
 
 class PackageNotInstalledError(ModuleNotFoundError):
-    """A config was asked of a package that is not installed."""
+    """A config was requested from a package that is not installed."""
 
 
 def distribution_name(module: str, upstream: str) -> str:
-    """Chooses the name under which MMEngine shall look for a package.
+    """Chooses the distribution name by which MMEngine looks a package up.
 
     Args:
         module: Name of the importable module, a key of ``FORKS``.
-        upstream: Name of the upstream distribution, as in MMEngine's own table.
+        upstream: Name of the upstream distribution, as in MMEngine's table.
 
     Returns:
         The first of the fork's name, the upstream name and the module's name by which MMEngine
@@ -61,7 +61,7 @@ def distribution_name(module: str, upstream: str) -> str:
 
 
 def _refuse_installer(cmd: list) -> None:
-    """Replaces MMEngine's ``call_command``, whose one use is to run ``pip install``.
+    """Replaces MMEngine's ``call_command``, which is used only to run ``pip install``.
 
     Args:
         cmd: Command line; its last item is the distribution to install.
@@ -78,7 +78,7 @@ def _refuse_installer(cmd: list) -> None:
 
 
 def _with_package_configs(fromfile: Callable[..., Config]) -> Callable[..., Config]:
-    """Lets ``Config.fromfile`` take ``'package::path.py'``, as ``_base_`` already does."""
+    """Lets ``Config.fromfile`` accept ``'package::path.py'``, as ``_base_`` does."""
 
     @functools.wraps(fromfile)
     def wrapper(filename: str | Path, *args, **kwargs) -> Config:
@@ -92,14 +92,14 @@ def _with_package_configs(fromfile: Callable[..., Config]) -> Callable[..., Conf
 def install() -> None:
     """Corrects MMEngine's table of packages, its config loader and its installer.
 
-    The table is changed in place, as modules of MMEngine hold references to it. Repeated calls
-    change nothing.
+    The table is changed in place, because modules of MMEngine hold references to it. Repeated
+    calls change nothing.
     """
     if package_utils.call_command is _refuse_installer:
         return
     table = config_utils.MODULE2PACKAGE
     for module in FORKS:
         table[module] = distribution_name(module, table[module])
-    # `install_package` looks this name up when called, so everyone who imported it is covered.
+    # `install_package` looks this name up when called, so earlier imports of it are covered.
     package_utils.call_command = _refuse_installer
     Config.fromfile = staticmethod(_with_package_configs(Config.fromfile))

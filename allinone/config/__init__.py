@@ -1,1 +1,1 @@
-"""Text in, checked config out."""
+"""Loading and checking of configs."""

@@ -1,4 +1,4 @@
-"""Which key of a config an error of building its part comes from."""
+"""Mapping of build errors to the config key that causes them."""
 
 import difflib
 import inspect
@@ -24,12 +24,12 @@ REGISTRIES = (
 
 
 def fault(key: str, cfg, error: Exception) -> str:
-    """What is wrong with a part that cannot be built, in one sentence.
+    """Explain in one sentence why a part of a config cannot be built.
 
     Args:
-        key: Of the part in the config; empty for the whole.
+        key: Key of the part in the config; empty for the full config.
         cfg: The part.
-        error: As building it raised it.
+        error: The error that building the part raised.
     """
     what = key or 'the config'
     return (
@@ -39,15 +39,15 @@ def fault(key: str, cfg, error: Exception) -> str:
 
 
 def misspelt(key: str, cfg, error: Exception) -> str | None:
-    """Where in ``cfg`` an unknown key or type is: of it the libraries name only the class.
+    """Locate an unknown key or type in ``cfg``; the libraries' errors name only the class.
 
     Args:
-        key: Of ``cfg``; empty for a whole config.
-        cfg: Where to look.
-        error: As the libraries raised it.
+        key: Key of ``cfg``; empty for a full config.
+        cfg: The config to search.
+        error: The error that the libraries raised.
 
     Returns:
-        A sentence; None where ``error`` is another one, or its cause is not in ``cfg``.
+        A sentence; None for other errors, or if the cause is not in ``cfg``.
     """
     words, parts = _words(error), list(_parts(key, cfg, None))
     if found := UNKNOWN_KEY.search(words):
@@ -58,11 +58,11 @@ def misspelt(key: str, cfg, error: Exception) -> str | None:
 
 
 def places(key: str, cfg, kind: type | tuple[type, ...]) -> Iterator[tuple[str, str]]:
-    """Path and type of each part of a config that is built of a class, or of one derived from it.
+    """Path and type of each part of a config whose class is ``kind`` or derived from it.
 
     Args:
-        key: Of ``cfg``.
-        cfg: Where to look.
+        key: Key of ``cfg``.
+        cfg: The config to search.
         kind: The class, or several.
     """
     for path, part, scope in _parts(key, cfg, None):
@@ -72,18 +72,18 @@ def places(key: str, cfg, kind: type | tuple[type, ...]) -> Iterator[tuple[str, 
 
 
 def _words(error: Exception) -> str:
-    # The text of a KeyError is quoted.
+    # str() of a KeyError adds quotes.
     return ' '.join(str(error.args[0] if isinstance(error, KeyError) else error).split())
 
 
 def unknown_key(path: str, name: str, known: Iterable[str], complete: bool = True) -> str:
-    """The sentence that refuses a key.
+    """Error sentence for an unknown key.
 
     Args:
-        path: Of the part that has it.
-        name: The key.
-        known: Keys that the part may have.
-        complete: Whether it may have no others.
+        path: Path of the part that has it.
+        name: The unknown key.
+        known: Valid keys of the part.
+        complete: Whether ``known`` has all valid keys.
     """
     near = difflib.get_close_matches(name, known, 1)
     if near:
@@ -94,7 +94,7 @@ def unknown_key(path: str, name: str, known: Iterable[str], complete: bool = Tru
 
 
 def accepted_keys(kind) -> set[str]:
-    """Names of the arguments of a class, also of those that it hands on to its bases."""
+    """Names of the arguments of a class, including those that it passes on to its bases."""
     names = set()
     for part in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:
         call = vars(part).get('__init__') if inspect.isclass(kind) else part
@@ -112,7 +112,7 @@ def accepted_keys(kind) -> set[str]:
 
 
 def _parts(key: str, cfg, scope: str | None) -> Iterator[tuple[str, Mapping, str | None]]:
-    """Path, content and library of each dictionary in a config, the outer ones first."""
+    """Path, content and library of each dictionary in a config, outer ones first."""
     if isinstance(cfg, Mapping):
         kind = cfg.get('type')
         if isinstance(cfg.get('_scope_'), str):
@@ -147,7 +147,7 @@ def _unknown_key(parts: list, name: str) -> str | None:
 
 
 def _classes(kind, scope: str | None) -> list:
-    """What a config may mean by a type; registries of different things share names."""
+    """All classes that a type in a config may refer to; several registries may share a name."""
     if not isinstance(kind, str):
         return [kind]
     found = [_in_scope(root, scope).get(kind) for root in REGISTRIES]
@@ -182,11 +182,11 @@ def _unknown_type(parts: list, name: str, scope: str | None, thing: str) -> str 
 
 @contextmanager
 def named(key: str, cfg=None):
-    """Say which config key an error of building its part comes from.
+    """Add the config key of a part to the errors of building it.
 
     Args:
-        key: Of the part; empty for the whole config.
-        cfg: The part, in which the place of the error is looked for.
+        key: Key of the part; empty for the full config.
+        cfg: The part, which is searched for the cause of the error.
     """
     try:
         yield
@@ -203,7 +203,7 @@ def named(key: str, cfg=None):
 
 
 def scoped(cfg: dict) -> dict:
-    """The config with the library of its type as the scope of all parts inside."""
+    """The config with the library of its type as the scope of all its parts."""
     kind = cfg.get('type')
     if isinstance(kind, str) and '.' in kind and '_scope_' not in cfg:
         return dict(cfg, _scope_=kind.split('.')[0])

@@ -1,4 +1,4 @@
-"""Consistency of a config, checked before a folder is made or a file is read."""
+"""Consistency checks of a config, made before any folder is created or file is read."""
 
 import difflib
 import inspect
@@ -41,7 +41,7 @@ LOADER_KEYS = {
 } - {'self', 'shuffle'}
 LIKENESS = 0.85
 BACKBONE = 'backbone'
-# What no class is built of, or one that hands all it gets on: misspelt, they would do nothing.
+# Parts without a class, or whose class passes all keys on: a misspelt key would have no effect.
 PARTS = dict(
     randomness=accepted_keys(Runner.set_randomness),
     env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
@@ -56,7 +56,7 @@ TEST_KEYS = (
     *('type', 'iou_threshold', 'class_agnostic', 'split_thr', 'max_num', 'min_score'),
     *('mode', 'crop_size', 'stride', 'threshold'),
 )
-NMS = import_module('mmcv.ops.nms')  # mmcv.ops has a function of that name.
+NMS = import_module('mmcv.ops.nms')  # The attribute mmcv.ops.nms is a function.
 CLIP = dict(norm=clip_grad_norm_, value=clip_grad_value_)
 MULTIPLIERS = {'lr_mult', 'decay_mult'}
 PARAMWISE = {
@@ -66,10 +66,10 @@ PARAMWISE = {
 
 
 def check_config(cfg: Mapping) -> None:
-    """Raise :class:`ConfigError` for a misspelt key or tasks that do not agree.
+    """Raise :class:`ConfigError` for misspelt keys or inconsistent tasks.
 
-    A config may hold variables of its own, so a top-level key is refused only if it is nearly one
-    that the runner knows, or one of the model's that the model has not got.
+    A config may define variables, so a top-level key is refused only if it resembles a key of the
+    runner, or if it is a key of the model that the model lacks.
     """
     for key in cfg:
         near = difflib.get_close_matches(key, [*KNOWN_KEYS, *MODEL_KEYS], 1, LIKENESS)
@@ -87,6 +87,12 @@ def check_config(cfg: Mapping) -> None:
     tasks = model.get('tasks')
     if not isinstance(tasks, Mapping):
         raise ConfigError(f'model.tasks is {tasks!r}; give {{name: model config}}')
+    for name in tasks:
+        if not isinstance(name, str) or not name or set(name) & {'/', '.'}:
+            raise ConfigError(
+                f"model.tasks has the name {name!r}; leave '/' and '.' out, which metrics "
+                '(TASK/metric) and weights (tasks.TASK.*) are written with'
+            )
     frozen = check_frozen(model.get('frozen') or (), list(tasks))
     for stage in STAGES:
         _check_stage(cfg, stage, list(tasks), frozen)
@@ -107,7 +113,7 @@ def check_config(cfg: Mapping) -> None:
 
 
 def _check_test_cfg(key: str, cfg: Mapping) -> None:
-    """Heads read it key by key and take their defaults for what they do not find."""
+    """Refuse misspelt keys, for which heads would silently use their defaults."""
     for name, value in cfg.items():
         near = difflib.get_close_matches(name, TEST_KEYS, 1, LIKENESS)
         if near and near[0] != name:
@@ -115,7 +121,7 @@ def _check_test_cfg(key: str, cfg: Mapping) -> None:
         if isinstance(value, Mapping):
             _check_test_cfg(f'{key}.{name}', value)
     kind = cfg.get('type')
-    # mmcv looks the name up in its module, not before something is detected.
+    # mmcv looks the name up in its module, but only at the first detection.
     if key.endswith('.nms') and isinstance(kind, str) and not hasattr(NMS, kind):
         raise ConfigError(
             f"{key}.type is {kind!r}, which mmcv does not have; use 'nms' or 'soft_nms'"
@@ -126,7 +132,7 @@ def _check_hooks(hooks: Mapping) -> None:
     for name, hook in hooks.items():
         near = difflib.get_close_matches(name, DEFAULT_HOOKS, 1, LIKENESS)
         if near and near[0] != name:
-            # A second hook of the kind would run beside the default one.
+            # A second hook of the same class would run in addition to the default one.
             raise ConfigError(f'default_hooks has {name!r}; do you mean {near[0]!r}?')
         kind = hook.get('type') if isinstance(hook, Mapping) else None
         kind = HOOKS.get(kind) if isinstance(kind, str) else kind
@@ -136,7 +142,7 @@ def _check_hooks(hooks: Mapping) -> None:
 
 
 def _check_averages(hooks: Sequence, loop: Mapping) -> None:
-    """What mmengine's ``EMAHook`` asserts once all is built, without a key."""
+    """Check what mmengine's ``EMAHook`` asserts only after the build, without a config key."""
     for index, hook in enumerate(hooks):
         kind = hook.get('type') if isinstance(hook, Mapping) else None
         kind = HOOKS.get(kind) if isinstance(kind, str) else kind
@@ -157,7 +163,7 @@ def _check_averages(hooks: Sequence, loop: Mapping) -> None:
 
 
 def _check_optimizer(cfg: Mapping) -> None:
-    """What mmengine finds at the first step, passes over, or words so that nobody finds it."""
+    """Check what mmengine reports only at the first step, ignores, or reports unclearly."""
     clip = cfg.get('clip_grad')
     if clip is not None:
         if not isinstance(clip, Mapping) or not clip:
@@ -165,6 +171,9 @@ def _check_optimizer(cfg: Mapping) -> None:
         kind = check_choice('optim_wrapper.clip_grad.type', clip.get('type', 'norm'), list(CLIP))
         known = accepted_keys(CLIP[kind]) - {'parameters'}
         _check_keys('optim_wrapper.clip_grad', clip, {*known, 'type'})
+        for name in ('max_norm', 'clip_value'):
+            if name in clip:
+                check_number(f'optim_wrapper.clip_grad.{name}', clip[name], 0, open_low=True)
     if 'constructor' in cfg:
         return
     paramwise = cfg.get('paramwise_cfg') or {}
@@ -187,16 +196,18 @@ def _check_optimizer(cfg: Mapping) -> None:
             f'optim_wrapper.optimizer.type is {kind!r}, which is no optimizer; '
             + (f'do you mean {near[0]!r}?' if near else f'the optimizers are {sorted(optimizers)}')
         )
-    for name in ('lr', 'weight_decay'):
-        if name in optimizer:
-            check_number(f'optim_wrapper.optimizer.{name}', optimizer[name], 0)
+    # A learning rate or a largest norm of 0 would train nothing.
+    if 'lr' in optimizer:
+        check_number('optim_wrapper.optimizer.lr', optimizer['lr'], 0, open_low=True)
+    if 'weight_decay' in optimizer:
+        check_number('optim_wrapper.optimizer.weight_decay', optimizer['weight_decay'], 0)
 
 
 def check_frozen(frozen: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
-    """``model.frozen`` as a tuple.
+    """Return ``model.frozen`` as a tuple.
 
     Raises:
-        ConfigError: If it names what is not there, or leaves nothing to train.
+        ConfigError: If it names an unknown part, or leaves nothing to train.
     """
     parts = [BACKBONE, *tasks]
     if not isinstance(frozen, (list, tuple)) or not set(map(str, frozen)) <= set(parts):
@@ -238,7 +249,7 @@ def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[st
                 f'{loader_key} has {idle}, which model.frozen has too, with the backbone: nothing '
                 f'learns from their images; leave them out of {loader_key} (_delete_=True)'
             )
-    # Validation and test may leave tasks out, but then in both.
+    # Validation and test may omit tasks, but then from dataloader and evaluator.
     learning = [name for name in tasks if name not in frozen]
     sources = {'model.tasks': learning} if stage == 'train' else {key: cfg[key] for key in keyed}
     for source, names in sources.items():

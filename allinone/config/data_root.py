@@ -1,4 +1,4 @@
-"""The folder that the configs' data sets lie in, and what to say where one of them is missing."""
+"""Root folder of the configs' data sets, and advice for a missing data set."""
 
 import os
 import os.path as osp
@@ -7,13 +7,13 @@ VARIABLE, DEFAULT = 'ALLINONE_DATA', 'data'
 
 
 def missing_data_set(path: str | os.PathLike) -> str | None:
-    """What to do if a file is missing because its whole data set is.
+    """Advice for a file that is missing because its data set is missing.
 
     Args:
         path: The missing file.
 
     Returns:
-        None if the path is not below the data root, or its data set is there.
+        A clause; None if the path is not below the data root, or its data set exists.
     """
     root = os.environ.get(VARIABLE, DEFAULT)
     relative = osp.relpath(osp.abspath(path), osp.abspath(root))

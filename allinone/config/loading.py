@@ -1,4 +1,4 @@
-"""Read a config file, and apply the options of a command line."""
+"""Read a config file and apply command-line options."""
 
 import difflib
 import os.path as osp
@@ -14,7 +14,7 @@ from .check import KNOWN_KEYS
 def load_config(
     path: str, options: list[str] | None = None, work_dir: str | None = None, launcher: str = 'none'
 ) -> Config:
-    """Read a config, apply ``KEY=VALUE`` options, and set where the run goes.
+    """Read a config, apply ``KEY=VALUE`` options, and set ``work_dir`` and ``launcher``.
 
     Raises:
         ConfigError: If the file is missing or cannot be parsed.
@@ -37,22 +37,23 @@ def load_config(
 
 
 def complete_config(cfg: Config, path: str, options: list[str] | None = None) -> Config:
-    """Apply ``KEY=VALUE`` options, and set what a config may leave out.
+    """Apply ``KEY=VALUE`` options, and set defaults of keys that a config may omit.
 
     Args:
-        cfg: Changed in place.
-        path: The file that it is from, for messages.
+        cfg: The config, changed in place.
+        path: Its file, for messages.
         options: As in :func:`parse_options`.
 
     Raises:
-        ConfigError: If an option changes nothing, or does not fit.
+        ConfigError: If an option has no effect or does not fit the config.
     """
     parsed = parse_options(options)
     _check_options(path, cfg, parsed)
     try:
         cfg.merge_from_dict(parsed)
     except (KeyError, TypeError):
-        # Together, for _delete_ and the keys beside it belong together; alone, to name the one.
+        # Options are merged together, because _delete_ needs its neighbours; one by one only to
+        # name the cause.
         for key, value in parsed.items():
             try:
                 cfg.merge_from_dict({key: value})
@@ -68,7 +69,7 @@ def complete_config(cfg: Config, path: str, options: list[str] | None = None) ->
 
 
 def parse_options(options: list[str] | None) -> dict:
-    """``['a.b=1', ...]`` as mmengine's ``--cfg-options`` reads them."""
+    """Parse ``['a.b=1', ...]`` as mmengine's ``--cfg-options`` does."""
     parsed = {}
     for option in options or []:
         key, equals, value = option.partition('=')
@@ -79,7 +80,7 @@ def parse_options(options: list[str] | None) -> dict:
 
 
 def _check_options(path: str, cfg: Config, options: dict) -> None:
-    """Refuse options that change nothing."""
+    """Refuse options that have no effect."""
     for key in options:
         top = key.split('.')[0]
         near = difflib.get_close_matches(top, KNOWN_KEYS, 1)

@@ -16,12 +16,14 @@ from allinone.config.build_errors import named, places, scoped
 from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.registry.kinds import kind_of_dataset_class
 from allinone.tasks import TaskKind
+from allinone.tasks.coco import reading_normalised
 
 from .checks import check_dataset
 from .seeded import MapDataset, SeededDataset
 from .task_loaders import TIMEOUT
 from .workers import start_worker
 
+CUTTING = ('drop_last', 'num_batch_per_epoch')  # They leave out a part of the data set.
 PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
 
@@ -60,6 +62,12 @@ def build_loader(
             f'{key}.skip_corrupt={skip_corrupt}: it would change the metrics, so it '
             'is for train_dataloader alone; remove it here'
         )
+    for option in CUTTING:
+        if cfg.get(option) and not train:
+            raise ConfigError(
+                f'{key}.{option} is {cfg[option]!r}: metrics would be of a part of the data set, '
+                'so it is for train_dataloader alone; remove it here'
+            )
     dataset_cfg = cfg.get('dataset')
     if not isinstance(dataset_cfg, dict):
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
@@ -157,9 +165,10 @@ def _build_dataset(cfg: dict) -> MapDataset:
         raise ConfigError(f'pipeline is {cfg["pipeline"]!r}; give a list of transforms')
     paths = ', '.join(f'{name}={cfg[name]!r}' for name in PATH_KEYS if cfg.get(name))
     try:
-        dataset = MMENGINE_DATASETS.build(scoped(cfg))
-        if hasattr(dataset, 'full_init'):
-            dataset.full_init()
+        with reading_normalised():
+            dataset = MMENGINE_DATASETS.build(scoped(cfg))
+            if hasattr(dataset, 'full_init'):
+                dataset.full_init()
         size = len(dataset)
     except (UnicodeDecodeError, JSONDecodeError) as error:
         remedy = 'save it as UTF-8' if isinstance(error, UnicodeDecodeError) else 'make it again'

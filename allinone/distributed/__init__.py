@@ -1,1 +1,1 @@
-"""Processes of one run: launching, communication, consistency."""
+"""Launching, communication and consistency of the processes of a run."""

@@ -1,4 +1,4 @@
-"""The other processes of a run: whether they train the same, and what if one is gone."""
+"""Consistency checks between the processes of a run, and errors of a lost process."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from mmengine.dist import all_gather_object, get_world_size
 
 from allinone.errors import ConfigError, PeerError
 
-# What gloo says when a connection ends or nothing comes
+# Messages of gloo when a connection ends or times out
 LOST = (
     'closed by peer',
     'reset by peer',
@@ -22,15 +22,15 @@ WORDS = 160
 def require_same_everywhere(
     record: Mapping, step: int, differences: Callable[[Mapping, Mapping], Sequence[str]]
 ) -> None:
-    """That all processes train the same; in each of them, so that all end.
+    """Check that all processes train the same run; every process raises, so that all end.
 
     Args:
-        record: Of :func:`run_record`.
-        step: That the run goes on from; 0 for a new one.
-        differences: Clauses on what makes one record another run than the first.
+        record: Run manifest, from :func:`run_record`.
+        step: Iteration that the run resumes from; 0 for a new run.
+        differences: Returns clauses on the differences of a run manifest from the first.
 
     Raises:
-        ConfigError: If one has another config, other data, or goes on from another step.
+        ConfigError: If a process has a different config, data or iteration to resume from.
     """
     if get_world_size() == 1:
         return
@@ -50,7 +50,7 @@ def require_same_everywhere(
 
 
 def lost_peer(error: Exception, resume: str) -> PeerError | None:
-    """What to say of an error that came of another process' end; None: of something else."""
+    """Error to raise if ``error`` was caused by the end of another process; otherwise None."""
     words = ' '.join(str(error).split())
     gloo = 'gloo' in words and any(part in words for part in LOST)
     if not (gloo or isinstance(error, dist.DistError)):

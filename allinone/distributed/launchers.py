@@ -1,4 +1,4 @@
-"""What a launcher tells each process, in PyTorch's variables."""
+"""PyTorch's environment variables from the launchers' variables."""
 
 import os
 import subprocess
@@ -19,12 +19,12 @@ VARIABLES = dict(
 def set_variables(launcher: str) -> None:
     """Set ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT``.
 
-    An address and a port that are set stay. The default address is the first machine of Slurm's
-    list, and for MPI this machine, where all processes are on it.
+    An address and a port that are already set do not change. The default address is the first
+    machine of Slurm's list; for MPI it is this machine if all processes run on it.
 
     Raises:
-        ConfigError: If the launcher did not set what it sets for each process, or nothing says
-            where the processes meet.
+        ConfigError: If a variable of the launcher is missing, or there is no address for the
+            rendezvous.
     """
     for name in VARIABLES[launcher]:
         os.environ[name] = variable_of(launcher, name)
@@ -36,10 +36,10 @@ def set_variables(launcher: str) -> None:
 
 
 def variable_of(launcher: str, name: str) -> str:
-    """What the launcher set for one of PyTorch's variables.
+    """Value of the launcher's counterpart of one of PyTorch's variables.
 
     Raises:
-        ConfigError: If it did not.
+        ConfigError: If the launcher did not set it.
     """
     return _given(launcher, VARIABLES[launcher][name])
 
@@ -71,7 +71,7 @@ def _first_machine(launcher: str) -> str:
 
 
 def _spelt_out(machines: str) -> str:
-    """Slurm's ``node[1-3]`` as a line a machine; nothing where it cannot be asked."""
+    """Expand Slurm's ``node[1-3]`` to one line per machine; empty if ``scontrol`` fails."""
     try:
         return subprocess.check_output(['scontrol', 'show', 'hostnames', machines], text=True)
     except (OSError, subprocess.CalledProcessError):
@@ -79,5 +79,5 @@ def _spelt_out(machines: str) -> str:
 
 
 def is_first_process() -> bool:
-    """Also before there is a process group, by the launchers' variables."""
+    """Whether this is rank 0, by the launchers' variables; needs no process group."""
     return all(os.environ.get(names['RANK'], '0') == '0' for names in VARIABLES.values())

@@ -1,4 +1,4 @@
-"""What the processes of a run tell one another in a training step."""
+"""Communication between the processes of a run in a training step."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Alone:
-    """One process: sums and means are what it has itself.
+    """A single process: sums and means are its own values.
 
     Attributes:
-        many: Whether there are others.
+        many: Whether there are other processes.
     """
 
     many = False
@@ -33,49 +33,49 @@ class Alone:
         params: Sequence[nn.Parameter] = (),
         large: Tensor | None = None,
     ) -> None:
-        """Begin to make tensors the sums, or the means, of what all processes sent.
+        """Begin to replace tensors by their sums or means over all processes.
 
-        They must not be used before :meth:`receive`. All processes send the same shapes in the same
-        order.
+        Do not use the tensors before :meth:`receive`. All processes send the same shapes in the
+        same order.
 
         Args:
-            sums: To be added up.
-            means: To be averaged.
-            params: Whose ``.grad`` is to be averaged. A gradient that is None here counts as zeros,
-                and stays None where it is None in all processes.
-            large: To be averaged where it is, without a copy; contiguous.
+            sums: Tensors to sum.
+            means: Tensors to average.
+            params: Parameters whose ``.grad`` is averaged. A gradient that is None counts as zeros,
+                and stays None if it is None in all processes.
+            large: Contiguous tensor to average in place, without a copy.
         """
 
     def receive(self) -> None:
-        """Wait for all that was sent."""
+        """Wait for all messages of :meth:`send`."""
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The sum over the processes, at once."""
+        """Sum over the processes; blocks."""
         return tensor
 
     def whole(self, sums: Tensor) -> Tensor:
-        """What sums over the elements of gradients are, where a process may hold some of them."""
+        """Totals of sums over the elements of gradients that may be sharded over processes."""
         return sums
 
     def agreed(self, flag: Tensor) -> Tensor:
-        """Whether a flag about gradients (scalar, bool) holds for all elements of them."""
+        """Whether a flag (scalar, bool) about possibly sharded gradients holds for all shards."""
         return flag
 
     def draw(
         self, generator: torch.Generator, elements: int, parts: int
     ) -> Iterator[tuple[slice, Tensor]]:
-        """Random numbers for the elements of a flat gradient that are here.
+        """Random numbers for the elements of a flat gradient that this process holds.
 
-        An element's number is the same however the gradient is spread over processes.
+        The number of an element does not depend on how the gradient is sharded.
 
         Args:
-            generator: In the same state in all processes, before and after.
-            elements: How many are here.
-            parts: To make them in, each by itself, for they take memory.
+            generator: Generator in the same state in all processes, before and after.
+            elements: Number of elements that this process holds.
+            parts: Number of parts that are sampled one at a time, to limit memory.
 
         Yields:
-            Which elements, in order and without gaps, and their numbers, float32, uniform in
-            [0, 1).
+            Slices of the elements, in order and without gaps, and their numbers, float32, uniform
+            in [0, 1).
         """
         size = math.ceil(elements / parts)
         for start in range(0, elements, size):
@@ -85,13 +85,13 @@ class Alone:
 
 
 class Replicas(Alone):
-    """Processes that hold the whole model each, and see different images.
+    """Processes that each hold the full model and see different images.
 
-    What is sent travels while the next task computes. All of one call but ``large`` is one flat
-    message.
+    Messages overlap with the next task's computation. All tensors of one call except ``large`` form
+    one flat message.
 
     Args:
-        overlap: False: wait for each message at once, to measure what is gained.
+        overlap: False: wait for each message at once, to measure the gain of overlapping.
     """
 
     many = True
@@ -114,7 +114,7 @@ class Replicas(Alone):
         self._messages.append(message)
 
     def reduce(self, tensor: Tensor) -> dist.Work | None:
-        """Sum a tensor over the processes where it is; to be waited for unless None."""
+        """Sum a tensor over the processes in place; the caller waits for the result unless None."""
         return dist.all_reduce(tensor, async_op=self.overlap)
 
     def receive(self) -> None:
@@ -132,15 +132,15 @@ class Replicas(Alone):
 
 
 class Shards(Replicas):
-    """Processes that hold a part of each parameter, and so of each gradient.
+    """Processes that each hold a shard of each parameter and of its gradient.
 
-    Backward passes leave parts of the gradients' means, so losses, statistics and the gradients of
-    single numbers, which have no parts, are all that is sent. Inner products of gradients are sums
-    over the parts, exactly.
+    Backward passes produce shards of the gradients' means, so only losses, statistics and the
+    gradients of unsharded scalars are sent. Inner products of gradients are exact sums over the
+    shards.
 
     Args:
-        params: The parameters of which balancers get gradients, each in rows that follow one
-            another in memory, as ``fully_shard`` spreads them.
+        params: The parameters whose gradients balancers get, each sharded in contiguous rows, as
+            ``fully_shard`` does.
     """
 
     def __init__(self, params: Sequence[nn.Parameter]):
@@ -149,7 +149,7 @@ class Shards(Replicas):
 
     @cached_property
     def _spans(self) -> tuple[int, np.ndarray]:
-        """How many elements there are, and where each part that is here begins and ends."""
+        """Total number of elements, and ``[begin, end)`` of each shard of this process."""
         sizes = np.array([param.numel() for param in self._params])
         rows = [offsets_of(param)[0] * (param.numel() // len(param)) for param in self._params]
         starts = sizes.cumsum() - sizes + rows
@@ -176,7 +176,7 @@ class Shards(Replicas):
     def draw(
         self, generator: torch.Generator, elements: int, parts: int
     ) -> Iterator[tuple[slice, Tensor]]:
-        # Each process draws for all, and takes what is for its own.
+        # Each process samples for all elements and selects those of its shards.
         total, spans = self._spans
         if (held := int(np.diff(spans).sum())) != elements:
             raise ValueError(f'{elements} elements of gradients are here, of parameters {held}')
@@ -198,7 +198,7 @@ _holders: ContextVar[Alone] = ContextVar('holders', default=ALONE)
 
 @contextmanager
 def held_by(processes: Alone):
-    """Inside, the gradients that balancers get are what this one of ``processes`` holds."""
+    """Context in which balancers get the gradients that this one of ``processes`` holds."""
     before = _holders.set(processes)
     try:
         yield
@@ -207,29 +207,29 @@ def held_by(processes: Alone):
 
 
 def holders() -> Alone:
-    """Those who hold the gradients that a balancer was given."""
+    """The processes that hold the gradients of the current balancer call."""
     return _holders.get()
 
 
 def is_sharded(tensor: object) -> 'TypeGuard[DTensor]':
-    """Whether it is a ``DTensor``, whose import takes long for those who have none."""
+    """Whether a tensor is a ``DTensor``; avoids the slow import of that class."""
     return hasattr(tensor, 'device_mesh')
 
 
 def offsets_of(tensor: Tensor) -> list[int]:
-    """Where the part of a sharded tensor that is here begins in the whole one."""
+    """Offsets of this process's shard in the full tensor."""
     assert is_sharded(tensor)
     return list(tensor.__create_chunk_list__()[0].offsets)
 
 
 def local(tensor: Tensor) -> Tensor:
-    """The part of a sharded tensor that is here, sharing its memory; others are that already."""
+    """This process's shard of a tensor, sharing its memory; an unsharded tensor itself."""
     return tensor.to_local() if is_sharded(tensor) else tensor
 
 
 @dataclass
 class _Message:
-    """Laid out as: sums, for each parameter whether it has a gradient, means, gradients."""
+    """A flat message: sums, whether each parameter has a gradient, means, gradients."""
 
     sums: list[Tensor]
     means: list[Tensor]
@@ -261,7 +261,7 @@ class _Message:
         self.flat[first:] /= processes
         parts = self.flat.split([*summed, len(self.params), *(part.numel() for part in tensors)])
         sums, present, averaged = parts[: len(summed)], parts[len(summed)], parts[len(summed) + 1 :]
-        # The host asks the device only where a gradient is missing here.
+        # The host waits for the device only if a gradient is missing in this process.
         if any(param.grad is None for param in self.params):
             for param, there in zip(self.params, present.tolist()):
                 if there and param.grad is None:

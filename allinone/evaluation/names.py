@@ -40,7 +40,8 @@ def check_metric_names(
     for name in names:
         task, _, metric = name.partition('/')
         given = values[task]
-        if given is not None and metric.rsplit('/', 1)[-1] not in given:
+        # With or without the prefix of its class
+        if given is not None and not {metric, metric.partition('/')[2]} & given:
             raise ConfigError(
                 f'{key} names {name!r}, but val_evaluator.{task} gives {sorted(given)}'
             )

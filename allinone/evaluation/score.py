@@ -1,20 +1,30 @@
 """The metrics' short names and the one metric that a joint model is chosen by."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from allinone.errors import ConfigError
 
 
-def short_names(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Drop the metric classes' own prefixes: ``coco/bbox_mAP`` is ``bbox_mAP``.
+def short_names(metrics: Mapping[str, float], prefixes: Iterable[str | None]) -> dict[str, float]:
+    """Drop the prefixes of the metric classes: ``coco/bbox_mAP`` is ``bbox_mAP``.
 
-    Where two metrics would get one name, they keep the prefixes.
+    The rest of a name stays whole, whatever is in it: ``IoU.area/drivable``. Where two metrics
+    would get one name, they keep the prefixes.
+
+    Args:
+        metrics: ``{name: value}`` of an evaluator.
+        prefixes: ``prefix`` of each of its metrics.
     """
-    count = Counter(name.rsplit('/', 1)[-1] for name in metrics)
+    starts = [f'{prefix}/' for prefix in prefixes if prefix]
+
+    def short(name: str) -> str:
+        start = next((start for start in starts if name.startswith(start)), '')
+        return name.removeprefix(start)
+
+    count = Counter(map(short, metrics))
     return {
-        name if count[name.rsplit('/', 1)[-1]] > 1 else name.rsplit('/', 1)[-1]: value
-        for name, value in metrics.items()
+        name if count[short(name)] > 1 else short(name): value for name, value in metrics.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever dies while they are written."""
+"""Atomic file writes: a process that dies never leaves a half-written file."""
 
 import errno
 import json
@@ -15,14 +15,14 @@ SUFFIX = '.tmp'
 
 
 class WriteError(AllInOneError):
-    """A file could not be written; what was there before is untouched."""
+    """A file could not be written; an earlier file of that name is unchanged."""
 
 
 class _Sink:
-    """A file that takes everything and keeps its first error for the end.
+    """A file that accepts all writes and keeps its first error for the end.
 
-    So it is known how many bytes are needed, and PyTorch's zip writer ends well: left amid a file,
-    it hides the cause behind an error of its own.
+    This counts the bytes that are needed, and lets PyTorch's zip writer finish: if interrupted, it
+    hides the cause behind another error.
     """
 
     def __init__(self, file: BinaryIO):
@@ -54,15 +54,15 @@ class _Sink:
 def write_durably(path: str | os.PathLike, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write to a temporary file in the same folder, flush it to the disk, then rename it.
 
-    A process or machine that dies at any moment leaves the earlier file of this name, or the new
-    one. After a failure the temporary file is gone.
+    A process or machine that dies at any moment leaves either the earlier file of this name or the
+    new one. A failure removes the temporary file.
 
     Args:
-        path: Where to.
-        content: Bytes, or what writes them into the file that it is given, piece by piece.
+        path: Path of the file.
+        content: Bytes, or a function that writes them to the file that it gets as argument.
 
     Raises:
-        WriteError: If the file cannot be written, such as on a full disk. It names the bytes
+        WriteError: If the file cannot be written, for example on a full disk. It names the bytes
             needed.
     """
     path = os.fspath(path)
@@ -86,12 +86,12 @@ def write_durably(path: str | os.PathLike, content: bytes | Callable[[BinaryIO],
 
 
 def _flush_folder(folder: str) -> None:
-    """The new name, too, is on the disk only after this."""
+    """Flush a folder, which makes new file names durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems do not know it, and need it as little.
+        # Some network file systems do not support it and do not need it.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -99,10 +99,10 @@ def _flush_folder(folder: str) -> None:
 
 
 def _why_not(path: str, needed: int | None, error: OSError) -> str:
-    """One clause with the file, the bytes it needs and the bytes that are free."""
+    """Clause with the file, the bytes that it needs and the free bytes."""
     why = f'{path} cannot be written: {error.strerror or error}'
     if not needed:
-        return why  # It could not even be begun.
+        return why  # The file could not be opened.
     free = 'unknown'
     with suppress(OSError):
         free = f'{shutil.disk_usage(osp.dirname(osp.abspath(path))).free:,}'
@@ -110,9 +110,9 @@ def _why_not(path: str, needed: int | None, error: OSError) -> str:
 
 
 def write_whole(path: str | os.PathLike, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """Write beside the target and rename, so that no half-written file is ever there.
+    """Write to a temporary file and rename it, so that no half-written file ever exists.
 
-    Makes the folder, and does not wait for the disk as :func:`write_durably` does.
+    Creates the folder. Unlike :func:`write_durably`, it does not wait for the disk.
     """
     path = os.fspath(path)
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
@@ -122,9 +122,9 @@ def write_whole(path: str | os.PathLike, content: bytes | Callable[[BinaryIO], o
 
 
 def write_json(path: str, content, indent: int | None = 2) -> None:
-    """Write with :func:`write_whole`.
+    """Write JSON with :func:`write_whole`.
 
-    NaN is not JSON: a number of a dictionary that is NaN is written as null. To indent takes three
+    NaN values of a dictionary are written as null, because JSON has no NaN. Indenting takes three
     times as long.
     """
     if isinstance(content, dict):

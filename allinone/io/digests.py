@@ -22,6 +22,6 @@ def file_hash(path: str, backend_args: dict | None = None) -> str:
         else:
             digest.update(get(path, backend_args))
     except (OSError, DataError) as error:
-        # Named and judged when it is drawn, where skip_corrupt has its say.
+        # The error is raised when the image is read, subject to skip_corrupt.
         return f'cannot be read: {getattr(error, "strerror", error)}'
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Memory that a training step frees stays with the process, for the next step."""
+"""Setting of malloc that keeps the memory freed by a training step for the next step."""
 
 import ctypes
 import os
@@ -10,15 +10,15 @@ _SETTINGS = ('MALLOC_', 'GLIBC_TUNABLES')
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc's malloc keep what is freed instead of handing it back to the kernel.
+    """Let glibc's malloc keep freed memory instead of returning it to the kernel.
 
-    By default each block of more than a threshold (128 KiB to 32 MiB, it adapts) is mapped from
-    the kernel and unmapped when freed. A training step on CPU frees hundreds of such blocks, so
-    that the next one gets every page anew, at a page fault each. With this, the process keeps the
-    memory of its largest step. On CUDA activations are elsewhere, and nothing is gained.
+    By default malloc maps each block above a threshold (128 KiB to 32 MiB, adaptive) from the
+    kernel and unmaps it when freed. A training step on CPU frees hundreds of such blocks, so the
+    next step has a page fault for every page. With this setting the process keeps the memory of its
+    largest step. It gains nothing on CUDA, where activations are in device memory.
 
     Returns:
-        Whether it was set: not if the user has set malloc up by environment variables, nor with
+        Whether the setting was applied: False if environment variables configure malloc, or with
         another C library. Source: mallopt(3).
     """
     if platform.libc_ver()[0] != 'glibc' or any(key.startswith(_SETTINGS) for key in os.environ):

@@ -1,4 +1,4 @@
-"""What an image's file says without decoding it; imports no torch."""
+"""Checks and sizes of image files, without importing torch."""
 
 import io
 import os
@@ -8,12 +8,13 @@ from PIL import Image
 from allinone.errors import DataError
 
 JPEG_START = b'\xff\xd8'
-# How files begin, and what must then be at their end
+# {first bytes of a file: bytes at its end}
 ENDS = {JPEG_START: b'\xff\xd9', b'\x89PNG': b'IEND'}
 JPEG_SCAN = 0xDA
 TAIL_BYTES = 12
-IGNORED = 255  # Value of a label map: of no class
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # Exif: the image is shown turned by a quarter
+IGNORED = 255  # Value in label maps of pixels without a class
+ORIENTATION, UPRIGHT = 0x0112, 1  # EXIF
+TURNED = (5, 6, 7, 8)  # EXIF orientations rotated by 90 degrees
 
 
 def is_local(path: str) -> bool:
@@ -21,7 +22,7 @@ def is_local(path: str) -> bool:
 
 
 def check_complete(path: str) -> None:
-    """Refuse a local JPEG or PNG file whose end is missing; others are checked when they are read.
+    """Refuse a truncated local JPEG or PNG file; other files are checked when they are read.
 
     Raises:
         DataError: If the file is missing, empty, or has no end marker.
@@ -44,11 +45,11 @@ def check_complete(path: str) -> None:
 
 
 def check_end(path: str, content: bytes) -> None:
-    """Refuse the content of a JPEG or PNG file whose end is missing.
+    """Refuse the content of a truncated JPEG or PNG file.
 
-    OpenCV decodes a truncated JPEG to an image with a grey remainder and says nothing. Cameras
-    append data of their own, so where the file does not end with the end marker, it is looked for
-    in all that follows the header (of a JPEG: whose thumbnail has an end marker too).
+    OpenCV silently decodes a truncated JPEG to an image with a grey remainder. Cameras append data,
+    so if the file does not end with the end marker, everything after the header is searched for it
+    (the header of a JPEG may have a thumbnail with an end marker).
 
     Raises:
         DataError: If it has no end marker.
@@ -61,11 +62,11 @@ def check_end(path: str, content: bytes) -> None:
 
 
 def _after_header(data: bytes) -> bytes:
-    """What follows a JPEG's header segments; all of any other file."""
+    """The data after a JPEG's header segments; all data of any other file."""
     if not data.startswith(JPEG_START):
         return data
     position = len(JPEG_START)
-    # A segment: 0xff, its kind, two bytes of length that count themselves.
+    # A segment: 0xff, its kind, two bytes of length that include themselves.
     while data[position + 1 : position + 2] not in (b'', bytes([JPEG_SCAN])):
         position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
     return data[position:]
@@ -75,12 +76,12 @@ def check_decodes(path: str, backend_args: dict | None = None) -> None:
     """Raise :class:`DataError` if a file cannot be decoded as an image.
 
     Args:
-        path: A local one, or an address.
-        backend_args: What mmengine reads an address by.
+        path: A local path or an address.
+        backend_args: mmengine's arguments for reading an address.
     """
     file: str | io.BytesIO = path
     if not is_local(path):
-        from mmengine.fileio import get  # Brings torch
+        from mmengine.fileio import get  # Imports torch
 
         file = io.BytesIO(get(path, backend_args))
     try:
@@ -91,9 +92,30 @@ def check_decodes(path: str, backend_args: dict | None = None) -> None:
 
 
 def shown_size(path: str) -> tuple[int, int]:
-    """Width and height of an image as OpenCV loads it, upright by its Exif tag."""
+    """Width and height of an image as it is shown, upright by its EXIF orientation."""
     with Image.open(path) as image:
-        # Asked of a PNG, Pillow would decode it all; of a JPEG without the tag, it would look long.
-        tagged = image.format == 'JPEG' and 'exif' in image.info
-        turned = tagged and image.getexif().get(ORIENTATION) in TURNED
-        return image.size[::-1] if turned else image.size
+        return image.size[::-1] if orientation(image) in TURNED else image.size
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation of an opened JPEG, PNG, WebP or TIFF image: 1 (upright) to 8."""
+    # Pillow would decode all pixels of a PNG without the tag to search for it.
+    tagged = 'exif' in image.info or image.format == 'TIFF'
+    return image.getexif().get(ORIENTATION, UPRIGHT) if tagged else UPRIGHT
+
+
+def check_upright(path: str) -> None:
+    """Refuse a training image whose EXIF orientation OpenCV does not apply.
+
+    OpenCV applies the EXIF orientation of JPEG, PNG and TIFF images, not that of WebP.
+
+    Raises:
+        DataError: If it is such an image.
+    """
+    with Image.open(path) as image:
+        turned = image.format == 'WEBP' and orientation(image) != UPRIGHT
+    if turned:
+        raise DataError(
+            f'{path} is a WebP image with an EXIF orientation, which OpenCV does not apply, so '
+            'its labels would not fit; save it upright'
+        )

@@ -1,4 +1,4 @@
-"""Image files: finding, reading, naming and writing them."""
+"""Finding, reading, naming and writing of image files."""
 
 import hashlib
 import os
@@ -16,20 +16,22 @@ from PIL import Image, UnidentifiedImageError
 from allinone.errors import DataError
 
 from .atomic import write_whole
-from .image_files import check_complete, check_decodes
+from .image_files import UPRIGHT, check_complete, check_decodes, orientation
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp', '.gif')
+# EXIF orientations that are mirrored left to right, then turned so many quarters to the left
+MIRRORED, QUARTERS = (2, 4, 5, 7), {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}
 JPEG_OPTIONS = (
     cv2.IMWRITE_JPEG_QUALITY,
     95,
-    # Full-resolution colour: coloured letters blur without.
+    # Full-resolution colour, without which coloured letters blur.
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 )
 
 
 def find_images(path: str | os.PathLike) -> list[str]:
-    """The file itself, the images in a folder (not in folders below), or a pattern's files.
+    """The file itself, the images in a folder (not in subfolders), or the files of a pattern.
 
     Args:
         path: A file, a folder, or a pattern such as ``'street/**/*.jpg'``; sorted by name.
@@ -64,18 +66,18 @@ def read_image(
     max_pixels: float = float('inf'),
     note: Callable[[str], None] = lambda sentence: None,
 ) -> np.ndarray:
-    """Decode an image file to BGR uint8 ``(H, W, 3)``, turned as its EXIF data says.
+    """Decode an image file to BGR uint8 ``(H, W, 3)``, rotated by its EXIF data.
 
-    Of 16 bits a channel the upper 8 are taken, of an animation the first frame; CMYK becomes RGB,
-    and transparency is not looked at: as data sets are read for training.
+    As in training, it uses the upper 8 of 16 bits per channel and the first frame of an animation,
+    converts CMYK to RGB, and ignores transparency.
 
     Args:
         path: The file.
         max_pixels: Larger images are refused before they are decoded.
-        note: Called with a sentence on each part of the file that is ignored.
+        note: Called with a sentence about each part of the file that is ignored.
 
     Raises:
-        DataError: If the file is missing, truncated, too large or no image.
+        DataError: If the file is missing, truncated, too large or not an image.
     """
     path = os.fspath(path)
     check_complete(path)
@@ -87,7 +89,16 @@ def read_image(
     if image is None:
         check_decodes(path)
         raise DataError(f'{path} is not an image that OpenCV can read')
-    return image
+    return _upright_webp(path, image) if path.lower().endswith('.webp') else image
+
+
+def _upright_webp(path: str, image: np.ndarray) -> np.ndarray:
+    """The image turned by its EXIF orientation, which OpenCV applies to all formats but WebP."""
+    with Image.open(path) as opened:
+        tag = orientation(opened) if opened.format == 'WEBP' else UPRIGHT
+    if tag in MIRRORED:
+        image = image[:, ::-1]
+    return np.ascontiguousarray(np.rot90(image, QUARTERS.get(tag, 0)))
 
 
 def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> None:
@@ -98,7 +109,7 @@ def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> 
             deep = any('16' in str(tile[3]) for tile in image.tile)
     except Image.DecompressionBombError as error:
         if max_pixels < float('inf'):
-            # Pillow has a limit of its own, and its error alone knows the size.
+            # Pillow has its own limit, and only its error contains the size.
             pixels = int(re.findall(r'\d+', str(error))[0])
             raise DataError(
                 f'{path} is too large: {pixels:,} pixels; scale it to at most '
@@ -106,7 +117,7 @@ def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> 
             ) from error
         return
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        # Decoding judges it; OpenCV reads some formats that Pillow does not.
+        # Decoding reports errors; OpenCV reads some formats that Pillow does not.
         return
     if width * height > max_pixels:
         raise DataError(
@@ -124,7 +135,7 @@ def _check_header(path: str, max_pixels: float, note: Callable[[str], None]) -> 
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write RGB uint8 ``(H, W, 3)`` in the format of the suffix; never a half-written file."""
+    """Write RGB uint8 ``(H, W, 3)`` atomically, in the format of the suffix."""
     suffix = osp.splitext(path)[1]
     options = JPEG_OPTIONS if suffix in ('.jpg', '.jpeg') else ()
     _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
@@ -132,12 +143,12 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def output_names(paths: Sequence[str]) -> dict[str, str]:
-    """``{path: name}`` for results: the stem, and where images share one, a hash of the path.
+    """``{path: name}`` for results: the stem, plus a hash of the path if images share a stem.
 
-    A function of the paths alone, so that each process of a distributed run gives the same names.
+    The names depend only on the paths, so all processes of a distributed run use the same names.
     """
     paths = list(dict.fromkeys(paths))
-    # Some file systems do not tell A.png from a.png.
+    # Some file systems do not distinguish A.png from a.png.
     count = Counter(_stem(path).lower() for path in paths)
     return {
         path: _stem(path)

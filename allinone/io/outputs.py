@@ -1,4 +1,4 @@
-"""Checks that an output can be written, made before the work."""
+"""Checks before the work that outputs can be written."""
 
 import os.path as osp
 import tempfile
@@ -7,15 +7,15 @@ from allinone.errors import ConfigError
 
 
 def require_writable(option: str, path: str, folder: bool = False) -> None:
-    """Refuse a place where nothing can be written; nothing is made there yet.
+    """Refuse a path that cannot be written, without creating it.
 
     Args:
-        option: The argument that names it, as in ``'--out'``.
+        option: The argument that has the path, such as ``'--out'``.
         path: A file, or with ``folder`` a folder; it need not exist, nor its parents.
-        folder: Whether files will be written in it.
+        folder: Whether ``path`` is a folder for output files.
 
     Raises:
-        ConfigError: If not.
+        ConfigError: If the path cannot be written.
     """
     full = osp.abspath(path)
     if not folder and osp.isdir(full):

@@ -1,4 +1,4 @@
-"""Old names of public things, accepted until release 0.3, and noted once each."""
+"""Old names of public classes, keys and options, accepted with one note each until release 0.3."""
 
 import functools
 import os
@@ -25,7 +25,7 @@ TYPES = {
     'TrunkAdapter': 'BackboneAdapter',
     'Weighted': 'FixedProportions',
 }
-# Config keys, by pattern of their path: '*' is one part of it, '**' any number of parts
+# Config keys by a pattern of their path: '*' is one part of it, '**' any number of parts
 KEYS = {
     'model.tasks.*.features': 'feature_indices',
     'model.compile_trunk': 'compile_backbone',
@@ -37,7 +37,7 @@ KEYS = {
     'default_hooks.*.max_bad_steps': 'max_consecutive',
     'custom_hooks.*.max_bad_steps': 'max_consecutive',
 }
-# Beginnings of keys in logs
+# Prefixes of keys in logs
 LOG_KEYS = {'conflict/': 'grad_conflict/'}
 # Options of command lines, by program
 OPTIONS = {
@@ -55,7 +55,7 @@ _noted: set[str] = set()
 
 
 def note(old: str, new: str) -> None:
-    """Say once in a run that a name is old."""
+    """Print once per run that a name is old."""
     if old not in _noted:
         _noted.add(old)
         if os.environ.get('RANK', '0') == '0':
@@ -66,7 +66,7 @@ def note(old: str, new: str) -> None:
 
 
 def current_type(name: str, scope: str = 'allinone') -> str:
-    """The current name of a class in a config, with the prefix that it has."""
+    """The current name of a class in a config, with its prefix."""
     prefix, dot, short = name.rpartition('.')
     if prefix in ('', scope) and short in TYPES:
         return prefix + dot + TYPES[short]
@@ -74,21 +74,21 @@ def current_type(name: str, scope: str = 'allinone') -> str:
 
 
 def rename_keys(cfg: dict, path: str = '') -> None:
-    """Give old keys and types of a config their current names, in place.
+    """Replace old keys and types of a config by their current names, in place.
 
-    Where a key is there by both names, the old one counts: configs of this project have the new
-    one, so the old one is of the file that inherits from them.
+    If a key exists under both names, the old one takes precedence: configs of this project have
+    the new name, so the old one comes from the file that inherits from them.
 
     Args:
         cfg: A config, or a part of one.
-        path: Dotted path of the part; empty: the whole.
+        path: Dotted path of the part; empty for the full config.
     """
     for key in list(cfg):
         value, place = cfg[key], f'{path}.{key}' if path else str(key)
         new = _new_key(place.split('.'))
         if new is not None:
             note(place, new)
-            # In its place, for the order of keys is part of a dumped config.
+            # Keep the position, because the order of keys is part of a dumped config.
             renamed = {new if name == key else name: cfg[name] for name in list(cfg) if name != new}
             cfg.clear()
             cfg.update(renamed)
@@ -110,7 +110,7 @@ def _parts(value) -> Iterator[tuple[int | None, dict]]:
 
 
 def renamed_record(config: Mapping[str, str]) -> dict[str, str]:
-    """``{dotted key: repr of the value}`` of an earlier run with the current names."""
+    """The config of an earlier run, ``{dotted key: repr of the value}``, with current names."""
     found = {}
     for key, value in config.items():
         parts = key.split('.')
@@ -123,7 +123,7 @@ def renamed_record(config: Mapping[str, str]) -> dict[str, str]:
 
 
 def _new_key(parts: Sequence[str]) -> str | None:
-    """The current name of the last part of a config key's path; None if it is no old one."""
+    """The current name of the last part of a config key's path; None if it is not an old name."""
     return next((new for old, new in KEYS.items() if _matches(parts, old.split('.'))), None)
 
 
@@ -136,7 +136,7 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def current_log_key(key: str) -> str:
-    """The current name of a key in a log, with or without the stage before it (``train/``)."""
+    """The current name of a log key, with or without its stage prefix (``train/``)."""
     for old, new in LOG_KEYS.items():
         start, found, rest = key.partition(old)
         if found and start in ('', 'train/'):
@@ -145,7 +145,7 @@ def current_log_key(key: str) -> str:
 
 
 def renamed_arguments(**names: str) -> Callable:
-    """Let a function take arguments by their old names, too: ``old='new'``."""
+    """Let a function also accept arguments by their old names: ``old='new'``."""
 
     def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
@@ -165,8 +165,7 @@ def renamed_names(module: str, places: Mapping[str, str] | Sequence[str] = ()) -
 
     Args:
         module: The module's name.
-        places: ``{old name: module that has the new one}``, or old names whose new ones the module
-            has itself.
+        places: ``{old name: module of the new name}``, or old names if ``module`` has the new ones.
     """
 
     def find(name: str):
@@ -180,7 +179,7 @@ def renamed_names(module: str, places: Mapping[str, str] | Sequence[str] = ()) -
 
 
 def current_options(program: str, argv: Sequence[str] | None = None) -> list[str]:
-    """A command line, by default that of this process, with the current names of its options."""
+    """A command line (default: of this process) with the current names of its options."""
     argv = sys.argv[1:] if argv is None else argv
     names = OPTIONS.get(program, {})
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""Random numbers that follow from named parts, and states that are put back."""
+"""Seeds computed from named parts, and restoring of generator states."""
 
 import hashlib
 import random
@@ -12,7 +12,7 @@ from torch.utils.data import get_worker_info
 
 
 def seed_of(*parts) -> int:
-    """A 64-bit seed that any change of any part changes."""
+    """A 64-bit seed, a hash of ``parts``."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), 'big')
 
 
@@ -30,18 +30,18 @@ def _seed(seed_torch: Callable[[int], object], parts: tuple) -> None:
 
 
 def seed_host(*parts) -> None:
-    """As :func:`seed_all`, but for devices."""
+    """Seed as :func:`seed_all` does, except torch's generators on devices."""
     _seed(torch.default_generator.manual_seed, parts)
 
 
 @contextmanager
 def state_kept():
-    """Restore the states of ``random``, NumPy and torch (on the CPU) after what is inside.
+    """Context that restores the states of ``random``, NumPy and torch (on the CPU) at its end.
 
-    OpenCV's cannot be read; whatever depends on it is seeded before.
+    OpenCV's state cannot be read, so code that depends on it seeds it before.
 
-    A state is 5 KB, and NumPy takes long over it: once for a batch, not for each of its samples. In
-    a loader's worker nothing draws between two samples, so nothing is restored there.
+    A state has 5 KB, and NumPy is slow to copy it, so use this once per batch, not per sample. In a
+    loader's worker no code samples between two samples of a batch, so nothing is restored there.
     """
     if get_worker_info() is not None:
         yield
@@ -57,7 +57,7 @@ def state_kept():
 
 @contextmanager
 def seeded(*parts):
-    """:func:`seed_host` inside, and :func:`state_kept` after."""
+    """Context with :func:`seed_host` inside :func:`state_kept`."""
     with state_kept():
         seed_host(*parts)
         yield

@@ -1,10 +1,10 @@
-"""Lists and values made short enough for a message."""
+"""Shortening of lists and values for messages."""
 
 from collections.abc import Iterable
 
 
 def shortened(names: Iterable, shown: int = 3, comma: str = ', ', last: str = ' ') -> str:
-    """``a, b, c and 4 more``: the first ``shown`` names, and the number of the others."""
+    """``a, b, c and 4 more``: the first ``shown`` names and the number of the others."""
     names = [*map(str, names)]
     rest = len(names) - shown
     return comma.join(names[:shown]) + (f'{last}and {rest} more' if rest > 0 else '')

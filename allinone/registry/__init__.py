@@ -1,7 +1,7 @@
 """Registries of the suite: children of mmengine's roots under the scope ``allinone``.
 
-A name without a prefix is looked up here and then in mmengine; the parts of the three libraries
-are named with theirs (``mmdet.GFL``). The locations are imported at the first look-up.
+A name without a prefix is looked up here and then in mmengine; parts of the three libraries need
+their prefix (``mmdet.GFL``). The locations are imported at the first look-up.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ LIBRARIES = ('mmpretrain', 'mmdet', 'mmseg')
 
 
 class SuiteRegistry(Registry):
-    """A registry that finds its classes by their old names, too, and notes the new one."""
+    """A registry that also finds its classes by their old names and notes the new names."""
 
     def get(self, key: str):
         found = super().get(key)
@@ -51,7 +51,7 @@ TRANSFORMS = _child('TRANSFORMS', 'allinone.data')
 METRICS = _child('METRICS', 'allinone.evaluation')
 VISBACKENDS = _child('VISBACKENDS', 'allinone.training')
 
-# Nothing of our own here: without a child, mmengine warns at every look-up under our scope.
+# Registries without our classes: without a child, mmengine warns at every look-up in our scope.
 EVALUATOR = _child('EVALUATOR')
 FUNCTIONS = _child('FUNCTIONS')
 INFERENCERS = _child('INFERENCERS')

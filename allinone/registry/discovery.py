@@ -1,4 +1,4 @@
-"""Parts that are found by the folder of their module, so that no list needs a line for each."""
+"""Discovery of registered parts by the folder of their modules, without a list of names."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -21,8 +21,8 @@ def registered_names(
 
     Args:
         module: The module's name.
-        registry: Whose classes the module offers.
-        otherwise: Called with a name that the registry does not have; it returns an attribute or
+        registry: Registry whose classes the module exports.
+        otherwise: Called with names that the registry does not have; returns an attribute or
             raises ``AttributeError``. Default: raise.
     """
 

@@ -12,12 +12,12 @@ from allinone.io.text import cut_short
 from . import LIBRARIES, TASK_KINDS
 from .options import build_part, check_choice
 
-# An ``allinone.tasks.TaskKind``, which is imported when it is first looked up
+# An ``allinone.tasks.TaskKind``, which is imported at the first look-up
 Kind = Any
 
 
 def derives(cls: type, names: Iterable[str]) -> bool:
-    """Whether a class is, or inherits from, one of these dotted names; imports none of them."""
+    """Whether a class is or inherits from one of these dotted names; imports none of them."""
     return not {f'{base.__module__}.{base.__qualname__}' for base in cls.__mro__}.isdisjoint(names)
 
 
@@ -28,21 +28,21 @@ def registered_kinds() -> dict[str, type[Kind]]:
 
 
 def model_class(cfg: Mapping) -> type | None:
-    """The class that a model config names; None if it names none."""
+    """The class of a model config; None if it is unknown or missing."""
     cls = cfg.get('type')
     return MMENGINE_MODELS.get(cls) if isinstance(cls, str) else cls
 
 
 def kind_of_config(key: str, cfg: Mapping) -> Kind:
-    """The kind of a task: ``cfg['kind']``, or else by the class of its model.
+    """The kind of a task: ``cfg['kind']``, or by default the kind of its model class.
 
     Args:
-        key: The config key of the task, as in ``model.tasks.det``.
-        cfg: Its config. ``kind`` is a name of ``TASK_KINDS`` or ``dict(type=name, ...)``.
+        key: The config key of the task, such as ``model.tasks.det``.
+        cfg: Its config. ``kind`` is a name in ``TASK_KINDS`` or ``dict(type=name, ...)``.
 
     Raises:
         ConfigError: If the kind or the class is not registered, the kind does not fit the class, or
-            no kind is registered for it.
+            no kind is registered for the class.
     """
     cls = model_class(cfg)
     if not inspect.isclass(cls):
@@ -68,11 +68,11 @@ def kind_of_config(key: str, cfg: Mapping) -> Kind:
 
 
 def kind_of_class(what: str, cls: type) -> Kind:
-    """The kind whose models a class belongs to; of several, that of the most derived base.
+    """The kind of a model class; if several match, that of the most derived base.
 
     Args:
         what: The config key or the words that name the class in a message.
-        cls: Of a model.
+        cls: The model class.
 
     Raises:
         ConfigError: If no registered kind has such models.
@@ -94,10 +94,10 @@ def _own_kind(cls: type) -> str:
 
 
 def kind_of_prediction(sample) -> Kind:
-    """The kind that a prediction without its task is of, by its fields.
+    """The kind of a prediction of unknown task, by its fields.
 
     Args:
-        sample: A data sample with predictions or annotations under their names.
+        sample: A data sample with predictions or annotations under their usual names.
 
     Raises:
         DataError: If no registered kind makes such predictions.
@@ -112,7 +112,7 @@ def kind_of_prediction(sample) -> Kind:
 
 
 def kind_of_record(record) -> Kind:
-    """The first kind whose schema a record without its task fits.
+    """The first kind whose schema fits a written prediction of unknown task.
 
     Raises:
         DataError: If there is none.
@@ -126,7 +126,7 @@ def kind_of_record(record) -> Kind:
 
 
 def kind_of_dataset_class(cls: type) -> Kind | None:
-    """The kind whose data sets have this class; None if there is none."""
+    """The kind of a data set class; None if there is none."""
     for kind in registered_kinds().values():
         if derives(cls, kind.datasets):
             return kind()
@@ -134,6 +134,6 @@ def kind_of_dataset_class(cls: type) -> Kind | None:
 
 
 def library_of(cls: type) -> str:
-    """The scope that a class's parts are looked up in: that of the library it is defined in."""
+    """The scope for the parts of a class: the library that defines it, or ``allinone``."""
     library = cls.__module__.split('.')[0]
     return library if library in LIBRARIES else 'allinone'

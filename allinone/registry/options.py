@@ -1,6 +1,6 @@
-"""Options of parts named in a config: how they are checked, and built from a registry.
+"""Checking of config options, and building of config parts from a registry.
 
-Every message begins with the config key and the value found.
+Every message begins with the config key and its value.
 """
 
 import inspect
@@ -19,10 +19,10 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def check_number(
     key: str, value, low: float, high: float = float('inf'), *, open_low: bool = False
 ) -> float:
-    """``value`` as a float in ``[low, high]``, or ``(low, high]`` with ``open_low``.
+    """Return ``value`` as a float in ``[low, high]``, or ``(low, high]`` with ``open_low``.
 
     Raises:
-        ConfigError: If it is no finite number, or outside.
+        ConfigError: If it is not a finite number or is outside.
     """
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if (
@@ -40,17 +40,17 @@ def check_number(
 def check_numbers(
     key: str, values, low: float = float('-inf'), *, open_low: bool = False, some: bool = False
 ) -> list[float]:
-    """``values``, a list, as floats of at least ``low``, or above it with ``open_low``.
+    """Return the list ``values`` as floats of at least ``low``, or above it with ``open_low``.
 
     Args:
         key: The config key.
-        values: What it holds.
+        values: Its value.
         low: As in :func:`check_number`.
         open_low: As in :func:`check_number`.
         some: Whether at least one must be positive.
 
     Raises:
-        ConfigError: If it is no list, one is no such number, or none is positive.
+        ConfigError: If it is not a list, an entry is not such a number, or none is positive.
     """
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Sequence):
         raise ConfigError(f'{key} is {values!r}; give a list with one number for each task')
@@ -63,7 +63,7 @@ def check_numbers(
 
 
 def check_one_each(key: str, values: Sequence, count: int, tasks: Sequence[str] = ()) -> None:
-    """That ``values`` has one entry for each of ``count`` tasks.
+    """Check that ``values`` has one entry for each of ``count`` tasks.
 
     Raises:
         ConfigError: If not.
@@ -77,7 +77,7 @@ def check_one_each(key: str, values: Sequence, count: int, tasks: Sequence[str] 
 
 
 def check_count(key: str, value, low: int = 1) -> int:
-    """``value`` if it is a whole number of at least ``low``.
+    """Return ``value`` if it is an integer of at least ``low``.
 
     Raises:
         ConfigError: If not.
@@ -88,7 +88,7 @@ def check_count(key: str, value, low: int = 1) -> int:
 
 
 def check_flag(key: str, value) -> bool:
-    """``value`` if it is True or False.
+    """Return ``value`` if it is True or False.
 
     Raises:
         ConfigError: If not.
@@ -99,13 +99,13 @@ def check_flag(key: str, value) -> bool:
 
 
 def check_choice(key: str, value, choices: Sequence[str], others: str = '') -> str:
-    """``value`` if it is one of ``choices``.
+    """Return ``value`` if it is one of ``choices``.
 
     Args:
         key: The config key.
-        value: What it holds.
-        choices: What it may be.
-        others: In words, what it may be that is not for this function to check.
+        value: Its value.
+        choices: The valid values.
+        others: Description of further valid values, which the caller checks.
 
     Raises:
         ConfigError: If not.
@@ -117,10 +117,10 @@ def check_choice(key: str, value, choices: Sequence[str], others: str = '') -> s
 
 
 def check_metric_list(key: str, names, tasks: Iterable[str]) -> dict[str, str]:
-    """``names``, a list of ``'TASK/metric'``, by task in the order of ``tasks``.
+    """Return ``{task: 'TASK/metric'}`` of the list ``names``, in the order of ``tasks``.
 
     Raises:
-        ConfigError: If it is no list with one for each task.
+        ConfigError: If it is not a list with one metric for each task.
     """
     tasks = list(tasks)
     listed = isinstance(names, Sequence) and not isinstance(names, str)
@@ -136,10 +136,10 @@ def check_metric_list(key: str, names, tasks: Iterable[str]) -> dict[str, str]:
 
 
 def check_type(key: str, cfg, registry: Registry) -> None:
-    """That ``cfg`` is a config of a part that a registry has, or of any class.
+    """Check that ``cfg`` is a config whose type is a class or is registered.
 
     Raises:
-        ConfigError: If not; it lists what the registry has.
+        ConfigError: If not; it lists the names in the registry.
     """
     if not isinstance(cfg, Mapping):
         raise ConfigError(f'{key} is {cfg!r}; give a dictionary with its type')
@@ -150,17 +150,17 @@ def check_type(key: str, cfg, registry: Registry) -> None:
 
 
 def build_part(cfg, registry: Registry, default_args: Mapping | None = None, *, key: str):
-    """The ``build_func`` of a registry whose parts users choose by name.
+    """Build a registered part; the ``build_func`` of registries whose parts users choose by name.
 
     Args:
         cfg: ``type`` and options.
-        registry: Where to look the type up.
-        default_args: Options that ``cfg`` need not have, and users need not know of.
+        registry: Registry that has the type.
+        default_args: Internal options, which ``cfg`` need not have.
         key: The config key of such a part.
 
     Raises:
-        ConfigError: If there is no such part, it has no such option, or needs one that is not
-            given; and what the part itself raises.
+        ConfigError: If the type or an option is unknown, or a required option is missing; other
+            errors are those of the part.
     """
     check_type(key, cfg, registry)
     kind = registry.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
@@ -185,7 +185,7 @@ def build_kind(key: str, cfg, registry: Registry, base: type, remedy: str, *args
     """Build a part from ``args`` and its options.
 
     Raises:
-        ConfigError: If its class is not ``base`` nor derived from it, or refuses the options.
+        ConfigError: If its class is not ``base`` or derived from it, or refuses the options.
     """
     kind = registry.get(cfg['type']) if isinstance(cfg, Mapping) and 'type' in cfg else None
     if not (isinstance(kind, type) and issubclass(kind, base)):
@@ -198,9 +198,9 @@ def build_kind(key: str, cfg, registry: Registry, base: type, remedy: str, *args
 
 @contextmanager
 def renamed(key: str, to: str) -> Iterator[None]:
-    """Let errors that begin with one config key begin with another.
+    """Replace one config key by another at the beginning of error messages.
 
-    A part names its options as if it lay at the usual place, and does not know where it lies.
+    A part names its options by their usual config key and does not know its actual place.
     """
     try:
         yield

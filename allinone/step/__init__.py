@@ -1,4 +1,4 @@
-"""The balanced training step; begin with ``step.py``."""
+"""The balanced training step; read ``step.py`` first."""
 
 from typing import Any
 
@@ -15,6 +15,6 @@ __all__ = ['BalancedStep', 'PenalisedStep', 'build_step']
 def build_step(
     balancer: Balancer, backbone: nn.Module, tasks: dict[str, nn.Module], **options: Any
 ) -> BalancedStep:
-    """The step of a method; arguments as for :class:`BalancedStep`."""
+    """Build the step of a method; arguments as for :class:`BalancedStep`."""
     kind = BalancedStep if balancer.regulariser is None else PenalisedStep
     return kind(balancer, backbone, tasks, **options)

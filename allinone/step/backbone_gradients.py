@@ -1,4 +1,4 @@
-"""The tasks' backbone gradients of one step, side by side in one buffer."""
+"""Buffer for the tasks' backbone gradients of one step."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from allinone.distributed.processes import is_sharded, local
 
 
 class BackboneGradients:
-    """Takes each task's gradient off the backbone's parameters into its row of one flat buffer.
+    """Moves each task's gradient from the backbone's parameters to its row of one flat buffer.
 
     The buffer is ``[K, P]`` with P the number of trainable elements of the backbone; a parameter's
-    part of a row has that parameter's own memory layout. A second micro-step of gradient
-    accumulation adds to the rows. Of sharded parameters it holds the part that is here.
+    part of a row has the memory layout of the parameter. Further iterations of gradient
+    accumulation add to the rows. For sharded parameters it holds this process's shard.
 
     Args:
         params: The backbone's trainable parameters, all of one dtype and device.
@@ -36,13 +36,13 @@ class BackboneGradients:
         return views
 
     def take(self, task: int) -> None:
-        """Add what the parameters' ``.grad`` hold to the row of ``task``, and clear them."""
+        """Add the parameters' ``.grad`` to the row of ``task``, and set them to None."""
         self._add(task, [param.grad for param in self.params])
         for param in self.params:
             param.grad = None
 
     def add(self, task: int, loss: Tensor) -> None:
-        """Add the gradient of ``loss`` to the row of ``task``; its graph stays."""
+        """Add the gradient of ``loss`` to the row of ``task``; keep the graph."""
         self._add(
             task, torch.autograd.grad(loss, self.params, retain_graph=True, allow_unused=True)
         )
@@ -56,18 +56,18 @@ class BackboneGradients:
             self.reached[i] = True
 
     def rows(self, tasks: Sequence[int]) -> Tensor:
-        """The gradients ``[len(tasks), P]``, without a copy where all tasks take part."""
+        """The gradients ``[len(tasks), P]``, without a copy if all tasks take part."""
         tasks = list(tasks)
         return self.buffer if tasks == list(range(len(self.buffer))) else self.buffer[tasks]
 
     def put(self, gradient: Tensor) -> None:
-        """Set ``.grad`` of every parameter that some task reached to its part of ``[P]``."""
+        """Set ``.grad`` of every parameter with a gradient from any task to its part of ``[P]``."""
         for param, view, reached in zip(self.params, self._views(gradient), self.reached):
             param.grad = _like(param, view) if reached else None
 
 
 def _like(param: nn.Parameter, part: Tensor) -> Tensor:
-    """A gradient for ``param``, of which ``part`` is what is here."""
+    """A gradient for ``param`` from ``part``, this process's shard of it."""
     if not is_sharded(param):
         return part
     from torch.distributed.tensor import DTensor

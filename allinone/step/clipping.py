@@ -1,4 +1,4 @@
-"""Norms of gradients held below a limit."""
+"""Clipping of gradients by their norm."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,14 +12,14 @@ from allinone.distributed.processes import Alone, is_sharded, local
 def clip_tasks(
     rows: Tensor, tasks: Sequence[nn.Module], max_norm: float, scale: Tensor, processes: Alone
 ) -> None:
-    """Clip each task's gradient, of the backbone and of its own parameters, in place.
+    """Clip each task's gradient (backbone and task-specific parameters together) in place.
 
     Args:
         rows: The backbone's gradients ``[K, P]``, multiplied by ``scale`` as all others.
         tasks: The K tasks' sub-models.
         max_norm: The limit of each task's norm.
-        scale: Of the loss scaler (scalar).
-        processes: Those that may hold parts of the gradients.
+        scale: Factor of the loss scaler (scalar).
+        processes: The processes that may hold shards of the gradients.
     """
     for row, task in zip(rows, tasks):
         grads = [(param, param.grad) for param in task.parameters() if param.grad is not None]
@@ -31,15 +31,15 @@ def clip_tasks(
 
 
 def _square(grads: Sequence[Tensor]) -> Tensor:
-    """The square of the norm of all together, float64, which does not overflow."""
+    """Square of the total norm, in float64, which does not overflow."""
     return get_total_norm(grads).double() ** 2
 
 
 class ClipWithoutWaiting:
     """An optimizer wrapper's ``clip_func`` that keeps the norm before clipping.
 
-    mmengine reads a norm that is returned at each step, and so waits for the device; this one goes
-    to the log with the other scalars.
+    mmengine reads a returned norm at each step and so waits for the device; this norm is logged
+    with the other scalars.
 
     Args:
         clip: The function that clips; it returns the norm or None.
@@ -54,6 +54,6 @@ class ClipWithoutWaiting:
         self._norm = norm.full_tensor() if is_sharded(norm) else norm
 
     def take_norm(self) -> Tensor | None:
-        """The norm of the last call, once."""
+        """Return the norm of the last call, and forget it."""
         norm, self._norm = self._norm, None
         return norm

@@ -9,16 +9,16 @@ from allinone.distributed.processes import holders
 
 
 def compare(rows: Tensor, names: Sequence[str], scale: Tensor) -> dict[str, Tensor]:
-    """How the tasks' backbone gradients lie to one another, as scalars to log.
+    """Compare the tasks' backbone gradients.
 
     Args:
         rows: The gradients ``[K, P]``, multiplied by ``scale``.
-        names: The K tasks.
-        scale: Of the loss scaler (scalar).
+        names: Names of the K tasks.
+        scale: Factor of the loss scaler (scalar).
 
     Returns:
-        ``'TASK/grad_norm'``, and for each pair ``'cos/TASK-TASK'``, the cosine (0 with a gradient
-        of zeros), and ``'grad_conflict/TASK-TASK'``, 1 where it is negative and else 0.
+        Scalars to log: ``'TASK/grad_norm'``, and for each pair ``'cos/TASK-TASK'``, the cosine (0
+        with a zero gradient), and ``'grad_conflict/TASK-TASK'``, 1 if it is negative, else 0.
     """
     whole = holders().whole
     squares = torch.linalg.vector_norm(rows, dim=1).double() ** 2

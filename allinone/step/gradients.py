@@ -1,4 +1,4 @@
-"""Gradients on parameters: taken off, put back, looked at."""
+"""Helpers for the gradients of parameters."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
 
 
 def all_finite(grads: Sequence[Tensor]) -> Tensor:
-    """Whether the norm of all together is finite (scalar, bool)."""
+    """Whether the total norm is finite (scalar, bool)."""
     return torch.isfinite(get_total_norm(grads))
 
 
 def put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
-    """Take the gradients of earlier backward passes off, so that the next one's are alone."""
+    """Remove and return the gradients of earlier backward passes."""
     aside = {param: param.grad for param in params if param.grad is not None}
     for param in aside:
         param.grad = None
@@ -27,7 +27,7 @@ def put_aside(params: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
 
 
 def add_back(aside: dict[nn.Parameter, Tensor]) -> None:
-    """Add what :func:`put_aside` took off to what is there now."""
+    """Add the gradients that :func:`put_aside` removed to the current ones."""
     both = [(grad, param.grad) for param, grad in aside.items() if param.grad is not None]
     if both:
         torch._foreach_add_([local(grad) for grad, _ in both], [local(new) for _, new in both])

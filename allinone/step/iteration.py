@@ -1,4 +1,4 @@
-"""One training iteration as mmengine's optimizer wrapper counts it."""
+"""One training iteration, as counted by mmengine's optimizer wrapper."""
 
 from collections.abc import Mapping
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 
 class Iteration:
-    """Makes several backward passes one iteration of gradient accumulation and mixed precision.
+    """Several backward passes as one iteration of gradient accumulation and mixed precision.
 
-    mmengine's wrapper counts backward passes, and an iteration here has one for each task and
-    micro-batch; so the count stays until :meth:`end`.
+    mmengine's wrapper counts backward passes, but an iteration has one for each task and
+    micro-batch, so the count does not change before :meth:`end`.
 
     Args:
-        optim_wrapper: mmengine's.
+        optim_wrapper: mmengine's optimizer wrapper.
 
     Attributes:
-        scale: What the loss scaler multiplies losses by (scalar), read after the last forward
-            pass; None: no scaler.
-        may_skip: Whether there is a loss scaler, which skips steps that are not finite.
+        scale: Factor of the loss scaler (scalar), read after the last forward pass; None: no
+            scaler.
+        may_skip: Whether there is a loss scaler, which skips non-finite steps.
     """
 
     def __init__(self, optim_wrapper) -> None:
@@ -32,7 +32,7 @@ class Iteration:
         return self.optim_wrapper.should_sync()
 
     def reaches_multiple_of(self, interval: int) -> bool:
-        """Whether a multiple is among the iterations that the optimizer step is made of."""
+        """Whether a multiple of ``interval`` is among the iterations of this optimizer step."""
         steps = getattr(self.optim_wrapper, '_accumulative_counts', 1)
         return bool(interval) and -self.optim_wrapper.inner_count % interval < steps
 
@@ -42,7 +42,7 @@ class Iteration:
         return self.optim_wrapper.loss_scaler.scale(one) if self.may_skip else one
 
     def after_forward(self, loss: Tensor) -> None:
-        """Read the scale that a backward pass of ``loss`` will have."""
+        """Read the scale for the backward pass of ``loss``."""
         self.scale = self.loss_scale(loss) if self.may_skip else None
 
     def scaled(self, value: Tensor) -> Tensor:
@@ -50,21 +50,21 @@ class Iteration:
         return value if self.scale is None else value * self.scale
 
     def share(self, loss: Tensor) -> Tensor:
-        """A loss divided by the number of iterations that its gradients are summed over."""
+        """A loss divided by the number of accumulated iterations."""
         return self.optim_wrapper.scale_loss(loss)
 
     def backward(self, loss: Tensor) -> None:
-        """Backward pass of :meth:`share` of a loss."""
+        """Run the backward pass of :meth:`share` of a loss."""
         count = self.optim_wrapper.inner_count
         self.optim_wrapper.backward(self.share(loss))
         self.optim_wrapper._inner_count = count
 
     def end(self) -> bool:
-        """Count the iteration; whether the optimizer step is due."""
+        """Count the iteration, and return whether the optimizer step is due."""
         self.optim_wrapper._inner_count += 1
         return self.optim_wrapper.should_update()
 
 
 def micro_batches(batch: Mapping | list[Mapping]) -> list[Mapping]:
-    """The batches that a task's contribution to a step is made of: one, or a list of them."""
+    """The micro-batches of a task as a list, from one batch or a list of them."""
     return batch if isinstance(batch, list) else [batch]

@@ -1,4 +1,4 @@
-"""The layer of the backbone that a method looks at."""
+"""Selection of the backbone layer whose gradients a method uses."""
 
 from torch import nn
 
@@ -9,10 +9,10 @@ from allinone.errors import ConfigError
 
 
 def check_layers(balancer: Balancer, backbone: nn.Module) -> None:
-    """That ``layer`` of a method, and of those that it wraps, names parameters of the backbone.
+    """Check that ``layer`` of a method and of its wrapped methods names backbone parameters.
 
     Raises:
-        ConfigError: If one names none that is trained.
+        ConfigError: If one names no trainable parameter.
     """
     regulariser = balancer.regulariser
     if regulariser is not None and regulariser is balancer:
@@ -25,7 +25,7 @@ def check_layers(balancer: Balancer, backbone: nn.Module) -> None:
 
 
 def columns_of(layer: str | None, backbone: nn.Module) -> slice:
-    """Where the trainable parameters below ``layer`` lie in the backbone's flat gradient.
+    """Slice of the trainable parameters below ``layer`` in the backbone's flat gradient.
 
     Raises:
         ConfigError: If there are none.

@@ -1,4 +1,4 @@
-"""What a training step sends to the other processes, and when."""
+"""Messages of a training step to the other processes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +13,13 @@ from .statistics import RunningStatistics
 
 
 class Messages:
-    """Sends a task's part when its last backward pass is over, and common parts at the end.
+    """Sends a task's part after its last backward pass, and common parts at the end.
 
-    So a message travels while the next task computes. Kept gradients are sent task by task, others
-    once, when they have been added up.
+    Messages thus overlap with the next task's computation. Kept gradients are sent task by task,
+    others once, after they are summed.
 
     Args:
-        processes: Those that make the step together.
+        processes: The processes of the step.
         backbone: The shared backbone.
         tasks: ``{name: sub-model}`` of all tasks.
 
@@ -32,23 +32,23 @@ class Messages:
         self.sent: list[str] = []
         self._statistics = RunningStatistics([backbone])
         self._task_statistics = {name: RunningStatistics([task]) for name, task in tasks.items()}
-        # Which backbone parameters some process has a kept gradient of
+        # Which backbone parameters have a kept gradient in some process
         self._reached: Tensor | None = None
 
     def send_task(self, task: str, sums: list[Tensor], row: Tensor | None) -> None:
-        """A task's loss and count, the gradients of its own parameters and a kept ``row``."""
+        """Send a task's loss and count, its task-specific gradients and a kept ``row``."""
         self.sent.append(task)
         self.processes.send(sums=sums, params=trainable(self.tasks[task]), large=row)
 
     def send_common(
         self, gradients: BackboneGradients | None, apart: bool, further: Sequence[Tensor]
     ) -> None:
-        """What is of no task alone: the backbone's summed gradients, and batch norm.
+        """Send what the tasks share: the backbone's summed gradients, and batch norm statistics.
 
         Args:
-            gradients: The kept ones.
-            apart: Whether the backbone's gradient is made of them, so that ``.grad`` is not sent.
-            further: Tensors to be averaged.
+            gradients: The kept gradients.
+            apart: Whether the backbone's gradient is computed from them, so ``.grad`` is not sent.
+            further: Further tensors to average.
         """
         moving = self._statistics.moving()
         for task in self.sent:
@@ -65,7 +65,7 @@ class Messages:
         )
 
     def receive(self, gradients: BackboneGradients | None) -> None:
-        """Wait for all that was sent in this step."""
+        """Wait for all messages of this step."""
         self.processes.receive()
         if self._reached is not None:
             assert gradients is not None

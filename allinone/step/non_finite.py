@@ -1,4 +1,4 @@
-"""One task's NaN must not become every task's."""
+"""Non-finite check that keeps one task's NaN from the gradients of the others."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,16 +10,16 @@ from .statistics import RunningStatistics, flatten
 
 
 class FiniteGuard:
-    """Drops a task's share of a step whose loss or gradient is NaN or infinite.
+    """Drops a task's contribution to a step if its loss or gradient is NaN or infinite.
 
-    Decided on the device: on CUDA the host does not wait for it. With a loss scaler only the loss
-    decides, since the scaler must see an overflow of the gradients to lower its scale; but once
-    the scale is down at 1, what is not finite is no overflow.
+    The check is on the device: on CUDA the host does not wait for it. With a loss scaler only the
+    loss is checked, because the scaler must see an overflow of the gradients to lower its scale.
+    At a scale of 1 a non-finite gradient is no overflow, so gradients are checked as well.
 
     Args:
         backbone: The shared backbone.
         tasks: ``{name: sub-model}``.
-        agreed: Whether a share is finite everywhere, where gradients are sharded.
+        agreed: Whether a flag holds for all shards of sharded gradients.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class FiniteGuard:
         self._before: Tensor | None = None
 
     def before_forward(self, task: str) -> None:
-        """Remember the running statistics, which the task's forward pass moves in training."""
+        """Save the running statistics, which the task's forward pass updates in training."""
         self._moving = self._statistics[task].moving()
         self._before = flatten(self._buffers()) if self._moving else None
 
@@ -44,10 +44,10 @@ class FiniteGuard:
         return [buffers[name] for buffers, name in self._moving]
 
     def after_forward(self, loss: Tensor) -> None:
-        """Set statistics back unless ``loss`` is finite, where the backward pass is made later.
+        """Restore the statistics if ``loss`` is non-finite and the backward pass comes later.
 
-        By then the statistics have seen other tasks; so they keep a batch whose loss is finite and
-        whose gradient is not. The tensors that the graph holds are not changed but replaced.
+        Other tasks update the statistics before that backward pass, so a batch with a finite loss
+        and a non-finite gradient stays in them. Tensors in the graph are replaced, not changed.
         """
         if self._before is None:
             return
@@ -60,18 +60,18 @@ class FiniteGuard:
     def after_backward(
         self, loss: Tensor, grads: Sequence[Tensor], scale: Tensor | None = None
     ) -> Tensor:
-        """Set ``grads`` to zero, and statistics back, unless the task's share is finite.
+        """Set ``grads`` to zero and restore the statistics if the contribution is non-finite.
 
         Args:
             loss: The task's loss (scalar).
-            grads: Its gradients, of this backward pass alone; changed in place.
-            scale: Of the loss scaler (scalar), where there is one.
+            grads: Its gradients from this backward pass only; changed in place.
+            scale: Factor of the loss scaler (scalar); None: no scaler.
 
         Returns:
-            Whether the share is finite (scalar, bool).
+            Whether the contribution is finite (scalar, bool).
         """
         finite = torch.isfinite(loss.detach())
-        grads = [grad for grad in grads if grad.numel()]  # Of a sharded one there may be nothing.
+        grads = [grad for grad in grads if grad.numel()]  # A shard may be empty.
         if grads:
             kept = _all_finite(grads)
             finite = finite & (kept if scale is None else kept | (scale > 1))
@@ -86,7 +86,7 @@ class FiniteGuard:
 def _all_finite(tensors: Sequence[Tensor]) -> Tensor:
     """Whether every element is finite (scalar, bool)."""
     if tensors[0].device.type == 'cpu':
-        # The loss scaler's check, a multiplication by 1, takes half the time of a norm there.
+        # On CPU the loss scaler's check, a multiplication by 1, takes half the time of a norm.
         found = torch.zeros(1)
         torch._amp_foreach_non_finite_check_and_unscale_(list(tensors), found, torch.ones(1))
         return found[0] == 0
@@ -94,7 +94,7 @@ def _all_finite(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _keep_if(condition: Tensor, tensors: Sequence[Tensor], otherwise: Tensor | None = None) -> None:
-    """Leave ``tensors`` as they are if ``condition`` holds; else make them ``otherwise``, or 0."""
+    """Set ``tensors`` to ``otherwise`` (default 0) in place unless ``condition`` holds."""
     if not tensors or (condition.device.type == 'cpu' and condition):
         return
     flat = torch.where(condition, flatten(tensors), 0.0 if otherwise is None else otherwise)

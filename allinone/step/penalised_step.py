@@ -14,11 +14,11 @@ from .step import BalancedStep
 
 
 class PenalisedStep(BalancedStep):
-    """Waits with all backward passes for the end of the iteration, keeping the tasks' graphs.
+    """Runs all backward passes at the end of the iteration and keeps the tasks' graphs until then.
 
-    A regulariser's penalty depends on the gradients of all tasks. Each backward pass is then of the
-    weighted loss and the task's term of the penalty together, at the cost of one; only where
-    gradients are kept apart, or the weights are not known yet, the penalty has passes of its own.
+    A regulariser's penalty depends on the gradients of all tasks. One backward pass covers a task's
+    weighted loss and its term of the penalty. The penalty needs separate passes only if gradients
+    are kept apart or the weights are not known yet.
 
     Args:
         balancer: A method with a regulariser.

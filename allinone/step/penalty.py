@@ -1,4 +1,4 @@
-"""The gradients of a penalty on the tasks' gradients."""
+"""Gradients of a penalty on the tasks' gradients."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,13 +12,13 @@ from .statistics import RunningStatistics
 
 
 class PenaltyGradients:
-    """What a regulariser adds to the tasks' losses, and its gradients where they stay apart.
+    """Penalty terms that a regulariser adds to the tasks' losses, and their separate gradients.
 
     Args:
-        regulariser: Gives the penalty of gradients ``[K, P]`` on the compared layer.
+        regulariser: Computes the penalty of gradients ``[K, P]`` on the compared layer.
         backbone: The shared backbone.
         tasks: ``{name: sub-model}`` of all tasks.
-        processes: Those that make the step together; the penalty is of the gradients' means.
+        processes: The processes of the step; the penalty is that of the gradients' means.
     """
 
     def __init__(
@@ -61,19 +61,19 @@ class PenaltyGradients:
         self._statistics[task].renew()
 
     def terms(self, losses: Mapping[int, Tensor], optim_wrapper) -> dict[int, Tensor]:
-        """Scalars, one a task, whose gradients add up to the penalty's.
+        """Scalars, one per task, whose gradients sum to that of the penalty.
 
-        They are :math:`\\langle v_i, g_i \\rangle` with a graph through :math:`g_i`; what each
-        needs of the other tasks is in the constant :math:`v_i`. A gradient on the layer that is not
-        finite counts as one of zeros.
+        They are :math:`\\langle v_i, g_i \\rangle` with a graph through :math:`g_i`; the constant
+        :math:`v_i` contains the dependence on the other tasks. A non-finite gradient on the layer
+        counts as zero.
 
         Args:
-            losses: ``{task: loss}`` of a micro-step, with their graphs; a factor common to all
-                (of a loss scaler) changes nothing.
-            optim_wrapper: mmengine's, whose gradient accumulation the value logged follows.
+            losses: ``{task: loss}`` of an iteration, with their graphs; a common factor (of a loss
+                scaler) changes nothing.
+            optim_wrapper: mmengine's; its gradient accumulation scales the logged value.
 
         Returns:
-            None of fewer than two tasks, or of tasks that share no layer.
+            ``{task: scalar}``; empty for fewer than two tasks, or tasks that share no layer.
         """
         order = tuple(losses)
         layer = self._layer(order, list(losses.values())) if len(order) > 1 else []
@@ -97,7 +97,7 @@ class PenaltyGradients:
         }
 
     def gradients(self, term: Tensor) -> dict[nn.Parameter, Tensor]:
-        """The gradient of one term by parameter; the graph stays."""
+        """The gradient of one term by parameter; keeps the graph."""
         found = torch.autograd.grad(term, self.params, retain_graph=True, allow_unused=True)
         return {param: grad for param, grad in zip(self.params, found) if grad is not None}
 
@@ -110,21 +110,21 @@ class PenaltyGradients:
             self._grads.update(zip(known, torch._foreach_add(*added)))
 
     def all_grads(self) -> list[Tensor]:
-        """What was kept, of every parameter: processes may have left different parts out."""
+        """Kept gradients of all parameters, because processes may lack different ones."""
         for param in self.params:
             if param not in self._grads:
                 self._grads[param] = torch.zeros_like(param)
         return list(map(self._grads.__getitem__, self.params))
 
     def put(self) -> None:
-        """Add what was kept to ``.grad``."""
+        """Add the kept gradients to ``.grad``."""
         both = [(param.grad, grad) for param, grad in self._grads.items() if param.grad is not None]
         if both:
             torch._foreach_add_([grad for grad, _ in both], [kept for _, kept in both])
 
     @staticmethod
     def _gradient(loss: Tensor, layer: Sequence[Tensor]) -> Tensor:
-        """Gradient ``[P]`` of one task on the layer, itself with a graph."""
+        """Gradient ``[P]`` of one task on the layer, with a graph."""
         found = torch.autograd.grad(loss, layer, create_graph=True, materialize_grads=True)
         return torch.cat([grad.flatten() for grad in found])
 

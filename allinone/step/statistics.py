@@ -1,4 +1,4 @@
-"""Batch norm's running statistics, which every forward pass in training moves in place."""
+"""Batch norm's running statistics, which every training forward pass updates in place."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -11,13 +11,13 @@ NAMES = ('running_mean', 'running_var')
 
 
 class RunningStatistics:
-    """The statistics of all norms below some modules.
+    """The statistics of all norms in some modules.
 
-    Within ``with``, forward passes do not move them: a backward pass that runs parts of the forward
-    pass again (``with_cp``) would count its images twice.
+    As a context it stops forward passes from updating them: a backward pass that reruns parts of
+    the forward pass (``with_cp``) would count its images twice.
 
     Args:
-        modules: Where to look for norms that track statistics.
+        modules: The modules to search for norms that track statistics.
     """
 
     def __init__(self, modules: Sequence[nn.Module]):
@@ -38,7 +38,7 @@ class RunningStatistics:
             norm.momentum = momentum
 
     def moving(self) -> list[tuple[dict[str, Tensor], str]]:
-        """Of the norms in training, ``(buffers, name)`` of each statistic."""
+        """``(buffers, name)`` of each statistic of the norms in training mode."""
         return [
             (cast('dict[str, Tensor]', norm._buffers), name)
             for norm in self._norms
@@ -47,10 +47,9 @@ class RunningStatistics:
         ]
 
     def renew(self) -> None:
-        """Put copies in their place, so that the next forward pass moves these.
+        """Replace the statistics by copies, so that the next forward pass updates the copies.
 
-        The graph of the last one keeps the tensors that it saw: a second derivative needs them as
-        they were.
+        The last graph keeps the original tensors, which a second derivative needs unchanged.
         """
         for buffers, name in self.moving():
             buffers[name] = buffers[name].clone()

@@ -1,6 +1,6 @@
 """The balanced training step: forward and backward of each task in turn, then one combination.
 
-Read :meth:`BalancedStep.__call__` from top to bottom. What only some steps need lies beside it:
+Read :meth:`BalancedStep.__call__` from top to bottom. Other modules have what only some steps need:
 penalties on gradients in ``penalised_step.py``, several processes in ``messages.py``, norms per
 task in ``clipping.py``, cosines for the log in ``comparison.py``.
 """
@@ -32,33 +32,33 @@ Losses = Callable[[str, Any], tuple[Tensor, Mapping[str, Tensor]]]
 class BalancedStep:
     """Runs the tasks' backward passes of one optimizer step and combines their gradients.
 
-    Each backward pass is of the task's own loss. A loss weighting then scales what it left, and
-    backbone gradients add up where they are, so none is kept. The tasks' backbone gradients are
-    kept apart (one flat buffer of K rows) only for methods that ask for them, for clipping per
-    task, and on the steps that are measured; without gradient accumulation those steps make the
-    very operations that the others do, so logging does not change the training by a bit.
+    Each backward pass is that of one task's loss. A loss weighting then scales its gradients, and
+    backbone gradients accumulate in ``.grad``, so none is kept. The tasks' backbone gradients are
+    kept apart (one flat buffer of K rows) only for methods that need them, for clipping per task,
+    and on steps that log their similarity. Without gradient accumulation those steps run the same
+    operations as the others, so logging does not change the training by a bit.
 
-    With gradient accumulation, losses are means over the micro-batches; but where no gradients are
+    With gradient accumulation, losses are means over the micro-batches; but if no gradients are
     kept, a loss weighting weighs each micro-batch by its own loss.
 
-    Over several processes everything is of the means over them: losses, gradients before they are
-    compared or combined, and batch norm's running statistics (:class:`Messages`).
+    With several processes, losses, gradients (before they are compared or combined) and batch
+    norm's running statistics are means over the processes (:class:`Messages`).
 
     Args:
         balancer: The method.
         backbone: The shared backbone.
         tasks: ``{name: sub-model}`` of all tasks.
-        clip_grad_per_task: Clip the gradient of each task (its part of the backbone and its own
-            parameters) to this norm before combining; None: not.
-        grad_similarity_interval: Compare the tasks' backbone gradients (see :func:`compare`) at
-            every so many iterations, for the log; 0: never. A method that keeps them apart anyway
-            has them compared at every step.
-        skip_non_finite: Leave out of a step the contribution of a task whose loss or gradient is
-            NaN or infinite (see :class:`FiniteGuard`).
-        processes: The processes that make the step together.
+        clip_grad_per_task: Clip the gradient of each task (backbone and task-specific parameters
+            together) to this norm before combining; None: no clipping.
+        grad_similarity_interval: Number of iterations between comparisons of the tasks' backbone
+            gradients for the log (see :func:`compare`); 0: never. Steps that keep gradients apart
+            for another reason always compare them.
+        skip_non_finite: Drop a task's contribution to a step if its loss or gradient is NaN or
+            infinite (see :class:`FiniteGuard`).
+        processes: The processes of the step.
     """
 
-    # Whether gradients that are kept for the log alone are also what the backbone's are made of
+    # Whether the backbone's gradient is also computed from gradients kept only for the log
     combines_measured = True
 
     def __init__(
@@ -76,7 +76,7 @@ class BalancedStep:
         self.grad_similarity_interval = grad_similarity_interval
         self.processes = processes or ALONE
         self._messages = Messages(self.processes, backbone, tasks)
-        # A backward pass that runs parts of the forward pass again would move statistics twice.
+        # A backward pass that reruns parts of the forward pass would update statistics twice.
         again = any(getattr(part, 'with_cp', False) for part in backbone.modules())
         self._recomputing = RunningStatistics([backbone]) if again else nullcontext()
         self._order = {name: index for index, name in enumerate(tasks)}
@@ -93,33 +93,33 @@ class BalancedStep:
 
     @property
     def _weighing(self) -> WeighsLosses:
-        """The method, where it weighs losses."""
+        """The method, typed as one that weighs losses."""
         return cast(WeighsLosses, self.balancer)
 
     def _reset(self) -> None:
         self._begun = False
         self._gradients: BackboneGradients | None = None
-        # Whether the backbone's gradient is made of ``_gradients``; else they are for the log
+        # Whether the backbone's gradient is computed from ``_gradients``, not only the log
         self._apart = False
         self._losses: dict[int, Tensor] = {}
-        # Micro-batches of each task that were not left out
+        # Number of micro-batches of each task that were not dropped
         self._counts: dict[int, Tensor] = {}
 
     def __call__(
         self, batches: Mapping[str, Sequence], losses_of: Losses, optim_wrapper
     ) -> dict[str, Tensor]:
-        """One iteration; where it ends an optimizer step, the gradients to use are in ``.grad``.
+        """Run one iteration; if an optimizer step is due, ``.grad`` has the combined gradients.
 
         Args:
             batches: ``{task: micro-batches}`` of the tasks that take part.
-            losses_of: Called with a task and a micro-batch; its loss (scalar, with a graph) and
-                terms for the log.
-            optim_wrapper: mmengine's, also of mixed precision or accumulating gradients. Its
-                ``step()`` is the caller's.
+            losses_of: Called with a task and a micro-batch; returns its loss (scalar, with a graph)
+                and terms for the log.
+            optim_wrapper: mmengine's, also with mixed precision or gradient accumulation. The
+                caller calls its ``step()``.
 
         Returns:
-            Scalars to log: ``'TASK/term'``, ``'TASK/dropped'`` (whether the contribution was left
-            out, being not finite), and at an optimizer step what :meth:`_combine` gives.
+            Scalars to log: ``'TASK/term'``, ``'TASK/dropped'`` (whether a non-finite contribution
+            was dropped), and at an optimizer step the result of :meth:`_combine`.
         """
         iteration = Iteration(optim_wrapper)
         log: dict[str, Tensor] = {}
@@ -162,17 +162,17 @@ class BalancedStep:
     def _backward(
         self, task: str, loss: Tensor, iteration: Iteration, objective: Tensor, weighs: bool = True
     ) -> Tensor:
-        """Add a task's gradients to ``.grad``, or to its row; its graph is freed.
+        """Add a task's gradients to ``.grad`` or to its row, and free its graph.
 
         Args:
-            task: Its name.
+            task: Name of the task.
             loss: Its loss (scalar).
             iteration: The iteration.
-            objective: What goes backward.
-            weighs: Whether a loss weighting scales the gradients that this leaves.
+            objective: Scalar whose backward pass is run.
+            weighs: Whether a loss weighting scales the gradients.
 
         Returns:
-            Whether they were left out (scalar, bool).
+            Whether the gradients were dropped (scalar, bool).
         """
         index = self._order[task]
         loss = loss.detach().float()
@@ -196,9 +196,9 @@ class BalancedStep:
         return ~finite
 
     def _factor(self, index: int, loss: Tensor, finite: Tensor) -> Tensor:
-        """Of the loss over the processes that did not leave it out; NaN where all did.
+        """Factor of the mean loss over the processes that did not drop it; NaN loss if all did.
 
-        A weight must be the same in all processes, or the mean of gradients is of none.
+        All processes need the same factor, so that the mean gradient is that of one weighted loss.
         """
         if self._weighing.factor_follows_loss:
             total, count = self.processes.sum(torch.stack([loss, finite.to(loss)]))
@@ -214,7 +214,7 @@ class BalancedStep:
     def _end_tasks(self, iteration: Iteration) -> None:
         if self.processes.many and iteration.is_last:
             for task, index in self._order.items():
-                # With gradient accumulation a task may be in an earlier iteration alone.
+                # With gradient accumulation a task may be only in an earlier iteration.
                 if index in self._losses and task not in self._messages.sent:
                     self._end_task(task, iteration)
             self._messages.send_common(self._gradients, self._apart, self._further_means())
@@ -223,23 +223,23 @@ class BalancedStep:
         return []
 
     def _combine(self, scale: Tensor, may_skip: bool) -> dict[str, Tensor]:
-        """Leave the combined gradients in ``.grad``, ready for the optimizer.
+        """Write the combined gradients to ``.grad``, ready for the optimizer.
 
         Args:
-            scale: What the loss scaler of mixed precision multiplied the gradients by (scalar).
-            may_skip: Whether the loss scaler skips a step with gradients that are not finite; the
-                balancer then does not see that step.
+            scale: Factor of the loss scaler that the gradients were multiplied by (scalar).
+            may_skip: Whether the loss scaler skips steps with non-finite gradients; the balancer
+                then does not see such a step.
 
         Returns:
-            Scalars to log: ``'TASK/weight'`` of each task (0 where it was left out), and where
-            measured what :func:`compare` gives.
+            Scalars to log: ``'TASK/weight'`` of each task (0 if it was dropped), and, if gradients
+            are kept, the result of :func:`compare`.
         """
         self._messages.receive(self._gradients)
         order = sorted(self._losses)
         names = [list(self._order)[index] for index in order]
         losses = torch.stack([self._losses[index] for index in order])
         counts = torch.stack([self._counts[index] for index in order])
-        # NaN where every batch was left out
+        # NaN if every batch was dropped
         losses = losses / counts
         skipped = may_skip and self._learns and not self._finite(names)
         log, rows = {}, None
@@ -268,7 +268,7 @@ class BalancedStep:
         scale: Tensor,
         skipped: bool,
     ) -> Tensor:
-        """Weigh backbone and heads; the weights ``[K]``."""
+        """Weigh backbone and heads; return the weights ``[K]``."""
         gramian = None
         if rows is not None:
             if self.balancer.requires == 'gramian':
@@ -277,7 +277,7 @@ class BalancedStep:
             factors = [self._weighing.factor(index, loss) for index, loss in zip(order, losses)]
             for name, factor in zip(names, factors):
                 torch._foreach_mul_(self._head_grads(name), factor)
-            # In the order of the backward passes, as adding up in .grad would.
+            # In the order of the backward passes, as accumulation in .grad would.
             combined = rows[0].mul_(factors[0]).clone()
             for row, factor in zip(rows[1:], factors[1:]):
                 combined += row.mul_(factor)
@@ -300,7 +300,7 @@ class BalancedStep:
         scale: Tensor,
         skipped: bool,
     ) -> Tensor:
-        """Combine the backbone's gradients; heads stay as they are. The weights ``[K]``."""
+        """Combine the backbone's gradients, not the heads'; return the weights ``[K]``."""
         weights = torch.ones_like(losses)
         if rows is None:
             return weights
@@ -308,7 +308,7 @@ class BalancedStep:
         if skipped:
             combined = rows.sum(0)
         else:
-            # A task left out has a gradient of zeros, and no loss that a method may look at.
+            # A dropped task has a zero gradient, and no loss that a method may use.
             losses = torch.where(torch.isfinite(losses), losses, 1.0)
             # Products of unscaled gradients: some methods' weights depend on their size.
             rows.div_(scale)

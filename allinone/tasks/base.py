@@ -304,8 +304,19 @@ class TaskKind:
 
     # ------------------------------------------------------------------ evaluation
 
-    def prepare_metric(self, metric: BaseMetric) -> None:
-        """Change a metric that was just built, in place."""
+    def prepare_metric(
+        self, metric: BaseMetric, dataset: Dataset, num_classes: int | None = None
+    ) -> None:
+        """Check a metric that was just built against its data set, and fit it to it, in place.
+
+        Args:
+            metric: One of the task's.
+            dataset: What is evaluated.
+            num_classes: Of the task's head, where it has classes.
+
+        Raises:
+            ConfigError: If the metric cannot be computed on this data set.
+        """
 
     def metric_names(self, metric: BaseMetric) -> set[str] | None:
         """Short names of all values that a metric gives; None where they are not known."""

@@ -89,6 +89,16 @@ class Classification(TaskKind):
                 found[FOLDERS] = names
         return found
 
+    def prepare_metric(
+        self, metric: BaseMetric, dataset: Dataset, num_classes: int | None = None
+    ) -> None:
+        topk = getattr(metric, 'topk', None) or ()
+        if num_classes is not None and max(topk, default=0) > num_classes:
+            raise ConfigError(
+                f'topk is {tuple(topk)}, but the head has num_classes={num_classes}; leave out '
+                f'what is above {num_classes}'
+            )
+
     def metric_names(self, metric: BaseMetric) -> set[str] | None:
         classes = {cls.__name__ for cls in type(metric).__mro__}
         if 'Accuracy' in classes and len(getattr(metric, 'thrs', ())) == 1:

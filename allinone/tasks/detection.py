@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from allinone.errors import ConfigError
 from allinone.registry import TASK_KINDS
 from allinone.registry.kinds import derives
 from allinone.visualization.annotator import shorten
@@ -24,7 +25,10 @@ from .classification import Classification, MultiLabelClassification, caption
 from .coco import (
     BOX_METRICS,
     check_categories,
+    check_masks,
+    check_sizes,
     complete_annotations,
+    fit_to_dataset,
     is_numbered_by_file,
     listed_categories,
 )
@@ -82,6 +86,7 @@ class Detection(TaskKind):
         levels = probe_heads(key, model, self.heads, image, samples, maps)
         head = getattr(model, 'bbox_head', None) or getattr(model, 'rpn_head', None)
         check_strides(key, head, levels, image.shape[-1])
+        _check_queries(key, model, head)
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         return DenseHead(model)
@@ -104,11 +109,17 @@ class Detection(TaskKind):
     ) -> None:
         if is_numbered_by_file(dataset):
             check_categories(dataset, (getattr(dataset, 'metainfo', None) or {}).get('classes'))
+            check_sizes(dataset.ann_file, infos)
+            if any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms):
+                check_masks(dataset.ann_file, infos)
         super().check_labels(dataset, infos, num_classes, skip_corrupt)
 
-    def prepare_metric(self, metric: BaseMetric) -> None:
+    def prepare_metric(
+        self, metric: BaseMetric, dataset: Dataset, num_classes: int | None = None
+    ) -> None:
         if derives(type(metric), (COCO_METRIC,)):
             complete_annotations(metric)
+            fit_to_dataset(metric, dataset)
 
     def metric_names(self, metric: BaseMetric) -> set[str] | None:
         classes = {cls.__name__ for cls in type(metric).__mro__}
@@ -225,6 +236,23 @@ class Detection(TaskKind):
                 found.bboxes.tolist(), found.labels.tolist(), found.scores.tolist()
             )
         ]
+
+
+def _check_queries(key: str, model: nn.Module, head: nn.Module | None) -> None:
+    """Whether a DETR-like head has as many scores as it is to choose boxes from."""
+    queries, cfg = getattr(model, 'num_queries', None), getattr(head, 'test_cfg', None) or {}
+    most = cfg.get('max_per_img')
+    classes = getattr(head, 'cls_out_channels', None)
+    if not isinstance(queries, int) or not isinstance(classes, int) or most is None:
+        return
+    sigmoid = getattr(getattr(head, 'loss_cls', None), 'use_sigmoid', False)
+    scores = queries * classes if sigmoid else queries
+    if most > scores:
+        raise ConfigError(
+            f'{key}.test_cfg.max_per_img is {most}, but {queries} queries'
+            + (f' times {classes} classes' if sigmoid else '')
+            + f' give {scores} scores to choose from; give at most {scores}'
+        )
 
 
 def _annotated(instances: list[Mapping]) -> InstanceData:

@@ -10,6 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from allinone.errors import ConfigError
 from allinone.registry import TASK_KINDS
@@ -104,6 +105,16 @@ class Segmentation(TaskKind):
         if derives(type(dataset), self.datasets):
             labelled = [info for info in infos if info.get('seg_map_path')]
             check_label_maps(dataset, labelled, num_classes, skip_corrupt)
+
+    def prepare_metric(
+        self, metric: BaseMetric, dataset: Dataset, num_classes: int | None = None
+    ) -> None:
+        ours, theirs = (getattr(part, 'ignore_index', None) for part in (metric, dataset))
+        if None not in (ours, theirs) and ours != theirs:
+            raise ConfigError(
+                f'ignore_index is {ours}, but pixels of the data set that are ignored have '
+                f'{theirs}; give both the same'
+            )
 
     def metric_names(self, metric: BaseMetric) -> set[str] | None:
         if 'IoUMetric' not in {cls.__name__ for cls in type(metric).__mro__}:

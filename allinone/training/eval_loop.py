@@ -77,7 +77,8 @@ class _EvalLoop(BaseLoop):
             runner,
             build_loaders(runner, f'{self.stage}_dataloader', dataloader, False, check_data),
         )
-        self.kinds = getattr(runner.model, 'module', runner.model).kinds
+        model = getattr(runner.model, 'module', runner.model)
+        self.kinds = model.kinds
         self.references = self._reference_loaders(references or {}, check_data)
         self.fp16 = fp16
         self.score = dict(score or {})
@@ -90,7 +91,10 @@ class _EvalLoop(BaseLoop):
                     dict(type='Evaluator', metrics=[scoped(metric) for metric in metrics])
                 )
             for metric in self.evaluators[task].metrics:
-                self.kinds[task].prepare_metric(metric)
+                kind = self.kinds[task]
+                classes = kind.num_classes(model.tasks[task])
+                with named(f'{self.stage}_evaluator.{task}'):
+                    kind.prepare_metric(metric, loader.dataset, classes)
             self._compare_annotations(task, metrics, loader.dataset)
             self.evaluators[task].dataset_meta = getattr(loader.dataset, 'metainfo', None)
         for member in self.score:
@@ -170,7 +174,12 @@ class _EvalLoop(BaseLoop):
         metrics: dict[str, float] = {}
         for task, evaluator in self.evaluators.items():
             found = evaluator.evaluate(self.dataloader.sizes[task])
-            metrics |= {f'{task}/{name}': value for name, value in short_names(found).items()}
+            metrics |= {
+                f'{task}/{name}': value
+                for name, value in short_names(
+                    found, [metric.prefix for metric in evaluator.metrics]
+                ).items()
+            }
         metrics |= combined_score(metrics, self.score, f'{self.stage}_cfg.score')
         self._call('after_epoch', metrics=metrics)
         self._call('after')

@@ -1,4 +1,4 @@
-"""Predictions and ground truth drawn on images."""
+"""Drawing of predictions and ground truth on images."""
 
 from .draw import draw_tasks
 

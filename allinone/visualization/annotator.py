@@ -1,4 +1,4 @@
-"""Sizes and fonts that grow with the image."""
+"""Annotator with line widths and fonts in proportion to the image."""
 
 import os.path as osp
 from functools import lru_cache
@@ -9,18 +9,18 @@ from PIL import Image, ImageDraw, ImageFont
 from .palette import Colour, ink_on
 
 BASE_SIDE, BASE_FONT = 480, 13
-GROWTH = 0.85  # below 1: large images are looked at from nearby, too
+GROWTH = 0.85  # below 1, because large images are also viewed from nearby
 LONGEST_TEXT = 40
 
 Box = tuple[float, float, float, float]
 
 
 class Annotator:
-    """Draws on an image with strokes and letters in proportion to it.
+    """Draws on an image with lines and letters in proportion to its size.
 
     Args:
         image: uint8 RGB ``(H, W, 3)``.
-        like: ``(H, W)`` of the image that the sizes follow. Default: of ``image``.
+        like: ``(H, W)`` that the line and letter sizes follow. Default: that of ``image``.
     """
 
     def __init__(self, image: np.ndarray, like: tuple[int, int] | None = None):
@@ -45,11 +45,11 @@ class Annotator:
         return self.width(text) + 2 * self.pad
 
     def width(self, text: str) -> int:
-        """Pixels that a text takes."""
+        """Width of a text in pixels."""
         return _width(self.font.size, text)
 
     def frame(self, box: Box, colour: Colour) -> None:
-        """Rectangle x1, y1, x2, y2 whose dark rim sets it off from a mask of its own colour."""
+        """Draw a rectangle x1, y1, x2, y2 with a dark rim that separates it from its mask."""
         x1, y1, x2, y2 = (round(value) for value in box)
         rim = max(1, self.line // 2)
         self.draw.rectangle(
@@ -60,7 +60,7 @@ class Annotator:
         self.draw.rectangle((x1, y1, x2, y2), outline=colour, width=self.line)
 
     def label(self, x: float, y: float, text: str, colour: Colour) -> None:
-        """Text on a background of ``colour`` with its top left corner at (x, y)."""
+        """Draw text on a background of ``colour`` with its top left corner at (x, y)."""
         x, y = round(x), round(y)
         self.draw.rectangle(
             (x, y, x + self.label_width(text) - 1, y + self.label_height - 1), fill=colour
@@ -68,7 +68,7 @@ class Annotator:
         self.text(x + self.pad, y + self.pad // 2, text, ink_on(colour))
 
     def text(self, x: int, y: int, text: str, colour: Colour) -> None:
-        """Text with its top left corner at (x, y)."""
+        """Draw text with its top left corner at (x, y)."""
         letters, left, top = _letters(self.font.size, text)
         self.draw.bitmap((x + left, y + top), letters, fill=colour)
 
@@ -79,15 +79,15 @@ def shorten(text: str) -> str:
 
 @lru_cache(4096)
 def _width(size: int, text: str) -> int:
-    # Most texts come again in the next image.
+    # Cached, because most texts occur again in the next image.
     return round(_font(size).getlength(text))
 
 
 @lru_cache(1024)
 def _letters(size: int, text: str) -> tuple[Image.Image, int, int]:
-    """How much of each pixel a text covers, and where that begins: letters may reach out of it.
+    """Coverage of each pixel by a text, and its offset (left, top), as letters may overhang.
 
-    To render them takes longest in a drawing, and most texts come again.
+    Cached, because rendering text is the slowest part of drawing and most texts occur again.
     """
     font = _font(size)
     left, top, right, bottom = (int(side) for side in font.getbbox(text))
@@ -98,7 +98,7 @@ def _letters(size: int, text: str) -> tuple[Image.Image, int, int]:
 
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # matplotlib, which mmengine needs anyway, brings a font with Latin, Greek and Cyrillic.
+    # matplotlib, a requirement of mmengine, has a font with Latin, Greek and Cyrillic.
     from matplotlib import get_data_path
 
     return ImageFont.truetype(osp.join(get_data_path(), 'fonts/ttf/DejaVuSans.ttf'), size)

@@ -1,4 +1,4 @@
-"""The predictions of all tasks on one image."""
+"""Drawing of the predictions of all tasks on one image."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,17 +12,17 @@ from .annotator import Annotator, Box, shorten
 from .legend import Row, add_strip
 from .palette import ClassTable, Colour
 
-SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # of an image that was scaled up
+SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # limits for scaling an image up
 OPACITY = 0.42
 LEGEND_ENTRIES = 24
 MOST_LABELS = 1 << 16
 
 
 class Drawing:
-    """An image with what tasks say of it, painted in layers: regions, instances, boxes, labels.
+    """An image with the predictions of tasks in layers: regions, instances, boxes, labels.
 
-    Coordinates and masks are in pixels of the image that is given; what is painted on may be
-    scaled up, so that letters can be read.
+    Coordinates and masks are in pixels of ``image``; the drawing may be scaled up so that its
+    letters are readable.
 
     Args:
         image: uint8 RGB ``(H, W, 3)``.
@@ -38,11 +38,11 @@ class Drawing:
         self._boxes: list[tuple] = []
 
     def add_labels(self, task: str, labels: Sequence[str]) -> None:
-        """A line below the image."""
+        """Add a line below the image."""
         self._labels.append((task, [(label, None) for label in labels]))
 
     def add_regions(self, task: str, mask: np.ndarray, table: ClassTable) -> None:
-        """Blend in the classes of a label map ``(H, W)``, with a legend of them below the image."""
+        """Blend in the classes of a label map ``(H, W)``, with a legend below the image."""
         self._regions.append((task, mask, table))
 
     def add_instances(self, masks: np.ndarray, labels: np.ndarray, table: ClassTable) -> None:
@@ -50,12 +50,12 @@ class Drawing:
         self._instances.append((masks, labels, table))
 
     def add_box(self, score: float, box: np.ndarray, caption: str, colour: tuple) -> None:
-        """A frame ``x1 y1 x2 y2`` with a caption; one with a higher score is above others."""
+        """Add a frame ``x1 y1 x2 y2`` with a caption; higher scores are drawn on top."""
         corners = tuple((np.asarray(box) * np.tile(self._scale, 2)).tolist())
         self._boxes.append((score, corners, caption, colour))
 
     def render(self) -> np.ndarray:
-        """All of it, as uint8 RGB."""
+        """Return the drawing as uint8 RGB."""
         image, rows = self._image, list(self._labels)
         for task, mask, table in self._regions:
             labels = _present(mask, table)
@@ -77,16 +77,16 @@ def draw_tasks(
 ) -> np.ndarray:
     """Draw masks, boxes and class labels together.
 
-    Masks are blended in; boxes have name and score; class labels and a legend of the mask's
-    classes stand on a strip below the image.
+    Masks are blended in; boxes have name and score; a strip below the image has the class labels
+    and a legend of the mask's classes.
 
     Args:
         image: uint8 RGB ``(H, W, 3)``, the image in its original size.
         predictions: ``{task: data sample}`` in pixels of ``image``; boxes without scores are
             drawn without them.
-        metainfo: ``{task: {'classes': names, 'palette': RGB colours}}``; what is not given is
-            shown as numbers and in fixed distinct colours.
-        score_thr: Leave out boxes below this score.
+        metainfo: ``{task: {'classes': names, 'palette': RGB colours}}``. Default: numbers and
+            fixed distinct colours.
+        score_thr: Boxes below this score are not drawn.
         kinds: ``{task: TaskKind}``. Default: by the fields of each data sample.
 
     Returns:
@@ -94,7 +94,7 @@ def draw_tasks(
         side below 480 are scaled up to be readable.
 
     Raises:
-        DataError: If a data sample is no prediction of its kind, or of any kind.
+        DataError: If a data sample is not a prediction of its kind, or of any kind.
     """
     drawing = Drawing(image)
     tables = _class_tables(predictions, metainfo or {})
@@ -106,7 +106,7 @@ def draw_tasks(
 
 
 def to_numpy(values) -> np.ndarray:
-    """Tensors of any device, box types and mask types of mmdet as an array."""
+    """Convert a tensor on any device, or mmdet's box and mask types, to an array."""
     values = getattr(values, 'masks', getattr(values, 'tensor', values))
     return values.detach().cpu().numpy() if hasattr(values, 'detach') else np.asarray(values)
 
@@ -130,14 +130,14 @@ def _readable(image: np.ndarray) -> np.ndarray:
 
 
 def _resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """``mask`` ``(H, W, ...)``, uint8, of ``shape``."""
+    """``mask`` ``(H, W, ...)``, uint8, resized to ``shape``."""
     return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _blend(image: np.ndarray, mask: np.ndarray, labels: list[int], table: ClassTable) -> np.ndarray:
-    """Colour these of the labels of ``mask`` ``(H, W)``; what has others stays as it is."""
+    """Blend in the given ``labels`` of ``mask`` ``(H, W)``; other pixels do not change."""
     largest = max(labels, default=-1)
-    # What is below the first label or above the last goes to the ends, which are not drawn.
+    # Values below the first label or above the last map to the ends, which are not drawn.
     index = np.clip(mask.astype(np.intp), -1, largest + 1) + 1
     drawn, colours = np.zeros(largest + 3, np.uint8), np.zeros((largest + 3, 3), np.uint8)
     for label in labels:
@@ -149,17 +149,17 @@ def _blend(image: np.ndarray, mask: np.ndarray, labels: list[int], table: ClassT
 
 
 def label_areas(mask: np.ndarray) -> dict[int, int]:
-    """``{label: pixels}`` of the labels in ``mask``, in rising order."""
+    """``{label: pixels}`` of the labels in ``mask``, in ascending order."""
     if mask.dtype.itemsize > 2 and np.ptp(mask) >= MOST_LABELS:
         return {int(label): int(area) for label, area in zip(*np.unique(mask, return_counts=True))}
     lowest = int(mask.min())
-    # Counting takes a fifth of the time that sorting does.
+    # Counting takes a fifth of the time of sorting.
     areas = np.bincount(mask.ravel(order='K').astype(np.intp) - lowest)
     return {int(i) + lowest: int(areas[i]) for i in np.flatnonzero(areas)}
 
 
 def _present(mask: np.ndarray, table: ClassTable) -> list[int]:
-    """Labels of classes in the mask, the largest area first."""
+    """Labels of the classes in the mask, largest area first."""
     limit = len(table.classes) or IGNORED
     areas = label_areas(mask)
     return sorted((label for label in areas if 0 <= label < limit), key=lambda i: -areas[i])
@@ -186,7 +186,7 @@ def _blend_instances(
 
 
 def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:
-    """Frames, then captions; the surest is on top, and first to choose its caption's place."""
+    """Draw frames, then captions; the highest score is on top and gets its caption placed first."""
     annotator = Annotator(image)
     boxes = sorted(boxes, key=lambda entry: entry[0])
     for _, box, _, colour in boxes:
@@ -201,9 +201,9 @@ def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:
 
 
 def _free_spot(annotator: Annotator, box: Box, text: str, taken: list[Box]) -> Box | None:
-    """Where the caption hides no other one: above the box, below, inside, beside, further off.
+    """Spot where the caption hides no other: above, below, inside, beside, or further away.
 
-    None if there is no such place; the caption is left out then.
+    None if there is no such spot; the caption is then not drawn.
     """
     x1, y1, x2, y2 = box
     wide, high = annotator.label_width(text), annotator.label_height
@@ -223,7 +223,7 @@ def _free_spot(annotator: Annotator, box: Box, text: str, taken: list[Box]) -> B
         (min(max(x, 0), max(width - wide, 0)), min(max(y, 0), max(height - high, 0)))
         for x, y in corners
     ]
-    # Pushed back into the image, a caption may hide what its box shows.
+    # A caption that is moved back into the image may hide the content of its box, so it is last.
     order = sorted(range(len(corners)), key=lambda i: inside[i][1] != corners[i][1])
     spots = [(x, y, x + wide, y + high) for x, y in (inside[i] for i in order)]
     return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), None)

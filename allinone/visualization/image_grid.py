@@ -1,4 +1,4 @@
-"""Several drawings on one: beside each other with titles, or as a contact sheet."""
+"""Several drawings in one image: side by side with titles, or as a contact sheet."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .legend import BACKGROUND, INK
 
 
 def side_by_side(drawings: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    """``(title, uint8 RGB (H_i, W_i, 3))`` each, in a row below their titles."""
+    """Join drawings ``(title, uint8 RGB (H_i, W_i, 3))`` in a row, below their titles."""
     shortest = min(drawing.shape[:2] for _, drawing in drawings)
     titled = [_with_title(title, drawing, shortest) for title, drawing in drawings]
     gap = max(2, min(shortest) // 100)
@@ -22,7 +22,7 @@ def side_by_side(drawings: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
 
 
 def contact_sheet(drawings: Sequence[np.ndarray], columns: int, width: int) -> np.ndarray:
-    """Drawings of any size, each ``width`` pixels wide, row by row."""
+    """Join drawings of any size, resized to ``width`` pixels, row by row."""
     tiles = [
         cv2.resize(
             drawing,
@@ -49,7 +49,7 @@ def _with_title(title: str, drawing: np.ndarray, like: tuple[int, int]) -> np.nd
 
 
 def _padded(drawing: np.ndarray, height: int, width: int) -> np.ndarray:
-    """At the right and bottom."""
+    """Pad at the right and bottom."""
     frame = _blank(height, width)
     frame[: len(drawing), : drawing.shape[1]] = drawing
     return frame

@@ -1,4 +1,4 @@
-"""The strip below the image: class labels, and a legend of what is in the mask."""
+"""Strip below the image with class labels and a legend of the mask."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ from .palette import Colour
 
 BACKGROUND, INK, MUTED = (24, 26, 30), (240, 240, 240), (150, 155, 165)
 
-# A caption's words: text with the colour of its swatch, or without a swatch
+# A title, and entries (text, colour of its swatch; None: no swatch)
 Row = tuple[str, Sequence[tuple[str, Colour | None]]]
 
 
 def add_strip(image: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
-    """``image`` ``(H, W, 3)`` with the rows on a dark strip below, of ``(H + strip, W, 3)``.
+    """``image`` ``(H, W, 3)`` with the rows on a dark strip below, ``(H + strip, W, 3)``.
 
-    Below the image, for nothing there is hidden by it and boxes keep their coordinates.
+    A strip below the image hides nothing and does not change the coordinates of boxes.
 
     Args:
         image: uint8 RGB.
-        rows: ``(title, entries)`` each; entries that do not fit one line go on in the next.
+        rows: ``(title, entries)`` each; entries that do not fit in a line continue in the next.
     """
     if not rows:
         return image
@@ -44,7 +44,7 @@ def add_strip(image: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
 
 
 def _lay_out(annotator: Annotator, rows: Sequence[Row], width: int) -> tuple[list, int]:
-    """Place the words: ``(x, line, text, swatch, ink)`` each, and the number of lines."""
+    """Place the texts: ``(x, line, text, swatch, ink)`` each, and the number of lines."""
     margin, gap = 2 * annotator.pad, 3 * annotator.pad
     spots: list[tuple[int, int, str, Colour | None, Colour]] = []
     line = -1

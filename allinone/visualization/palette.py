@@ -4,19 +4,19 @@ import colorsys
 from collections.abc import Mapping
 from typing import cast
 
-GOLDEN = 0.61803398875  # successive hues this far apart never come close to each other
+GOLDEN = 0.61803398875  # step between hues that keeps all of them distinct
 TONES = ((0.75, 0.95), (0.55, 1.0), (0.85, 0.75))  # saturation and value, in turn
 
 Colour = tuple[int, int, int]
 
 
 class ClassTable:
-    """Name and RGB colour of every label, whether or not the data set tells them.
+    """Name and RGB colour of every label, with defaults if the data set has none.
 
     Args:
-        metainfo: The data set's ``classes`` and ``palette``. A palette of another length than
-            the classes is a left-over of the data set's type (COCO's 80 colours) and is not used.
-        start: Where in the endless row of distinct colours this task begins, so that tasks
+        metainfo: The data set's ``classes`` and ``palette``. A palette whose length differs from
+            that of the classes is a default of the data set type (COCO's 80 colours) and ignored.
+        start: Index of the task's first colour in the sequence of distinct colours, so that tasks
             without palettes differ.
     """
 
@@ -30,7 +30,7 @@ class ClassTable:
         self.start = start
 
     def name(self, label: int) -> str:
-        """The class's name, or its number where the data set gives no name."""
+        """The class's name, or its number if the data set has no name."""
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)
 
     def colour(self, label: int) -> Colour:
@@ -40,7 +40,7 @@ class ClassTable:
 
 
 def distinct_colour(index: int) -> Colour:
-    """The ``index``-th of an endless, fixed row of well separated RGB colours."""
+    """The ``index``-th RGB colour of an endless, fixed sequence of well separated ones."""
     saturation, value = TONES[index % len(TONES)]
     red, green, blue = colorsys.hsv_to_rgb((0.08 + index * GOLDEN) % 1, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)

@@ -1,4 +1,4 @@
-"""The old place and the old names of :mod:`allinone.io.images`, for one release."""
+"""Old module and function names of :mod:`allinone.io.images`, kept for one release."""
 
 from allinone.io.images import find_images as find_pictures
 from allinone.io.images import read_image as read_picture

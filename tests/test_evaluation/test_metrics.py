@@ -45,9 +45,10 @@ def test_ids_from_0_and_no_iscrowd_change_no_metric(tmp_path, kind, first_id, dr
 
 
 def test_short_names_drop_prefixes_unless_they_would_clash():
-    assert short_names({'accuracy/top1': 1, 'mIoU': 2}) == {'top1': 1, 'mIoU': 2}
+    found = {'accuracy/top1': 1, 'mIoU': 2, 'IoU.area/drivable': 3}
+    assert short_names(found, ['accuracy', None]) == {'top1': 1, 'mIoU': 2, 'IoU.area/drivable': 3}
     clash = {'coco/mAP': 1, 'lvis/mAP': 2, 'coco/AR': 3}
-    assert short_names(clash) == {'coco/mAP': 1, 'lvis/mAP': 2, 'AR': 3}
+    assert short_names(clash, ['coco', 'lvis']) == {'coco/mAP': 1, 'lvis/mAP': 2, 'AR': 3}
 
 
 def test_score_is_the_mean_in_percent():

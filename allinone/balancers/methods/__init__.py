@@ -1,1 +1,1 @@
-"""Balancing methods, one a file."""
+"""Balancing methods, one per file."""

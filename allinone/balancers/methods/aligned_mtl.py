@@ -1,4 +1,4 @@
-"""Gradients made orthogonal and equally long."""
+"""Aligned-MTL: orthogonal gradients of equal length."""
 
 from collections.abc import Sequence
 
@@ -17,20 +17,20 @@ class AlignedMTL(GramianWeighting):
 
     .. math:: w = \sqrt{\lambda_{min}}\, V \Lambda^{-1/2} V^T p, \qquad G = V \Lambda V^T
 
-    where p is the preference and :math:`\lambda_{min}` the smallest eigenvalue above 0. Where a
+    where p is the preference and :math:`\lambda_{min}` the smallest eigenvalue above 0. If a
     gradient depends on the others, only the eigenvalues of the space that they span count, so d is
-    the same as for its orthonormal axes: identical gradients give :math:`\sum_k p_k g_k`, opposite
-    ones, too.
+    the same as for its orthonormal axes: identical and opposite gradients both give
+    :math:`\sum_k p_k g_k`.
 
-    Deviations: dependent are gradients whose *cosines* have an eigenvalue of rounding size, so a
-    short gradient is never taken for one. Written by hand: TorchJD's ``AlignedMTLWeighting``
-    (equal in value otherwise) judges by the Gramian's eigenvalues, and in float32 loses a gradient
-    a thousand times shorter than another.
+    Deviations: gradients are dependent if their *cosines* have an eigenvalue of rounding size, so
+    a short gradient never counts as dependent. Written by hand: TorchJD's ``AlignedMTLWeighting``
+    (otherwise equal in value) uses the Gramian's eigenvalues, and in float32 loses a gradient a
+    thousand times shorter than another.
 
     Args:
-        preference: p, one number a task in the order of the tasks, none negative, not all 0;
+        preference: p, one number per task in the order of the tasks, none negative, not all 0;
             default 1/K each.
-        scale: ``'min'``, ``'median'`` or ``'rmse'`` (mean): which eigenvalue all are brought to.
+        scale: Common eigenvalue after scaling: ``'min'``, ``'median'`` or ``'rmse'`` (mean).
     """
 
     def __init__(self, preference: Sequence[float] | None = None, scale: str = 'min'):

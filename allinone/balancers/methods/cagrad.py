@@ -1,4 +1,4 @@
-"""The best worst-case decrease near the mean gradient."""
+"""CAGrad: the best worst-case decrease near the mean gradient."""
 
 import numpy as np
 from scipy.optimize import brentq
@@ -9,7 +9,7 @@ from allinone.balancers.solvers.simplex import nearest_to_origin, project_to_dua
 from allinone.registry import BALANCERS
 from allinone.registry.options import check_flag, check_number
 
-# Of the shortest gradient: points are exact to 1e-8.
+# Relative to the shortest gradient: points are exact to 1e-8.
 ZERO = 1e-7
 
 
@@ -21,9 +21,9 @@ class CAGrad(GramianWeighting):
         d = g_0 + c \|g_0\| \frac{g_w}{\|g_w\|}, \qquad
         w = \arg\min_{w \ge 0, \sum w = 1} g_w \cdot g_0 + c \|g_0\| \|g_w\|
 
-    where :math:`g_0` is the mean gradient and :math:`g_w = \sum_k w_k g_k`. With :math:`c \ge 1` it
-    conflicts with no task; below that it may where the mean does. Where the best :math:`g_w` is 0,
-    its direction is not defined and d is the vector nearest to :math:`g_0` that conflicts with no
+    where :math:`g_0` is the mean gradient and :math:`g_w = \sum_k w_k g_k`. With :math:`c \ge 1` d
+    conflicts with no task; with a smaller c it may, if the mean does. If the best :math:`g_w` is 0,
+    its direction is undefined, and d is the vector nearest to :math:`g_0` that conflicts with no
     task. :math:`g_0 = 0` gives 0.
 
     Deviations: solved exactly. For a fixed length t of :math:`g_w` the problem is the shortest
@@ -59,7 +59,7 @@ class CAGrad(GramianWeighting):
         def excess(size: float) -> float:
             return np.linalg.norm(points @ best(size)) / np.exp(size) - 1
 
-        # Logarithms, for the length may be of the order of the longest gradient or far below.
+        # Logarithms, because the length ranges from the longest gradient's to far below.
         low, high = np.log(ZERO * lengths.min()), np.log(2 * lengths.max())
         if excess(low) <= 0:
             return project_to_dual_cone(points, mean)

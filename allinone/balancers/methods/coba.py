@@ -1,4 +1,4 @@
-"""Convergence of all tasks at one rate, judged by validation."""
+"""CoBa: one rate of convergence for all tasks, measured by validation."""
 
 from collections.abc import Mapping
 
@@ -28,17 +28,17 @@ class CoBa(KpiWeighting):
         \textstyle\sum_s |\alpha_{max}(s)|),\ 1\bigr) \\
         w &= K\,(DF \cdot RCS + (1 - DF) \cdot ACS)
 
-    RCS favours the task that converges most slowly, ACS turns away from one that diverges, and the
-    divergence factor DF shifts from the first to the second when one begins to.
+    RCS favours the task that converges most slowly, ACS lowers the weight of a task that diverges,
+    and the divergence factor DF shifts from RCS to ACS when a task begins to diverge.
 
     Deviations: the validation loss is 1 minus the KPI; the slopes are updated at each validation;
-    DF looks back over 64 validations; the paper's weights sum to 1, these to K, so that a run can
-    be compared with the plain sum. No weight falls below 1/10 (in the paper's scale 1/(10K)).
+    DF covers 64 validations; the paper's weights sum to 1, these to K, so that a run can be
+    compared with the plain sum. No weight falls below 1/10 (in the paper's scale 1/(10K)).
     Weights are 1 until the third validation. Not in TorchJD.
 
     Args:
         metrics: As in :class:`KpiWeighting`.
-        window: N, the validations that a slope is fitted to.
+        window: N, the number of validations that a slope is fitted to.
         tau: Sharpness of DF, above 0.
     """
 

@@ -1,4 +1,4 @@
-"""More weight to the tasks that validate worse."""
+"""Dynamic task prioritization: larger weights for tasks with worse validation metrics."""
 
 from collections.abc import Mapping
 
@@ -22,12 +22,12 @@ class DynamicTaskPrioritization(KpiWeighting):
 
     where :math:`\mathrm{KPI}_k \in (0, 1)` is task k's validation metric.
 
-    Deviations: KPIs come from each validation, not from each training batch; they are kept in
-    (1e-4, 1 - 1e-4); the first one is taken as it is. Not in TorchJD.
+    Deviations: KPIs come from each validation, not from each training batch; they are clamped to
+    [1e-4, 1 - 1e-4]; the first KPI is not averaged. Not in TorchJD.
 
     Args:
         metrics: As in :class:`KpiWeighting`.
-        momentum: :math:`a` in (0, 1], the share of the new metric.
+        momentum: :math:`a` in (0, 1], the weight of the new metric.
         gamma: Focus on the difficult tasks, not below 0.
     """
 

@@ -1,4 +1,4 @@
-"""More weight to a task whose loss falls more slowly."""
+"""Dynamic weight average: larger weights for tasks whose loss falls more slowly."""
 
 from collections.abc import Mapping
 
@@ -19,14 +19,14 @@ class DynamicWeightAverage(AdaptiveWeighting):
     where :math:`L_k(t)` is the mean loss of task k over epoch t, :math:`T` a temperature. Weights
     are 1 for the first two epochs. Multiplying a loss changes nothing.
 
-    Deviations: an epoch is ``interval`` steps in which the task takes part, counted for each task;
-    a task that has no two epochs yet counts with a ratio of 1. Written by hand: TorchJD's ``DWA``
-    saves none of its history.
+    Deviations: an epoch is ``interval`` steps in which the task takes part, counted per task; a
+    task with fewer than two epochs has a ratio of 1. Written by hand: TorchJD's ``DWA`` does not
+    save its history.
 
     Args:
         temperature: T, above 0.
-        interval: Steps of an epoch. Default: in a training, the steps in which the largest data
-            set is seen once; outside one, 1.
+        interval: Steps per epoch. Default: in a training, the steps of one pass over the largest
+            data set; outside a training, 1.
     """
 
     factor_follows_loss = False

@@ -1,4 +1,4 @@
-"""Fair shares of the decrease of the losses."""
+"""FairGrad: a fair allocation of the losses' decrease."""
 
 import numpy as np
 import torch
@@ -19,16 +19,15 @@ class FairGrad(GramianWeighting):
 
     .. math:: G w = w^{-1/\alpha}, \qquad w > 0
 
-    :math:`\alpha` 1 is proportional fairness (Nash-MTL), larger ones tend to max-min. All products
-    with d are positive, so it conflicts with no task where a solution exists; for gradients of
-    which a positive combination is 0 (opposite ones) none does, and w is the least-squares
-    compromise. With :math:`\alpha` 1, multiplying a loss does not change d.
+    :math:`\alpha` 1 is proportional fairness (Nash-MTL), larger values tend to max-min. If a
+    solution exists, all products with d are positive, so d conflicts with no task. No solution
+    exists if a positive combination of the gradients is 0 (opposite gradients); w is then the
+    least-squares compromise. With :math:`\alpha` 1, multiplying a loss does not change d.
 
-    Deviations: none where there is a solution, which is the minimum of the convex
-    :math:`\tfrac12 w^\top G w - \sum_k w_k^{1 - 1/\alpha} / (1 - 1/\alpha)`, found by Newton's
-    method. Where there is none, TorchJD's ``FairGradWeighting`` (scipy's least squares, at most
-    100 evaluations) gives the compromise; by itself it can end far from a solution when the
-    gradients' norms differ much.
+    Deviations: none if a solution exists: Newton's method finds it as the minimum of the convex
+    :math:`\tfrac12 w^\top G w - \sum_k w_k^{1 - 1/\alpha} / (1 - 1/\alpha)`. Otherwise TorchJD's
+    ``FairGradWeighting`` (scipy's least squares, at most 100 evaluations) gives the compromise;
+    used alone, it can end far from a solution if the gradients' norms differ much.
 
     Args:
         alpha: Above 0.
@@ -51,10 +50,10 @@ class FairGrad(GramianWeighting):
 
 
 def _newton(gramian: np.ndarray, alpha: float) -> np.ndarray | None:
-    """The solution ``[K]``, or None if it was not found to a relative residual of 1e-9.
+    """The solution ``[K]``, or None if the relative residual stays above 1e-9.
 
-    In units of each task's weight if it were alone, so that short gradients count as much as long
-    ones.
+    The unit of each weight is that of the task alone, so that short gradients count as much as
+    long ones.
     """
     units = np.diag(gramian) ** (-alpha / (1 + alpha))
     matrix = gramian * np.outer(units, units)
@@ -73,15 +72,15 @@ def _newton(gramian: np.ndarray, alpha: float) -> np.ndarray | None:
             return units * x
         try:
             direction = -np.linalg.solve(matrix + np.diag(target / (alpha * x)), gradient)
-        except np.linalg.LinAlgError:  # No solution: the weights grow without end.
+        except np.linalg.LinAlgError:  # No solution: the weights diverge.
             return None
         slope = gradient @ direction
-        # The longest step that leaves all positive, then half as long until it descends enough
+        # Begin with the longest step that keeps x positive; halve it until it descends enough.
         size = min(1.0, 0.99 / max((-direction / x).max(), 1e-300))
         value = potential(x)
         while size > 1e-12 and not potential(x + size * direction) <= value + 1e-4 * size * slope:
             if abs(slope) < 1e-14 * max(abs(value), 1):
-                break  # Rounding hides the descent; Newton's step is right.
+                break  # The descent is below rounding errors; accept Newton's step.
             size /= 2
         x = x + size * direction
         if not np.isfinite(x).all():

@@ -1,4 +1,4 @@
-"""All losses decreasing at one rate, from the losses alone."""
+"""FAMO: one rate of decrease for all losses, computed from the losses alone."""
 
 import torch
 from torch import Tensor
@@ -17,19 +17,18 @@ class FAMO(AdaptiveWeighting):
         c = \Bigl(\sum_k z_k / L_k\Bigr)^{-1}
 
     so :math:`w_k = c z_k / L_k`, which sum to 1. After a step, Adam moves the logits :math:`\xi`
-    along :math:`\partial z/\partial\xi` times :math:`\log L^{before} - \log L^{after}`: a task that
-    improved more than the others weighs less.
+    along :math:`\partial z/\partial\xi` times :math:`\log L^{before} - \log L^{after}`: the weight
+    of a task that improved more than the others falls.
 
     Deviations: the paper computes :math:`L^{after}` on the same batch in a second forward pass.
-    Here it is the loss of the next step in which the task takes part, on its next batch, as in
-    several re-implementations: that costs nothing, cannot touch batch norm or dropout, and is
-    noisier (raise the batch size or lower ``lr`` if the weights jump). Call :meth:`observe` for
-    the exact rule. Written by hand: TorchJD's ``FAMO`` does not save its Adam, and weighs all
-    losses at once.
+    Here it is the task's loss on its next batch, as in several re-implementations: that costs
+    nothing, does not affect batch norm or dropout, and is noisier (raise the batch size or lower
+    ``lr`` if the weights jump). Call :meth:`observe` for the exact rule. Written by hand: TorchJD's
+    ``FAMO`` does not save the state of its Adam, and weighs all losses at once.
 
     Args:
         lr: Learning rate of the logits.
-        weight_decay: Of the logits.
+        weight_decay: Weight decay of the logits.
     """
 
     logits: Tensor
@@ -55,11 +54,11 @@ class FAMO(AdaptiveWeighting):
         self.observe(losses, index)
 
     def observe(self, after: Tensor, index: Tensor | slice = slice(None)) -> None:
-        """Move the logits by what became of the last losses of the tasks in ``index``.
+        """Update the logits from the change of the last losses of the tasks in ``index``.
 
         Args:
-            after: Their losses ``[K]`` after the step; a NaN leaves its task out.
-            index: Which tasks; default: all.
+            after: Losses ``[K]`` of the tasks after the step; NaN leaves its task out.
+            index: Index of the tasks; default: all.
         """
         before = self.last_losses[index]
         known = torch.isfinite(before) & torch.isfinite(after)

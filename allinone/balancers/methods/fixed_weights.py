@@ -1,4 +1,4 @@
-"""The weighted sum: the baseline that every other method has to beat."""
+"""Weighted sum of the losses, the baseline of all other methods."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ class FixedWeights(LossWeighting):
     find that a tuned sum often matches the adaptive methods.
 
     Args:
-        weights: ``{task: w}`` (tasks left out weigh 1) or one number a task in the order of
+        weights: ``{task: w}`` (default 1 for other tasks) or one number per task in the order of
             ``model.tasks``; none negative, not all zero. Default: 1 each.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One sign for each element of the gradient."""
+"""GradDrop: one sign for each element of the gradient."""
 
 from collections.abc import Sequence
 
@@ -23,15 +23,15 @@ class GradDrop(Balancer):
     .. math:: P = \tfrac12 \Bigl(1 + \frac{\sum_k g_k}{\sum_k |g_k|}\Bigr), \qquad
         d = \sum_k \bigl(l + (1 - l)\, [\,g_k > 0, P > U \text{ or } g_k < 0, P < U\,]\bigr)\, g_k
 
-    Identical gradients give their sum. It has no weights a task: :meth:`weights` answers 1 each.
+    Identical gradients give their sum. There are no weights per task: :meth:`weights` returns ones.
 
     Deviations: elements are parameters, as in the paper's multi-task form; the leak l is one
-    number. Written by hand: TorchJD's ``GradDrop`` draws from the global generator; here U is a
-    function of (seed, number of the step, element), in sharded gradients too.
+    number. Written by hand: TorchJD's ``GradDrop`` samples from the global generator; here U is a
+    function of (seed, number of the step, element), also for sharded gradients.
 
     Args:
-        leak: Share of each gradient that is never dropped, in [0, 1].
-        seed: Another seed gives another U.
+        leak: Fraction of each gradient that is never dropped, in [0, 1].
+        seed: Seed of U.
     """
 
     requires = 'gradients'
@@ -57,7 +57,7 @@ class GradDrop(Balancer):
         generator = torch.Generator(gradients.device)
         generator.manual_seed(seed_of('graddrop', self.seed, self.steps))
         combined = torch.empty_like(gradients[0])
-        # In parts, for whole temporaries would take more memory than the gradients themselves.
+        # In parts: full temporaries would take more memory than the gradients.
         processes = holders()
         sizes = [
             self._combine_part(gradients[:, part], combined[part], drawn)
@@ -70,11 +70,11 @@ class GradDrop(Balancer):
         return combined, weights
 
     def _combine_part(self, gradients: Tensor, out: Tensor, drawn: Tensor) -> Tensor:
-        """Put d of some elements ``[K, P']`` into ``out`` ``[P']``; the largest sum of sizes."""
+        """Write d of elements ``[K, P']`` to ``out`` ``[P']``; return the maximum of sum |g_k|."""
         gradients = gradients.to(torch.promote_types(gradients.dtype, torch.float32))
         total = gradients.sum(0)
         size = gradients.abs().sum(0)
-        # Only one sign is kept of an element: the sum of its positive or of its negative parts.
+        # Keep one sign of each element: the sum of its positive or of its negative parts.
         positive = 0.5 * (total + size)
         kept = torch.where(positive > drawn * size, positive, total - positive)
         out.copy_(torch.lerp(kept, total, self.leak))

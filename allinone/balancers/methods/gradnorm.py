@@ -1,4 +1,4 @@
-"""Weights learned until all tasks train at one rate."""
+"""GradNorm: weights learned so that all tasks train at one rate."""
 
 import torch
 from torch import Tensor
@@ -17,22 +17,21 @@ class GradNorm(AdaptiveWeighting):
         n_k = w_k \|\nabla_W L_k\|, \qquad
         r_k = \frac{L_k / L_k(0)}{\mathrm{mean}_j\, L_j / L_j(0)}
 
-    where W is the last shared layer, :math:`\bar n` the mean norm, the target held constant, and
+    where W is the last shared layer, :math:`\bar n` the mean norm, the target constant, and
     :math:`\sum_k w_k = K` restored after every step. The derivative with respect to :math:`w_k` is
-    the sign times :math:`\|\nabla_W L_k\|`, so no second backward pass is made.
+    the sign times :math:`\|\nabla_W L_k\|`, so no second backward pass is needed.
 
-    Deviations: norms are of the whole backbone's gradients unless ``layer`` names the parameters W;
-    the weights are kept above 0.01; a step that names a subset of tasks balances these among
-    themselves and keeps the sum of their weights. A task's :math:`L_k(0)` is the loss of its first
-    step. Not in TorchJD.
+    Deviations: norms are of all backbone gradients unless ``layer`` names the parameters W; weights
+    are clamped to at least 0.01 before the sum is restored; a step that names a subset of tasks
+    balances only these and keeps the sum of their weights. :math:`L_k(0)` is the loss of the task's
+    first step. Not in TorchJD.
 
     Args:
         alpha: Strength of the pull towards a common rate, not below 0.
         lr: Learning rate of the weights.
         optimizer: ``'sgd'``, as in the formula, or ``'adam'``, as in the paper's experiments, whose
             steps do not depend on the size of the gradients.
-        layer: Name, or beginning of the names, of the backbone's parameters to measure; default:
-            all.
+        layer: Name or name prefix of the measured backbone parameters; default: all.
     """
 
     factor_follows_loss = False

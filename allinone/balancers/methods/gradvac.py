@@ -1,4 +1,4 @@
-"""Gradients turned towards their usual angle."""
+"""GradVac: gradients turned towards their mean angle."""
 
 import numpy as np
 import torch
@@ -25,17 +25,17 @@ class GradVac(GramianWeighting):
         {\|g_j\| \sqrt{1 - \hat\phi_{ij}^2}} g_j, \qquad
         \hat\phi_{ij} \leftarrow (1 - \beta) \hat\phi_{ij} + \beta \phi_{ij}
 
-    and d is the sum. The means start at 0, so the first step is PCGrad's.
+    and d is the sum. The means begin at 0, so the first step is PCGrad's.
 
     Deviations: as in the re-implementations :math:`\beta` is 0.5 (the paper's 0.01 is for a
-    hundred thousand steps of one model); one mean for the whole backbone, not one for each layer;
-    the running mean is kept within 0.99 of 0, for the factor has no limit at 1 (identical
-    gradients). Written by hand: a saved state of TorchJD's ``GradVac`` does not load into a fresh
-    one, and it draws its orders from the global generator.
+    hundred thousand steps of one model); one mean for the full backbone, not one for each layer;
+    the running mean is limited to 0.99 in size, because the factor is unbounded at 1 (identical
+    gradients). Written by hand: a saved state of TorchJD's ``GradVac`` does not load into a new
+    instance, and it samples its orders from the global generator.
 
     Args:
-        beta: Share of the new cosine, in [0, 1].
-        seed: Another seed gives other orders.
+        beta: Weight of the new cosine, in [0, 1].
+        seed: Seed of the orders.
     """
 
     counters = ('steps',)

@@ -1,4 +1,4 @@
-"""Equal projections on all gradients."""
+"""IMTL-G: equal projections on all gradients."""
 
 import numpy as np
 
@@ -16,15 +16,15 @@ class IMTLG(GramianWeighting):
         \sum_k w_k = 1
 
     So :math:`w_k \propto v_k / \|g_k\|` with :math:`C v = 1` and C the cosines. Weights may be
-    negative; and where many of short gradients are, the equal projections, too, as the paper's rule
-    has it (seldom: one in a thousand draws of ten gradients with lengths up to 100 times apart).
+    negative. By the paper's rule the equal projections are negative too if many weights of short
+    gradients are (one in a thousand samples of ten gradients with lengths up to 100 times apart).
 
-    Gradients of which one depends on the others: v is the least-squares solution of least norm, the
-    projections are as equal as they can be. Identical gradients so have equal v, and d is along
-    them. Opposite ones (of any lengths) have equal projections only at 0, so d is 0.
+    If a gradient depends on the others, v is the least-squares solution of least norm, so the
+    projections are as equal as possible. Identical gradients have equal v, and d is along them.
+    Opposite gradients (of any lengths) have equal projections only at 0, so d is 0.
 
-    Deviations: none. Written by hand: TorchJD's ``IMTLGWeighting`` takes a short gradient for a
-    dependent one, and in float32 rounding errors for a direction.
+    Deviations: none. Written by hand: TorchJD's ``IMTLGWeighting`` treats a short gradient as
+    dependent, and in float32 rounding errors as a direction.
     """
 
     def solve(self, gramian: np.ndarray, losses: np.ndarray, tasks: list[int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Learned scales that bring all losses to 1."""
+"""IMTL-L: learned scales that bring all losses to 1."""
 
 import torch
 from torch import Tensor
@@ -16,12 +16,12 @@ class IMTLL(AdaptiveWeighting):
 
     .. math:: \sum_k e^{s_k} L_k - s_k
 
-    where :math:`s_k`, from 0, is learned: it tends to :math:`-\log L_k`, so each scaled loss to 1.
-    Multiplying a loss changes where :math:`s` ends and not the weighted loss there.
+    where :math:`s_k` is learned, with initial value 0: it tends to :math:`-\log L_k`, so each
+    scaled loss tends to 1. Multiplying a loss changes the limit of :math:`s`, but not the limit of
+    the weighted loss.
 
-    Deviations: :math:`s` is learned by an Adam of its own from the detached losses. Written by
-    hand: TorchJD's ``IMTLL`` weighs all losses at once and leaves its parameter to the model's
-    optimizer.
+    Deviations: a separate Adam learns :math:`s` from the detached losses. Written by hand:
+    TorchJD's ``IMTLL`` weighs all losses at once and leaves its parameter to the model's optimizer.
 
     Args:
         lr: Learning rate of :math:`s`.

@@ -1,4 +1,4 @@
-"""The shortest vector in the convex hull of the gradients."""
+"""MGDA: the shortest vector in the convex hull of the gradients."""
 
 import numpy as np
 
@@ -19,13 +19,13 @@ class MGDA(GramianWeighting):
     where :math:`g_k` is task k's backbone gradient and :math:`n_k` a normaliser: 1,
     :math:`\|g_k\|`, :math:`L_k` or :math:`L_k \|g_k\|`. As in the official code :math:`\alpha` then
     weighs the original gradients. With ``none`` the result never conflicts with a task, and is 0 on
-    the Pareto front (as for opposite gradients). The shortest gradient dominates, so a task whose
-    loss is small steers; the normalisers counter that. Identical gradients: any weights on the
-    simplex are right, and the same vector comes out.
+    the Pareto front (as for opposite gradients). The shortest gradient dominates, so a task with a
+    small loss determines the direction; the normalisers counter that. For identical gradients all
+    weights on the simplex are solutions, and the result is the same vector.
 
     Deviations: solved exactly by an active-set method. TorchJD's Frank-Wolfe is off by 2 to 5 % in
-    direction for K of 3 and 5. MGDA-UB, on a shared representation, has no meaning here, where
-    each task has images of its own.
+    direction for K of 3 and 5. MGDA-UB needs a shared representation and does not apply: each task
+    has different images.
 
     Args:
         normalizer: ``'none'``, ``'l2'``, ``'loss'`` or ``'loss+'``.

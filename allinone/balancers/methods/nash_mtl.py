@@ -1,4 +1,4 @@
-"""The tasks bargaining for the direction."""
+"""Nash-MTL: the Nash bargaining solution for the direction."""
 
 import numpy as np
 
@@ -14,13 +14,12 @@ class NashMTL(FairGrad):
 
     .. math:: G w = 1 / w, \qquad w > 0
 
-    so :math:`\|d\|^2 = K`; d is then shortened to ``max_norm``. Multiplying a loss does not change
-    d.
+    so :math:`\|d\|^2 = K`; d is then clipped to ``max_norm``. Multiplying a loss does not change d.
 
-    Deviations: solved in every step (the official code repeats a solution for some steps; wrap it
+    Deviations: solved in every step (the official code reuses a solution for some steps; wrap it
     in ``UpdateEvery`` for that), as FairGrad with :math:`\alpha = 1`, which is the same equation.
-    TorchJD's ``NashMTL`` needs cvxpy, has an empty state dict, and returns 1 each in silence where
-    a row of G sums to 0.
+    TorchJD's ``NashMTL`` needs cvxpy, has an empty state dict, and silently returns ones if a row
+    of G sums to 0.
 
     Args:
         max_norm: Largest length of d, above 0.

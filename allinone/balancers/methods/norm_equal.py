@@ -1,4 +1,4 @@
-"""All gradients at one length."""
+"""Gradients rescaled to one norm."""
 
 import numpy as np
 
@@ -14,8 +14,8 @@ class NormEqual(GramianWeighting):
 
     .. math:: w_k = n / \|g_k\|
 
-    Multiplying a loss changes only the common norm n, or with a fixed n nothing. Identical
-    gradients give their sum, opposite ones 0.
+    Multiplying a loss changes only the common norm n, or nothing if n is fixed. Identical gradients
+    give their sum, opposite gradients 0.
 
     Not in TorchJD. The entry clips each task first: ``model.clip_grad_per_task``.
 

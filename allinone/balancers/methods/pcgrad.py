@@ -1,4 +1,4 @@
-"""Each gradient projected off those that it conflicts with."""
+"""PCGrad: each gradient projected to the normal plane of those that it conflicts with."""
 
 import numpy as np
 
@@ -17,16 +17,16 @@ class PCGrad(GramianWeighting):
     .. math:: g_i' \leftarrow g_i' - \frac{g_i' \cdot g_j}{\|g_j\|^2} g_j, \qquad
         d = \sum_i g_i'
 
-    where :math:`g_i'` starts as :math:`g_i` and :math:`g_j` is the original. For two tasks d
-    conflicts with none; for more it may. Scaling one loss scales that part of d which is its own.
-    Opposite gradients give 0; identical ones their sum.
+    where :math:`g_i'` is initially :math:`g_i`, and :math:`g_j` is the original. For two tasks d
+    conflicts with none; for more it may. Scaling one loss scales only its term of d. Opposite
+    gradients give 0, identical gradients their sum.
 
-    Deviations: none. Written by hand because TorchJD's ``PCGrad`` draws from the global generator:
-    here a step's orders are a function of (seed, number of the step), the same on every rank, and
-    the number of the step is the state.
+    Deviations: none. Written by hand because TorchJD's ``PCGrad`` samples from the global
+    generator: here the orders of a step are a function of (seed, number of the step), the same on
+    every rank, and the state is the number of the step.
 
     Args:
-        seed: Another seed gives other orders.
+        seed: Seed of the orders.
     """
 
     counters = ('steps',)
@@ -47,6 +47,6 @@ class PCGrad(GramianWeighting):
 
 
 def order_of(name: str, seed: int, step: int, tasks: list[int], i: int) -> list[int]:
-    """The other tasks' positions in an order that goes with the tasks, not with their places."""
+    """Positions of the other tasks, in an order that depends on the tasks, not on the positions."""
     draws = {j: seed_of(name, seed, step, tasks[i], task) for j, task in enumerate(tasks) if j != i}
     return sorted(draws, key=draws.__getitem__)

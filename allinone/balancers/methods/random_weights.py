@@ -1,4 +1,4 @@
-"""Weights drawn anew in every step."""
+"""Random weights, sampled in every step."""
 
 import torch
 from torch import Tensor
@@ -15,14 +15,14 @@ class RandomWeights(AdaptiveWeighting):
 
     .. math:: w = \mathrm{softmax}(x), \qquad x_k \sim \mathcal N(0, 1)
 
-    A litmus test: a method that does not beat it does not balance.
+    A baseline for the other methods: a method that is not better does not balance.
 
-    Deviations: none. Written by hand because TorchJD's ``Random`` draws from the global generator:
-    here a step's numbers are a function of (seed, number of the step), the same on every rank, and
-    the number of the step is the state. It advances after a loss that is not finite, too.
+    Deviations: none. Written by hand because TorchJD's ``Random`` samples from the global
+    generator: here the weights of a step are a function of (seed, number of the step), the same on
+    every rank. The state is the number of the step, which also advances after a non-finite loss.
 
     Args:
-        seed: Another seed gives other weights.
+        seed: Seed of the weights.
     """
 
     factor_follows_loss = False
@@ -38,6 +38,6 @@ class RandomWeights(AdaptiveWeighting):
         if self._drawn is None or self._drawn[0] != self.steps:
             generator = torch.Generator().manual_seed(seed_of('weights', self.seed, self.steps))
             drawn = torch.softmax(torch.randn(self.num_tasks, generator=generator), 0)
-            # Not blocking, or the host would wait for the device in every step.
+            # Non-blocking, so that the host does not wait for the device in every step.
             self._drawn = self.steps, drawn.to(loss, non_blocking=True)
         return self._drawn[1][task]

@@ -1,4 +1,4 @@
-"""A smooth maximum of the losses."""
+"""STCH: a smooth maximum of the losses."""
 
 from collections.abc import Sequence
 from math import exp
@@ -29,10 +29,10 @@ class STCH(AdaptiveWeighting):
     where :math:`f_k = L_k` or, with ``log``, :math:`\log L_k`; :math:`\lambda` is a preference on
     the simplex, :math:`z` the ideal point. The smaller :math:`\mu`, the more the worst task counts.
 
-    Deviations: exponents are relative to the largest of the last step (exact, for it cancels) and
-    limited to 30 in size. The official code divides losses by their mean over warm-up epochs;
-    ``reference='first'`` divides by (with ``log``) or subtracts the first loss instead; put
-    ``WarmUp`` around for the warm-up. Written by hand for the split into a factor and a common
+    Deviations: exponents are relative to the largest of the last step (exact, because it cancels)
+    and limited to 30 in size. The official code divides losses by their mean over warm-up epochs;
+    ``reference='first'`` divides by (with ``log``) or subtracts the first loss instead; wrap it in
+    ``WarmUp`` for the warm-up. Written by hand to split the weights into a factor and a common
     part; equal in value to TorchJD's ``STCH``.
 
     Args:

@@ -1,4 +1,4 @@
-"""Weights from a learned noise of each task."""
+"""Uncertainty weighting: weights from a learned noise of each task."""
 
 from collections.abc import Sequence
 
@@ -21,11 +21,11 @@ class Uncertainty(AdaptiveWeighting):
     .. math:: \sum_k \tfrac12 e^{-s_k} L_k + \tfrac12 s_k, \qquad
         \sum_{k\ \mathrm{classification}} e^{-s_k} L_k + \tfrac12 s_k
 
-    where :math:`s_k = \log \sigma_k^2` is learned, from 0. :math:`L_k` is a loss.
+    where :math:`s_k = \log \sigma_k^2` is learned, with initial value 0. :math:`L_k` is a loss.
 
-    Deviations: :math:`s` is learned by an Adam of its own from the detached losses, so neither the
-    schedule nor the weight decay of the model's optimizer touches it. Written by hand: TorchJD's
-    ``UW`` weighs all losses at once and has no classification form.
+    Deviations: a separate Adam learns :math:`s` from the detached losses, so the schedule and the
+    weight decay of the model's optimizer do not affect it. Written by hand: TorchJD's ``UW`` weighs
+    all losses at once and has no classification form.
 
     Args:
         classification: Names or indices of the tasks whose loss is a cross entropy.

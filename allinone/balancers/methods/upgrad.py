@@ -1,4 +1,4 @@
-"""The mean of the gradients, each freed of its conflicts."""
+"""UPGrad: the mean of the gradients after each is projected to the dual cone."""
 
 import numpy as np
 
@@ -16,9 +16,9 @@ class UPGrad(GramianWeighting):
         \pi(g) = \arg\min_{d:\ \forall j\ d \cdot g_j \ge 0} \|d - g\|
 
     The result conflicts with no task and is linear under scaling of all gradients. Identical
-    gradients give that gradient; opposite ones 0.
+    gradients give that gradient, opposite gradients 0.
 
-    Deviations: none but the solver, exact non-negative least squares of scipy. TorchJD's ``UPGrad``
+    Deviations: only the solver, scipy's exact non-negative least squares. TorchJD's ``UPGrad``
     needs qpsolvers and quadprog and adds a regularisation.
     """
 

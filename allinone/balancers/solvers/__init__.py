@@ -1,1 +1,1 @@
-"""Small problems that methods solve."""
+"""Solvers of small problems for the balancing methods."""

@@ -1,4 +1,4 @@
-"""Adam on a few numbers, each with its own count of steps, as part of a balancer's state."""
+"""Adam for a few numbers with a step count each, as part of a balancer's state."""
 
 import torch
 from torch import Tensor
@@ -20,19 +20,19 @@ def adam_(
     weight_decay: float = 0.0,
     active: Tensor | None = None,
 ) -> None:
-    """One step of Adam on ``values[index]`` in place; the rest, also its momentum, is left alone.
+    """One step of Adam on ``values[index]`` in place; other values and momenta do not change.
 
-    On purpose not ``torch.optim.Adam``: its state is not in a module's state dict, and its step
-    would also move the tasks that took no part.
+    ``torch.optim.Adam`` does not fit: its state is not in a module's state dict, and its step also
+    moves the tasks that took no part.
 
     Args:
-        values: The numbers learned ``[num_tasks]``.
-        gradient: Of the selected ones ``[K]``.
-        index: Which.
+        values: Learned numbers ``[num_tasks]``.
+        gradient: Gradient of the selected values ``[K]``.
+        index: Index of the selected values.
         state: The buffers of :func:`adam_state`.
         lr: Learning rate.
-        weight_decay: Times the value, added to the gradient, as in Adam (not AdamW).
-        active: Where among the selected to make the step, bool ``[K]``; default: at all.
+        weight_decay: Multiplied by the value and added to the gradient, as in Adam (not AdamW).
+        active: Which of the selected values to update, bool ``[K]``; default: all.
     """
     gradient = gradient.to(values) + weight_decay * values[index]
     mean = torch.lerp(state['adam_mean'][index], gradient, 1 - BETA_MEAN)

@@ -1,6 +1,6 @@
-"""Exact solutions of the small quadratic problems that gradient methods pose.
+"""Exact solutions of the small quadratic problems of gradient methods.
 
-The points ``p_k`` stand for the gradients: columns with the same products (see ``correlation``).
+The points ``p_k`` represent the gradients: columns with the same products (see ``correlation``).
 """
 
 import numpy as np
@@ -12,9 +12,9 @@ ITERATIONS = 1000
 def nearest_to_origin(points: np.ndarray) -> np.ndarray:
     """Weights on the simplex of the point of the columns' convex hull with the least norm.
 
-    As non-negative least squares: minimising ``|P x|^2 + (sum(x) - 1)^2`` over ``x >= 0`` gives a
-    multiple of the answer (Lawson and Hanson, Solving Least Squares Problems, chapter 23), found by
-    an active-set method in finitely many steps.
+    Solved as non-negative least squares: minimising ``|P x|^2 + (sum(x) - 1)^2`` over ``x >= 0``
+    gives a multiple of the weights (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
+    An active-set method finds it in finitely many steps.
 
     Args:
         points: ``[D, K]``.
@@ -22,8 +22,8 @@ def nearest_to_origin(points: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(points, axis=0)
     if not norms.all():
         return (norms == 0) / np.count_nonzero(norms == 0)
-    # Unit columns, for short points count as much as long ones; in units of the shortest point,
-    # which bounds the answer, so that the row of the sum is neither drowned nor alone.
+    # Unit columns, because short points count as much as long ones. The unit is the shortest point,
+    # which bounds the result, so that the row of the sum is neither negligible nor dominant.
     system = np.vstack([points / norms, norms.min() / norms])
     target = np.zeros(len(system))
     target[-1] = 1
@@ -32,7 +32,7 @@ def nearest_to_origin(points: np.ndarray) -> np.ndarray:
 
 
 def project_to_dual_cone(points: np.ndarray, combination: np.ndarray) -> np.ndarray:
-    """Weights of the nearest vector to ``P u`` that conflicts with no column.
+    """Weights of the vector nearest to ``P u`` that conflicts with no column.
 
     The projection to ``{d: P^T d >= 0}`` is ``P (u + v)`` with ``v >= 0`` minimising
     ``|P (u + v)|`` (Moreau's decomposition).

@@ -1,1 +1,1 @@
-"""Methods around another one."""
+"""Methods that wrap another method."""

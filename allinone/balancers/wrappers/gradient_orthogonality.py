@@ -13,35 +13,35 @@ from .wrapper import Wrapper
 
 @BALANCERS.register_module()
 class GradientOrthogonality(Wrapper):
-    r"""Regularisation towards orthogonal task gradients, around any other method.
+    r"""Regularisation towards orthogonal task gradients; wraps any other method.
 
     `Suteu and Guo <https://arxiv.org/abs/1912.06844>`_ add to the tasks' losses
 
     .. math:: \frac{\alpha}{K (K - 1)} \bigl\| \hat G \hat G^\top - I \bigr\|_F^2
         = \frac{\alpha}{K (K - 1)} \sum_{i \ne j} \cos^2(g_i, g_j)
 
-    with :math:`\hat G` the tasks' gradients on a shared layer, each divided by its norm. So it is
-    the model that changes until the gradients interfere less, not what is done with them: weights
-    are the wrapped method's, and the gradient of the penalty is added to the backbone's and the
-    heads' after the weights were applied.
+    with :math:`\hat G` the tasks' gradients on a shared layer, each divided by its norm. The
+    penalty changes the model so that the gradients interfere less. The weights are those of the
+    wrapped method; the gradient of the penalty is added to the gradients of backbone and heads
+    after weighting.
 
-    The penalty is of second order. Its gradient is made of one Hessian-vector product a task,
+    The penalty is of second order. Its gradient is the sum of one Hessian-vector product per task,
     :math:`\nabla_\theta \langle v_i, g_i \rangle` with the constant
-    :math:`v_i = \partial\,\mathrm{penalty} / \partial g_i`, so the tasks' graphs stay apart, and a
-    task's loss and product share one backward pass where the weights allow it (see
-    ``BalancedStep``). But all graphs are kept to the end of the step, K times the memory of
-    activations. Each
-    micro-step of gradient accumulation, and each process, has the penalty of its own batches, and
-    their mean is used. A step of one task has none. Every operation between the layer and the loss
-    must have a second derivative, which deformable convolution lacks.
+    :math:`v_i = \partial\,\mathrm{penalty} / \partial g_i`, so the tasks' graphs stay separate, and
+    a task's loss and product share one backward pass if the weights allow it (see
+    ``PenalisedStep``). All graphs are kept to the end of the step: K times the memory of
+    activations. Gradient accumulation averages the penalties of its iterations; with several
+    processes the penalty is that of the gradients' means. A step of one task has no penalty. Every
+    operation between the layer and the loss must have a second derivative, which deformable
+    convolution lacks.
 
     Written by hand: not in TorchJD.
 
     Args:
         balancer: Config of the wrapped method. Default: fixed weights, all 1.
-        alpha: Strength; the paper has 0.1 with batch norm and 10 without.
-        layer: Name, or beginning of the names, of the backbone's parameters whose gradients are
-            compared; default: the last weight of the backbone that all tasks of a step reach.
+        alpha: Strength; 0.1 with batch norm and 10 without in the paper.
+        layer: Name or name prefix of the backbone parameters whose gradients are compared;
+            default: the last weight of the backbone that all tasks of a step use.
     """
 
     counters = ()
@@ -58,7 +58,7 @@ class GradientOrthogonality(Wrapper):
         return self
 
     def penalty(self, gradients: Tensor) -> Tensor:
-        """The penalty (scalar) of gradients ``[K, P]``; one of zeros counts as no task at all."""
+        """The penalty (scalar) of gradients ``[K, P]``; zero gradients are left out."""
         tasks = len(gradients)
         if tasks < 2:
             return gradients.new_zeros(())

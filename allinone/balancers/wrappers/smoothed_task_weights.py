@@ -17,11 +17,11 @@ class SmoothedTaskWeights(Wrapper):
 
     .. math:: \bar w_t = m\, \bar w_{t-1} + (1 - m)\, w_t
 
-    The average starts at a task's first weight. A loss weighting's weight is only known at the end
-    of a step, so there :math:`\bar w_{t-1}` applies in step t, and 1 in a task's first step.
+    The initial average is the task's first weight. Weights of a loss weighting are known only at
+    the end of a step, so :math:`\bar w_{t-1}` applies in step t, and 1 in a task's first step.
 
     Args:
-        balancer: Config of the method.
+        balancer: Config of the wrapped method.
         momentum: m in [0, 1].
     """
 

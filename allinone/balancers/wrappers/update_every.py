@@ -1,4 +1,4 @@
-"""Another method's weights, computed every n steps."""
+"""Weights of another method, computed every n steps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,12 +15,12 @@ from .wrapper import Wrapper
 class UpdateEvery(Wrapper):
     """Weights of another method, computed every ``interval`` steps and kept between.
 
-    The wrapped method sees only those steps. With one task a step, choose an interval without a
-    common divisor with the number of tasks, or some tasks' weights are never computed; they are 1.
+    The wrapped method sees only those steps. With one task per step, choose an interval without a
+    common divisor with the number of tasks; otherwise some weights are never computed and stay 1.
 
     Args:
-        balancer: Config of the method.
-        interval: n.
+        balancer: Config of the wrapped method.
+        interval: Number of steps between computations.
     """
 
     kept: Tensor

@@ -1,4 +1,4 @@
-"""Fixed weights first, then another method."""
+"""Warm-up with fixed weights before another method."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,12 +16,12 @@ from .wrapper import Wrapper
 class WarmUp(Wrapper):
     """Fixed weights for the first ``length`` steps, then another method.
 
-    The method learns nothing before, so what it takes from its first step (GradNorm's first losses,
-    STCH's reference) is of a model past its first transient.
+    The method learns nothing during the warm-up, so the values of its first step (GradNorm's first
+    losses, STCH's reference) are those of a model after the initial transient.
 
     Args:
-        balancer: Config of the method.
-        length: Number of steps.
+        balancer: Config of the wrapped method.
+        length: Number of warm-up steps.
         weights: As in :class:`FixedWeights`.
     """
 
@@ -37,7 +37,7 @@ class WarmUp(Wrapper):
 
     @property
     def warm(self) -> bool:
-        """Whether the method takes over in this step."""
+        """Whether the warm-up is over."""
         return self.steps >= self.length
 
     def bind(self, task_names: Sequence[str]) -> None:

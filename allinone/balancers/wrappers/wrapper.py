@@ -1,4 +1,4 @@
-"""What balancers around another one share."""
+"""Base of the balancers that wrap another one."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,18 +13,18 @@ from allinone.registry.options import renamed
 
 
 class Wrapper(Balancer):
-    """A method that changes when or how strongly another one's weights apply.
+    """A method that changes when or how strongly the weights of another method apply.
 
-    Wrappers nest, and are of the kind of the wrapped method: ``weighs_losses``, ``requires`` and
-    ``layer`` are its own. What :class:`Balancer` promises for hard input holds for it, and the
-    wrapper's own state is left alone too where input is not finite.
+    Wrappers can be nested. ``weighs_losses``, ``requires`` and ``layer`` are those of the wrapped
+    method. It treats hard input as documented in :class:`Balancer`; non-finite input does not
+    change the wrapper's state either.
 
     Args:
         balancer: Config of the wrapped method.
-        needs_weights: Whether the method must give one weight a task.
+        needs_weights: Whether the method must have one weight per task.
 
     Raises:
-        ConfigError: If it does not, or cannot be built.
+        ConfigError: If the method has no such weights or cannot be built.
     """
 
     counters: tuple[str, ...] = ('steps',)
@@ -45,7 +45,7 @@ class Wrapper(Balancer):
 
     @staticmethod
     def naming_inner() -> AbstractContextManager[None]:
-        """Within it, errors of the wrapped method's options name them where they lie."""
+        """Context in which errors name the wrapped method's options by their full config key."""
         return renamed('model.balancer', 'model.balancer.balancer')
 
     @property

@@ -1,1 +1,1 @@
-"""The operators of ``allinone.compat.mmcv_ops``, one family a module."""
+"""The operators of ``allinone.compat.mmcv_ops``, one family per module."""

@@ -1,8 +1,8 @@
 """Multi-scale deformable attention.
 
-Source: Zhu et al., "Deformable DETR" (ICLR 2021). mmcv's own PyTorch form does the work; its
-module ``MultiScaleDeformableAttention`` uses that form on the CPU but asks for these functions on
-CUDA.
+Source: Zhu et al., "Deformable DETR" (ICLR 2021). These functions call mmcv's PyTorch
+implementation; mmcv's ``MultiScaleDeformableAttention`` uses it on the CPU and calls these
+functions on CUDA.
 """
 
 import torch
@@ -25,24 +25,24 @@ def ms_deform_attn_forward(
     """Sums weighted bilinear samples of all levels.
 
     Args:
-        value: Values of all levels one after another, shape (B, sum of H * W, heads, channels).
+        value: Concatenated values of all levels, shape (B, sum of H * W, heads, channels).
         spatial_shapes: (H, W) of each level, shape (levels, 2), int64.
         level_start_index: Unused; follows from ``spatial_shapes``.
-        sampling_loc: Places (x, y) in parts of a level's width and height, shape
+        sampling_loc: Locations (x, y) in fractions of a level's width and height, shape
             (B, queries, heads, levels, points, 2).
         attn_weight: Weight of each sample, shape (B, queries, heads, levels, points).
-        im2col_step: Unused; steers only how mmcv's kernel cuts its work.
+        im2col_step: Unused; controls only how mmcv's kernel splits its work.
 
     Returns:
         The sums, shape (B, queries, heads * channels).
     """
-    # Imported late: mmcv imports this module while its own package is still loading.
+    # Imported late: mmcv imports this module while its package is still loading.
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
-    # As a list the sizes cross from the GPU once instead of once a use.
+    # A list is copied from the GPU once instead of once per use.
     shapes = spatial_shapes.tolist()
     output = multi_scale_deformable_attn_pytorch(value, shapes, sampling_loc, attn_weight)
-    # Autocast samples in float32, while mmcv's backward pass expects the type of `value`.
+    # Autocast samples in float32, but mmcv's backward pass expects the type of `value`.
     return output.to(value.dtype)
 
 

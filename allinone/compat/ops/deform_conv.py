@@ -4,8 +4,9 @@ Shapes throughout: ``input`` (B, C_in, H, W), ``weight`` (C_out, C_in / groups, 
 (B, deformable groups * kH * kW * 2, H_out, W_out) in pixels as (y, x) pairs, ``mask``
 (B, deformable groups * kH * kW, H_out, W_out). mmcv and torchvision lay these out alike.
 
-The buffers ``columns`` and ``ones`` and the argument ``im2col_step`` only steer how mmcv's kernels
-cut their work and are ignored here. Gradients are added to the tensors that the caller allocated.
+The buffers ``columns`` and ``ones`` and the argument ``im2col_step`` only control how mmcv's
+kernels split their work, and are ignored here. Gradients are added to tensors that the caller
+allocated.
 """
 
 import torch
@@ -100,7 +101,7 @@ def deform_conv_backward_parameters(
 ) -> None:
     """Adds the gradient of the weight, times ``scale``, to ``gradWeight``."""
     geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    # This gradient does not depend on the weight's value, which mmcv does not hand over.
+    # This gradient does not depend on the weight's value, which mmcv does not pass.
     weight = torch.zeros_like(gradWeight)
     grads = _gradients(gradOutput, input, weight, offset, None, None, geometry)
     gradWeight += grads[1] * scale
@@ -161,7 +162,7 @@ def modulated_deform_conv_backward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Adds the gradients to ``grad_*``; ``grad_bias`` is left alone if ``with_bias`` is False."""
+    """Adds the gradients to ``grad_*``; leaves ``grad_bias`` unchanged without ``with_bias``."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     grads = _gradients(
         grad_output, input, weight, offset, mask, bias if with_bias else None, geometry
@@ -177,7 +178,7 @@ def modulated_deform_conv_backward(
 def _mask_and_bias(
     mask: Tensor | None, bias: Tensor | None, input: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Fills in for what is absent: torchvision's operators want tensors in every place."""
+    """Replaces an absent mask or bias, because torchvision's operators need all tensors."""
     if mask is None:
         # Never read, but its batch size is checked.
         mask = input.new_zeros(len(input), 1)

@@ -1,7 +1,7 @@
 """Focal loss over class indices, with sigmoid or softmax.
 
-Source: Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017). An optional weight a class
-(shape (C,), or (0,) for none) multiplies the rows of that class.
+Source: Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017). An optional weight per
+class (shape (C,), or (0,) for none) multiplies the rows of that class.
 """
 
 import torch
@@ -30,7 +30,7 @@ def sigmoid_focal_loss_forward(
         input: Logits, shape (N, C).
         target: Class of each row, shape (N,), int64. A class outside [0, C), by convention C, is
             background: all its logits are negatives and its weight is 1.
-        weight: Weight a class, shape (C,) or (0,).
+        weight: Weight per class, shape (C,) or (0,).
         output: Output, shape (N, C).
         gamma: Exponent of the focusing factor.
         alpha: Weight of positives; negatives get 1 - alpha.
@@ -65,7 +65,7 @@ def softmax_focal_loss_forward(
     Args:
         input: Probabilities after softmax, shape (N, C).
         target: Class of each row, shape (N,), int64; the loss of a negative class is 0.
-        weight: Weight a class, shape (C,) or (0,).
+        weight: Weight per class, shape (C,) or (0,).
         output: Output, shape (N,).
         gamma: Exponent of the focusing factor.
         alpha: Factor of the whole loss.

@@ -27,7 +27,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         offset: 0, or 1 where x2 and y2 name the last pixel inside (width = x2 - x1 + 1).
 
     Returns:
-        Indices of the kept boxes by falling score, shape (K,), int64.
+        Indices of the kept boxes in descending order of score, shape (K,), int64.
     """
     boxes, scores = to_kernel_dtype(boxes, scores)
     if offset:
@@ -51,16 +51,16 @@ def softnms(
     """Soft-NMS: lowers the scores of overlapping boxes instead of dropping the boxes.
 
     Follows Bodla et al., "Soft-NMS -- Improving Object Detection With One Line of Code"
-    (ICCV 2017). The best box left is kept, the others' scores are multiplied by a weight that falls
-    with their IoU, and boxes whose score falls below ``min_score`` are dropped; repeat. As in mmcv,
-    the box of the highest score is kept whatever its score. Among equal scores the lowest index
-    comes first; mmcv's order there depends on its swaps.
+    (ICCV 2017). Each round keeps the best remaining box, multiplies the others' scores by a weight
+    that decreases with their IoU, and drops boxes with a score below ``min_score``. As in mmcv, the
+    box with the highest score is kept whatever its score. Among equal scores the lowest index comes
+    first; mmcv's order then depends on its swaps.
 
     Args:
         boxes: Boxes (x1, y1, x2, y2) in pixels, shape (N, 4).
         scores: Scores, shape (N,).
         dets: Output, shape (N, 5); the first K rows receive (x1, y1, x2, y2, new score).
-        iou_threshold: IoU from which on the naive and linear methods lower the score.
+        iou_threshold: Lowest IoU at which the naive and linear methods lower the score.
         sigma: Width of the Gaussian method.
         min_score: Score below which a box is dropped.
         method: 0 naive (weight 0), 1 linear (1 - IoU), 2 Gaussian (exp(-IoU^2 / sigma)).
@@ -93,7 +93,8 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
         iou_threshold: A box is suppressed if its IoU with a kept one is at least this.
 
     Returns:
-        One list a kept box by falling score: its index, then those it suppresses by falling score.
+        One list per kept box in descending order of score: its index, then those of the boxes it
+        suppresses in descending order of score.
     """
     order = dets[:, 4].argsort(descending=True)
     groups: list[list[int]] = []
@@ -116,7 +117,7 @@ def _overlaps(box: Tensor, boxes: Tensor, offset: int) -> Tensor:
 
 
 def _soft_weight(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:
-    """Returns the factor by which a box of IoU ``overlap`` with the kept box loses score."""
+    """Returns the score factor of a box with IoU ``overlap`` with the kept box."""
     if method == _GAUSSIAN:
         return torch.exp(-(overlap**2) / sigma)
     if method not in (_NAIVE, _LINEAR):

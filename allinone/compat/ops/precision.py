@@ -9,17 +9,17 @@ __all__ = [
 
 
 def to_kernel_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Brings tensors to one type that torchvision's kernels take.
+    """Converts tensors to one type that torchvision's kernels support.
 
-    The kernels want arguments of equal type and know no bfloat16, while mixed-precision training
-    hands over several types at once.
+    The kernels need arguments of equal type and do not support bfloat16, while mixed-precision
+    training passes several types at once.
 
     Args:
         tensors: Floating-point tensors of any shape.
 
     Returns:
-        The tensors in float64 if any is float64, else in float32; the same object where the type
-        is right already.
+        The tensors in float64 if any is float64, else in float32; the same object if its type
+        does not change.
     """
     double = any(tensor.dtype == torch.float64 for tensor in tensors)
     dtype = torch.float64 if double else torch.float32

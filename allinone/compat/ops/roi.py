@@ -1,7 +1,7 @@
 """Pooling of features over regions of interest: RoIAlign and RoIPool.
 
 Regions are rows (index in the batch, x1, y1, x2, y2) in pixels of the image, shape (R, 5);
-``spatial_scale`` turns them into pixels of the feature map (N, C, H, W).
+``spatial_scale`` converts them to pixels of the feature map (N, C, H, W).
 """
 
 import torch
@@ -44,8 +44,8 @@ def roi_align_forward(
         argmax_x: Unused; belongs to max pooling.
         aligned_height: Bins along y.
         aligned_width: Bins along x.
-        spatial_scale: Feature pixels an image pixel.
-        sampling_ratio: Samples a bin along each axis; 0 for one a feature pixel.
+        spatial_scale: Feature pixels per image pixel.
+        sampling_ratio: Samples per bin along each axis; 0 for one per feature pixel.
         pool_mode: 1 for the mean. 0, the maximum, is not available.
         aligned: Whether pixel centres lie at half coordinates.
 
@@ -100,21 +100,21 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Takes the maximum of each bin into ``output``.
+    """Writes the maximum of each bin to ``output``.
 
-    torchvision's forward is of no use here: it rounds the corners of a region to whole feature
-    pixels, mmcv does not; mmcv's far corner includes its pixel (x2 + 1). Loops over regions and
-    bins: for occasional use, not for training at speed.
+    torchvision's forward does not fit: it rounds the corners of a region to whole feature pixels,
+    while mmcv does not, and mmcv's far corner includes its pixel (x2 + 1). Loops over regions and
+    bins, so it is too slow for regular training.
 
     Args:
         input: Features, shape (N, C, H, W).
         rois: Regions, shape (R, 5).
         output: Output, shape (R, C, pooled_height, pooled_width); 0 where a bin is empty.
-        argmax: Output, same shape, int32: place y * W + x of the maximum, the first in reading
+        argmax: Output, same shape, int32: index y * W + x of the maximum, the first in reading
             order among equals; -1 where the bin is empty.
         pooled_height: Bins along y.
         pooled_width: Bins along x.
-        spatial_scale: Feature pixels an image pixel.
+        spatial_scale: Feature pixels per image pixel.
     """
     height, width = input.shape[-2:]
     output.zero_()
@@ -131,7 +131,7 @@ def roi_pool_forward(
         for j, (left, right) in enumerate(columns[r]):
             if right <= left:
                 continue
-            # Along x first: the row is then chosen among equal maxima first, as in reading order.
+            # Along x first, so that equal maxima resolve by row first, as in reading order.
             across, place_x = input[batch, :, :, left:right].max(dim=2)
             for i, (top, bottom) in enumerate(rows[r]):
                 if bottom <= top:
@@ -171,10 +171,10 @@ def _bins(start: Tensor, end: Tensor, count: int, size: int) -> list[list[list[i
     """Returns the pixel ranges [first, last) of each region's bins along one axis.
 
     Args:
-        start: Beginning of the regions in feature pixels, shape (R,).
-        end: End of the regions, shape (R,).
-        count: Bins a region.
-        size: Pixels of the feature map along the axis; ranges are cut to it.
+        start: Near edge of the regions in feature pixels, shape (R,).
+        end: Far edge of the regions, shape (R,).
+        count: Bins per region.
+        size: Pixels of the feature map along the axis; ranges are clipped to it.
 
     Returns:
         Nested lists of shape (R, count, 2).

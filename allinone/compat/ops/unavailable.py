@@ -1,4 +1,4 @@
-"""The error of an operator that exists only compiled."""
+"""Error for operators that exist only in mmcv's compiled extension."""
 
 __all__ = [
     'UnavailableOpError',
@@ -9,7 +9,7 @@ class UnavailableOpError(NotImplementedError):
     """An operator of mmcv was called that only its compiled extension provides.
 
     Args:
-        op: Name of the operator, with the unsupported argument where only that is missing.
+        op: Name of the operator, with the argument if only that is unsupported.
     """
 
     def __init__(self, op: str) -> None:

@@ -37,9 +37,7 @@ def parse_args():
     precision = kinds.add_parser(
         'precision', help='a step in float32 and bfloat16, in either memory layout, and compiled'
     )
-    data = kinds.add_parser(
-        'data', help='training images per second from files, tars and LMDB'
-    )
+    data = kinds.add_parser('data', help='training images per second from files, tars and LMDB')
     infer = kinds.add_parser(
         'infer',
         help='prediction in one pass against upstream models of the tasks, and against the '
@@ -62,7 +60,9 @@ def parse_args():
         action='store_true',
         help='load a checkpoint of any content, which can run code',
     )
-    balancers.add_argument('--methods', nargs='+', metavar='NAME', help='default: all but wrappers')
+    balancers.add_argument(
+        '--methods', nargs='+', metavar='NAME', help='methods (default: all except wrappers)'
+    )
     precision.add_argument('--kinds', nargs='+', metavar='NAME', help='kinds (default: all)')
     dist.add_argument('--processes', type=int, default=2, help='processes on this machine')
     data.add_argument('--task', metavar='TASK', help='task (default: all)')

@@ -30,6 +30,7 @@ EXTRA_KEYS = (
     'vis_backends',
     'inference',
     'force_resume',
+    'load_classes',
 )
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, *EXTRA_KEYS} - {'self', 'cfg'}
 MODEL_KEYS = ('backbone', 'tasks', 'balancer')
@@ -102,6 +103,8 @@ def check_config(cfg: Mapping) -> None:
     for key, known in PARTS.items():
         if isinstance(cfg.get(key), Mapping) and 'type' not in cfg[key]:
             _check_keys(key, cfg[key], known)
+    if cfg.get('load_classes') is not None:
+        check_choice('load_classes', cfg['load_classes'], ['by_name'])
     seed = (cfg.get('randomness') or {}).get('seed')
     if seed is not None:
         check_count('randomness.seed', seed, 0)

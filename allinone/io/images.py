@@ -19,7 +19,7 @@ from .atomic import write_whole
 from .image_files import UPRIGHT, check_complete, check_decodes, orientation
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp', '.gif')
-# EXIF orientations that are mirrored left to right, then turned so many quarters to the left
+# EXIF orientations: mirrored ones, and number of counterclockwise quarter turns after mirroring
 MIRRORED, QUARTERS = (2, 4, 5, 7), {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}
 JPEG_OPTIONS = (
     cv2.IMWRITE_JPEG_QUALITY,

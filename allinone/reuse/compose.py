@@ -24,7 +24,9 @@ from allinone.inference.records import dataset_metainfo
 from allinone.io.atomic import write_durably
 from allinone.io.outputs import require_writable
 from allinone.io.renames import renamed_arguments
+from allinone.io.text import shortened
 from allinone.models.joint import build_network
+from allinone.tasks.class_lists import misplaced, names_of
 
 BACKBONE = 'backbone.'
 STATISTICS = ('running_mean', 'running_var')
@@ -140,7 +142,14 @@ def compose(
             if (name.startswith(prefix) if joint else not _of_backbone(name))
         }
         stored = (loaded.get('meta') or {}).get('dataset_meta') or {}
-        metainfo[task] = (stored.get(task) if joint else stored) or dataset_metainfo(cfg, task)
+        expected = dataset_metainfo(cfg, task)
+        metainfo[task] = (stored.get(task) if joint else stored) or expected
+        theirs, ours = names_of(metainfo[task]), names_of(expected)
+        if theirs and ours and misplaced(theirs, ours):
+            raise ConfigError(
+                f'--checkpoints {task}={path} has the classes {shortened(theirs, 9)}, and the data '
+                f'of {cfg.filename} have {shortened(ours, 9)}; give both the same order'
+            )
     if backbone == 'average':
         merged = average(backbones, weights)
     elif backbone == 'arithmetic':

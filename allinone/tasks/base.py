@@ -55,6 +55,7 @@ class TaskKind:
         preprocessor: Type of the default data preprocessor.
         heads: Attributes of a model; the first present one is named when feature maps do not fit.
         class_heads: Dotted attributes of a model that may have ``num_classes``.
+        class_layers: Names of layers of heads whose rows are classes.
         merger: Config of the model that merges the views of test-time augmentation.
         main_metrics: Short names of the metrics that stand for the kind in plots.
         packer: The transform that ends a pipeline of this kind.
@@ -76,6 +77,7 @@ class TaskKind:
     preprocessor = 'ImgDataPreprocessor'
     heads: Sequence[str] = ('head',)
     class_heads: Sequence[str] = ('head',)
+    class_layers: Sequence[str] = ()
     merger: Mapping | None = None
     main_metrics: Sequence[str] = ()
     packer: str | None = None

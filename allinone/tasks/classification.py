@@ -52,6 +52,7 @@ class Classification(TaskKind):
     library = 'mmpretrain'
     sample_type = 'mmpretrain.structures.DataSample'
     preprocessor = 'ClsDataPreprocessor'
+    class_layers = ('fc',)
     merger: Mapping | None = dict(type='AverageClsScoreTTA')
     main_metrics = ('top1', 'mAP')
     packer = 'PackInputs'

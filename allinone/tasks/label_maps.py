@@ -59,7 +59,7 @@ def check_label_maps(
     absent = [str(name) for label, name in enumerate(classes) if label not in seen]
     if local and num_classes is not None and absent:
         folder = os.path.dirname(local[0]['seg_map_path'])
-        print_log(f'{folder} has no pixel of class {shortened(absent)}', 'current')
+        print_log(f'{folder} has no sample of class {shortened(absent)}: no pixel', 'current')
 
 
 def _reader(dataset: BaseDataset) -> Callable[[dict], np.ndarray] | None:

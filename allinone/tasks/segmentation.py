@@ -57,6 +57,7 @@ class Segmentation(TaskKind):
     preprocessor = 'SegDataPreProcessor'
     heads = ('decode_head',)
     class_heads = ('decode_head',)
+    class_layers = ('conv_seg',)
     merger = dict(type='SegTTAModel')
     main_metrics = ('mIoU',)
     packer = 'PackSegInputs'

@@ -8,6 +8,7 @@ import mmengine
 import torch
 from mmengine.dist import is_main_process, master_only
 from mmengine.runner import Runner
+from torch.utils.data import Dataset
 
 from allinone.checkpoint.folder import is_folder, share_of
 from allinone.checkpoint.loading import (
@@ -26,6 +27,7 @@ from allinone.io.renames import current_log_key
 from allinone.models.allinone import AllInOne
 
 from .accumulation import ended_with, iterations_of
+from .checkpoint_classes import match_classes
 from .resume import keep_earlier_run, move_later_checkpoints
 from .run_manifest import changes, record_text, require_same_run, run_record
 
@@ -214,6 +216,9 @@ class CheckpointRunner(Runner):
         if not (self._resume or self._testing):
             # What a balancer learned is of the run that it learned it in.
             state = {name: v for name, v in state.items() if not name.startswith('balancer.')}
+        state = match_classes(
+            filename, checkpoint, state, model, self._datasets(), bool(self.cfg.get('load_classes'))
+        )
         if strict:
             model.load_state_dict(all_read(state), strict=True)
         else:
@@ -229,6 +234,15 @@ class CheckpointRunner(Runner):
             checkpoint = dict(checkpoint, optimizer=optimizer)
         self._has_loaded = True
         return checkpoint
+
+    def _datasets(self) -> dict[str, tuple[str, Dataset]]:
+        """``{task: (config key, data set)}`` of what is tested, or else trained."""
+        stage = 'test' if self._testing else 'train'
+        loop = self._test_loop if self._testing else self._train_loop
+        loaders = getattr(getattr(loop, 'dataloader', None), 'loaders', {})
+        return {
+            task: (f'{stage}_dataloader.{task}', loader.dataset) for task, loader in loaders.items()
+        }
 
 
 def _unwrapped(model) -> AllInOne:

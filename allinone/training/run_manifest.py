@@ -36,6 +36,7 @@ HARMLESS = (
     'work_dir',
     'resume',
     'load_from',
+    'load_classes',
     'launcher',
     'model_wrapper_cfg*',
     'log_level',

@@ -15,9 +15,11 @@ from allinone.data.class_names import class_lists_of_config, require_same_classe
 from allinone.errors import ConfigError
 from allinone.io.renames import renamed_arguments
 from allinone.io.seeding import seed_all
+from allinone.io.text import shortened
 from allinone.registry import LOOPS, TASK_SCHEDULES
 from allinone.registry.options import check_count
 from allinone.step.iteration import micro_batches
+from allinone.tasks.class_lists import METAINFO, misplaced
 
 from .accumulation import ended_with, iterations_of
 from .eval_loop import BrokenOff, build_loaders
@@ -198,6 +200,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         """Refuse data sets of a task whose labels are numbered differently."""
         cfg, validation = self.runner.cfg, self.runner.val_loop
         model = getattr(self.runner.model, 'module', self.runner.model)
+        teachers = {} if model.distillation is None else model.distillation.classes()
         for task, loader in self.dataloader.loaders.items():
             kind = model.kinds[task]
             if kind.num_classes(model.tasks[task]) is None:
@@ -214,6 +217,13 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             if tested and tested not in datasets.values():
                 splits[f'test_dataloader.{task}'] = class_lists_of_config(scoped(tested), kind)
             require_same_classes(splits)
+            theirs = teachers.get(task)
+            ours = kind.class_lists(loader.dataset).get(METAINFO)
+            if theirs and ours and misplaced(theirs, ours):
+                raise ConfigError(
+                    f'model.distill: the teacher of {task} has the classes {shortened(theirs, 9)}, '
+                    f'and train_dataloader.{task} has {shortened(ours, 9)}; give both the same order'
+                )
 
     @property
     def _balancer(self):

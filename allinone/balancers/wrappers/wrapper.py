@@ -95,7 +95,7 @@ class Wrapper(Balancer):
         gramian: Tensor | None,
         tasks: Sequence[int] | None,
     ) -> None:
-        """Put ``new`` ``[K]`` into ``kept`` ``[num_tasks]`` where the step's input is finite."""
+        """Write ``new`` ``[K]`` to ``kept`` ``[num_tasks]`` for tasks with finite input."""
         finite = torch.isfinite(losses)
         if not self.weighs_losses:
             finite = finite.all()

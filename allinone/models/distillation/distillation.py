@@ -79,6 +79,12 @@ class Distillation:
     def __deepcopy__(self, memo) -> 'Distillation':
         return self  # A copy of the student (EMA) needs no teachers of its own.
 
+    def classes(self) -> dict[str, list[str]]:
+        """``{task: names of the teacher's classes}`` of teachers that are read and know them."""
+        return {
+            task: teacher.classes for task, teacher in self._teachers.items() if teacher.classes
+        }
+
     def files(self) -> list[str]:
         """The teachers' checkpoints."""
         return sorted({source['checkpoint'] for _, source in self.sources.values()})

@@ -15,6 +15,7 @@ from allinone.errors import CheckpointError, ConfigError, with_key
 from allinone.io.renames import rename_keys
 from allinone.registry.kinds import kind_of_class
 from allinone.tasks import TaskKind
+from allinone.tasks.class_lists import names_of
 
 from .taps import tapped
 
@@ -26,10 +27,17 @@ class Teacher:
         whole: The model that is loaded, which may have further tasks.
         task: The model of the task: ``whole`` itself, or a part of it.
         kind: Its kind.
+        classes: Names of the classes that it was trained on; None if they are not known.
     """
 
-    def __init__(self, whole: BaseModel, task: BaseModel, kind: TaskKind):
-        self.whole, self.task, self.kind = whole, task, kind
+    def __init__(
+        self,
+        whole: BaseModel,
+        task: BaseModel,
+        kind: TaskKind,
+        classes: list[str] | None = None,
+    ):
+        self.whole, self.task, self.kind, self.classes = whole, task, kind, classes
 
     @torch.no_grad()
     def answers(
@@ -87,7 +95,8 @@ def load_teacher(key: str, config: str, checkpoint: str) -> BaseModel:
             f'{key}.config {config!r} cannot be built: {type(error).__name__}: {error}'
         ) from error
     with with_key(f'{key}.checkpoint', CheckpointError):
-        state = state_dict_of(read_checkpoint(checkpoint), checkpoint)
+        loaded = read_checkpoint(checkpoint)
+        state = state_dict_of(loaded, checkpoint)
     lacking = [
         name
         for name, value in model.state_dict().items()
@@ -104,6 +113,7 @@ def load_teacher(key: str, config: str, checkpoint: str) -> BaseModel:
         {name: value for name, value in state.items() if not name.startswith('balancer.')},
         strict=False,
     )
+    model.dataset_meta = (loaded.get('meta') or {}).get('dataset_meta') or {}
     return model.requires_grad_(False).eval()
 
 
@@ -115,12 +125,13 @@ def teacher_of(key: str, model: BaseModel, task: str) -> Teacher:
     """
     if not isinstance(getattr(model, 'tasks', None), nn.ModuleDict):
         kind = kind_of_class(f'the model of {key}.config', type(model)).of_model(model)
-        return Teacher(model, model, kind)
+        return Teacher(model, model, kind, names_of(getattr(model, 'dataset_meta', None)))
     if task not in model.tasks:
         raise ConfigError(
             f'{key} has no task {task!r} but {list(model.tasks)}; name it with {key}.task'
         )
-    return Teacher(model, model.tasks[task], model.kinds[task])
+    classes = names_of(getattr(model, 'dataset_meta', {}).get(task))
+    return Teacher(model, model.tasks[task], model.kinds[task], classes)
 
 
 def renormalised(

@@ -24,6 +24,12 @@ SHARED = ROOT.parent / 'shared'
 TOY_CONFIG = ROOT / 'configs/toy/mobilenetv2_toy.py'
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        '--coco-files', type=int, default=200, help='COCO files in test_coco_grammar (%(default)s)'
+    )
+
+
 @pytest.fixture(scope='session', autouse=True)
 def _few_threads():
     torch.set_num_threads(1)  # tiny tensors: a second thread costs more than it brings
@@ -86,7 +92,8 @@ def toy_root(tmp_path_factory):
 @pytest.fixture
 def toy_cfg(toy_root, tmp_path):
     """The toy config, made tiny: 4 steps, small batches, no workers."""
-    return tiny(tmp_path / 'work')
+    # mmengine keeps one message hub and log a name; the default name changes once a second.
+    return tiny(tmp_path / 'work', experiment_name=str(tmp_path).replace('/', '_'))
 
 
 def tiny(work_dir, **options):

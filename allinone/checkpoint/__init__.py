@@ -1,4 +1,4 @@
-"""Checkpoints: formats, folders, reading, writing, pretrained weights."""
+"""Checkpoints: formats, folders, reading, writing and pretrained weights."""
 
 from .pretrained import SafePretrainedInit
 

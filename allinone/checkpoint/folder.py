@@ -1,11 +1,11 @@
-"""Checkpoints as folders: each process writes its part of them, and reads what it needs.
+"""Checkpoints as folders: each process writes its shard, and reads the parts that it needs.
 
-``shard_*.safetensors`` hold the tensors, or parts of them, in the form that PyTorch's distributed
-checkpoints have in safetensors files (``torch.distributed.checkpoint`` reads them by its
-``HuggingFaceStorageReader``). ``checkpoint.safetensors`` holds all else, and which shards there
-are, by size and checksum. It is renamed into its place last: without it the folder is no
-checkpoint, and a folder that is saved anew is the earlier checkpoint until then. PyTorch's other
-form, ``.distcp`` files, keeps the same in a pickle, which can run code.
+``shard_*.safetensors`` hold tensors or parts of them, in the safetensors format of PyTorch's
+distributed checkpoints (``HuggingFaceStorageReader`` of ``torch.distributed.checkpoint`` reads
+them). ``checkpoint.safetensors`` holds all other content, and the size and checksum of each shard.
+It is renamed into place last: without it the folder is not a checkpoint, and until then a folder
+that is overwritten remains the earlier checkpoint. PyTorch's other format, ``.distcp`` files, uses
+a pickle, which can run code.
 """
 
 import json
@@ -34,30 +34,30 @@ from .shards import StoredTensor, all_read, map_tensors
 SUFFIX = '.dcp'
 REST = 'checkpoint.safetensors'
 SHARD = re.compile(r'shard_\w+\.safetensors(\.tmp)?')
-# What all processes have alike, or a part of
+# Replicated or sharded over the processes
 SHARED = ('state_dict', 'ema_state_dict', 'optimizer')
 BLOCK = 1 << 20  # bytes
 
 
 def is_folder(path: str | os.PathLike) -> bool:
-    """Whether a checkpoint of this name is a folder."""
+    """Whether a checkpoint with this path is a folder."""
     return os.fspath(path).rstrip('/').endswith(SUFFIX)
 
 
 def is_half_written(path: str) -> bool:
-    """Whether a folder's first save was not completed."""
+    """Whether the first save into a folder is incomplete."""
     return is_folder(path) and osp.isdir(path) and not osp.isfile(osp.join(path, REST))
 
 
 def share_of(checkpoint: Mapping) -> dict:
-    """What this process writes of a checkpoint; all processes call it with the same tensors.
+    """Select what this process writes of a checkpoint; all processes pass the same tensors.
 
-    Of a sharded tensor it is the part that is here, and any other is one process's, so that each
-    has about as much.
+    Each process writes its shard of a sharded tensor. Any other tensor is assigned to one process,
+    such that all write about the same number of bytes.
 
     Returns:
-        ``rest``, the checkpoint with a :class:`StoredTensor` in place of each tensor, ``tensors``
-        and ``offsets``, of this process's parts by name.
+        ``rest``, the checkpoint with a :class:`StoredTensor` in place of each tensor, and
+        ``tensors`` and ``offsets`` of this process's parts by name.
     """
     rank, others = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     tensors: dict[str, Tensor] = {}
@@ -88,18 +88,18 @@ def write_folder(
     group: dist.ProcessGroup | None = None,
     done: Callable[[str], object] = lambda path: None,
 ) -> None:
-    """Save a checkpoint; all processes call it, each with its own share.
+    """Save a checkpoint; all processes call it, each with its own part.
 
     Args:
-        share: Of :func:`share_of`, on the CPU.
-        path: The folder. A checkpoint that is there is replaced.
-        group: The processes; None: there is only this one.
-        done: Called in all with the path when it is in place.
+        share: Result of :func:`share_of`, on the CPU.
+        path: The folder. An existing checkpoint is replaced.
+        group: The processes. None: only this one.
+        done: Called with the path in all processes when the checkpoint is in place.
 
     Raises:
-        CheckpointError: In all processes, if anything failed in one of them. An earlier
-            checkpoint at ``path`` is then untouched, and nothing else is left there; unless it was
-            ``done`` that failed, when the new one is in place.
+        CheckpointError: In all processes, if one of them failed. An earlier checkpoint at ``path``
+            is then unchanged, and no other files remain there. If ``done`` failed, the new
+            checkpoint is in place.
     """
     first = group is None or dist.get_rank(group) == 0
 
@@ -125,13 +125,13 @@ def write_folder(
         answers = _together(write_shard, group)
         _together(complete, group)
     finally:
-        # After a failure as well: what is not of the checkpoint that is there now
+        # Remove files that are not part of the current checkpoint, also after a failure.
         if first:
             tidy(path)
 
 
 def _together(call: Callable, group: dist.ProcessGroup | None) -> list:
-    """What ``call`` answers in each process; an error of one is raised in all."""
+    """Results of ``call`` in all processes; an error in one process is raised in all."""
     answer: tuple[Any, str | None]
     try:
         answer = call(), None
@@ -150,7 +150,7 @@ def _together(call: Callable, group: dist.ProcessGroup | None) -> list:
 
 
 class _Summed:
-    """A file that knows the size and the checksum of what it was given."""
+    """File wrapper that counts the bytes written and computes their checksum."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.size, self.crc = file, 0, 0
@@ -162,7 +162,7 @@ class _Summed:
 
 
 def _write_shard(path: str, tensors: Mapping, offsets: Mapping) -> list[int]:
-    """The size of the file, in bytes, and its CRC-32."""
+    """Write a shard; returns the file's size in bytes and its CRC-32."""
     places = {name: dict(saved_offsets=list(place)) for name, place in offsets.items()}
     metadata = dict(format='pt', DCP_VERSION='1.0', DCP_SHARDING_INFO=json.dumps(places))
     summed = []
@@ -177,15 +177,15 @@ def _write_shard(path: str, tensors: Mapping, offsets: Mapping) -> list[int]:
 
 
 def read_folder(path: str, map_location='cpu', lazily: bool = False) -> dict:
-    """The checkpoint in a folder; its checksums are compared first.
+    """Read the checkpoint in a folder after verifying its checksums.
 
     Args:
         path: The folder.
-        map_location: Where tensors go; a device.
-        lazily: Leave a :class:`StoredTensor` in place of each tensor that lies in a shard.
+        map_location: Device of the tensors.
+        lazily: Return a :class:`StoredTensor` in place of each tensor in a shard.
 
     Raises:
-        CheckpointError: If the folder is not complete, or damaged.
+        CheckpointError: If the folder is incomplete or damaged.
     """
     content = _content(path)
     if content is None:
@@ -239,17 +239,17 @@ def _check(path: str, size: int, crc: int) -> None:
 
 
 def tidy(path: str) -> None:
-    """Remove what a save that failed, or was killed, left in a folder; or the folder with it."""
+    """Remove what a failed or killed save left in a folder; and the folder if it is then empty."""
     with suppress(CheckpointError, OSError):
         content = _content(path)
         for name in os.listdir(path):
             wanted = content is not None and name in content['shards']
             if name == f'{REST}.tmp' or (SHARD.fullmatch(name) and not wanted):
                 os.remove(osp.join(path, name))
-        os.rmdir(path)  # An error if it is not empty.
+        os.rmdir(path)  # Fails if it is not empty
 
 
 def remove_folder(path: str) -> None:
-    """Whatever dies meanwhile, what is left is no checkpoint, and :func:`tidy` removes it."""
+    """Remove a folder. If interrupted, the rest is not a checkpoint, and :func:`tidy` removes it."""
     os.remove(osp.join(path, REST))
     shutil.rmtree(path)

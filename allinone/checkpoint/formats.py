@@ -1,6 +1,6 @@
-"""Checkpoints as files: PyTorch's zip, or safetensors with the rest as JSON in its header.
+"""Checkpoints as files: PyTorch's zip, or safetensors with other content as JSON in its header.
 
-Of one as a folder (``checkpoint_folder.py``) one file is of the second kind.
+Checkpoint folders (``folder.py``) contain one file of the second format.
 """
 
 import json
@@ -26,7 +26,7 @@ from .shards import StoredTensor
 
 FORMATS = ('pth', 'safetensors', 'dcp')
 WEIGHTS = 'state_dict'
-# As safetensors calls them
+# Names in safetensors
 DTYPES = {
     torch.float64: 'F64',
     torch.float32: 'F32',
@@ -45,7 +45,7 @@ DTYPES = {
 
 
 class Writable(Protocol):
-    """What bytes can be written to."""
+    """An object with ``write`` for bytes."""
 
     def write(self, data, /) -> int: ...
 
@@ -55,14 +55,14 @@ def is_safetensors(path: str | os.PathLike) -> bool:
 
 
 def files_of(checkpoint: Mapping, path: str) -> dict[str, Callable[[BinaryIO], object]]:
-    """The files of a checkpoint, ``{path: what writes it}``, in the format of the path's suffix.
+    """Files of a checkpoint, ``{path: function that writes it}``; the suffix selects the format.
 
-    The first is the checkpoint, complete in itself. The JSON beside a safetensors file repeats
-    what is not a tensor, for people and other programs. Large tensors go to the file one by one,
-    and neither checksums nor writing hold the interpreter lock: a training goes on meanwhile.
+    The first file is the full checkpoint. The JSON next to a safetensors file repeats all content
+    except tensors, for people and other programs. Large tensors are written one by one, and neither
+    checksums nor writing hold the interpreter lock, so training can continue meanwhile.
 
     Raises:
-        CheckpointError: If the checkpoint holds what the format cannot.
+        CheckpointError: If the format does not support an object in the checkpoint.
     """
     if not is_safetensors(path):
         return {path: partial(torch.save, checkpoint)}
@@ -78,12 +78,12 @@ def files_of(checkpoint: Mapping, path: str) -> dict[str, Callable[[BinaryIO], o
 def write_safetensors(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str], file: Writable
 ) -> None:
-    """https://github.com/huggingface/safetensors#format
+    """Write safetensors (https://github.com/huggingface/safetensors#format).
 
-    Tensors are contiguous and on the CPU. The library's own writer first puts the whole file
-    together, and holds the interpreter lock.
+    Tensors must be contiguous and on the CPU. The safetensors library's writer would assemble the
+    full file in memory and hold the interpreter lock.
     """
-    # The widest elements first, so that each tensor lies at a multiple of its elements' size.
+    # The widest elements come first, so that each tensor is aligned to its element size.
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     header: dict[str, Mapping] = dict(__metadata__=metadata)
     end = 0
@@ -105,7 +105,7 @@ def json_beside(path: str) -> str:
 
 
 def read_safetensors(path: str, map_location='cpu') -> dict:
-    """A checkpoint as :func:`files_of` made it, or any other file's tensors as a state dict.
+    """Read a checkpoint written by :func:`files_of`, or any other file's tensors as a state dict.
 
     Raises:
         CheckpointError: If the file is damaged.
@@ -125,30 +125,30 @@ def read_safetensors(path: str, map_location='cpu') -> dict:
 
 
 def check_pickle(path: str) -> None:
-    """Walk through the file's first pickle without executing it.
+    """Check that a file begins with a complete pickle, without executing it.
 
-    Of garbage the unpickler itself may take gigabytes.
+    On other data the unpickler itself may allocate gigabytes.
 
     Raises:
-        CheckpointError: If it is none.
+        CheckpointError: If it does not.
     """
     with open(path, 'rb') as file:
         try:
-            # A map's reads end with the file, whatever length is asked for.
+            # A memory map never reads past the end of the file.
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            for _ in pickletools.genops(content):  # type: ignore[arg-type]  # it reads lines, too
+            for _ in pickletools.genops(content):  # type: ignore[arg-type]  # has readline, too
                 pass
-        except Exception as error:  # Of what is no pickle, anything
+        except Exception as error:  # Any type, if it is not a pickle
             raise CheckpointError(
                 f'{path} is damaged or not a checkpoint: it holds no pickle'
             ) from error
 
 
 def check_zip(path: str) -> None:
-    """Compare the checksums of PyTorch's zip, which ``torch.load`` does not.
+    """Verify the checksums of PyTorch's zip, which ``torch.load`` does not do.
 
     Raises:
-        CheckpointError: If one fails, or the file is cut short.
+        CheckpointError: If a checksum does not match, or the file is truncated.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -168,7 +168,7 @@ def _checksum(tensor: Tensor) -> int:
 
 
 def name_of(path: tuple[str, ...], taken: Collection[str]) -> str:
-    """What a tensor of a checkpoint is called in a safetensors file: weights by their own names."""
+    """Name of a checkpoint's tensor in a safetensors file; weights have their state dict names."""
     name = '.'.join(path[1:]) if path[0] == WEIGHTS else '/'.join(path)
     while name in taken:
         name += '/'
@@ -176,7 +176,7 @@ def name_of(path: tuple[str, ...], taken: Collection[str]) -> str:
 
 
 def _encode(value, path: tuple[str, ...], tensors: dict[str, Tensor]):
-    """Tensors go to ``tensors``; everything else is JSON with ``$`` marking what JSON lacks."""
+    """Move tensors to ``tensors``; convert the rest to JSON, with ``$`` for types that JSON lacks."""
     if isinstance(value, (Tensor, StoredTensor)) and value.dtype not in DTYPES:
         raise CheckpointError(
             f'{"/".join(path)} is of type {value.dtype}, which a safetensors checkpoint cannot '

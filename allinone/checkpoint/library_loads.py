@@ -1,8 +1,8 @@
-"""Checkpoints that the libraries load themselves, read as safely as ours.
+"""Safe reading of checkpoints that the libraries load themselves.
 
-Parts of mmseg, mmdet and mmpretrain call MMEngine's loader on their own (``init_cfg`` of type
-``Pretrained_Part``, a detector's ``teacher_ckpt``). Where a file holds more than tensors, it falls
-back to unpickling anything, and of a URL it unpickles anything at once.
+Parts of mmseg, mmdet and mmpretrain call MMEngine's loader directly (``init_cfg`` of type
+``Pretrained_Part``, a detector's ``teacher_ckpt``). If a file holds more than tensors, that loader
+falls back to unpickling any type; from a URL it always unpickles any type.
 """
 
 import os
@@ -39,13 +39,13 @@ def _read_url(url: str, model_dir=None, map_location=None, progress: bool = True
 
 
 def install() -> None:
-    """Put :func:`read_checkpoint` in the place of all that MMEngine unpickles with.
+    """Replace all functions that MMEngine unpickles with by :func:`read_checkpoint`.
 
-    Every scheme of its ``CheckpointLoader`` ends in one of the two; a change of the schemes alone
-    would leave those that call each other directly (``torchvision://``, ``open-mmlab://``).
+    Every scheme of its ``CheckpointLoader`` ends in one of the two. Replacing only the schemes
+    would miss those that call each other directly (``torchvision://``, ``open-mmlab://``).
 
     Raises:
-        ImportError: If this MMEngine has no such place; loading would then be unsafe in silence.
+        ImportError: If this MMEngine lacks these functions; loading would then be silently unsafe.
     """
     safe = dict(_safe_torch_load=_read, load_url=_read_url)
     for name in safe:

@@ -1,4 +1,4 @@
-"""Reading checkpoints without executing code from them, and saying what fitted."""
+"""Load checkpoints without executing code from them, and log which keys match."""
 
 import os
 import pickle
@@ -31,7 +31,7 @@ _trusted: ContextVar[bool] = ContextVar('trusted', default=False)
 
 @contextmanager
 def trusting_checkpoints(trust: bool = True):
-    """Inside, checkpoints may hold any type, and so run any code (``--trust-checkpoint``)."""
+    """Context in which checkpoints may hold any type, and so run any code (``--trust-checkpoint``)."""
     before = _trusted.set(trust)
     try:
         yield
@@ -40,13 +40,13 @@ def trusting_checkpoints(trust: bool = True):
 
 
 def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = False) -> dict:
-    """Read a checkpoint with only tensors, plain containers and mmengine's own log types.
+    """Read a checkpoint with only tensors, plain containers and mmengine's log types.
 
     Args:
-        path: Local; a folder ``.dcp``, a file ``.safetensors``, or what ``torch.save`` wrote.
+        path: Local; a folder ``.dcp``, a file ``.safetensors``, or a file of ``torch.save``.
         map_location: As in ``torch.load``.
-        lazily: Take no memory for tensors until they are used: of a folder they are
-            :class:`StoredTensor`, and of a file of ``torch.save`` on the CPU mapped from it.
+        lazily: Allocate no memory for tensors until they are used: those of a folder are
+            :class:`StoredTensor`, those of a file of ``torch.save`` are memory-mapped on the CPU.
 
     Raises:
         CheckpointError: If the file is missing, fails its checksums, or holds any other type
@@ -79,8 +79,8 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = 
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
     except (CheckpointError, MemoryError):
-        raise  # For lack of memory a sound checkpoint must not be passed over.
-    except Exception as error:  # What is no pickle can make the unpickler raise anything.
+        raise  # Out of memory: the checkpoint is not damaged and must not be skipped.
+    except Exception as error:  # On other data the unpickler raises any type.
         words = ' '.join(str(error).split())[:WORDS] or type(error).__name__
         if _trusted.get() and isinstance(error, (ImportError, AttributeError)):
             raise CheckpointError(
@@ -111,7 +111,7 @@ def _allowed_types() -> list:
         np.dtype,
         multiarray._reconstruct,
         multiarray.scalar,
-        # So they are called in files that NumPy 1 wrote.
+        # Their names in files written by NumPy 1
         (multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
         (multiarray.scalar, 'numpy.core.multiarray.scalar'),
         *(type(np.dtype(name)) for name in dtypes),
@@ -120,7 +120,7 @@ def _allowed_types() -> list:
 
 
 def _history_method(owner, name: str):
-    """Stands in for ``getattr``, by which mmengine's ``HistoryBuffer`` pickles its methods."""
+    """Replace ``getattr``, which mmengine's ``HistoryBuffer`` pickles to store its methods."""
     if owner is not HistoryBuffer or name.startswith('_'):
         raise pickle.UnpicklingError(f'GLOBAL getattr({owner!r}, {name!r})')
     return getattr(owner, name)
@@ -129,16 +129,16 @@ def _history_method(owner, name: str):
 def load_weights(
     module: nn.Module, path: str | os.PathLike, prefix: str | None = None, key: str = 'load_from'
 ) -> None:
-    """Load the weights that fit into ``module``, and log what was loaded, missing, unexpected.
+    """Load matching weights into ``module``, and log loaded, missing and unexpected keys.
 
     Args:
-        module: Where to.
+        module: The module to load into.
         path: A checkpoint, or a bare state dict.
         prefix: Take only the file's keys below this prefix, e.g. ``'backbone'``.
         key: The config key that named the file, for messages.
 
     Raises:
-        CheckpointError: If the file cannot be read, or none of its keys fits.
+        CheckpointError: If the file cannot be read, or none of its keys matches.
     """
     checkpoint = read_checkpoint(path)
     load_state_dict(module, state_dict_of(checkpoint, path), path, prefix, key)
@@ -197,7 +197,7 @@ def _other_shapes(state: Mapping, own: Mapping) -> dict[str, str]:
 
 
 def _resized(module: nn.Module, state: Mapping) -> dict:
-    """A state dict as modules themselves prepare it, such as embeddings of other image sizes."""
+    """Let modules adapt a state dict, such as position embeddings of another image size."""
     state = dict(state)
     for name, part in module.named_modules():
         for hook in part._load_state_dict_pre_hooks.values():
@@ -206,10 +206,10 @@ def _resized(module: nn.Module, state: Mapping) -> dict:
 
 
 def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path) -> None:
-    """Refuse a state dict that would leave backbone or ``tasks`` with random weights.
+    """Reject a state dict that would leave the backbone or ``tasks`` with random weights.
 
     Raises:
-        CheckpointError: If a tensor is missing or of another shape.
+        CheckpointError: If a tensor is missing or has another shape.
     """
     needed = ('backbone.', *(f'tasks.{task}.' for task in tasks))
     lacking = [
@@ -217,7 +217,7 @@ def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path
         for name, value in model.state_dict().items()
         if name.startswith(needed)
         and not name.endswith('num_batches_tracked')
-        # Only training needs that.
+        # Only training needs it.
         and '.distillation.' not in name
         and getattr(state.get(name), 'shape', None) != value.shape
     ]

@@ -1,4 +1,4 @@
-"""``init_cfg=dict(type='Pretrained')`` anywhere in a model, without executing code of the file."""
+"""Safe ``init_cfg=dict(type='Pretrained')``, which executes no code from the file."""
 
 from mmengine.model.weight_init import PretrainedInit, update_init_info
 from torch import nn
@@ -10,10 +10,10 @@ from .loading import load_weights
 
 @WEIGHT_INITIALIZERS.register_module(name='Pretrained')
 class SafePretrainedInit(PretrainedInit):
-    """mmengine's ``PretrainedInit``, whose own loader falls back to unpickling anything.
+    """Replacement of mmengine's ``PretrainedInit``, whose loader falls back to unpickling any type.
 
     Raises:
-        CheckpointError: If the file cannot be read safely, or none of its keys fits.
+        CheckpointError: If the file cannot be read safely, or none of its keys matches.
     """
 
     def __call__(self, module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Sharded tensors in and out of checkpoints, of files with whole ones or folders with parts."""
+"""Conversion of sharded tensors to and from checkpoints: files of full tensors, folders of parts."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +13,15 @@ from allinone.distributed.processes import is_sharded, offsets_of
 
 
 class StoredTensor:
-    """A tensor of a checkpoint folder, read when it is asked for, and no more of it than that.
+    """A tensor of a checkpoint folder; reads only the requested part, on request.
 
     Args:
-        name: What the files call it.
-        shape: Of the whole tensor.
+        name: Its name in the files.
+        shape: Shape of the full tensor.
         dtype: Its type.
 
     Attributes:
-        parts: ``(open file, offsets, shape)`` of each part, as safetensors opens it.
+        parts: ``(open file, offsets, shape)`` of each part; safetensors opens the file.
     """
 
     def __init__(self, name: str, shape: Sequence[int], dtype: torch.dtype):
@@ -31,7 +31,7 @@ class StoredTensor:
         self.parts: list[tuple[safe_open, Sequence[int], Sequence[int]]] = []
 
     def read(self, offsets: Sequence[int] | None = None, shape: Sequence[int] = ()) -> Tensor:
-        """The part of ``shape`` that begins at ``offsets``, in host memory; by default all."""
+        """Read the part of ``shape`` that begins at ``offsets`` into host memory. Default: all."""
         if offsets is None:
             offsets, shape = [0] * len(self.shape), self.shape
         found = torch.empty(shape, dtype=self.dtype)
@@ -50,7 +50,7 @@ class StoredTensor:
 
 
 def map_tensors(value, change: Callable, path: tuple[str, ...] = ()):
-    """The same containers with ``change(tensor, path)`` in place of each tensor, stored or not."""
+    """Copy nested containers, with each (stored) tensor replaced by ``change(tensor, path)``."""
     if isinstance(value, (Tensor, StoredTensor)):
         return change(value, path)
     if isinstance(value, dict):
@@ -58,8 +58,8 @@ def map_tensors(value, change: Callable, path: tuple[str, ...] = ()):
             (key, map_tensors(part, change, (*path, str(key)))) for key, part in value.items()
         )
         if hasattr(value, '_metadata'):
-            # Versions of modules, as in any state dict
-            found._metadata = value._metadata  # type: ignore[attr-defined]  # an OrderedDict's
+            # Module versions, as in any state dict
+            found._metadata = value._metadata  # type: ignore[attr-defined]  # only on an OrderedDict
         return found
     if isinstance(value, (list, tuple)):
         return type(value)(
@@ -69,10 +69,10 @@ def map_tensors(value, change: Callable, path: tuple[str, ...] = ()):
 
 
 def whole(checkpoint):
-    """With whole tensors in place of sharded ones; all processes call it.
+    """Replace sharded tensors by full ones; all processes call it.
 
-    They are put together one by one and lie in host memory, of the main process alone: of the
-    others they are None.
+    They are gathered one by one into host memory of the main process; in the other processes they
+    are None.
     """
 
     def gathered(tensor, path):
@@ -85,7 +85,7 @@ def whole(checkpoint):
 
 
 def all_read(checkpoint, map_location='cpu'):
-    """With whole tensors in place of stored ones."""
+    """Replace stored tensors by full tensors in memory."""
     return map_tensors(
         checkpoint,
         lambda tensor, path: (
@@ -95,7 +95,7 @@ def all_read(checkpoint, map_location='cpu'):
 
 
 def sharded_as(value: Tensor | StoredTensor, like: Tensor) -> Tensor:
-    """A whole tensor spread as ``like`` is; each process takes, or reads, its part alone."""
+    """Shard a full tensor as ``like``; each process copies or reads only its part."""
     if not is_sharded(like):
         return value.read() if isinstance(value, StoredTensor) else value
     if not isinstance(value, StoredTensor) and is_sharded(value):
@@ -112,9 +112,10 @@ def sharded_as(value: Tensor | StoredTensor, like: Tensor) -> Tensor:
 
 
 def shard_state(optimizer: Optimizer, state_dict: Mapping) -> dict:
-    """An optimizer's state dict of whole tensors, each spread as its parameter is.
+    """Shard the full tensors of an optimizer's state dict, each as its parameter.
 
-    They are copies: an optimizer keeps tensors that it loads, and these may be mapped from a file.
+    The results are copies: an optimizer stores tensors that it loads, and the inputs may be
+    memory-mapped.
     """
 
     def own(value, param):

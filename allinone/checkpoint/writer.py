@@ -1,4 +1,4 @@
-"""Saving that survives a full disk, at once or in a thread of its own."""
+"""Fault-tolerant saving of checkpoints, synchronously or in a background thread."""
 
 import logging
 import threading
@@ -15,25 +15,26 @@ from .formats import files_of
 
 
 class SaveError(CheckpointError):
-    """One checkpoint could not be saved; the earlier ones are untouched."""
+    """A checkpoint could not be saved; earlier ones are unchanged."""
 
 
 class CheckpointWriter:
-    """Writes checkpoints one after the other, and decides what a failure means.
+    """Writes checkpoints one by one, and handles failures.
 
-    A failed save is a warning and the run goes on, for the earlier checkpoints are untouched and
-    a disk may be emptied; ``max_failures`` of them in a row end it.
+    A failed save logs a warning and the run continues, because earlier checkpoints are unchanged
+    and the user may free disk space. ``max_failures`` failed saves in a row end the run.
 
     Args:
-        background: Write in a thread. The next save waits for it, and so must the end of the run
-            (:meth:`wait`).
-        max_failures: So many failed saves in a row are an error.
-        done: Called with the path when a checkpoint is in place, in the thread that wrote it.
-        failed: Called with the path of a failed save, in the thread that saves.
+        background: Write in a thread. The next save waits for it; call :meth:`wait` at the end of
+            the run.
+        max_failures: Number of failed saves in a row that raises an error.
+        done: Called with the path of a completed checkpoint, in the thread that wrote it.
+        failed: Called with the path of a failed save, in the thread that calls :meth:`write` or
+            :meth:`wait`.
 
     Attributes:
-        failures: Failed saves in a row, up to now.
-        failure: What the last of them was.
+        failures: Current number of failed saves in a row.
+        failure: Message of the last failure.
     """
 
     def __init__(
@@ -62,28 +63,28 @@ class CheckpointWriter:
         """Save; with ``background``, return once the thread has begun.
 
         Args:
-            checkpoint: With ``background`` it must share no memory with the training. For a
-                folder what :func:`share_of` gives, in all processes.
-            path: Its suffix is the format.
+            checkpoint: With ``background`` it must not share memory with the training. For a
+                folder, the result of :func:`share_of`, in all processes.
+            path: Its suffix selects the format.
 
         Raises:
-            SaveError: If this save failed. In the background: if the one before did.
-            CheckpointError: If too many have failed in a row.
+            SaveError: If this save failed; in the background, if the previous one failed.
+            CheckpointError: If ``max_failures`` saves failed in a row.
         """
         self.wait()
         if is_folder(path) and self._group is None and dist.is_initialized():
-            # Of its own, for a thread's messages must not get between those of the training.
+            # A separate group, because a thread's messages must not mix with those of the training
             self._group = dist.new_group(backend='gloo')
         if not self.background:
             self._write(checkpoint, path)
             self._judge()
             return
-        # Not a daemon: a process that ends in another way still finishes its checkpoint.
+        # Not a daemon: a process that exits early still finishes its checkpoint.
         self._thread = threading.Thread(target=self._write, args=(checkpoint, path), name='save')
         self._thread.start()
 
     def wait(self) -> None:
-        """Until nothing is being written any more. Raises as :meth:`write`."""
+        """Wait until the current save is complete. Raises as :meth:`write`."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -97,7 +98,7 @@ class CheckpointWriter:
             for file, content in files_of(checkpoint, path).items():
                 write_durably(file, content)
             self.done(path)
-        except Exception as error:  # Of any kind: a thread has nobody to raise to.
+        except Exception as error:  # Any type: a thread cannot raise to its caller.
             self._error = path, error
 
     def _judge(self) -> None:

@@ -1,4 +1,4 @@
-"""A task's own small changes to the shared backbone's weights."""
+"""Adapters: small task-specific changes to the shared backbone's weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,19 +13,20 @@ from allinone.registry.options import build_kind, check_count, check_number
 
 
 class BackboneAdapter(nn.Module):
-    """New values for some of the backbone's parameters, made of few parameters of the task's own.
+    """Task-specific values for some backbone parameters, computed from few trainable parameters.
 
-    The backbone runs with them for this task alone, in a pass of its own; to the other tasks it is
-    as it was. At the start of training the new values are the old ones. Because an adapter changes
-    values and adds no layers, it can be written into the weights of an upstream model.
+    The backbone uses them for this task only, in a separate pass; the other tasks use the shared
+    values. When training begins, both are equal. Because an adapter changes values and adds no
+    layers, it can be written into the weights of an upstream model.
 
     Args:
-        backbone: The shared backbone; not kept.
-        layers: Adapt only what is below these names of modules. Default: all that can be.
+        backbone: The shared backbone; no reference to it is stored.
+        layers: Adapt only layers below modules of these names. Default: all that this adapter
+            supports.
 
     Raises:
-        ConfigError: If there is nothing to adapt, or the backbone runs parts of it again in the
-            backward pass (``with_cp``), where the new values would be gone.
+        ConfigError: If there is nothing to adapt, or the backbone uses activation checkpointing
+            (``with_cp``), which would recompute layers without the new values.
     """
 
     def __init__(self, backbone: nn.Module, layers: Sequence[str] | None = None):
@@ -42,21 +43,21 @@ class BackboneAdapter(nn.Module):
                 f'layers is {layers}, where {type(self).__name__} finds nothing to adapt; the '
                 f'parts of the backbone are {[name for name, _ in backbone.named_children()]}'
             )
-        # A module's name may not hold a dot.
+        # Module names may not contain a dot.
         self.changes = nn.ModuleDict(
             {name.replace('.', '-'): self.change_of(module) for name, module in chosen}
         )
 
     def fits(self, module: nn.Module) -> bool:
-        """Whether this is a layer to adapt."""
+        """Whether the adapter supports this layer."""
         raise NotImplementedError(f'{type(self).__name__} does not define fits()')
 
     def change_of(self, module: Any) -> nn.Module:
-        """What makes ``{parameter: new value}`` of a layer from the layer, as a module."""
+        """Module that maps a layer to its ``{parameter: new value}``."""
         raise NotImplementedError(f'{type(self).__name__} does not define change_of()')
 
     def values(self, backbone: nn.Module) -> dict[str, Tensor]:
-        """New values by the names of the backbone's parameters, of the same shapes."""
+        """``{name of a backbone parameter: new value}``, of the same shapes."""
         return dict(self._values(backbone))
 
     def _values(self, backbone: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -68,18 +69,18 @@ class BackboneAdapter(nn.Module):
 
 @MODELS.register_module()
 class LowRankAdapter(BackboneAdapter):
-    r"""Low-rank changes of the weights of 1 x 1 convolutions and linear layers.
+    r"""Low-rank changes to the weights of 1 x 1 convolutions and linear layers.
 
     `LoRA <https://arxiv.org/abs/2106.09685>`_, equation 3:
 
     .. math:: W' = W + \frac{\alpha}{r} B A, \quad B \in R^{out \times r}, A \in R^{r \times in}
 
-    with A drawn as a linear layer's weight and B zero at the start.
+    A is initialised like the weight of a linear layer, B with zeros.
 
     Args:
         backbone: The shared backbone.
-        rank: r; of a layer with fewer inputs or outputs, that number.
-        alpha: The scale; default: the rank, so that the factor is 1.
+        rank: r, at most the number of a layer's inputs or outputs.
+        alpha: The scale. Default: the rank, which makes the factor 1.
         layers: As in :class:`BackboneAdapter`.
     """
 
@@ -121,10 +122,10 @@ class _LowRankChange(nn.Module):
 
 @MODELS.register_module()
 class FiLMAdapter(BackboneAdapter):
-    r"""Another scale and shift of each channel behind the backbone's normalisation layers.
+    r"""Task-specific scale and shift of each channel after the backbone's normalisation layers.
 
-    `FiLM <https://arxiv.org/abs/1709.07871>`_ with constants of the task in place of a network's
-    answer, as the `residual adapters <https://arxiv.org/abs/1705.08045>`_ of one domain:
+    `FiLM <https://arxiv.org/abs/1709.07871>`_ with task-specific constants instead of a network's
+    outputs, as in the `residual adapters <https://arxiv.org/abs/1705.08045>`_ of one domain:
 
     .. math:: y' = (1 + a) y + b = (1 + a) \gamma \hat x + (1 + a) \beta + b
 
@@ -156,7 +157,7 @@ def build_adapter(key: str, cfg: Mapping, backbone: nn.Module) -> BackboneAdapte
     """The adapter of a task from its config.
 
     Raises:
-        ConfigError: If there is no such adapter, or it does not fit the backbone; it names ``key``.
+        ConfigError: Naming ``key``, if there is no such adapter or it does not fit the backbone.
     """
     remedy = "give dict(type='LowRankAdapter', rank=4) or dict(type='FiLMAdapter')"
     return build_kind(key, cfg, MODELS, BackboneAdapter, remedy, backbone)

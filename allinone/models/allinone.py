@@ -32,52 +32,53 @@ from .shared_backbone import SharedBackbone, backbone_pass, layers_of
 from .task_model import build_model, build_task
 from .tta import build_merger, has_views
 
-COMPILED = 64  # graphs of one class of blocks, which differ in structure, mode or size
+COMPILED = 64  # compiled graphs per class of blocks, which differ in structure, mode or size
 
 
 @MODELS.register_module()
 class AllInOne(BaseModel):
     """Upstream models as tasks on one shared backbone.
 
-    A task is the config of a model of some kind (``TASK_KINDS``) without its backbone. The backbone
-    lies in the state dict once, under ``backbone.*``; a task's own parameters under
-    ``tasks.NAME.*``; what a balancer learns under ``balancer.*``.
+    A task is the config of a model of a kind in ``TASK_KINDS``, without its backbone. The state
+    dict holds the backbone once, under ``backbone.*``, task-specific parameters under
+    ``tasks.NAME.*`` and parameters of the balancer under ``balancer.*``.
 
     Args:
-        backbone: Config of the backbone; it answers an image with one or several maps. An
-            ``init_cfg`` of type ``Pretrained`` is loaded without executing code, and a file of
-            which no key fits is an error.
-        tasks: ``{name: model config}``. The name is the user's own. Beside the upstream keys,
-            ``feature_indices`` selects the backbone's maps that the task sees, in order (default:
-            all), and ``adapter`` is the config of a :class:`BackboneAdapter`, ``tta`` that of the
-            library's model which merges the views of test-time augmentation (:mod:`.tta`), and
-            ``kind`` a name of ``TASK_KINDS`` (default: by the model's class).
+        backbone: Config of the backbone, which returns one or several feature maps. An ``init_cfg``
+            of type ``Pretrained`` is loaded without executing code; a file without any matching key
+            is an error.
+        tasks: ``{name: model config}``; the user chooses the names. Besides the upstream keys, a
+            config may have ``feature_indices``, the backbone's feature maps that the task uses, in
+            order (default: all); ``adapter``, the config of a :class:`BackboneAdapter`; ``tta``,
+            the config of the library's model that merges the views of test-time augmentation
+            (:mod:`.tta`); and ``kind``, a name of ``TASK_KINDS`` (default: by the model's class).
         balancer: Config of a method of ``BALANCERS``. Default: ``FixedWeights``, all 1.
         data_preprocessor: Normalisation ``mean``, ``std``, ``bgr_to_rgb`` and ``pad_size_divisor``
-            of the images, for one-pass prediction and as the default of each task's own.
+            of the images, for one-pass prediction and as the default of each task's preprocessor.
         clip_grad_per_task: Clip each task's gradient to this norm before the tasks are combined.
-        grad_similarity_interval: Iterations between two comparisons of the tasks' backbone
-            gradients (norms, cosines, conflicts) for the log; 0: never. Methods that need the
-            gradients have them compared at every step.
-        skip_non_finite: Leave out of a step the share of a task whose loss or gradient is NaN or
-            infinite; the outputs say so as ``TASK/dropped``.
-        frozen: What training leaves as it is, to the last bit: ``'backbone'`` and names of tasks.
-            Their weights come from ``load_from``; such tasks need no training data.
-        distill: ``dict(teacher=..., losses=...)`` of a :class:`Distillation`, from whose teachers
-            the tasks learn as well as from their labels.
-        channels_last: Lay weights and images out channels-last, which is faster for
-            convolutional backbones on most devices.
-        bn: What the backbone's batch norm does: ``'shared'``, one set of statistics, moved by every
-            task's batches; ``'frozen'``, statistics stay as they are; ``'per_task'`` or
-            ``dict(type='per_task', affine=True)``, statistics (scale and shift) of each task's own,
-            at the cost of a backbone pass a task; ``'sync'``, of the batch over all processes.
-        compile_backbone: Run the backbone's layers through ``torch.compile``, once for all sizes of
-            images; or a dictionary of its options.
+        grad_similarity_interval: Number of iterations between logged comparisons of the tasks'
+            backbone gradients (norms, cosines, conflicts); 0: never. With balancers that need the
+            gradients, every iteration compares them.
+        skip_non_finite: Skip a task's contribution to a step if its loss or gradient is non-finite;
+            the log then has ``TASK/dropped``.
+        frozen: Parts that training does not change by a single bit: ``'backbone'`` and names of
+            tasks. Their weights come from ``load_from``; frozen tasks need no training data.
+        distill: ``dict(teacher=..., losses=...)`` of a :class:`Distillation`, which adds losses
+            towards teachers to those of the labels.
+        channels_last: Use the channels-last memory format for weights and images, which is faster
+            for convolutional backbones on most devices.
+        bn: Mode of the backbone's batch norm. ``'shared'``: one set of statistics, updated by the
+            batches of all tasks. ``'frozen'``: statistics do not change. ``'per_task'`` or
+            ``dict(type='per_task', affine=True)``: task-specific statistics (and, with ``affine``,
+            scale and shift), at the cost of one backbone pass per task. ``'sync'``: statistics of
+            the batch over all processes.
+        compile_backbone: Compile the backbone's layers with ``torch.compile``, once for all image
+            sizes; or a dictionary of its options.
         init_cfg: As in mmengine.
 
     Raises:
-        ConfigError: If a key is misspelt, ``feature_indices`` or channels do not fit the backbone,
-            or a balancer's options do not fit the tasks.
+        ConfigError: If a key is misspelt, ``feature_indices`` or channels do not match the
+            backbone, or a balancer's options do not match the tasks.
     """
 
     @renamed_arguments(
@@ -134,7 +135,7 @@ class AllInOne(BaseModel):
         self.kinds: dict[str, TaskKind] = {}
         self.tasks = ModuleDict(
             {
-                # A copy, for mmdet writes into the config that it builds from.
+                # A copy, because mmdet modifies the config that it builds from.
                 name: self._build_task(name, copy.deepcopy(ConfigDict(cfg)), normalisation)
                 for name, cfg in tasks.items()
             }
@@ -175,7 +176,7 @@ class AllInOne(BaseModel):
         return getattr(self.tasks[name] if task is None else task, self.kinds[name].entry)
 
     def train(self, mode: bool = True) -> 'AllInOne':
-        """As in torch, but for what is frozen."""
+        """As in torch, except that frozen parts stay in evaluation mode."""
         super().train(mode)
         freeze(self)
         if self.bn == 'frozen':
@@ -184,7 +185,7 @@ class AllInOne(BaseModel):
         return self
 
     def freeze_statistics(self) -> None:
-        """Let the backbone's batch norm stay as it is in what is trained from now on."""
+        """Freeze the statistics of the backbone's batch norm from now on."""
         self.bn = 'frozen'
         self.train()
 
@@ -214,9 +215,10 @@ class AllInOne(BaseModel):
         """Forward and backward of each task in turn, the balancer, one optimizer step.
 
         Args:
-            data: ``{task: batch}`` of the tasks that take part, each batch as its data set's
-                loader collates it, or a list of such, whose gradients add up to those of the mean.
-            optim_wrapper: mmengine's, also of mixed precision or accumulating gradients.
+            data: ``{task: batch}`` of the participating tasks, each batch as collated by its data
+                loader, or a list of such batches, whose losses are averaged.
+            optim_wrapper: mmengine's optimizer wrapper; mixed precision and gradient accumulation
+                are supported.
 
         Returns:
             Scalars for the log, ``'TASK/name'`` each, and ``'loss'``, the weighted sum.
@@ -242,12 +244,12 @@ class AllInOne(BaseModel):
         else:
             weighted = [log[f'{task}/loss'] for task in data]
         shares = torch.stack(weighted)
-        # Of the tasks that are finite: that is what was trained.
+        # Only finite tasks count, because only they were trained.
         total = torch.where(torch.isfinite(shares), shares, 0).sum()
         return dict(loss=total, **log)
 
     def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:
-        """Losses of one task by name on one collated batch, with those towards its teacher."""
+        """``{name: loss}`` of one task on one collated batch, including distillation losses."""
         model = self.tasks[task]
         data = model.data_preprocessor(batch, True)
         if self.distillation is not None:
@@ -255,11 +257,11 @@ class AllInOne(BaseModel):
         return model._run_forward(data, mode='loss')
 
     def val_step(self, data: Mapping[str, dict]) -> dict[str, list]:
-        """Predictions of each task on its own batch, by its model: ``{task: samples}``."""
+        """Predictions of each task's model on the task's batch: ``{task: samples}``."""
         return {task: self.tasks[task].val_step(batch) for task, batch in data.items()}
 
     def test_step(self, data: Mapping[str, dict]) -> dict[str, list]:
-        """As :meth:`val_step`; several views of an image are merged to one prediction."""
+        """As :meth:`val_step`; several views of an image are merged into one prediction."""
         return {
             task: build_merger(self.tasks[task], self.kinds[task], self._tta[task]).test_step(batch)
             if has_views(batch)
@@ -280,12 +282,12 @@ class AllInOne(BaseModel):
             inputs: Images ``(3, H, W)`` of any sizes as a list, or ``(N, 3, H, W)``; BGR,
                 0 to 255, before normalisation.
             tasks: Names; default: all.
-            metainfo: For each image what its data samples should know, such as ``ori_shape``
-                and ``scale_factor`` (width, height) of a resized image; predictions are in
-                the pixels of the original.
+            metainfo: Metadata of each image's data samples, such as ``ori_shape`` and
+                ``scale_factor`` (width, height) of a resized image; predictions are in pixels of
+                the original image.
 
         Returns:
-            ``{task: data samples}`` of the tasks' libraries, one for each image.
+            ``{task: data samples}`` of the tasks' libraries, one sample per image.
 
         Raises:
             ConfigError: If a task is unknown.
@@ -320,7 +322,7 @@ class AllInOne(BaseModel):
         mode: str = 'tensor',
         tasks: Sequence[str] | None = None,
     ) -> dict:
-        """Each task's upstream ``forward`` on one normalised batch, the backbone run once.
+        """Each task's upstream ``forward`` on one normalised batch, with a single backbone pass.
 
         Args:
             inputs: Normalised images ``(N, 3, H, W)``.
@@ -339,7 +341,7 @@ class AllInOne(BaseModel):
             }
 
     def task_names(self, tasks: Sequence[str] | None = None) -> list[str]:
-        """``tasks`` checked, or the names of all."""
+        """``tasks`` after a check, or the names of all tasks."""
         unknown = set(tasks or ()) - set(self.tasks)
         if unknown:
             raise ConfigError(
@@ -373,11 +375,11 @@ def _compile(model: AllInOne, options: bool | Mapping) -> None:
             f'model.compile_backbone is set, but {type(model.balancer).__name__} needs second '
             'derivatives, which compiled layers do not have; leave one of them out'
         )
-    # PyTorch counts all blocks of a class together, and does not compile those beyond its 8.
+    # PyTorch limits the graphs of all blocks of a class together, by default to 8.
     dynamo = torch._dynamo.config
     dynamo.cache_size_limit = max(dynamo.cache_size_limit, COMPILED)
     options = {'dynamic': True, **(options if options is not True else {})}
-    # Layer by layer, for each begins with sizes that are plain symbols: through a whole backbone
+    # Layer by layer, because each then begins with plain symbolic sizes: through a full backbone
     # they become nested divisions, which take minutes. The modules stay, and with them their names.
     for layer in list(layers_of(model.backbone)) or [model.backbone]:
         layer.compile(**options)
@@ -390,7 +392,7 @@ def _build_distillation(cfg: Mapping, model: AllInOne) -> Distillation:
 
 
 def _pop_pretrained(backbone: ConfigDict) -> dict | None:
-    """Take an ``init_cfg`` of type ``Pretrained`` out: mmengine's loader would unpickle it."""
+    """Remove an ``init_cfg`` of type ``Pretrained``: mmengine's loader would unpickle its file."""
     init_cfg = backbone.get('init_cfg')
     if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
         return backbone.pop('init_cfg')

@@ -1,4 +1,4 @@
-"""What the backbone's batch norm does where the batches of a step are of one data set each."""
+"""Modes of the backbone's batch norm for steps with one batch per task and data set."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ KINDS = ('shared', 'frozen', 'per_task', 'sync')
 
 
 def norms_of(backbone: nn.Module) -> list[_BatchNorm]:
-    """The backbone's batch norms that have running statistics."""
+    """Batch norm layers of the backbone that have running statistics."""
     return [
         module
         for module in backbone.modules()
@@ -30,10 +30,10 @@ def norms_of(backbone: nn.Module) -> list[_BatchNorm]:
 
 
 def parse(bn: str | Mapping) -> tuple[str, bool]:
-    """``model.bn`` as its kind, and whether scale and shift are a task's own, too.
+    """Mode of ``model.bn``, and whether scale and shift are task-specific, too.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If the value is not valid.
     """
     options = dict(bn) if isinstance(bn, Mapping) else dict(type=bn)
     kind = check_choice('model.bn', options.pop('type', None), KINDS)
@@ -44,11 +44,11 @@ def parse(bn: str | Mapping) -> tuple[str, bool]:
 
 
 def set_up(model: 'AllInOne', kind: str, affine: bool) -> None:
-    """Give the backbone of a joint model batch norm of this kind.
+    """Set the mode of the backbone's batch norm in a joint model.
 
     Raises:
-        ConfigError: If the backbone has none, or a task has an adapter beside statistics of its
-            own.
+        ConfigError: If the backbone has no batch norm, or a task has both an adapter and
+            task-specific statistics.
     """
     if kind == 'shared':
         return
@@ -74,13 +74,13 @@ def set_up(model: 'AllInOne', kind: str, affine: bool) -> None:
 
 
 class TaskNorm(BackboneAdapter):
-    """A task's own batch norm statistics over the shared convolutions.
+    """Task-specific batch norm statistics with shared convolutions.
 
-    They begin as the backbone's, in a new model and where a checkpoint has none of the task's own.
+    They are initialised from the backbone, in a new model and if a checkpoint has none of the task.
 
     Args:
         backbone: The shared backbone.
-        affine: Scale and shift are the task's own, too.
+        affine: Scale and shift are task-specific, too.
     """
 
     def __init__(self, backbone: nn.Module, affine: bool = False):
@@ -94,7 +94,7 @@ class TaskNorm(BackboneAdapter):
         return _TaskStatistics(module, self.affine)
 
     def start(self, backbone: nn.Module) -> None:
-        """Begin with what the backbone has now."""
+        """Copy the current statistics of the backbone."""
         for key, change in self.changes.items():
             change.load_state_dict(backbone.get_submodule(_layer(key)).state_dict(), strict=False)
 
@@ -104,9 +104,9 @@ def _layer(key: str) -> str:
 
 
 class _TaskStatistics(_BatchNorm):
-    """Buffers of a batch norm, to take the place of another's.
+    """Buffers that replace those of a shared batch norm.
 
-    A batch norm by type, so that whatever looks after running statistics finds it.
+    A batch norm by type, so that code that handles running statistics includes it.
     """
 
     def __init__(self, norm: _BatchNorm, affine: bool):
@@ -114,14 +114,14 @@ class _TaskStatistics(_BatchNorm):
         super().__init__(norm.num_features, norm.eps, norm.momentum, has_affine)
         self.load_state_dict(norm.state_dict(), strict=False)
 
-    def forward(  # type: ignore[override]  # gives parameters, not an image
+    def forward(  # type: ignore[override]  # returns parameters, not an image
         self, layer: nn.Module
     ) -> dict[str, Tensor]:
         return {**dict(self.named_parameters()), **dict(self.named_buffers())}
 
 
 def inherit(model: 'AllInOne', state_dict: dict[str, Tensor], prefix: str) -> None:
-    """Put the backbone's statistics where a state dict has none of a task's own."""
+    """Add the backbone's statistics to a state dict that lacks task-specific ones."""
     for task, part in model.tasks.items():
         adapter = getattr(part, 'adapter', None)
         for key, change in adapter.changes.items() if isinstance(adapter, TaskNorm) else ():
@@ -134,7 +134,7 @@ def inherit(model: 'AllInOne', state_dict: dict[str, Tensor], prefix: str) -> No
 
 @torch.no_grad()
 def start(model: 'AllInOne') -> None:
-    """Let statistics of tasks begin with those of a pretrained backbone."""
+    """Initialise task-specific statistics from those of a pretrained backbone."""
     for task in model.tasks.values():
         if isinstance(getattr(task, 'adapter', None), TaskNorm):
             task.adapter.start(model.backbone)

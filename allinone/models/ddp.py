@@ -1,4 +1,4 @@
-"""A joint model that several processes train, each on images of its own."""
+"""Data parallel training of a joint model: each process trains on different images."""
 
 import torch.distributed as dist
 from mmengine.device import get_device
@@ -15,17 +15,17 @@ from .allinone import AllInOne
 class AllInOneDDP(nn.Module):
     """Data parallel training, the default over several processes.
 
-    PyTorch's ``DistributedDataParallel`` averages the gradients of one backward pass; a step here
-    has one a task, and a balancer in between that must see the averages. So there is no reducer:
-    the training step sends what each task left (:class:`Replicas`). Parameters without a gradient
-    need no search, and gradient accumulation communicates once.
+    PyTorch's ``DistributedDataParallel`` averages the gradients of one backward pass. A joint step
+    has one backward pass per task, and the balancer needs the averages of each. So this class has
+    no reducer: the training step communicates each task's gradients (:class:`Replicas`). It needs
+    no search for unused parameters, and gradient accumulation communicates once.
 
     Args:
-        module: The joint model; all processes begin with the weights of the first.
+        module: The joint model; all processes begin with the weights of rank 0.
         overlap: Communicate while the next task computes.
 
     Attributes:
-        begins_on_host: Whether the model is not to be moved to the device before.
+        begins_on_host: Whether the caller must leave the model on the host.
     """
 
     begins_on_host = False
@@ -35,7 +35,7 @@ class AllInOneDDP(nn.Module):
         check_flag('model_wrapper_cfg.overlap', overlap)
         self.module = module
         for tensor in [*module.parameters(), *module.buffers()]:
-            # What waits on the host for its place goes over the device, one after the other.
+            # Tensors that are still on the host are sent through the device one by one.
             sent = tensor.detach().to(get_device(), copy=True)
             dist.broadcast(sent, 0)
             tensor.detach().copy_(sent)
@@ -45,7 +45,7 @@ class AllInOneDDP(nn.Module):
         return self.module(*args, **kwargs)
 
     def train_step(self, data: dict, optim_wrapper) -> dict[str, Tensor]:
-        """As :meth:`AllInOne.train_step`, of the same tasks in all processes."""
+        """As :meth:`AllInOne.train_step`, with the same tasks in all processes."""
         return self.module.train_step(data, optim_wrapper)
 
     def val_step(self, data: dict) -> dict[str, list]:

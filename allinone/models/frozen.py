@@ -1,4 +1,4 @@
-"""Parts of a joint model that training leaves as they are, to the last bit."""
+"""Frozen parts of a joint model, which training does not change by a single bit."""
 
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def freeze(model: 'AllInOne') -> None:
-    """Take the parts that ``model.frozen`` names out of training.
+    """Exclude the parts named by ``model.frozen`` from training.
 
     Their parameters need no gradient, and their modules are in evaluation mode: dropout is off and
-    the statistics of batch norm stay.
+    batch norm statistics do not change.
     """
     for part in frozen_parts(model):
         part.requires_grad_(False)
@@ -27,10 +27,10 @@ def frozen_parts(model: 'AllInOne') -> list[nn.Module]:
 
 
 def check_balancer(model: 'AllInOne', clip_grad_per_task: float | None) -> None:
-    """Refuse what works on the backbone's gradients where the backbone has none.
+    """Reject a balancer that needs the backbone's gradients if the backbone is frozen.
 
     Raises:
-        ConfigError: If so.
+        ConfigError: If the balancer needs them.
     """
     if any(parameter.requires_grad for parameter in model.backbone.parameters()):
         return

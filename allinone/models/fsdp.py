@@ -1,4 +1,4 @@
-"""A joint model whose parameters are spread over the processes."""
+"""Sharded training of a joint model: its parameters are distributed over the processes."""
 
 import torch.distributed as dist
 from mmengine.device import get_device
@@ -14,17 +14,16 @@ from .shared_backbone import layers_of
 
 @MODEL_WRAPPERS.register_module()
 class AllInOneFSDP(AllInOneDDP):
-    """For backbones that one device does not hold: PyTorch's ``fully_shard`` (FSDP2).
+    """Sharding by PyTorch's ``fully_shard`` (FSDP2), for backbones too large for one device.
 
-    Each process keeps a part of every parameter, gradient and optimizer state. A layer of the
-    backbone is whole only while it runs; a task's own part is whole while the task runs. Backward
-    passes leave parts of the averaged gradients, of which balancers get the same Gramian
-    (:class:`Shards`).
+    Each process holds a shard of every parameter, gradient and optimizer state. A backbone layer is
+    gathered only while it runs, task-specific layers while their task runs. Backward passes leave
+    shards of the averaged gradients, from which balancers get the same Gramian (:class:`Shards`).
 
     Args:
-        module: The joint model, with the weights to begin with: sharded ones cannot be initialised.
-            From the host, part after part is moved to the device and sharded, so that no device
-            holds more than its shards and one layer.
+        module: The joint model with its initial weights: sharded weights cannot be initialised.
+            Parts on the host are moved to the device and sharded one by one, so no device holds
+            more than its shards and one layer.
 
     Raises:
         ConfigError: If the model takes second derivatives, or exchanges weights of the backbone.
@@ -51,24 +50,24 @@ class AllInOneFSDP(AllInOneDDP):
                 'model.channels_last is True, but parameters in that layout cannot be sharded; '
                 "leave it out, or use type='AllInOneDDP'"
             )
-        # Of one number there are no parts: every process keeps such parameters whole.
+        # Scalars cannot be sharded: every process holds them in full.
         scalars = {param for param in module.parameters() if not param.dim()}
         if any(param in scalars for param in module.backbone.parameters()):
             raise ConfigError(
                 'model.backbone has parameters of one number each, which cannot be sharded: use '
                 "type='AllInOneDDP'"
             )
-        # They take long to import, for those who do not shard.
+        # Imported here because they load slowly and only sharding needs them.
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
         super().__init__(module)
         mesh = init_device_mesh(get_device(), (dist.get_world_size(),))
         for part in [*layers_of(module.backbone), module.backbone, *module.tasks.values()]:
-            # Else parameters that a backbone or task has itself stay whole after its forward pass,
-            # and the balancer would take these for the parts.
+            # Else direct parameters of a backbone or task stay gathered after its forward pass,
+            # and the balancer would mistake them for shards.
             fully_shard(part, mesh=mesh, ignored_params=scalars, reshard_after_forward=True)
-        # Single numbers, and what is of no backbone and no task
+        # Scalars, and parameters outside backbone and tasks
         module.to(get_device())
         backbone = [param for param in module.backbone.parameters() if param.requires_grad]
         module.step_with(Shards(backbone))

@@ -1,4 +1,4 @@
-"""A joint model of a config with the weights of a checkpoint, on a device."""
+"""Build a joint model from a config, load a checkpoint and move it to a device."""
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -13,7 +13,7 @@ from .allinone import AllInOne
 
 
 def build_network(cfg: Config, distill: bool = False) -> AllInOne:
-    """The joint model of a config, by default without what it learns from a teacher by."""
+    """Build the joint model of a config, by default without ``distill``."""
     left_out = () if distill else ('distill',)
     model = ConfigDict({key: value for key, value in cfg.model.items() if key not in left_out})
     with DefaultScope.overwrite_default_scope('allinone'):
@@ -21,7 +21,7 @@ def build_network(cfg: Config, distill: bool = False) -> AllInOne:
 
 
 def load_trained(model: AllInOne, checkpoint: dict, path, tasks=None, key='load_from') -> None:
-    """Load the weights of a checkpoint that was read from ``path``, named by the config's ``key``.
+    """Load the weights of a checkpoint read from ``path``, which config key ``key`` names.
 
     Raises:
         CheckpointError: If it lacks weights of the backbone or of ``tasks`` (default: all).
@@ -32,7 +32,7 @@ def load_trained(model: AllInOne, checkpoint: dict, path, tasks=None, key='load_
 
 
 def on_device(model: nn.Module, device: str | torch.device) -> nn.Module:
-    """Move the model; a :class:`ConfigError` if the device is not there."""
+    """Move the model; raises :class:`ConfigError` if the device does not exist."""
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:

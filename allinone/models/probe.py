@@ -1,4 +1,4 @@
-"""Checks that the tasks fit the backbone, made when the model is built."""
+"""Build-time checks that the tasks match the backbone."""
 
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,11 @@ PROBE_SIZE = 128
 
 @torch.no_grad()
 def check_tasks(model: 'AllInOne') -> None:
-    """Run a blank image through the backbone and each task, and compare what they expect.
+    """Run a blank image through the backbone and each task, and check shapes and strides.
 
     Raises:
-        ConfigError: If ``feature_indices`` is out of range, a neck's or head's channels are not
-            those of the maps it gets, or anchor strides are not those of the neck's maps.
+        ConfigError: If ``feature_indices`` is out of range, a neck's or head's channels do not
+            match its input maps, or anchor strides do not match the neck's maps.
     """
     param = next(model.backbone.parameters())
     size = probe_size(model)
@@ -52,7 +52,7 @@ def check_tasks(model: 'AllInOne') -> None:
 
 
 def probe_size(model: 'AllInOne') -> int:
-    """Height and width of the probe: the largest that a task needs."""
+    """Height and width of the blank image: the largest that a task needs."""
     return max(model.kinds[name].probe_size(task, PROBE_SIZE) for name, task in model.tasks.items())
 
 

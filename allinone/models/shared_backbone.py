@@ -1,4 +1,4 @@
-"""The backbone as a task sees it: a backbone without parameters of its own."""
+"""Per-task view of the shared backbone, without parameters."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,18 +14,18 @@ from .adapters import BackboneAdapter
 
 @MODELS.register_module()
 class SharedBackbone(nn.Module):
-    """Backbone of a task that hands on maps of the one backbone of the joint model.
+    """Backbone of a task, which returns feature maps of the joint model's backbone.
 
-    The backbone is kept outside the module tree, so it appears once in the joint model's
-    parameters, state dict and memory, however many tasks look at it. A deep copy of the joint
+    The reference to the backbone is outside the module tree, so the joint model's parameters, state
+    dict and memory contain the backbone once for any number of tasks. A deep copy of the joint
     model (EMA) copies the reference along with the backbone.
 
-    A task with an adapter sees the backbone with its own values of some weights, which takes a
-    backbone pass of its own.
+    A task with an adapter uses task-specific values for some weights, which takes a separate
+    backbone pass.
 
     Args:
-        feature_indices (Sequence[int], optional): Which feature maps of the backbone the task
-            gets, in order. Default: all.
+        feature_indices (Sequence[int], optional): Indices of the backbone's feature maps that the
+            task uses, in order. Default: all.
     """
 
     _backbone: nn.Module
@@ -49,11 +49,11 @@ class SharedBackbone(nn.Module):
 
     def bind(self, backbone: nn.Module, adapter: BackboneAdapter | None = None) -> None:
         object.__setattr__(self, '_backbone', backbone)
-        # The task has it in its module tree.
+        # The adapter is in the task's module tree.
         object.__setattr__(self, 'adapter', adapter)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Maps ``(N, C_i, H_i, W_i)`` that the task selected, of images ``(N, 3, H, W)``."""
+        """The task's feature maps ``(N, C_i, H_i, W_i)`` of images ``(N, 3, H, W)``."""
         if self._cached is not None and self._cached[0] is x:
             maps = self._cached[1]
         else:
@@ -61,7 +61,7 @@ class SharedBackbone(nn.Module):
         return self.select(maps)
 
     def select(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Those of the backbone's feature maps that the task gets."""
+        """Select the feature maps of the task from all those of the backbone."""
         chosen = self.feature_indices
         return maps if chosen is None else tuple(maps[i] for i in chosen)
 
@@ -69,10 +69,10 @@ class SharedBackbone(nn.Module):
 def run_backbone(
     backbone: nn.Module, x: Tensor, adapter: BackboneAdapter | None = None
 ) -> tuple[Tensor, ...]:
-    """All maps of the backbone as a tuple.
+    """All feature maps of the backbone as a tuple.
 
-    With an adapter the backbone's parameters are exchanged while it runs, so no other thread may
-    run it at that time.
+    With an adapter the backbone's parameters are replaced while it runs, so no other thread may run
+    it at the same time.
     """
     maps = (
         backbone(x)
@@ -83,7 +83,7 @@ def run_backbone(
 
 
 def layers_of(backbone: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules inside that have parameters and run as a whole (a ResNet's stages)."""
+    """The outermost callable submodules with parameters (such as the stages of a ResNet)."""
     for child in backbone.children():
         if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
             yield from layers_of(child)
@@ -93,7 +93,7 @@ def layers_of(backbone: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def backbone_pass(backbone: nn.Module, views: Sequence[SharedBackbone], x: Tensor):
-    """Run the backbone once on ``x``; inside, every view answers that very tensor from its maps.
+    """Run the backbone once on ``x``; in this context, all views reuse its feature maps for ``x``.
 
     Views with an adapter run it themselves.
     """

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
-    """PyTorch's, which has kernels for CUDA alone; elsewhere the same from sums over processes."""
+    """PyTorch's ``SyncBatchNorm`` on CUDA; on other devices the same from sums over processes."""
 
     num_batches_tracked: Tensor
     running_mean: Tensor
@@ -41,7 +41,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
 
 
 def synchronise(backbone: nn.Module) -> None:
-    """Replace the backbone's batch norms, keeping their parameters and statistics."""
+    """Replace the backbone's batch norm layers; their parameters and statistics stay."""
     for name, norm in list(backbone.named_modules()):
         if isinstance(norm, _BatchNorm) and norm.track_running_stats:
             synced = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)

@@ -1,4 +1,4 @@
-"""A task's model: built of its config around the shared backbone, or refused with the reason."""
+"""Build a task's model from its config around the shared backbone."""
 
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -15,10 +15,10 @@ from .shared_backbone import SharedBackbone
 
 
 def build_model(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
-    """Build under the library's own scope, so that its parts need no prefix inside.
+    """Build under the library's scope, so that nested types need no prefix.
 
     Raises:
-        ConfigError: Naming the key, if it cannot be built.
+        ConfigError: Naming the key, if the model cannot be built.
     """
     scope = scope or (cfg.type.split('.')[0] if '.' in cfg.get('type', '') else 'allinone')
     try:
@@ -30,16 +30,16 @@ def build_model(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Modul
 
 
 def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Module, TaskKind]:
-    """The model of a task, with a :class:`SharedBackbone` where its backbone belongs, and its kind.
+    """Build the model of a task with a :class:`SharedBackbone`; returns the model and its kind.
 
     Args:
         key: The config key of the task.
-        cfg: Its config, without ``adapter`` and ``tta``; changed.
-        normalisation: The joint model's ``data_preprocessor``; empty: the task keeps its own.
+        cfg: Its config, without ``adapter`` and ``tta``; modified in place.
+        normalisation: The joint model's ``data_preprocessor``; if empty, the task's own applies.
 
     Raises:
-        ConfigError: If the class or its kind is not registered, the model takes no backbone, keeps
-            a copy of it, or cannot be built.
+        ConfigError: If the class or its kind is not registered, or the model takes no backbone,
+            holds a copy of it or cannot be built.
     """
     scope = task_scope(key, cfg)
     indices = cfg.pop('feature_indices', None)
@@ -47,7 +47,7 @@ def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Modul
         note(f'{key}.features', 'feature_indices')
         indices = cfg.pop('features')
     if model_class(cfg) is None:
-        return build_model(key, cfg, scope), TaskKind()  # It says what is wrong with the type.
+        return build_model(key, cfg, scope), TaskKind()  # Raises if the type is wrong
     view = dict(type='allinone.SharedBackbone', feature_indices=indices)
     try:
         kind = kind_of_config(key, cfg)
@@ -76,10 +76,10 @@ def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Modul
 
 
 def task_scope(key: str, cfg: ConfigDict) -> str:
-    """The scope in which a task's model is built: that of its type, or of its class's library.
+    """Registry scope of a task's model: that of its type, or of its class's library.
 
     Raises:
-        ConfigError: If the type is a name of no library.
+        ConfigError: If the type is not in any library.
     """
     kind = cfg.get('type')
     scope, dot, _ = kind.rpartition('.') if isinstance(kind, str) else ('', '', '')
@@ -94,7 +94,7 @@ def task_scope(key: str, cfg: ConfigDict) -> str:
 
 
 def _tried(key: str, cfg: ConfigDict, scope: str) -> nn.Module | None:
-    """A model of no kind, built to see whether a kind of one's own would help; None if it fails."""
+    """Build a model without a kind, to find out if a custom kind would help; None if it fails."""
     try:
         return build_model(key, cfg, scope)
     except ConfigError:
@@ -102,9 +102,9 @@ def _tried(key: str, cfg: ConfigDict, scope: str) -> nn.Module | None:
 
 
 def _refuse_copies(key: str, model: nn.Module | None) -> None:
-    """A copy (a moving average of the encoder) has no backbone: it is bound once, after this."""
+    """Reject copies (such as an averaged encoder): only one view is bound to the backbone later."""
     modules = () if model is None else model.named_modules()
-    # A module that is registered twice is named once.
+    # ``named_modules`` yields a module that is registered twice only once.
     views = [name for name, part in modules if isinstance(part, SharedBackbone)]
     if len(views) > 1:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Test-time augmentation of one task: several views of an image, one merged prediction.
 
-Views come from ``TestTimeAug`` as the last transform of a task's test pipeline; merging is done by
-the upstream models of the task's library.
+``TestTimeAug``, the last transform of a task's test pipeline, makes the views; an upstream model of
+the task's library merges them.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from allinone.tasks import TaskKind
 
 
 def has_views(batch: Mapping) -> bool:
-    """Whether a collated batch holds several views of each image."""
+    """Whether a collated batch contains several views of each image."""
     inputs = batch['inputs']
     return isinstance(inputs, (list, tuple)) and isinstance(inputs[0], (list, tuple))
 
 
 def build_merger(task: nn.Module, kind: TaskKind, cfg: Mapping | None = None) -> BaseTTAModel:
-    """What predicts from several views and merges: a wrapper around ``task``, without a copy.
+    """Build a wrapper around ``task`` (not a copy) that predicts on several views and merges.
 
     Args:
         task: A task's model.
@@ -31,7 +31,7 @@ def build_merger(task: nn.Module, kind: TaskKind, cfg: Mapping | None = None) ->
         cfg: Config of a test-time augmentation model of its library. Default: the kind's.
 
     Raises:
-        ConfigError: If neither is there.
+        ConfigError: If there is neither.
     """
     cfg = kind.merger if cfg is None else cfg
     if cfg is None:

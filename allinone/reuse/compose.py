@@ -129,6 +129,7 @@ def compose(
     backbones: dict[str, State] = {}
     heads: State = {}
     metainfo: dict[str, dict] = {}
+    classes: dict[str, tuple] = {}
     for task, path in sources.items():
         loaded = read_checkpoint(path)
         state = state_dict_of(loaded, path)
@@ -144,12 +145,7 @@ def compose(
         stored = (loaded.get('meta') or {}).get('dataset_meta') or {}
         expected = dataset_metainfo(cfg, task)
         metainfo[task] = (stored.get(task) if joint else stored) or expected
-        theirs, ours = names_of(metainfo[task]), names_of(expected)
-        if theirs and ours and misplaced(theirs, ours):
-            raise ConfigError(
-                f'--checkpoints {task}={path} has the classes {shortened(theirs, 9)}, and the data '
-                f'of {cfg.filename} have {shortened(ours, 9)}; give both the same order'
-            )
+        classes[task] = names_of(metainfo[task]), names_of(expected)
     if backbone == 'average':
         merged = average(backbones, weights)
     elif backbone == 'arithmetic':
@@ -161,6 +157,12 @@ def compose(
     state = {BACKBONE + name: value for name, value in merged.items()} | heads
     state = {name: value for name, value in state.items() if name in own}
     require_weights(model, state, tasks, ', '.join(map(str, sources.values())))
+    for task, (theirs, ours) in classes.items():
+        if theirs and ours and misplaced(theirs, ours):
+            raise ConfigError(
+                f'--checkpoints {task}={sources[task]} has the classes {shortened(theirs, 9)}, and '
+                f'the data of {cfg.filename} {shortened(ours, 9)}; give both the same order'
+            )
     os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
     checkpoint = dict(state_dict=state, meta=dict(dataset_meta=metainfo, cfg=cfg.pretty_text))
     write_durably(out, partial(torch.save, checkpoint))

@@ -1,6 +1,7 @@
 """COCO annotation files: what is checked of them, and what evaluation needs of them."""
 
 import json
+import logging
 import math
 import os
 from collections import Counter
@@ -63,7 +64,11 @@ def _check_images_and_boxes(file: str, images: list[dict], boxes: list[dict]) ->
         (outside, 'are smaller than a pixel or outside of their image'),
     ):
         if count:
-            print_log(f'{file}: {count} of {len(boxes)} boxes {why}, and take no part', 'current')
+            print_log(
+                f'{file}: {count} of {len(boxes)} boxes {why}, and take no part',
+                'current',
+                logging.WARNING,
+            )
 
 
 def check_categories(dataset: BaseDataset, classes) -> None:
@@ -244,6 +249,7 @@ def fit_to_dataset(metric: BaseMetric, dataset: Dataset) -> None:
         print_log(
             f'{len(infos)} of the {len(coco.imgs)} images of the annotation file are evaluated',
             'current',
+            logging.WARNING,
         )
 
 
@@ -315,4 +321,8 @@ def check_images_once(file: str, content: dict) -> None:
                 f'{file} lists {name} under the ids {shortened(numbers)} with different boxes, so '
                 'each copy lacks those of the others; give the image one entry with all its boxes'
             )
-    print_log(f'{file} lists {len(copies)} images several times, with equal boxes', 'current')
+    print_log(
+        f'{file} lists {len(copies)} images several times, with equal boxes',
+        'current',
+        logging.WARNING,
+    )

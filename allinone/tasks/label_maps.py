@@ -1,6 +1,7 @@
 """Label maps: what is checked of them, and their digest."""
 
 import hashlib
+import logging
 import os
 import os.path as osp
 from collections.abc import Callable, Iterable, Iterator
@@ -59,7 +60,11 @@ def check_label_maps(
     absent = [str(name) for label, name in enumerate(classes) if label not in seen]
     if local and num_classes is not None and absent:
         folder = os.path.dirname(local[0]['seg_map_path'])
-        print_log(f'{folder} has no sample of class {shortened(absent)}: no pixel', 'current')
+        print_log(
+            f'{folder} has no sample of class {shortened(absent)}: no pixel',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _reader(dataset: BaseDataset) -> Callable[[dict], np.ndarray] | None:

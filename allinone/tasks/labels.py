@@ -1,6 +1,7 @@
 """Labels that a data set lists with its images: their range, absent classes, their digest."""
 
 import hashlib
+import logging
 import os.path as osp
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -45,9 +46,13 @@ def check_class_labels(
         seen.update(map(int, labels))
     absent = [name for label, name in enumerate(classes or ()) if label not in seen]
     if not seen and any('instances' in info for info in infos):
-        print_log(f'{dataset.ann_file} has no box at all', 'current')
+        print_log(f'{dataset.ann_file} has no box at all', 'current', logging.WARNING)
     if seen and absent:
-        print_log(f'{dataset.ann_file} has no sample of class {shortened(absent)}', 'current')
+        print_log(
+            f'{dataset.ann_file} has no sample of class {shortened(absent)}',
+            'current',
+            logging.WARNING,
+        )
 
 
 def label_of(info: dict) -> tuple:

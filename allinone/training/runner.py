@@ -61,7 +61,7 @@ def train(
         if resume != 'auto':
             cfg.load_from = resume
         cfg.force_resume = force_resume
-    _runner(cfg).train()
+    build_runner(cfg).train()
 
 
 def test(
@@ -113,10 +113,11 @@ def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = No
         cfg.pop(key, None)
     if tasks:
         _keep_tasks(cfg, tasks)
-    return _runner(cfg)
+    return build_runner(cfg)
 
 
-def _runner(cfg: Config):
+def build_runner(cfg: Config):
+    """The runner of a config."""
     if cfg.launcher != 'none':
         # Before a folder is made
         variable_of(cfg.launcher, 'RANK')

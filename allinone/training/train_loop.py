@@ -222,7 +222,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             if theirs and ours and misplaced(theirs, ours):
                 raise ConfigError(
                     f'model.distill: the teacher of {task} has the classes {shortened(theirs, 9)}, '
-                    f'and train_dataloader.{task} has {shortened(ours, 9)}; give both the same order'
+                    f'and train_dataloader.{task} {shortened(ours, 9)}; give both the same order'
                 )
 
     @property

@@ -1,4 +1,4 @@
-"""A frozen teacher's answers as further losses of the tasks."""
+"""Knowledge distillation: additional losses of the tasks towards frozen teachers."""
 
 from .distillation import Distillation
 from .losses import DistillationLoss, FeatureImitation, LogitDistillation, ScoreDistillation

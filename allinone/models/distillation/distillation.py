@@ -1,4 +1,4 @@
-"""The losses of ``model.distill``, and the teachers that they need while training."""
+"""Losses of ``model.distill``, and the teachers that they need in training."""
 
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -22,17 +22,18 @@ KEY = 'model.distill'
 
 
 class Distillation:
-    """Adds what a teacher would answer to the losses of the tasks.
+    """Adds losses towards the outputs of teachers to the losses of the tasks.
 
-    What these losses learn (``FeatureImitation.channels``) is a part of the task, as
-    ``tasks.NAME.distillation.*``. The teachers are not modules of the student: they are in none of
-    its state dicts, optimizers and averages, and are read when training starts, not for testing.
+    Parameters of these losses (``FeatureImitation.channels``) belong to the task, as
+    ``tasks.NAME.distillation.*``. The teachers are not modules of the student: its state dicts,
+    optimizers and averages do not include them. They are loaded when training begins, not for
+    testing.
 
     Args:
-        teacher: ``dict(config=..., checkpoint=...)`` of a joint model, or ``{task: such}`` for
-            several; ``task`` beside the two names the teacher's task where it has another name.
-            A config may be of a joint model or of one of the libraries.
-        losses: ``{task: {name: config of a DistillationLoss}}``; in the log a loss is
+        teacher: ``dict(config=..., checkpoint=...)`` of a joint model, or ``{task: such a dict}``
+            for several teachers; the optional key ``task`` is the teacher's task if its name
+            differs. A config may be of a joint model or of one of the libraries.
+        losses: ``{task: {name: config of a DistillationLoss}}``, logged as
             ``'TASK/distill_loss_NAME'``.
         tasks: ``{name: model}`` of the student.
         kinds: ``{name: kind}`` of these tasks.
@@ -77,10 +78,10 @@ class Distillation:
         self._teachers: dict[str, Teacher] = {}
 
     def __deepcopy__(self, memo) -> 'Distillation':
-        return self  # A copy of the student (EMA) needs no teachers of its own.
+        return self  # A copy of the student (EMA) needs no teachers.
 
     def classes(self) -> dict[str, list[str]]:
-        """``{task: names of the teacher's classes}`` of teachers that are read and know them."""
+        """``{task: names of the teacher's classes}`` of loaded teachers that have them."""
         return {
             task: teacher.classes for task, teacher in self._teachers.items() if teacher.classes
         }
@@ -90,10 +91,10 @@ class Distillation:
         return sorted({source['checkpoint'] for _, source in self.sources.values()})
 
     def start(self, tasks: Mapping[str, BaseModel]) -> None:
-        """Read the teachers, and compare a blank image's outputs with the student's.
+        """Load the teachers, and compare their outputs on a blank image with the student's.
 
         Raises:
-            ConfigError: If a config cannot be used, or outputs do not fit each other.
+            ConfigError: If a config cannot be used, or outputs do not match.
             CheckpointError: If a checkpoint cannot be used.
         """
         self._load()
@@ -138,12 +139,12 @@ class Distillation:
                     loss(loss.select(heard[own]), loss.select(given))
 
     def losses(self, task: str, student: BaseModel, data: dict) -> dict[str, Tensor]:
-        """The task's own losses on a preprocessed batch, and those towards its teacher.
+        """Losses of the task on a preprocessed batch, including those towards its teacher.
 
         Args:
             task: Its name.
             student: Its upstream model.
-            data: ``inputs`` and ``data_samples``, as its data preprocessor gives them.
+            data: ``inputs`` and ``data_samples``, as its data preprocessor returns them.
         """
         if task not in self.sources:
             return student._run_forward(data, mode='loss')

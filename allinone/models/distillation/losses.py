@@ -1,4 +1,4 @@
-"""Losses between what a student and its teacher answer on the same images."""
+"""Losses between the outputs of a student and its teacher on the same images."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -16,17 +16,16 @@ from .taps import tensors
 
 
 class DistillationLoss(nn.Module):
-    """A loss between outputs of a module of the student and of one of the teacher.
+    """Loss between the outputs of a student module and of a teacher module.
 
     Args:
         loss_weight: Factor of the loss.
-        module: Name of the module in the student's task. Default: by the kind of loss.
-        teacher_module: The same in the teacher's. Default: ``module``, or by the kind of loss.
-        output: Where a module answers with a tuple, which element of it. Default: all.
+        module: Name of the module in the student's task. Default: depends on the loss.
+        teacher_module: Name in the teacher's task. Default: ``module``, or depends on the loss.
+        output: Index of the element if a module returns a tuple. Default: all elements.
 
     Raises:
-        ConfigError: If an option cannot be used; on the first images, if the outputs do not fit
-            each other.
+        ConfigError: If an option cannot be used; on the first images, if the outputs do not match.
     """
 
     compares = 'features'  # 'logits', 'scores' or 'features': the default module, by the kind
@@ -47,14 +46,14 @@ class DistillationLoss(nn.Module):
     def names(
         self, student: nn.Module, teacher: nn.Module, kind: TaskKind, teacher_kind: TaskKind
     ) -> tuple[str, str]:
-        """The modules to listen to, of the student's task and of the teacher's."""
+        """Names of the compared modules, in the student's task and in the teacher's."""
         return (
             self.module or kind.output_of(self.compares, student),
             self.teacher_module or teacher_kind.output_of(self.compares, teacher),
         )
 
     def select(self, answers: list) -> list[Tensor]:
-        """The tensors to compare, of what a module answered in one pass."""
+        """The tensors to compare, selected from a module's outputs in one pass."""
         if self.output is not None:
             answers = [answer[self.output] for answer in answers]
         return tensors(answers)
@@ -76,22 +75,21 @@ class DistillationLoss(nn.Module):
 
 @MODELS.register_module()
 class LogitDistillation(DistillationLoss):
-    r"""Divergence of the student's classes from the teacher's softened ones.
+    r"""KL divergence between the temperature-softened classes of teacher and student.
 
     `Hinton et al. <https://arxiv.org/abs/1503.02531>`_, for each image or pixel:
 
     .. math:: T^2 \sum_c p_c \log \frac{p_c}{q_c}, \quad
               p = \mathrm{softmax}(t / T), \quad q = \mathrm{softmax}(s / T)
 
-    and the mean over them, those without a label and padding included. A map of the teacher of
-    another size is resized. mmdet's ``KnowledgeDistillationKLDivLoss`` is this divided by the
-    number of classes.
+    averaged over all of them, including padding and those without a label. Teacher maps of another
+    size are resized. mmdet's ``KnowledgeDistillationKLDivLoss`` equals this divided by the number
+    of classes.
 
     Args:
         temperature: T.
-        **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to that of the
-            logits of the task's kind: ``'head'`` of classifiers, ``'decode_head.conv_seg'`` of
-            segmentation.
+        **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to the module that computes
+            the logits: ``'head'`` for classification, ``'decode_head.conv_seg'`` for segmentation.
     """
 
     compares = 'logits'
@@ -117,22 +115,22 @@ class LogitDistillation(DistillationLoss):
 
 @MODELS.register_module()
 class ScoreDistillation(DistillationLoss):
-    r"""Class scores of a dense detector with sigmoid, like those of the teacher.
+    r"""Loss between the sigmoid class scores of a dense detector and those of its teacher.
 
-    Compared by the quality focal loss (`Li et al. <https://arxiv.org/abs/2006.04388>`_), as in
-    `CrossKD <https://arxiv.org/abs/2306.11369>`_, though between the two own heads.
+    The quality focal loss (`Li et al. <https://arxiv.org/abs/2006.04388>`_), as in `CrossKD
+    <https://arxiv.org/abs/2306.11369>`_, but between the outputs of each model's head.
 
     With teacher score t and student score s of each anchor and class:
 
     .. math:: \frac{\sum |t - s|^\beta \, \mathrm{BCE}(s, t)}{\max(1, \sum_{anchors} \max_c t_c)}
 
-    The denominator, about the number of objects that the teacher sees, is our choice.
+    The denominator, about the number of objects that the teacher detects, is our choice.
 
     Args:
         beta: Exponent.
-        num_classes: Classes of an anchor. Default: all channels are of one.
+        num_classes: Classes per anchor. Default: all channels belong to one anchor.
         **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to ``'bbox_head'``, with
-            ``output=0``, where the heads of mmdet give the scores of each level.
+            ``output=0``, where mmdet's heads return the scores of each level.
     """
 
     compares = 'scores'
@@ -163,24 +161,24 @@ class ScoreDistillation(DistillationLoss):
 
 @MODELS.register_module()
 class FeatureImitation(DistillationLoss):
-    r"""Maps of the student like those of the teacher.
+    r"""Loss between the feature maps of the student and those of the teacher.
 
     With ``normalise`` as in `PKD <https://arxiv.org/abs/2207.02039>`_: each channel has mean 0 and
-    variance 1 over images and places, so scales do not count, and
+    variance 1 over images and positions, so scales do not matter, and
 
     .. math:: \frac 1 2 \mathrm{mean} (\hat s - \hat t)^2 = 1 - r
 
     with r the mean correlation of a channel; without it, the mean of :math:`(s - t)^2` as in
-    `FitNets <https://arxiv.org/abs/1412.6550>`_. Several maps are added up. A map of the teacher
-    of another size is resized.
+    `FitNets <https://arxiv.org/abs/1412.6550>`_. The losses of several maps are summed. Teacher
+    maps of another size are resized.
 
     Args:
         normalise: See above.
-        channels: ``(student, teacher)``, to learn a 1 x 1 convolution between maps of different
-            numbers of channels: one pair for all maps, or a list of a pair for each. Default: the
-            numbers are the same.
+        channels: ``(student, teacher)`` numbers of channels of a trainable 1 x 1 convolution
+            between maps: one pair for all maps, or a list with one pair per map. Default: the
+            numbers are equal, without a convolution.
         **kwargs: As in :class:`DistillationLoss`; ``module`` defaults to the neck, or to the
-            backbone where there is none.
+            backbone if the model has no neck.
     """
 
     def __init__(
@@ -193,7 +191,7 @@ class FeatureImitation(DistillationLoss):
         self.normalise = check_choice(
             'normalise',
             normalise,
-            (True, False),  # type: ignore[arg-type]  # it compares, whatever the choices are
+            (True, False),  # type: ignore[arg-type]  # it compares choices of any type
         )
         self.connectors = nn.ModuleList(
             nn.Conv2d(own, given, 1, bias=False) for own, given in _pairs(channels)
@@ -256,8 +254,8 @@ def _resized(given: Tensor, own: Tensor) -> Tensor:
 
 
 def _normalised(maps: Tensor) -> Tensor:
-    """Each channel with mean 0 and variance 1 over all but the channels."""
+    """Normalise each channel to mean 0 and variance 1 over all other dimensions."""
     rows = maps.movedim(1, 0).flatten(1)
     rows = rows - rows.mean(1, keepdim=True)
-    # The gradient of a channel that is constant is 0.
+    # The gradient of a constant channel is 0.
     return rows / (rows.std(1, correction=0, keepdim=True) + 1e-6)

@@ -1,4 +1,4 @@
-"""What modules inside a model answered, while the model ran as it always does."""
+"""Capture of the outputs of inner modules during a normal pass of a model."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from allinone.errors import ConfigError
 
 @contextmanager
 def tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, list]]:
-    """Inside, each call of the named modules adds its answer to ``{name: [answer, ...]}``.
+    """Context in which each call of a named module appends its output to ``{name: [output, ...]}``.
 
-    The heads of the libraries call ``forward`` of their parts with and without the hooks of torch,
-    so ``forward`` itself is replaced.
+    The libraries' heads call ``forward`` of their parts both with and without torch's hooks, so
+    ``forward`` itself is replaced.
 
     Raises:
-        ConfigError: If the model has no module of such a name.
+        ConfigError: If the model has no module of one of the names.
     """
     names = set(names)
     heard: dict[str, list] = {name: [] for name in names}

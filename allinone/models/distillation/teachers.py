@@ -1,4 +1,4 @@
-"""Teachers: trained models, joint or of one library, that only answer."""
+"""Teachers: frozen trained models, joint or of one library."""
 
 import os.path as osp
 from collections.abc import Iterable, Mapping
@@ -24,10 +24,10 @@ class Teacher:
     """One task of a trained model, frozen and in evaluation mode.
 
     Args:
-        whole: The model that is loaded, which may have further tasks.
-        task: The model of the task: ``whole`` itself, or a part of it.
+        whole: The loaded model, which may have further tasks.
+        task: The model of the task: ``whole`` or a part of it.
         kind: Its kind.
-        classes: Names of the classes that it was trained on; None if they are not known.
+        classes: Names of the classes that it was trained on; None if unknown.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Teacher:
     def answers(
         self, student: BaseModel, inputs: Tensor, samples: list, names: Iterable[str]
     ) -> dict[str, list]:
-        """What the named modules answer on a batch; the backbone runs once.
+        """Outputs of the named modules on a batch, with a single backbone pass.
 
         Args:
-            student: The task whose preprocessor made the batch; where the teacher was trained with
-                another normalisation, it gets that. (Padding, 0 after the student's, is then the
-                student's mean colour.)
+            student: The task whose preprocessor made the batch. If the teacher was trained with
+                another normalisation, the batch is renormalised for it. (Padding, which is 0 after
+                the student's normalisation, then becomes the student's mean colour.)
             inputs: Normalised images ``(N, 3, H, W)``.
             samples: Their data samples.
             names: Modules of the teacher's task.
@@ -67,11 +67,11 @@ class Teacher:
 
 
 def load_teacher(key: str, config: str, checkpoint: str) -> BaseModel:
-    """The model of a config, with the weights of a checkpoint, frozen, in evaluation mode.
+    """Build the model of a config with a checkpoint's weights, frozen and in evaluation mode.
 
     Args:
         key: The config key that names the files, for messages.
-        config: Of a joint or an upstream model; also ``'mmdet::...'``.
+        config: Config of a joint or an upstream model; ``'mmdet::...'`` works, too.
         checkpoint: Read without executing code from it.
 
     Raises:
@@ -85,7 +85,7 @@ def load_teacher(key: str, config: str, checkpoint: str) -> BaseModel:
         rename_keys(cfg._cfg_dict)
         scope = 'allinone' if 'tasks' in cfg.model else cfg.get('default_scope')
         model_cfg = ConfigDict(cfg.model, _scope_=scope)
-        # A teacher's own teacher and frozen parts are of its training.
+        # A teacher's teacher and frozen parts only concern its training.
         for name in ('distill', 'frozen'):
             model_cfg.pop(name, None)
         with DefaultScope.overwrite_default_scope(scope):
@@ -118,10 +118,10 @@ def load_teacher(key: str, config: str, checkpoint: str) -> BaseModel:
 
 
 def teacher_of(key: str, model: BaseModel, task: str) -> Teacher:
-    """The teacher of one task: the model of a library itself, or a task of a joint one.
+    """The teacher of one task: a library's model, or one task of a joint model.
 
     Raises:
-        ConfigError: If a joint model does not have it.
+        ConfigError: If a joint model does not have the task.
     """
     if not isinstance(getattr(model, 'tasks', None), nn.ModuleDict):
         kind = kind_of_class(f'the model of {key}.config', type(model)).of_model(model)
@@ -137,7 +137,7 @@ def teacher_of(key: str, model: BaseModel, task: str) -> Teacher:
 def renormalised(
     inputs: Tensor, made_by: BaseDataPreprocessor, wanted_by: BaseDataPreprocessor
 ) -> Tensor:
-    """Images normalised by one data preprocessor as another would have normalised them."""
+    """Convert images from the normalisation of one data preprocessor to that of another."""
     mean, std, rgb = _normalisation(made_by, inputs)
     other_mean, other_std, other_rgb = _normalisation(wanted_by, inputs)
     if rgb == other_rgb and torch.equal(mean, other_mean) and torch.equal(std, other_std):
@@ -160,10 +160,10 @@ def _normalisation(preprocessor: BaseDataPreprocessor, like: Tensor) -> tuple[Te
 
 
 def check_source(key: str, source: Mapping) -> None:
-    """Refuse what is not ``dict(config=..., checkpoint=...)``, with ``task`` at most.
+    """Check that a value is ``dict(config=..., checkpoint=...)``, optionally with ``task``.
 
     Raises:
-        ConfigError: If so.
+        ConfigError: If it is not.
     """
     if not isinstance(source, Mapping) or not (
         {'config', 'checkpoint'} <= set(source) <= {'config', 'checkpoint', 'task'}

@@ -1,7 +1,7 @@
-"""A feature pyramid for backbones with maps of one stride, such as plain vision transformers.
+"""Feature pyramid for backbones with a single stride, such as plain vision transformers.
 
-ViTDet (`2203.16527 <https://arxiv.org/abs/2203.16527>`_, section 3): maps at other strides are made
-of the backbone's last one alone, by transposed convolution or pooling. Not in the wheels of mmdet.
+ViTDet (`2203.16527 <https://arxiv.org/abs/2203.16527>`_, section 3): transposed convolution and
+pooling compute all strides from the backbone's last feature map. Not in mmdet's wheels.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,18 @@ EPS = 1e-6
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
-    """Maps at 4, 2, 1 and 1/2 times the size of the backbone's last map, or some of these.
+    """Feature maps at 4, 2, 1 and 1/2 times the size of the backbone's last map, or some of these.
 
     Args:
-        in_channels: Of that map.
-        out_channels: Of all maps.
-        scales: Sizes relative to that map, from large to small, out of 4, 2, 1 and 0.5.
-        num_extra: Further maps, each half as large as the one before, by max pooling.
+        in_channels: Channels of the backbone's last map.
+        out_channels: Channels of all outputs.
+        scales: Sizes relative to the last map, in descending order; each is 4, 2, 1 or 0.5.
+        num_extra: Number of additional maps, each half the size of the previous one, by max
+            pooling.
         init_cfg: As in mmengine.
 
     Raises:
-        ConfigError: If a scale is another one.
+        ConfigError: If a scale is none of these.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class SimpleFeaturePyramid(BaseModule):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps ``(N, out_channels, H_i, W_i)`` of the last, ``(N, in_channels, H, W)``."""
+        """Maps ``(N, out_channels, H_i, W_i)`` from the last one, ``(N, in_channels, H, W)``."""
         levels = [level(maps[-1]) for level in self.levels]
         for _ in range(self.num_extra):
             levels.append(F.max_pool2d(levels[-1], kernel_size=1, stride=2))

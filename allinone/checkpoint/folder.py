@@ -34,7 +34,7 @@ from .shards import StoredTensor, all_read, map_tensors
 SUFFIX = '.dcp'
 REST = 'checkpoint.safetensors'
 SHARD = re.compile(r'shard_\w+\.safetensors(\.tmp)?')
-# Replicated or sharded over the processes
+# Keys with tensors that are replicated or sharded over the processes
 SHARED = ('state_dict', 'ema_state_dict', 'optimizer')
 BLOCK = 1 << 20  # bytes
 
@@ -250,6 +250,6 @@ def tidy(path: str) -> None:
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder. If interrupted, the rest is not a checkpoint, and :func:`tidy` removes it."""
+    """Remove a folder; if interrupted, the rest is not a checkpoint and :func:`tidy` removes it."""
     os.remove(osp.join(path, REST))
     shutil.rmtree(path)

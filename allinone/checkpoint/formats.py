@@ -134,7 +134,7 @@ def check_pickle(path: str) -> None:
     """
     with open(path, 'rb') as file:
         try:
-            # A memory map never reads past the end of the file.
+            # Reads of a memory map end with the file, for any requested length.
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             for _ in pickletools.genops(content):  # type: ignore[arg-type]  # has readline, too
                 pass
@@ -176,7 +176,7 @@ def name_of(path: tuple[str, ...], taken: Collection[str]) -> str:
 
 
 def _encode(value, path: tuple[str, ...], tensors: dict[str, Tensor]):
-    """Move tensors to ``tensors``; convert the rest to JSON, with ``$`` for types that JSON lacks."""
+    """Move tensors to ``tensors``; return the rest as JSON, with ``$`` for types that JSON lacks."""
     if isinstance(value, (Tensor, StoredTensor)) and value.dtype not in DTYPES:
         raise CheckpointError(
             f'{"/".join(path)} is of type {value.dtype}, which a safetensors checkpoint cannot '

@@ -31,7 +31,7 @@ _trusted: ContextVar[bool] = ContextVar('trusted', default=False)
 
 @contextmanager
 def trusting_checkpoints(trust: bool = True):
-    """Context in which checkpoints may hold any type, and so run any code (``--trust-checkpoint``)."""
+    """Context in which checkpoints may hold any type and so run code (``--trust-checkpoint``)."""
     before = _trusted.set(trust)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Conversion of sharded tensors to and from checkpoints: files of full tensors, folders of parts."""
+"""Sharded tensors to and from checkpoints: files with full tensors or folders with parts."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +59,7 @@ def map_tensors(value, change: Callable, path: tuple[str, ...] = ()):
         )
         if hasattr(value, '_metadata'):
             # Module versions, as in any state dict
-            found._metadata = value._metadata  # type: ignore[attr-defined]  # only on an OrderedDict
+            found._metadata = value._metadata  # type: ignore[attr-defined]  # an OrderedDict's
         return found
     if isinstance(value, (list, tuple)):
         return type(value)(

@@ -1,1 +1,1 @@
-"""A trained model on images and videos."""
+"""Inference of a trained model on images and videos."""

@@ -1,4 +1,4 @@
-"""A classification task on what a detection task found: which car, which sign."""
+"""Classification of detected boxes, such as car models or traffic signs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,23 +18,23 @@ from allinone.visualization.draw import to_numpy
 
 from .records import to_record
 
-CROPS = 64  # in a batch
+CROPS = 64  # per batch
 
 
 class BoxClassifier:
     """Classifies each detected box by its crop of the original image.
 
-    A crop goes through the test pipeline of the task's data set (but for its loading) and the
-    task's ``test_step``, as an image of that data set would.
+    A crop passes through the test pipeline of the task's data set (except its loading) and the
+    task's ``test_step``, like an image of that data set.
 
     Args:
         model: The joint model.
-        cfg: Its config, with ``test_dataloader`` or ``val_dataloader`` of the task.
+        cfg: Its config, with ``test_dataloader`` or ``val_dataloader`` for the task.
         task: Name of the classification task.
-        metainfo: With the names of its classes.
+        metainfo: Metadata with the names of its classes.
 
     Raises:
-        ConfigError: If the task does not classify, or its test pipeline is not known.
+        ConfigError: If the task is not a classification task, or its test pipeline is unknown.
     """
 
     def __init__(self, model: AllInOne, cfg: Config, task: str, metainfo: Mapping):
@@ -47,11 +47,11 @@ class BoxClassifier:
         self.pipeline = _crop_pipeline(cfg, task, self.kind)
 
     def classify(self, images: Sequence[np.ndarray], detections: Sequence) -> None:
-        """Give each box its class: ``instances.classified``, a list of ``{task: record}``.
+        """Classify each box: sets ``instances.classified``, a list of ``{task: prediction}``.
 
         Args:
             images: BGR images ``(H, W, 3)``.
-            detections: ``InstanceData`` of each, with ``bboxes`` in pixels of the image.
+            detections: ``InstanceData`` of each image, with ``bboxes`` in its pixels.
         """
         crops = [
             self.pipeline(dict(img=crop, img_shape=crop.shape[:2], ori_shape=crop.shape[:2]))
@@ -83,9 +83,9 @@ class BoxClassifier:
 
 
 def _crops(image: np.ndarray, boxes: np.ndarray):
-    """The pixels that boxes ``[n, 4]`` touch; at least one."""
+    """The pixels that boxes ``[n, 4]`` cover, at least one per box."""
     height, width = image.shape[:2]
-    # A model that has gone wrong gives boxes without numbers.
+    # A diverged model returns non-finite boxes.
     corners = np.nan_to_num(boxes).reshape(-1, 2, 2).clip(0, (width, height))
     for (x1, y1), (x2, y2) in corners:
         left, top = min(int(x1), width - 1), min(int(y1), height - 1)

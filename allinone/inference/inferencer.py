@@ -1,4 +1,4 @@
-"""All tasks on images, in one pass of the backbone: from files or arrays to plain records."""
+"""Inference of all tasks in one backbone pass: from files or arrays to plain predictions."""
 
 import os
 import os.path as osp
@@ -41,30 +41,30 @@ def _log(sentence: str) -> None:
 
 
 class AllInOneInferencer:
-    """A trained joint model, ready for images.
+    """Predicts all tasks of a trained joint model on images.
 
     >>> inferencer = AllInOneInferencer('best_score_iter_1200.pth')
     >>> record, = inferencer('street.jpg', out_dir='results')
     >>> record['cls']['name'], record['det'][0]['bbox'], record['seg'][0]['name']
 
     Args:
-        model: A checkpoint, whose own config is taken (as data: nothing of it is executed); a work
-            dir, which stands for its best checkpoint, else its newest complete one; or a config.
-        weights: A checkpoint or work dir; needed with a config. Checkpoints are read without
+        model: A checkpoint, whose embedded config is used (as data, without executing it); a work
+            dir, for its best checkpoint, else its newest complete one; or a config.
+        weights: A checkpoint or work dir; required with a config. Checkpoints are read without
             executing code from them.
-        device: As in torch. Default: CUDA where there is one.
+        device: As in torch. Default: CUDA if available.
         tasks: Run only these. Default: all.
-        scale: ``(width, height)`` that images are resized into with their ratio kept; None: they
-            keep their size. Default: the config's ``inference = dict(scale=...)``; where that is
-            absent, the largest scale that detection and segmentation tasks are tested at, resized
-            as their test pipelines do.
-        on_note: Called with a sentence on the scale. Default: it is logged.
+        scale: ``(width, height)`` limit to which images are resized with their aspect ratio kept;
+            None: no resizing. Default: the config's ``inference = dict(scale=...)``, else the
+            largest test scale of the detection and segmentation tasks, resized as in their test
+            pipelines.
+        on_note: Called with a message about the scale. Default: log it.
 
     Raises:
-        ConfigError: If the config cannot be used, a task is unknown, the scale is none, or the
-            device is not there.
+        ConfigError: If the config cannot be used, a task is unknown, the scale is invalid, or the
+            device does not exist.
         CheckpointError: If the checkpoint cannot be read, lacks weights of backbone or tasks, or
-            holds no config where one is needed.
+            lacks a required config.
     """
 
     def __init__(
@@ -114,34 +114,34 @@ class AllInOneInferencer:
         Args:
             inputs: An image file, a folder, a pattern (``'street/*.jpg'``), an array
                 ``(H, W, 3)`` (uint8, BGR), or a list or generator of them.
-            batch_size: Most images in a pass; see :func:`batches_of_a_size`.
+            batch_size: Maximum number of images per pass; see :func:`batches_of_a_size`.
             tasks: Run only these. Default: those of the constructor.
             out_dir: Write ``vis/NAME.jpg`` and ``predictions/NAME.json`` for each image.
             return_vis: Also return the drawn images.
-            score_thr: Leave out boxes below this score in drawings. Records keep all of them.
-            classify_boxes: A classification task that says of each detected box what it is.
+            score_thr: Draw no boxes below this score. Predictions contain all of them.
+            classify_boxes: Name of a classification task to run on each detected box.
             masks: ``'rle'``, or ``'array'`` for label maps ``(H, W)``, which are not written.
-            on_error: Called when an input cannot be read, which is then None among the records.
-                Default: raise.
+            on_error: Called when an input cannot be read; its prediction is then None. Default:
+                raise.
 
         Returns:
-            A record for each image, in order; with ``return_vis`` a pair of the records and
-            the drawings (uint8 RGB). A record is ``{task: result}`` with boxes and masks in the
-            image's own pixels:
+            One prediction per image, in order; with ``return_vis`` a pair of the predictions and
+            the drawings (uint8 RGB). A prediction is ``{task: result}`` with boxes and masks in
+            pixels of the original image:
 
             * classification: ``{'label', 'name', 'score', 'top5': [{'label', 'name', 'score'}]}``;
-              of several labels ``{'labels': [{'label', 'name', 'score'}], 'scores'}``, the
-              predicted ones and the scores of all classes;
+              for multi-label tasks ``{'labels': [{'label', 'name', 'score'}], 'scores'}``, the
+              predicted labels and the scores of all classes;
             * detection: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``, ``'mask'``
-              (COCO RLE) of instance segmentation, and with ``classify_boxes='cls'`` the box's
+              (COCO RLE) for instance segmentation, and with ``classify_boxes='cls'`` the box's
               classification, ``'cls'``;
             * segmentation: ``[{'label', 'name', 'area', 'segmentation'}]`` of each class present,
-              the area in pixels, the mask as COCO RLE; or an array of labels.
+              with the area in pixels and the mask as COCO RLE; or an array of labels.
 
         Raises:
-            ConfigError: If a task is unknown or an option cannot be.
-            DataError: If a file is missing, truncated or no image, a folder holds none, an array
-                is not a BGR image, or the model fails on one (such as for lack of memory).
+            ConfigError: If a task is unknown or an option is invalid.
+            DataError: If a file is missing, truncated or not an image, a folder has no images, an
+                array is not a BGR image, or the model fails on an image (such as out of memory).
         """
         entries: Iterable[str | np.ndarray] = flat(inputs, on_error or _raise)
         if not _is_lazy(inputs):
@@ -177,21 +177,22 @@ class AllInOneInferencer:
         on_note: Callable[[str], None] = lambda sentence: None,
         names: Mapping[str, str] | None = None,
     ) -> Iterator[Found]:
-        """As calling, but image by image, so that any number of them fits into memory.
+        """As :meth:`__call__`, but yields image by image, so memory does not limit their number.
 
-        While the model computes, one thread decodes the images to come. Drawing and writing are
-        done by another, and on CPU, where the model has a thread on each core, after each batch of
-        several by as many: beside a parallel loop they would keep all of its threads waiting.
+        While the model computes, one thread decodes the next images and another one draws and
+        writes. On CPU, where the model uses a thread per core, as many threads draw and write after
+        each batch of several images instead: alongside a parallel loop they would stall all of its
+        threads.
 
         Args:
             entries: Image files and arrays.
-            on_note: Called with a sentence on each part of a file that is ignored.
-            names: Of results by file. Default: of a list its unique stems, of anything else the
-                number of the entry.
+            on_note: Called with a message about each ignored part of a file.
+            names: Names of the results by file. Default: unique stems for a list, else the index of
+                the entry.
 
         Yields:
-            Index, record, and the drawing or None, in the order of the entries; of what cannot be
-            read index, None and None.
+            Index, prediction, and the drawing or None, in the order of the entries; for an
+            unreadable input index, None and None.
         """
         check_count('batch_size', batch_size)
         check_choice('masks', masks, MASKS)
@@ -212,7 +213,7 @@ class AllInOneInferencer:
             drawing = None
             if out_dir or return_vis:
                 image, _ = item.arrays()
-                rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # in a tenth of a flip's time
+                rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # ten times as fast as a flip
                 drawing = draw_tasks(rgb, samples, self.metainfo, score_thr, self.model.kinds)
             if out_dir:
                 assert drawing is not None
@@ -249,7 +250,7 @@ class AllInOneInferencer:
                 upcoming += 1
 
     def predict(self, images: Sequence[np.ndarray], tasks: Sequence[str]) -> list[dict]:
-        """Data samples ``{task: sample}`` of each BGR image ``(H, W, 3)``; one backbone pass."""
+        """Data samples ``{task: sample}`` of each BGR image ``(H, W, 3)``, in one backbone pass."""
         return self._predict(images, [self._resize(image) for image in images], tasks)
 
     def _predict(
@@ -269,7 +270,7 @@ class AllInOneInferencer:
     def _predicted(
         self, batch: list[InputImage], tasks: list[str], boxes: BoxClassifier | None
     ) -> Iterator[tuple[InputImage, dict | DataError]]:
-        """Each image with its samples, or with the error that the model fails with on it."""
+        """Yield each image with its samples, or with the error that the model raised on it."""
         if batch[0].error is not None:
             yield batch[0], batch[0].error
             return
@@ -312,10 +313,10 @@ class AllInOneInferencer:
             )
 
     def box_classifier(self, task: str | None, tasks: Sequence[str]) -> BoxClassifier | None:
-        """What says of the boxes that ``tasks`` find what they are; None for no ``task``.
+        """Build the classifier of the boxes that ``tasks`` detect; None without ``task``.
 
         Raises:
-            ConfigError: If ``task`` cannot, or none of ``tasks`` finds boxes.
+            ConfigError: If ``task`` cannot classify, or none of ``tasks`` detects boxes.
         """
         if task is None:
             return None
@@ -359,7 +360,7 @@ def _is_lazy(inputs) -> bool:
 
 
 def flat(inputs, on_error: Callable[[DataError], None]) -> Iterator[str | np.ndarray]:
-    """Folders and patterns replaced by their images, paths by strings."""
+    """Expand folders and patterns to their images, and paths to strings."""
     if isinstance(inputs, (str, os.PathLike, np.ndarray)) or not isinstance(inputs, Iterable):
         inputs = [inputs]
     for entry in inputs:
@@ -373,7 +374,7 @@ def flat(inputs, on_error: Callable[[DataError], None]) -> Iterator[str | np.nda
 
 
 def _naming(entries: Iterable, names: Mapping[str, str] | None) -> Callable[[InputImage], str]:
-    """What results are called."""
+    """Function from an input to the name of its results."""
     if names is not None:
         return lambda item: names[item.name]
     if not isinstance(entries, (list, tuple)):

@@ -1,7 +1,7 @@
-"""Config and weights of a trained model from what names them: a config, a work dir, a checkpoint.
+"""Find config and weights of a trained model from a config, a work dir or a checkpoint.
 
-A checkpoint carries the config that it was trained with, as text. That text comes from whoever
-made the file, so it is read as data: literals only, nothing is executed or imported, and only types
+A checkpoint contains its training config as text. Because this text comes from the author of the
+file, it is read as data: only literals, without executing or importing anything, and only types
 that the libraries have registered are built.
 """
 
@@ -28,21 +28,21 @@ from allinone.training.resume import SUFFIXES, first_readable, step_checkpoints
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 SCOPES = ('mmengine', 'mmcv', *LIBRARIES, 'allinone')
 TYPE = re.compile(rf'(?:({"|".join(SCOPES)})\.)?([A-Za-z_]\w*)')
-# All that predicting needs of a config; what else is in it is not looked at.
+# The config keys that inference needs; it ignores all others.
 NEEDED = ('model', 'inference', 'default_scope')
-# Functions and layers of mmcv that no registry has, by the key that names them
+# Functions and layers of mmcv that are in no registry, by their config key
 UNREGISTERED = dict(nms=('nms', 'soft_nms'), roi_layer=('RoIAlign', 'RoIPool'))
 NUMBERS = dict(inf=float('inf'), nan=float('nan'))
 
 
 class ModelSource(NamedTuple):
-    """A config, and the checkpoint that goes with it.
+    """A config and its checkpoint.
 
     Attributes:
-        cfg: Checked as far as predicting needs it.
+        cfg: The config; the keys that inference needs are checked.
         path: The checkpoint's file.
         checkpoint: Its content.
-        trusted: Whether ``cfg`` is the user's own, so that any type may be built from it.
+        trusted: Whether ``cfg`` comes from the user, so that any type may be built from it.
     """
 
     cfg: Config
@@ -60,17 +60,17 @@ def find_model(
     weights: str | os.PathLike | None = None,
     options: list[str] | None = None,
 ) -> ModelSource:
-    """Read config and checkpoint.
+    """Find and read config and checkpoint.
 
     Args:
-        model: A config or its path; a checkpoint, whose own config is taken; or a work dir, which
-            stands for its best checkpoint, else its newest complete one.
-        weights: A checkpoint or a work dir. Default: ``model``, if that is one.
-        options: ``KEY=VALUE`` to change in the config.
+        model: A config or its path; a checkpoint, whose embedded config is used; or a work dir, for
+            its best checkpoint, else its newest complete one.
+        weights: A checkpoint or a work dir. Default: ``model``, if it is one of these.
+        options: ``KEY=VALUE`` overrides of the config.
 
     Raises:
         ConfigError: If the config cannot be used, or ``weights`` is missing.
-        CheckpointError: If the checkpoint cannot be read, or its config is missing or no data.
+        CheckpointError: If the checkpoint cannot be read, or its config is missing or not data.
     """
     if isinstance(model, Config) or is_config(model):
         cfg = model if isinstance(model, Config) else load_config(os.fspath(model), options)
@@ -98,7 +98,7 @@ def _read(weights: str | os.PathLike) -> tuple[str, dict]:
 
 
 def _best_of(work_dir: str) -> tuple[str, dict]:
-    """Path and content of a work dir's best checkpoint, else of the newest that is complete."""
+    """Path and content of a work dir's best checkpoint, else of its newest complete one."""
     best = [
         path for suffix in SUFFIXES for path in glob(osp.join(escape(work_dir), f'best_*{suffix}'))
     ]
@@ -114,10 +114,10 @@ def _best_of(work_dir: str) -> tuple[str, dict]:
 
 
 def _config_of(checkpoint: dict, path: str) -> Config:
-    """What predicting needs of the config that travels in a checkpoint.
+    """The keys that inference needs of a checkpoint's embedded config.
 
     Raises:
-        CheckpointError: If there is none, or it is more than literals.
+        CheckpointError: If there is none, or it contains more than literals.
     """
     meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
     text = meta.get('cfg') if isinstance(meta, Mapping) else None
@@ -140,10 +140,10 @@ def _config_of(checkpoint: dict, path: str) -> Config:
 
 
 def literal_config(text: str) -> dict:
-    """``{key: value}`` of a config as mmengine writes it: ``key = literal`` each, or ``dict(...)``.
+    """Parse a config as mmengine writes it, ``key = literal`` or ``dict(...)``, to ``{key: value}``.
 
     Raises:
-        SyntaxError: If it is no Python.
+        SyntaxError: If it is not Python.
         ValueError: If it holds anything else.
     """
     found = {}
@@ -156,7 +156,7 @@ def literal_config(text: str) -> dict:
 
 def _literal(node: ast.expr):
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        # Keys that are no names: dict({'cls/top1': 1}, seg=2)
+        # Keys that are not identifiers: dict({'cls/top1': 1}, seg=2)
         parts = [_literal(part) for part in node.args if isinstance(part, ast.Dict)]
         if len(parts) == len(node.args) <= 1 and all(keyword.arg for keyword in node.keywords):
             named = {part.arg: _literal(part.value) for part in node.keywords if part.arg}
@@ -177,15 +177,15 @@ def _literal(node: ast.expr):
 
 
 def check_types(cfg, path: str, key: str = '') -> None:
-    """Refuse types that no library has registered.
+    """Reject types that no library has registered.
 
-    Registries import what they do not know by its dotted name, be it ``os.system``.
+    Registries import unknown types by their dotted name, even ``os.system``.
 
     Raises:
-        CheckpointError: If there is one.
+        CheckpointError: If there is such a type.
     """
     if isinstance(cfg, Mapping):
-        # The last is what mmcv's RandomResize and RandomChoiceResize build.
+        # mmcv's RandomResize and RandomChoiceResize build the ``resize_type``.
         for name in ('type', '_scope_', 'resize_type'):
             kind = cfg.get(name)
             if kind is None or (name == '_scope_' and kind in SCOPES):
@@ -208,9 +208,9 @@ def _is_registered(kind: str, key: str) -> bool:
     scope, name = found.groups()
     last = key.rpartition('.')[2]
     if last in UNREGISTERED:
-        # mmcv evaluates the name of a non-maximum suppression.
+        # mmcv evaluates the name of a non-maximum suppression as code.
         return kind in UNREGISTERED[last]
-    # What is imported already, first: importing takes seconds.
+    # Imported types first, because importing takes seconds
     return any(
         name in registry.module_dict
         for load in (False, True)
@@ -219,9 +219,9 @@ def _is_registered(kind: str, key: str) -> bool:
 
 
 def _registries(scope: str | None, load: bool) -> Iterator[Registry]:
-    """Registries of a library, or of all, with what they import if ``load``."""
+    """Registries of a library, or of all; with ``load`` they import their modules."""
     for library in SCOPES if scope is None else (scope,):
-        # mmcv's parts are in mmengine's.
+        # mmengine's registries contain mmcv's types.
         module = import_module('mmengine.registry' if library == 'mmcv' else f'{library}.registry')
         for registry in vars(module).values():
             if isinstance(registry, Registry):

@@ -1,4 +1,4 @@
-"""The folder that ``tools/infer.py`` writes: what is its own, what is done, and what is to come."""
+"""Output folder of ``tools/infer.py``: ownership, completed inputs and resuming."""
 
 import json
 import os
@@ -18,23 +18,23 @@ OWN = 'weights_sha256'
 class Results:
     """``vis/``, ``predictions/``, ``predictions.jsonl`` and ``infer.json`` in one folder.
 
-    ``infer.json`` says with what they were made, and marks the folder as the tool's own. A line of
-    ``predictions.jsonl`` is appended when all else of its input is written, so that what has one is
-    done; an interrupted run may leave half a line, which is cut off.
+    ``infer.json`` has the settings of the run, and marks the folder as an output of the tool. The
+    line of an input is appended to ``predictions.jsonl`` after all its other files are written, so
+    an input with a line is complete. A partial line of an interrupted run is removed.
 
     Args:
         path: The folder; it need not exist.
-        settings: What results depend on, as JSON holds it.
-        resume: Go on with what is there; else begin anew. What was made with other settings moves
-            to ``earlier_N/`` then.
-        inputs: Paths that will be read.
+        settings: The settings that results depend on, in JSON types.
+        resume: Continue an interrupted run; else begin anew, and move results of other settings to
+            ``earlier_N/``.
+        inputs: Paths of the inputs.
 
     Attributes:
-        done: ``{input: line}`` of the lines that were there.
+        done: ``{input: line}`` of the existing lines.
 
     Raises:
-        ConfigError: If the folder cannot be written, holds what is not the tool's own, was made
-            with other settings, or is read from.
+        ConfigError: If the folder cannot be written, holds files that the tool did not write, was
+            made with other settings, or contains an input.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Results:
     def _put_aside(self) -> None:
         number = next(n for n in count(1) if not osp.lexists(self._at(f'earlier_{n}')))
         os.mkdir(self._at(f'earlier_{number}'))
-        # The mark last: until then the folder is the tool's own.
+        # The marker moves last: until then the folder counts as an output of the tool.
         for name in (DRAWN, RECORDS, LINES, MARK):
             if osp.lexists(self._at(name)):
                 os.rename(self._at(name), self._at(f'earlier_{number}/{name}'))
@@ -77,7 +77,7 @@ class Results:
         return osp.join(self.path, RECORDS, name)
 
     def append(self, line: Mapping) -> None:
-        """An input is done."""
+        """Mark an input as complete."""
         with open(self._at(LINES), 'ab') as file:
             file.write(f'{json.dumps(line)}\n'.encode())
 
@@ -108,12 +108,12 @@ class Results:
 
 
 def read_lines(path: str) -> tuple[list[dict], int]:
-    """The lines of a file of JSON Lines, and their length in bytes; of no file, none.
+    """Read a JSON Lines file: its lines and their length in bytes; none if there is no file.
 
-    A last line that is cut short is not among them.
+    A truncated last line is ignored.
 
     Raises:
-        ConfigError: If another is damaged.
+        ConfigError: If another line is damaged.
     """
     if not osp.exists(path):
         return [], 0
@@ -138,20 +138,20 @@ def read_lines(path: str) -> tuple[list[dict], int]:
 
 
 def cut(path: str, size: int) -> None:
-    """Shorten a file to so many bytes; without a file there is an empty one then."""
+    """Truncate a file to ``size`` bytes; creates an empty file if there is none."""
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     with open(path, 'ab') as file:
         file.truncate(size)
 
 
 def _changed(earlier: Mapping, settings: Mapping) -> list[str]:
-    settings = json.loads(json.dumps(settings))  # As it comes back
+    settings = json.loads(json.dumps(settings))  # As read back from JSON
     keys = sorted(settings.keys() | earlier.keys())
     return [key for key in keys if settings.get(key) != earlier.get(key)]
 
 
 def _require_same(path: str, earlier: Mapping, settings: Mapping) -> None:
-    for key in _changed(earlier, settings):  # The first will do.
+    for key in _changed(earlier, settings):  # Report the first difference.
         raise ConfigError(
             f'--out-dir {path} was made with {key} {earlier.get(key)!r}, which is '
             f'{settings.get(key)!r} now; leave --resume out to begin anew, or give another '

@@ -17,16 +17,16 @@ from allinone.visualization.palette import ClassTable
 def to_record(
     sample, metainfo: Mapping | None = None, masks: str = 'rle', kind: TaskKind | None = None
 ) -> Json | np.ndarray:
-    """A prediction as plain numbers, strings and lists; see :class:`AllInOneInferencer`.
+    """Convert a prediction to plain numbers, strings and lists; see :class:`AllInOneInferencer`.
 
     Args:
         sample: The data sample.
-        metainfo: Its data set's, with the names of the classes.
+        metainfo: Metadata of its data set, with the names of the classes.
         masks: ``'rle'``, or ``'array'`` for the label map ``(H, W)`` itself.
-        kind: Of the task. Default: by the fields of the sample.
+        kind: Kind of the task. Default: inferred from the fields of the sample.
 
     Raises:
-        DataError: If the sample is no prediction of this kind, or of any kind.
+        DataError: If the sample is not a prediction of this kind, or of any kind.
     """
     kind = kind or kind_of_prediction(sample)
     kind.require(sample)
@@ -36,14 +36,14 @@ def to_record(
 def from_record(
     record: Mapping, kinds: Mapping[str, TaskKind] | None = None
 ) -> dict[str, BaseDataElement]:
-    """``{task: data sample}`` of an image's record, as far as drawing needs them.
+    """``{task: data sample}`` of an image's predictions, with the fields needed for drawing.
 
     Args:
-        record: ``{task: record}``.
-        kinds: ``{task: kind}``. Default: by what a record looks like.
+        record: ``{task: prediction}``.
+        kinds: ``{task: kind}``. Default: inferred from the form of a prediction.
 
     Raises:
-        DataError: If the record of a task does not fit its kind.
+        DataError: If the prediction of a task does not match its kind.
     """
     return {
         task: (kinds[task] if kinds else kind_of_record(found)).read_record(task, found)
@@ -52,19 +52,19 @@ def from_record(
 
 
 def dataset_metainfo(cfg: Config, task: str) -> dict:
-    """Classes and palette of a task's data set as the config and the data set's type tell them."""
+    """Classes and palette of a task's data set, from the config and the data set's type."""
     for stage in ('test', 'val', 'train'):
         loader = (cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
         dataset = loader.get('dataset')
         while isinstance(dataset, Mapping) and isinstance(dataset.get('dataset'), Mapping):
-            dataset = dataset['dataset']  # RepeatDataset and its like
+            dataset = dataset['dataset']  # RepeatDataset and similar wrappers
         if not isinstance(dataset, Mapping):
             continue
         with named(f'{stage}_dataloader.{task}.dataset'):
             kind = dataset.get('type')
             kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind
             stored = dict(dataset.get('metainfo') or {})
-            # Reads classes that are given as a file, too
+            # Also reads classes from a file
             load = getattr(kind, '_load_metainfo', None)
             return stored if load is None else load(stored)
     return {}

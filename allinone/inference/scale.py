@@ -1,4 +1,4 @@
-"""The size that inference brings images to: by default that of validation."""
+"""Image size for inference, by default that of validation."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping
@@ -16,11 +16,11 @@ AS_TESTED = 'tested'
 
 
 class ImageScale(NamedTuple):
-    """How images are resized before the model gets them.
+    """Resizing of images before the model.
 
     Attributes:
-        resize: The transform; None: images keep their size.
-        note: A sentence for the user, or None if there is nothing to say.
+        resize: The transform. None: no resizing.
+        note: A message for the user, or None.
     """
 
     resize: Resize | None
@@ -28,22 +28,22 @@ class ImageScale(NamedTuple):
 
     @property
     def key(self) -> list | None:
-        """What results depend on, as JSON holds it."""
+        """The settings that results depend on, in JSON types."""
         return _key(self.resize)
 
 
 def image_scale(cfg: Config, wanted, tasks: Iterable[str], whole: Collection[str]) -> ImageScale:
-    """The scale that is wanted, else the config's, else the largest that the tasks are tested at.
+    """The requested scale, else the config's, else the largest test scale of the tasks.
 
     Args:
-        cfg: The joint config; ``inference.scale`` is read, and the test or validation pipelines.
-        wanted: ``(width, height)``, which the image is resized into with its ratio kept; None: no
-            resizing; ``AS_TESTED``: what ``cfg`` says.
-        tasks: Those that predict.
-        whole: Those of them that look at whole images, whose test scale may be taken.
+        cfg: The joint config; ``inference.scale`` and the test or validation pipelines are read.
+        wanted: ``(width, height)`` limit to which images are resized with their aspect ratio kept;
+            None: no resizing; ``AS_TESTED``: from ``cfg``.
+        tasks: Tasks that predict.
+        whole: Those of the tasks that use full images, whose test scales are considered.
 
     Raises:
-        ConfigError: If the scale is no pair of positive integers.
+        ConfigError: If the scale is not a pair of positive integers.
     """
     key = 'scale'
     inference = cfg.get('inference') or {}
@@ -73,9 +73,10 @@ def image_scale(cfg: Config, wanted, tasks: Iterable[str], whole: Collection[str
 
 
 def tested_resizes(cfg: Config, tasks: Iterable[str]) -> dict[str, Resize | None]:
-    """``{task: transform}`` that brings a task's test images to a fixed scale.
+    """``{task: transform}`` that resizes a task's test images to a fixed scale.
 
-    None stands for a pipeline without one; a task whose pipeline is not in the config is left out.
+    The value is None for a pipeline without such a transform; tasks without a pipeline in the
+    config are omitted.
     """
     found = {}
     for task in tasks:
@@ -93,14 +94,14 @@ def _resize_of(pipeline: Iterable, registry: Registry) -> Resize | None:
     for step in pipeline:
         kind = step.get('type') if isinstance(step, Mapping) else None
         kind = registry.get(kind) if isinstance(kind, str) else kind
-        # No other is built: the config may be of a checkpoint, and some build what it names.
+        # No others are built: the config may come from a checkpoint, and some build named types.
         if isclass(kind) and issubclass(kind, Resize) and step.get('scale') is not None:
             return registry.build(dict(step))
     return None
 
 
 def _pipeline(dataset) -> tuple[str, list | None]:
-    """Scope and pipeline of a data set's config, or of the first one that wrappers hold."""
+    """Scope and pipeline of a data set's config, or of the first data set inside wrappers."""
     scope = 'allinone'
     while isinstance(dataset, Mapping):
         scope = scoped(dict(dataset)).get('_scope_', scope)

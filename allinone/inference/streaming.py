@@ -1,4 +1,4 @@
-"""Images on their way to the model: decoded ahead of it, and put into batches of one size."""
+"""Image stream to the model: decoding ahead, and batches of images of the same size."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -9,7 +9,7 @@ import numpy as np
 
 from allinone.errors import DataError
 
-WINDOW = 4  # batches
+WINDOW = 4  # batches to look ahead
 WINDOW_BYTES = 2**28
 PASS_PIXELS = 2**24
 
@@ -17,24 +17,24 @@ _END = object()
 
 
 class InputImage(NamedTuple):
-    """An input that was read, or why it was not.
+    """An input: its image, or the error from reading it.
 
     Attributes:
-        index: Its place among the inputs.
-        name: For messages.
+        index: Its index among the inputs.
+        name: Its name in messages.
         image: BGR uint8 ``(H, W, 3)``.
-        resized: What the model gets of it.
-        error: Where there is no image.
+        resized: The model's input.
+        error: The error if there is no image.
     """
 
-    index: int  # type: ignore[assignment]  # nobody asks the tuple for an index
+    index: int  # type: ignore[assignment]  # replaces the unused tuple.index
     name: str
     image: np.ndarray | None = None
     resized: np.ndarray | None = None
     error: DataError | None = None
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """The image and what the model gets of it, where there is no error."""
+        """The image and the model's input, if there is no error."""
         assert self.image is not None and self.resized is not None
         return self.image, self.resized
 
@@ -42,9 +42,9 @@ class InputImage(NamedTuple):
 def read_ahead(
     entries: Iterable, read: Callable[[int, object], InputImage], ahead: int
 ) -> Generator[InputImage, None, None]:
-    """``read(index, entry)`` of each entry in order, up to ``ahead`` of them in advance.
+    """Yield ``read(index, entry)`` of each entry in order, reading up to ``ahead`` in advance.
 
-    One thread draws the entries and reads them, so a generator may decode, too.
+    One thread iterates over the entries and reads them, so a generator may decode, too.
     """
     numbered = iter(enumerate(entries))
 
@@ -64,16 +64,15 @@ def read_ahead(
 
 
 def batches_of_a_size(items: Iterable[InputImage], batch_size: int) -> Iterator[list[InputImage]]:
-    """Batches of images that are equal in size as the model gets them.
+    """Batches of images whose model inputs have the same size.
 
-    Padding to a common size would change what convolutions see at the border and what is pooled
-    over the image, so predictions would depend on the neighbours. Instead, up to 4 batches of
-    images are looked ahead for others of the size of the first, so sizes that alternate make full
-    batches. The first that waits is always in the next batch, so that those that follow it are soon
-    free to be given out in order.
+    Padding to a common size would change convolutions at the border and pooling over the image, so
+    predictions would depend on the other images. Instead, a lookahead of up to 4 batches finds
+    images of the size of the first one, so alternating sizes make full batches. The next batch
+    always contains the oldest waiting image, so results soon follow in order.
 
-    A batch has at most ``batch_size`` images, and if more than one, at most 2^24 pixels. What
-    waits is limited to 256 MiB. One that could not be read is a batch of its own.
+    A batch has at most ``batch_size`` images, and if more than one, at most 2^24 pixels. Waiting
+    images take at most 256 MiB. An input that could not be read is a separate batch.
     """
     waiting: list[InputImage] = []
     source, newest = iter(items), -1
@@ -96,7 +95,7 @@ def batches_of_a_size(items: Iterable[InputImage], batch_size: int) -> Iterator[
 
 
 def _alike(waiting: list[InputImage], batch_size: int) -> list[InputImage]:
-    """Those of the size of the first, as many as make a batch."""
+    """One batch of the waiting images with the size of the first."""
     shape = _size(waiting[0])
     alike = [item for item in waiting if _size(item) == shape]
     return alike[: _most(waiting, batch_size)]

@@ -1,4 +1,4 @@
-"""Frames of video files and cameras, and drawn frames as a video."""
+"""Reading frames of video files and cameras, and writing drawn frames to a video."""
 
 import math
 import os
@@ -17,12 +17,12 @@ SUFFIXES = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm'),
     *('.mpg', '.mpeg', '.wmv', '.flv', '.ts', '.3gp'),
 )
-# They tell how many frames they have; of others OpenCV guesses by the longest stream's duration.
+# These store the number of frames; for others OpenCV derives it from the longest stream.
 COUNTED = ('.mp4', '.m4v', '.mov', '.avi', '.3gp')
-CODEC = 'mp4v'  # the one that every build of OpenCV encodes
+CODEC = 'mp4v'  # the only one that every build of OpenCV encodes
 USUAL_RATE = 25.0
 SILENT = 0
-# Damage is reported in a sentence, not by ffmpeg's log, whose level is asked for once.
+# Errors report damage instead of ffmpeg's log, whose level is read only once.
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 
@@ -36,15 +36,15 @@ def is_camera(source: str) -> bool:
 
 
 class Video:
-    """A video file or a camera; its frames turned as its metadata says.
+    """A video file or a camera; frames are rotated according to its metadata.
 
     Args:
         source: A file, or the number of a camera.
 
     Attributes:
-        rate: Frames a second; 25 where the file does not say.
-        count: Of frames that the file says it has; None of a camera, or where it does not say.
-        read: Of frames that have been read.
+        rate: Frames per second; 25 if the file does not store it.
+        count: Number of frames according to the file; None for a camera or if not stored.
+        read: Number of frames read.
 
     Raises:
         DataError: If it cannot be opened.
@@ -71,7 +71,7 @@ class Video:
         self.count = count if count > 0 and not is_camera(source) else None
 
     def frames(self) -> Iterator[np.ndarray]:
-        """BGR uint8 ``(H, W, 3)`` each, up to the end or the first that is damaged."""
+        """Yield BGR uint8 frames ``(H, W, 3)`` up to the end or the first damaged one."""
         try:
             while True:
                 ok, frame = self._capture.read()
@@ -85,14 +85,14 @@ class Video:
             self._capture.release()
 
     def time(self, frame: int) -> float:
-        """Seconds from the first frame to another; of a camera, between being read."""
+        """Seconds from the first frame to another one; for a camera, between reading them."""
         return self._times[frame] - self._times[0] if self._times else frame / self.rate
 
     def damage(self) -> DataError | None:
-        """After the last frame: whether there should have been more.
+        """After the last frame: an error if frames are missing.
 
-        One is allowed for, and 2 seconds or 5 % where a container tells a duration only, which may
-        be that of its sound.
+        One missing frame is tolerated, or 2 seconds or 5 % (the larger) if a container stores only
+        a duration, which may be that of its sound.
         """
         if self.read == 0:
             return DataError(f'{self.source} has no frame that can be read')
@@ -116,14 +116,14 @@ def _open(source: str) -> cv2.VideoCapture:
 
 
 class VideoWriter:
-    """Drawn frames as an MP4 file, which is there once it is whole.
+    """Writes drawn frames to an MP4 file, which appears only when complete.
 
-    All frames of a video have one size. What is drawn below the image may differ in height, so
-    there is room for a line more than the first has; what does not fit is cut off.
+    All frames of a video have the same size. The legend below the image may vary in height, so
+    frames have room for one line more than the first; the rest is cropped.
 
     Args:
-        path: Ends with ``.mp4``.
-        rate: Frames a second.
+        path: The file; ends with ``.mp4``.
+        rate: Frames per second.
     """
 
     def __init__(self, path: str, rate: float):
@@ -139,8 +139,8 @@ class VideoWriter:
 
         Args:
             drawing: The frame.
-            time: When it is to be seen, in seconds. The one before is repeated until then, and one
-                that comes before its turn is left out. Default: one frame after the other.
+            time: Presentation time in seconds. The previous frame is repeated until then; a frame
+                that is too early is dropped. Default: consecutive frames.
         """
         if self._writer is None:
             self._writer = self._open(drawing)
@@ -159,7 +159,7 @@ class VideoWriter:
     def _open(self, drawing: np.ndarray) -> cv2.VideoWriter:
         height, width = drawing.shape[:2]
         height += Annotator(drawing[:1, :1], like=(height, width)).label_height
-        # Encoders want even sides.
+        # Encoders require even sides.
         self._size = width + width % 2, height + height % 2
         os.makedirs(osp.dirname(osp.abspath(self.path)), exist_ok=True)
         writer = cv2.VideoWriter(
@@ -176,7 +176,7 @@ class VideoWriter:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        """Give the file its name; after an error, or without a frame, there is none."""
+        """Rename the file into place; after an error or without frames, there is no file."""
         if self._writer is None:
             return
         self._writer.release()

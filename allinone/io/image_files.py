@@ -98,10 +98,12 @@ def shown_size(path: str) -> tuple[int, int]:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation of an opened JPEG, PNG, WebP or TIFF image: 1 (upright) to 8."""
+    """EXIF orientation of an opened JPEG, PNG or WebP image: 1 (upright) to 8.
+
+    Pillow turns TIFF images itself, and gives their size as they are shown.
+    """
     # Pillow would decode all pixels of a PNG without the tag to search for it.
-    tagged = 'exif' in image.info or image.format == 'TIFF'
-    return image.getexif().get(ORIENTATION, UPRIGHT) if tagged else UPRIGHT
+    return image.getexif().get(ORIENTATION, UPRIGHT) if 'exif' in image.info else UPRIGHT
 
 
 def check_upright(path: str) -> None:

@@ -12,6 +12,7 @@ from allinone.training.signals import Stopped
 
 from .balancers import balancers_table, measure_balancers
 from .batch_norm import batch_norm_table, measure_batch_norm
+from .coco import coco_table, measure_coco
 from .data import data_table, measure_data
 from .dist import dist_table, measure_dist
 from .infer import infer_table, measure_infer
@@ -53,6 +54,8 @@ def _measure(args):
             args.config, args.checkpoint, args.images, args.rounds, args.cfg_options
         )
         return found, infer_table
+    if args.what == 'coco':
+        return measure_coco(args.images, args.classes, args.rounds), coco_table
     if args.what == 'torchjd':
         return measure_torchjd(args.rounds), torchjd_table
     cfg = load_config(args.config, args.cfg_options)

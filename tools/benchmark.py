@@ -28,6 +28,11 @@ def parse_args():
     torchjd = kinds.add_parser(
         'torchjd', help="results and time of balancing methods against TorchJD's on a small model"
     )
+    coco = kinds.add_parser(
+        'coco', help='COCO evaluation by faster-coco-eval and by pycocotools on made-up images'
+    )
+    coco.add_argument('--images', type=int, default=5000)
+    coco.add_argument('--classes', type=int, default=80)
     dist = kinds.add_parser(
         'dist', help='time of a step of several processes, with and without overlap, and messages'
     )
@@ -67,7 +72,7 @@ def parse_args():
     dist.add_argument('--processes', type=int, default=2, help='processes on this machine')
     data.add_argument('--task', metavar='TASK', help='task (default: all)')
     for kind in (
-        *(step, balancers, overhead, resume, torchjd),
+        *(step, balancers, overhead, resume, torchjd, coco),
         *(infer, dist, batch_norm, precision, data),
     ):
         what = 'training steps of each kind' if kind is batch_norm else 'measured rounds'

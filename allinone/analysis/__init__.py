@@ -1,1 +1,1 @@
-"""What runs did: curves, conflicts, affinity, comparison, report."""
+"""Analysis of runs: curves, conflicts, affinity, comparison and report."""

@@ -1,4 +1,4 @@
-"""Which tasks help each other: the inter-task affinity of TAG, and groups that follow from it.
+"""Inter-task affinity (TAG) of a trained model, and the task groups derived from it.
 
 `Fifty et al. 2021 <https://arxiv.org/abs/2109.04617>`_, "Efficiently Identifying Task Groupings
 for Multi-Task Learning".
@@ -49,18 +49,17 @@ def measure_affinity(
         cfg: A config of a joint model.
         checkpoint: Read without executing code from it.
         steps: Batches of each task.
-        lr: Learning rate of the lookahead step. Default: what the config's optimizer gives each
-            parameter of the backbone before any schedule.
-        device: As in torch. Default: CUDA where there is one.
+        lr: Learning rate of the lookahead step. Default: the config's optimizer's rate of each
+            backbone parameter, before any schedule.
+        device: As in torch. Default: CUDA if available.
 
     Returns:
-        ``tasks`` (names), ``affinity`` and ``standard_error`` (K x K lists, mean over the batches
-        and its standard error, None with one batch), ``steps``, ``learning_rates`` (of the step,
-        each value once), ``groups`` (lists of names) and
-        ``best_of_each_number``, ``[{'total', 'groups'}]``.
+        ``tasks`` (names), ``affinity`` and ``standard_error`` (K x K lists: mean over the batches
+        and its standard error, None with one batch), ``steps``, ``learning_rates`` (distinct
+        values), ``groups`` (lists of names) and ``best_of_each_number``, ``[{'total', 'groups'}]``.
 
     Raises:
-        ConfigError: If the config cannot be used, has one task, or a loss is 0 or not finite in
+        ConfigError: If the config cannot be used or has one task, or a loss is 0 or non-finite in
             every batch.
         CheckpointError: If the checkpoint cannot be read, or lacks weights.
         DataError: If the training data cannot be used.
@@ -78,7 +77,7 @@ def measure_affinity(
         raise ConfigError(f'model.tasks has only {names}; affinity is between two or more')
     rates = _backbone_rates(model, cfg) if lr is None else [lr]
     seed = cfg.get('randomness', {}).get('seed') or 0
-    # Making an iterator of a loader draws from the global generator.
+    # Creating a loader's iterator advances the global random generator.
     with seeded_on(model, 'loaders'):
         loaders = _loaders(model, cfg, seed)
         batches = ({task: loaders.next(task) for task in names} for _ in iter(int, 1))
@@ -87,10 +86,10 @@ def measure_affinity(
 
 
 def summary(names: Sequence[str], found: np.ndarray) -> dict:
-    """Mean, standard error and groups of ``[N, K, K]`` affinities; NaN ones do not count.
+    """Mean, standard error and groups of ``[N, K, K]`` affinities, ignoring NaN.
 
     Raises:
-        ConfigError: If a pair has none but NaN.
+        ConfigError: If a pair has only NaN.
     """
     count = np.isfinite(found).sum(axis=0)
     lacking = [names[j] for j in np.flatnonzero((count == 0).any(axis=0))]
@@ -119,7 +118,7 @@ def summary(names: Sequence[str], found: np.ndarray) -> dict:
 
 
 def _backbone_rates(model: AllInOne, cfg: Config) -> list[float]:
-    """The config's learning rate of each trainable parameter of the backbone, by its own groups."""
+    """Learning rate of each trainable backbone parameter, by the config's parameter groups."""
     kept = ('optimizer', 'paramwise_cfg', 'constructor')
     wrapper = {key: value for key, value in (cfg.get('optim_wrapper') or {}).items() if key in kept}
     with (
@@ -134,7 +133,7 @@ def _backbone_rates(model: AllInOne, cfg: Config) -> list[float]:
 
 @contextmanager
 def _warnings_only() -> Iterator[None]:
-    """Without the line that mmengine logs for each parameter with options of its own."""
+    """Context that hides mmengine's log line for each parameter with custom options."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('WARNING')
@@ -164,7 +163,7 @@ def _loaders(model: AllInOne, cfg: Config, seed: int) -> TaskLoaders:
 
 
 def format_affinity(found: Mapping) -> str:
-    """Affinities in percent, a row for each task that steps, and the suggested groups."""
+    """Format affinities in percent, one row per stepping task, and the suggested groups."""
     names, errors = found['tasks'], found['standard_error']
     cells = [
         [
@@ -192,7 +191,7 @@ def format_affinity(found: Mapping) -> str:
 
 
 def run_affinity(args: Namespace) -> None:
-    """What ``tools/analyze.py affinity`` does; see there for the arguments."""
+    """Implementation of ``tools/analyze.py affinity``, which describes the arguments."""
     out = args.out or os.path.join(os.path.dirname(args.checkpoint), 'affinity.json')
     stem, suffix = os.path.splitext(out)
     if suffix.lower() not in ('.json', '.png'):

@@ -1,4 +1,4 @@
-"""Inter-task affinities as an image."""
+"""Heat map of inter-task affinities."""
 
 import os
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from .heatmap import draw_heatmap
 
 
 def plot_affinity(found: Mapping, out: str | os.PathLike) -> None:
-    """Draw the result of ``measure_affinity`` as a heat map into one PNG.
+    """Draw the result of ``measure_affinity`` as a heat map in one PNG.
 
-    The colours' range is that of the pairs: a task's step helps itself most.
+    The colour range covers only pairs of different tasks, because a step helps its own task most.
     """
     values = 100 * np.array(found['affinity'])
     highest = np.abs(values[~np.eye(len(values), dtype=bool)]).max() or 1.0

@@ -1,4 +1,4 @@
-"""Several runs side by side, and against the tasks trained alone."""
+"""Comparison of several runs with each other and with single-task runs."""
 
 import math
 import os
@@ -20,7 +20,7 @@ UNKNOWN = 'unknown'
 
 @dataclass(frozen=True)
 class Run:
-    """What one work dir tells: how the run was balanced, and what it logged."""
+    """Balancer and logged values of one work dir."""
 
     name: str
     work_dir: str
@@ -30,7 +30,7 @@ class Run:
 
     @property
     def tasks(self) -> list[str]:
-        """In the order of the log; of a run that has not validated, too."""
+        """Task names in log order; available before the first validation, too."""
         validated = [key.split('/')[0] for key in common_metrics([self.validation]) if '/' in key]
         return list(dict.fromkeys([*tasks_with(self.training, 'loss'), *validated]))
 
@@ -40,14 +40,14 @@ class Run:
 
     @property
     def seconds_per_step(self) -> float | None:
-        """Median of the logged ``time``: no validation or first step weighs on it."""
+        """Median of the logged ``time``, which validations and the first step do not distort."""
         times = [value for value in series(self.training, 'time')[1] if math.isfinite(value)]
         return statistics.median(times) if times else None
 
     def values(self, best: bool = False) -> dict[str, float]:
-        """The last validation's values, or those of the one with the best score.
+        """Values of the last validation, or of the one with the best score.
 
-        Values that stand for "none" (NaN, and COCO's -1) are left out.
+        Undefined values (NaN, and COCO's -1) are omitted.
         """
         scored = {
             step: found['score'] for step, found in self.validation.items() if 'score' in found
@@ -63,11 +63,11 @@ class Run:
 
 
 def read_runs(work_dirs: Sequence[str | os.PathLike]) -> list[Run]:
-    """The runs, named by their folders, or by the whole paths where folders share a name.
+    """Read the runs. Their names are their folders, or full paths if folders share a name.
 
     Raises:
         DataError: If a folder holds no log.
-        ConfigError: If the config that the run left cannot be read.
+        ConfigError: If the config of a run cannot be read.
     """
     names = [Path(work_dir).resolve().name for work_dir in work_dirs]
     return [
@@ -82,9 +82,9 @@ def read_runs(work_dirs: Sequence[str | os.PathLike]) -> list[Run]:
 
 
 def balancer_name(work_dir: str | os.PathLike) -> str:
-    """``model.balancer.type`` of the config that the run's last start left beside its log.
+    """``model.balancer.type`` of the config beside the log of the run's last launch.
 
-    A method inside another is in brackets: ``SmoothedTaskWeights(CAGrad)``.
+    A nested method is in parentheses: ``SmoothedTaskWeights(CAGrad)``.
 
     Raises:
         DataError: If the folder holds no log.
@@ -108,15 +108,15 @@ def _type_of(balancer: Mapping) -> str:
 
 
 def relative_changes(values: Mapping[str, float], single: Mapping[str, float]) -> dict[str, float]:
-    """How far from the task alone, in percent of it: ``100 * (M - B) / B``.
+    """Change relative to single-task runs in percent: ``100 * (M - B) / B``.
 
     Args:
         values: ``{'TASK/metric': M}`` of the joint run.
-        single: ``{'TASK/metric': B}`` of the tasks trained alone.
+        single: ``{'TASK/metric': B}`` of the single-task runs.
 
     Returns:
-        ``{'TASK/metric': percent}`` of the metrics of both; one that is 0 alone has no relative
-        change and is left out.
+        ``{'TASK/metric': percent}`` of the metrics in both. Metrics with B = 0 have no relative
+        change and are omitted.
     """
     return {
         key: 100 * (values[key] - base) / base
@@ -128,21 +128,21 @@ def relative_changes(values: Mapping[str, float], single: Mapping[str, float]) -
 def delta_m(
     values: Mapping[str, float], single: Mapping[str, float], lower_is_better: Collection[str] = ()
 ) -> float | None:
-    r"""Change against single-task training in percent; LOWER is better, below 0 beats it.
+    r"""Change relative to single-task training in percent; LOWER is better, below 0 is a gain.
 
     .. math:: \Delta_m = \frac{100}{T} \sum_{t=1}^{T} \frac{1}{n_t} \sum_{k=1}^{n_t}
               (-1)^{\delta_{tk}} \frac{M_{tk} - B_{tk}}{B_{tk}}
 
-    T tasks of n_t metrics each; M of the joint run, B of the task alone; delta is 1 where more of
-    a metric is better. `Maninis et al. 2019 <https://arxiv.org/abs/1904.08918>`_, with
-    the sign of the later literature (CAGrad, Nash-MTL, FAMO), which the published values in
-    ``docs/balancing.md`` have. The mean within a task first, so that a task with many metrics does
-    not count more.
+    T tasks with n_t metrics each; M from the joint run, B from the single-task run; delta is 1 if a
+    higher metric is better. `Maninis et al. 2019 <https://arxiv.org/abs/1904.08918>`_, with the
+    sign of the later literature (CAGrad, Nash-MTL, FAMO), as in the published values in
+    ``docs/balancing.md``. The mean within each task comes first, so that a task with many metrics
+    does not count more.
 
     Args:
         values: ``{'TASK/metric': M}``.
         single: ``{'TASK/metric': B}``, the metrics to compare.
-        lower_is_better: Metrics of which less is better.
+        lower_is_better: Metrics for which lower is better.
 
     Returns:
         None if ``single`` is empty, or a metric is missing in ``values`` or 0 in ``single``.
@@ -160,11 +160,11 @@ def delta_m(
 def single_values(
     singles: Mapping[str, Run], metrics: Collection[str], tasks: Collection[str], best: bool
 ) -> dict[str, float]:
-    """``{'TASK/metric': value}`` of the tasks trained alone, of those of ``metrics`` they have.
+    """``{'TASK/metric': value}`` of single-task runs, for those of ``metrics`` that they have.
 
     Raises:
-        ConfigError: If a name is none of ``tasks``.
-        DataError: If a run has no value of its task.
+        ConfigError: If a name is not in ``tasks``.
+        DataError: If a run has no value for its task.
     """
     found: dict[str, float] = {}
     for task, run in singles.items():

@@ -1,4 +1,4 @@
-"""How often the tasks' backbone gradients pointed against each other in a training."""
+"""Statistics of conflicts between the tasks' backbone gradients in a training."""
 
 import os
 
@@ -12,16 +12,16 @@ from .scalars import Records, changes, task_pairs, tasks_with
 
 
 def conflict_matrices(training: Records) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Share of the measured steps with a negative cosine, and mean cosine, of each pair of tasks.
+    """Fraction of measured steps with a negative cosine, and mean cosine, for each pair of tasks.
 
-    A record of the log is the mean over the measured steps of its logging interval; here every
-    record with a new measurement counts alike.
+    A log record is the mean over the measured steps of its logging interval; all records with a new
+    measurement have equal weight here.
 
     Args:
-        training: Records of :func:`read_scalars`.
+        training: Training records of :func:`read_scalars`.
 
     Returns:
-        The K tasks, the shares ``[K, K]`` from 0 to 1, and the cosines ``[K, K]``; NaN on the
+        The K tasks, the fractions ``[K, K]`` from 0 to 1, and the cosines ``[K, K]``; NaN on the
         diagonal and for pairs that were never compared.
 
     Raises:
@@ -49,7 +49,7 @@ def conflict_matrices(training: Records) -> tuple[list[str], np.ndarray, np.ndar
 
 
 def plot_conflicts(training: Records, out: str | os.PathLike, title: str = '') -> None:
-    """Draw both matrices of :func:`conflict_matrices` side by side into one PNG.
+    """Draw both matrices of :func:`conflict_matrices` side by side in one PNG.
 
     Raises:
         DataError: As :func:`conflict_matrices`.

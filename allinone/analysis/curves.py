@@ -1,4 +1,4 @@
-"""A run's curves: losses, weights and gradients of the tasks, and the validation metrics."""
+"""Curves of a run: losses, weights and gradients of the tasks, and validation metrics."""
 
 import math
 import os
@@ -20,18 +20,17 @@ MANY_PAIRS = 10
 
 
 def plot_curves(work_dir: str | os.PathLike, out: str | os.PathLike) -> None:
-    """Draw the curves of a training, also of one that is running, into one PNG.
+    """Draw the curves of a finished or running training in one PNG.
 
     Panels: the tasks' losses, their weights, the norms of their backbone gradients and the cosines
-    between them (where they were logged), and the main validation metrics in percent, over
-    iterations.
+    between them (if logged), and the main validation metrics in percent, over iterations.
 
     Args:
-        work_dir: The run's work dir; resumed runs are put together.
+        work_dir: The run's work dir; logs of resumed runs are joined.
         out: The PNG file.
 
     Raises:
-        DataError: If the folder holds no log of a training of tasks.
+        DataError: If the folder has no training log with tasks.
     """
     training, validation = read_scalars(work_dir)
     draw_curves(training, validation, out, Path(work_dir).resolve().name)
@@ -41,7 +40,7 @@ def draw_curves(training: Records, validation: Records, out: str | os.PathLike, 
     """As :func:`plot_curves`, from the records of :func:`read_scalars`.
 
     Raises:
-        DataError: If there is nothing to draw in them.
+        DataError: If they contain nothing to draw.
     """
     names = main_metrics(validation)
     colours = _task_colours(training, validation)
@@ -80,7 +79,7 @@ def draw_curves(training: Records, validation: Records, out: str | os.PathLike, 
 
 
 def plot_validations(validations: Mapping[str, Records], out: str | os.PathLike) -> None:
-    """Draw the main metrics of several runs, a panel for each, into one PNG.
+    """Draw the main metrics of several runs in one PNG, one panel per metric.
 
     Args:
         validations: ``{name of the run: its validation records}``, at least one with a metric.
@@ -109,10 +108,10 @@ def plot_validations(validations: Mapping[str, Records], out: str | os.PathLike)
 
 
 def main_metrics(validation: Records) -> dict[str, float]:
-    """``{key: factor to percent}`` of the score and each task's main metrics.
+    """``{key: factor to percent}`` for the score and each task's main metrics.
 
-    COCO gives fractions where the other libraries give percent, and no unit is logged: average
-    precisions of which none exceeds 1 are taken for fractions, as is a score.
+    COCO metrics are fractions, those of the other libraries percent, and logs have no units.
+    Average precisions that never exceed 1 count as fractions, and so does the score.
     """
     keys = dict.fromkeys(
         key for record in validation.values() for key in record if key not in NOT_METRICS
@@ -132,12 +131,12 @@ def main_metrics(validation: Records) -> dict[str, float]:
 
 
 def common_metrics(validations: Iterable[Records]) -> dict[str, float]:
-    """:func:`main_metrics` of several runs together, with one factor for all of them."""
+    """:func:`main_metrics` of several runs, with one factor per metric for all runs."""
     factors: dict[str, float] = {}
     for validation in validations:
         for key, factor in main_metrics(validation).items():
             factors[key] = min(factor, factors.get(key, factor))
-    # The combined score behind the tasks that only a later run has
+    # The combined score comes after tasks that only a later run has.
     return {key: factors[key] for key in sorted(factors, key=lambda key: key == 'score')}
 
 
@@ -156,7 +155,7 @@ def _draw_tasks(axis, training: Records, suffix: str, tasks: list[str], colours:
     lowest, highest = math.inf, 0.0
     for index, task in enumerate(tasks):
         steps, values = series(training, f'{task}/{suffix}')
-        # Equal weights lie on one another: dashes let the one below show through.
+        # Curves of equal weights overlap: dashes keep the lower one visible.
         axis.plot(
             steps,
             values,
@@ -179,7 +178,7 @@ def _draw_cosines(
 ) -> None:
     for index, (first, second, pair) in enumerate(pairs):
         steps = changes(training, f'cos/{pair}')
-        # Colours go on after the tasks' own: a pair is none of its tasks.
+        # Pairs have the colours after those of the tasks.
         axis.plot(
             steps,
             [training[step][f'cos/{pair}'] for step in steps],
@@ -206,7 +205,7 @@ def _draw_mean_cosines(
 
 
 def _in_percent(values: list[float], factor: float) -> list[float]:
-    # COCO's -1 stands for "no such box in the annotations".
+    # COCO's -1 means "no such box in the annotations".
     return [factor * value if value >= 0 else math.nan for value in values]
 
 
@@ -231,7 +230,7 @@ def _draw_metrics(axis, validation: Records, names: dict[str, float], colours: d
             linewidth=2.4 if score else 1.6,
         )
         if any(value > 100 for value in values):
-            axis.autoscale(axis='y')  # a metric of one's own that is not in percent
+            axis.autoscale(axis='y')  # a custom metric that is not in percent
 
 
 def _finish(axis, title: str, label: str, legend: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Figures without a window, written to PNG files as a whole or not at all."""
+"""Matplotlib figures without a window, and atomic writing of PNG files."""
 
 import os
 from functools import partial
@@ -7,7 +7,7 @@ from allinone.io.atomic import write_whole
 
 
 def new_figure(width: float, height: float):
-    """An empty matplotlib figure of so many inches, free of pyplot's global state."""
+    """Create an empty matplotlib figure (size in inches) without pyplot's global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -17,10 +17,10 @@ def new_figure(width: float, height: float):
 
 
 def save_figure(figure, out: str | os.PathLike) -> None:
-    """Write a figure as PNG, making its folder."""
+    """Write a figure as PNG, creating its folder."""
     write_whole(out, partial(figure.savefig, format='png'))
 
 
 def plain(text: str) -> str:
-    """``text`` for matplotlib, which reads what stands between two dollars as mathematics."""
+    """Escape ``text`` for matplotlib, which parses text between two dollar signs as mathematics."""
     return text.replace('$', r'\$')

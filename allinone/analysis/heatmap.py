@@ -1,4 +1,4 @@
-"""A matrix between tasks as coloured squares with their numbers."""
+"""Heat map of a matrix between tasks, with values as text."""
 
 import math
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ def draw_heatmap(
     """Draw ``values`` ``[K, K]`` into a matplotlib axis.
 
     Args:
-        axis: Where to.
-        values: At least one is a number; NaN is a grey square with a dash.
-        names: Of the K rows, which are the K columns.
-        title: Above the matrix.
+        axis: The matplotlib axis.
+        values: The matrix, with at least one number; NaN is a grey square with a dash.
+        names: Names of the K rows and columns.
+        title: Title above the matrix.
         cmap: Name of a matplotlib colour map.
-        limits: Values of its first and last colour; what lies outside gets the nearer of them.
+        limits: Values of its first and last colour; values outside are clipped.
         form: Format of a value's text, such as ``'.2f'``.
     """
     import matplotlib

@@ -1,4 +1,4 @@
-"""What a step of the backbone for one task does to the losses of the others."""
+"""Effect of a backbone step for one task on the losses of the others."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,29 +20,29 @@ def lookahead_affinity(
     rates: float | Sequence[float],
     seed: int = 0,
 ) -> np.ndarray:
-    r"""Relative fall of each task's loss after a step of the backbone for one task.
+    r"""Relative decrease of each task's loss after a backbone step for one task.
 
     .. math:: Z_{i \to j} = 1 - \frac{L_j(X_j, \theta_s^i, \theta_j)}{L_j(X_j, \theta_s, \theta_j)},
               \quad \theta_s^i = \theta_s - \eta \nabla_{\theta_s} L_i(X_i, \theta_s, \theta_i)
 
-    `TAG <https://arxiv.org/abs/2109.04617>`_, equations 1 and 2. The step is plain SGD of the
-    trainable backbone parameters, whatever the training's optimizer; heads stay. Losses are not
-    weighted. TAG has one batch X for all tasks, here each has its own.
+    `TAG <https://arxiv.org/abs/2109.04617>`_, equations 1 and 2. The step is plain SGD on the
+    trainable backbone parameters, for any optimizer of the training; heads do not change. Losses
+    are not weighted. TAG has one batch X for all tasks; here each task has a separate batch.
 
     The model is in training mode. Both losses of a task are measured with the same dropout, and
-    batch norm's statistics are not updated. Parameters, buffers, modes and generators are
-    afterwards as before, bit for bit; gradients are cleared.
+    batch norm statistics are not updated. Afterwards, parameters, buffers, modes and random
+    generators are restored bit for bit; gradients are cleared.
 
     Args:
-        model: An :class:`AllInOne`, or what has its ``backbone``, ``tasks``, ``task_losses`` and
-            ``parse_losses``.
-        batches: ``{task: batch}`` of all K tasks, N times.
+        model: An :class:`AllInOne`, or an object with its ``backbone``, ``tasks``, ``task_losses``
+            and ``parse_losses``.
+        batches: N dictionaries ``{task: batch}`` with all K tasks.
         rates: Learning rate, or one for each trainable parameter of the backbone.
-        seed: Of the dropout.
+        seed: Seed of the dropout.
 
     Returns:
-        ``[N, K, K]``, float64; element ``[n, i, j]`` is the affinity of task i onto task j in
-        batch n. NaN where the loss before is 0, or one of the two is not finite.
+        ``[N, K, K]``, float64; element ``[n, i, j]`` is the affinity of task i onto task j in batch
+        n; NaN if the loss before is 0 or one of the two losses is non-finite.
 
     Raises:
         ConfigError: If the backbone has no trainable parameter.
@@ -79,7 +79,7 @@ def lookahead_affinity(
 def _losses_after(
     model, batch: Mapping[str, dict], params, rates, gradients, draws: Mapping[str, tuple]
 ) -> list[float]:
-    """Losses ``[K]`` with the backbone one step along ``gradients``; then it is put back."""
+    """Losses ``[K]`` after a backbone step along ``gradients``; then the backbone is restored."""
     start = [param.clone() for param in params]
     try:
         for param, gradient, rate in zip(params, gradients, rates):
@@ -95,7 +95,7 @@ def _losses_after(
 
 
 def _loss(model, task: str, batch: dict) -> torch.Tensor:
-    # A copy, for preprocessors and heads may change the samples.
+    # A copy, because preprocessors and heads may modify the samples.
     return model.parse_losses(model.task_losses(task, copy.deepcopy(batch)))[0]
 
 
@@ -106,7 +106,7 @@ def _relative_fall(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _left_as_it_is(model: nn.Module) -> Iterator[None]:
-    """Put the modes of all modules and the generators back at the end."""
+    """Context that restores the modes of all modules and the random generators at the end."""
     modes = {module: module.training for module in model.modules()}
     with seeded_on(model, 'affinity'):
         try:
@@ -118,7 +118,7 @@ def _left_as_it_is(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _same_conditions(model: nn.Module, *parts) -> Iterator[None]:
-    """Generators seeded from ``parts`` inside; buffers put back at the end."""
+    """Context with random generators seeded from ``parts``; restores buffers at the end."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     with seeded_on(model, *parts):
         try:
@@ -131,7 +131,7 @@ def _same_conditions(model: nn.Module, *parts) -> Iterator[None]:
 
 @contextmanager
 def seeded_on(model: nn.Module, *parts) -> Iterator[None]:
-    """As ``seeded``, and of the model's device, too."""
+    """As ``seeded``, for the generator of the model's device, too."""
     device = next(model.parameters()).device
     cuda = [device] if device.type == 'cuda' else []
     with torch.random.fork_rng(cuda), seeded(*parts):

@@ -1,4 +1,4 @@
-"""One HTML page about one or several runs: curves, conflicts, and a table that compares them."""
+"""HTML report of one or several runs: curves, conflicts, and a comparison table."""
 
 import base64
 import math
@@ -30,21 +30,21 @@ def write_report(
     best: bool = False,
     lower_is_better: Collection[str] = (),
 ) -> list[str]:
-    """Write a page that needs no other file, and its images as PNGs into a folder beside it.
+    """Write a self-contained page, and its images as PNGs in a folder beside it.
 
     Args:
-        work_dirs: Of the runs to compare, at least one; finished or running.
+        work_dirs: Work dirs of the runs to compare, at least one; finished or running.
         out: The HTML file; ``report.html`` has its images in ``report_images/``.
-        singles: ``{task: work dir}`` of runs that trained one task alone, for delta_m.
-        best: Take each run's values from the validation with its best score, not from the last.
-        lower_is_better: ``'TASK/metric'`` of which less is better.
+        singles: ``{task: work dir}`` of single-task runs, for delta_m.
+        best: Use the values of each run's validation with the best score, not of its last one.
+        lower_is_better: ``'TASK/metric'`` names for which lower is better.
 
     Returns:
         The paths of the images.
 
     Raises:
-        DataError: If a folder has no log, or a single-task run has no value of its task.
-        ConfigError: If ``singles`` or ``lower_is_better`` name what no run has.
+        DataError: If a folder has no log, or a single-task run has no value for its task.
+        ConfigError: If ``singles`` or ``lower_is_better`` have a name that is in no run.
     """
     out = Path(out)
     runs = read_runs(work_dirs)
@@ -86,7 +86,7 @@ def write_report(
 
 
 class _Images:
-    """Draws PNG files into the page's folder, and gives them as the page embeds them."""
+    """Draws PNG files into the page's folder, and returns them in embeddable form."""
 
     def __init__(self, out: Path):
         self.folder = out.with_name(f'{out.stem}_images')

@@ -1,8 +1,8 @@
-"""The page of a report. Everything that comes from a run is escaped."""
+"""HTML template of a report. All text from a run is escaped."""
 
 from jinja2 import Environment, StrictUndefined
 
-# The policy lets a browser load nothing from elsewhere, whatever a run's names hold.
+# The policy blocks all external content, for any text in a run's names.
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -86,5 +86,5 @@ more is better: <b>lower is better</b>, and below 0 beats single-task training.
 
 
 def render(**content) -> str:
-    """The page; see ``PAGE`` for what ``content`` names."""
+    """Render the page; ``PAGE`` shows the keys of ``content``."""
     return Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE).render(content)

@@ -1,4 +1,4 @@
-"""What a run has logged, read back."""
+"""Reading of a run's logged scalars."""
 
 import json
 import math
@@ -13,11 +13,10 @@ Records = dict[int, dict[str, float]]
 
 
 def read_scalars(work_dir: str | os.PathLike) -> tuple[Records, Records]:
-    """Training and validation records of a run by iteration, over all its resumptions.
+    """Read training and validation records of a run by iteration, over all its launches.
 
-    A run that was resumed (or begun anew) in the same work dir has a time-stamped folder for
-    each start. What a later start trains again replaces what an earlier one had logged from that
-    iteration on.
+    A run that was resumed (or begun anew) in the same work dir has one time-stamped folder per
+    launch. Records of a later launch replace all earlier records from its first iteration on.
 
     Args:
         work_dir: The run's work dir, or one of its time-stamped folders.
@@ -26,7 +25,7 @@ def read_scalars(work_dir: str | os.PathLike) -> tuple[Records, Records]:
         ``{iteration: {key: value}}`` of training (``'TASK/loss'``, ...) and of validation.
 
     Raises:
-        DataError: If there is no ``vis_data/scalars.json``, or nothing in it yet.
+        DataError: If there is no ``vis_data/scalars.json``, or it is still empty.
     """
     files = log_files(work_dir)
     training: Records = {}
@@ -48,7 +47,7 @@ def read_scalars(work_dir: str | os.PathLike) -> tuple[Records, Records]:
 
 
 def log_files(work_dir: str | os.PathLike) -> list[Path]:
-    """The ``scalars.json`` of each start of a run, oldest first; ``config.py`` lies beside each.
+    """The ``scalars.json`` of each launch of a run, oldest first; each is beside a ``config.py``.
 
     Raises:
         DataError: If there is none.
@@ -61,15 +60,15 @@ def log_files(work_dir: str | os.PathLike) -> list[Path]:
 
 
 def series(records: Records, key: str) -> tuple[list[int], list[float]]:
-    """Iterations and values of one key, where it was logged."""
+    """Iterations and values of one key, from the records that have it."""
     steps = [step for step in sorted(records) if key in records[step]]
     return steps, [records[step][key] for step in steps]
 
 
 def changes(records: Records, key: str) -> list[int]:
-    """The iterations at which ``key`` is finite and not what it was in the record before.
+    """Iterations at which ``key`` is finite and differs from the previous record.
 
-    Values of single steps, such as cosines, stay in the log until the next are measured.
+    The log repeats values of single steps, such as cosines, until the next measurement.
     """
     steps, values = series(records, key)
     return [
@@ -80,16 +79,16 @@ def changes(records: Records, key: str) -> list[int]:
 
 
 def tasks_with(training: Records, suffix: str) -> list[str]:
-    """Tasks of which ``TASK/suffix`` was logged, in the order of the log."""
+    """Tasks with ``TASK/suffix`` in the log, in log order."""
     keys = dict.fromkeys(key for record in training.values() for key in record)
     return [key[: -len(suffix) - 1] for key in keys if key.endswith(f'/{suffix}')]
 
 
 def task_pairs(training: Records, tasks: Sequence[str]) -> list[tuple[str, str, str]]:
-    """``(A, B, name)`` of the pairs of ``tasks`` with ``cos/name`` in the log, ``name`` ``A-B``.
+    """``(A, B, name)`` of all pairs of ``tasks`` with ``cos/name`` in the log; ``name`` is ``A-B``.
 
-    Put together from the tasks, for the name alone does not tell ``a`` and ``b-c`` from ``a-b``
-    and ``c``.
+    Names are built from the tasks, because splitting a name is ambiguous: ``a-b-c`` may be ``a``
+    and ``b-c`` or ``a-b`` and ``c``.
     """
     keys = {key for record in training.values() for key in record}
     return [
@@ -106,7 +105,7 @@ def _read(file: Path) -> tuple[Records, Records]:
     for line in file.read_text(encoding='utf-8').splitlines():
         try:
             record = json.loads(line)
-        except ValueError:  # the last line of a run that is being written
+        except ValueError:  # last line, which a run is still writing
             continue
         if not isinstance(record, dict) or 'step' not in record:
             continue
@@ -115,6 +114,6 @@ def _read(file: Path) -> tuple[Records, Records]:
             for key, value in record.items()
             if isinstance(value, (int, float))
         }
-        # Training logs both; mmengine gives validation the step only.
+        # Training logs both; mmengine's validation only logs ``step``.
         (training if 'iter' in record else validation)[int(record['step'])] = numbers
     return training, validation

@@ -1,4 +1,4 @@
-"""Which tasks to train together, by their affinities."""
+"""Grouping of tasks for joint training by their affinities."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,15 +10,15 @@ Groups = list[list[int]]
 
 
 def best_groups(affinity: np.ndarray) -> dict[int, tuple[float, Groups]]:
-    """For each number of groups the partition of the tasks with the highest total affinity.
+    """For each number of groups, find the partition of the tasks with the highest total affinity.
 
-    A task's affinity in a group is the mean of the others' affinity onto it, and 0 where it is
-    alone: nobody helps or harms it. The total is the sum over all tasks. All partitions are
-    compared for up to 8 tasks. For more, groups are merged two at a time from single tasks on,
-    each time the two whose union gives the highest total; this need not find the best.
+    A task's affinity in a group is the mean affinity of the other members onto it, and 0 if it is
+    alone. The total is the sum over all tasks. For up to 8 tasks, all partitions are compared. For
+    more, the search begins with single tasks and repeatedly merges the two groups whose union has
+    the highest total; this may miss the optimum.
 
     Args:
-        affinity: ``[K, K]``, of the row's task onto the column's; the diagonal is not used.
+        affinity: ``[K, K]``, from the row's task onto the column's; the diagonal is not used.
 
     Returns:
         ``{number of groups: (total, groups)}``; a group is a list of task indices.
@@ -34,7 +34,7 @@ def best_groups(affinity: np.ndarray) -> dict[int, tuple[float, Groups]]:
 
 
 def total_affinity(affinity: np.ndarray, groups: Groups) -> float:
-    """What :func:`best_groups` maximises."""
+    """Total affinity, which :func:`best_groups` maximises."""
     return float(
         sum(
             np.mean([affinity[other, task] for other in group if other != task])
@@ -46,7 +46,7 @@ def total_affinity(affinity: np.ndarray, groups: Groups) -> float:
 
 
 def suggestion(best: Mapping[int, tuple[float, Groups]]) -> Groups:
-    """Of :func:`best_groups` the one with the highest total; of equal ones the fewest groups."""
+    """Partition of :func:`best_groups` with the highest total; on ties, the fewest groups."""
     return max(best.values(), key=lambda found: (found[0], -len(found[1])))[1]
 
 

@@ -176,7 +176,7 @@ def name_of(path: tuple[str, ...], taken: Collection[str]) -> str:
 
 
 def _encode(value, path: tuple[str, ...], tensors: dict[str, Tensor]):
-    """Move tensors to ``tensors``; return the rest as JSON, with ``$`` for types that JSON lacks."""
+    """Move tensors to ``tensors``; return the rest as JSON, with ``$`` marking what JSON lacks."""
     if isinstance(value, (Tensor, StoredTensor)) and value.dtype not in DTYPES:
         raise CheckpointError(
             f'{"/".join(path)} is of type {value.dtype}, which a safetensors checkpoint cannot '

@@ -1,1 +1,1 @@
-"""The programs of tools/, one a file: arguments here, work in programs/."""
+"""Command lines of tools/, one program per file: arguments here, implementation in programs/."""

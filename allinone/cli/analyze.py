@@ -1,4 +1,4 @@
-"""Look into trainings: python tools/analyze.py WORK_DIR..., or affinity CONFIG CKPT."""
+"""Analyse trainings: python tools/analyze.py WORK_DIR..., or affinity CONFIG CKPT."""
 
 import argparse
 import os
@@ -102,7 +102,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return report_parser().parse_args(argv)
 
 
-# The libraries take seconds to import; --help does not wait for them.
+# Imported late: the libraries take seconds to import, and --help does not need them.
 def report(args: argparse.Namespace) -> None:
     from allinone.analysis.curves import plot_curves
     from allinone.analysis.report import write_report

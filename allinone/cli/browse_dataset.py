@@ -1,4 +1,4 @@
-"""Draw what training sees, after augmentation: python tools/browse_dataset.py CONFIG --out-dir D"""
+"""Draw augmented training samples: python tools/browse_dataset.py CONFIG --out-dir D"""
 
 import argparse
 
@@ -19,7 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
+    # Imported late: the libraries take seconds to import, and --help does not need them.
     from allinone.cli.programs.browse import run_browse
 
     return run_browse(args)

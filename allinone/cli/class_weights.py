@@ -1,7 +1,7 @@
 """Class weights of a segmentation task from its training label maps.
 
-w_c = 1 / log(1.02 + p_c), with p_c the share of class c's pixels (ENet, arXiv:1606.02147,
-section 5.2), divided by the mean weight of a pixel, so that the loss keeps its size.
+w_c = 1 / log(1.02 + p_c), with p_c the fraction of class c's pixels (ENet, arXiv:1606.02147,
+section 5.2), divided by the mean weight of a pixel, so that the loss keeps its magnitude.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A joint model of single-task ones: tools/compose.py CONFIG --checkpoints cls=A det=B --out C."""
+"""Compose a joint model: python tools/compose.py CONFIG --checkpoints cls=A det=B --out C."""
 
 import argparse
 
@@ -64,7 +64,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
+    # Imported late: the libraries take seconds to import, and --help does not need them.
     from allinone.reuse.compose import run_compose
 
     return run_compose(args)

@@ -6,14 +6,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-LINKS = ('hard', 'symbolic', 'copy')  # as in allinone.conversion.files, which --help does not load
+LINKS = ('hard', 'symbolic', 'copy')  # equals allinone.conversion.files.LINKS, not imported here
 
 
 class Converter(NamedTuple):
     """Command-line entry of a module of ``allinone.conversion.sets``.
 
     ``options`` has the choices of its further options, the default first; ``page`` is the page in
-    docs/datasets/ if its name is not the converter's.
+    docs/datasets/ if its name differs from the converter's.
     """
 
     summary: str
@@ -91,11 +91,11 @@ def _add_arguments(parser: argparse.ArgumentParser, options: dict[str, tuple[str
 
 
 def main(args: argparse.Namespace) -> int:
-    """Convert what the module ``allinone.conversion.sets.NAME`` describes; the exit status.
+    """Convert the data set of module ``allinone.conversion.sets.NAME``; returns the exit status.
 
-    Its ``data_set(source)`` is one, or ``data_sets(source)`` are several by their folders in OUT.
+    The module has ``data_set(source)``, or ``data_sets(source)`` for several sets by folder in OUT.
     """
-    # After parsing, so that --help answers at once
+    # Imported after parsing, so that --help is fast
     from allinone.conversion import convert
     from allinone.conversion.report import sentence
     from allinone.errors import DataError

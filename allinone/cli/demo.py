@@ -1,4 +1,4 @@
-"""The demo behind `make demo`: toy scenes, joint training, test, images, in one process."""
+"""The demo of `make demo`: toy scenes, joint training, test and inference in one process."""
 
 import argparse
 

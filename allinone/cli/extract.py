@@ -1,4 +1,4 @@
-"""Some tasks by themselves: python tools/extract.py CONFIG CKPT --tasks det --out DIR."""
+"""Extract tasks of a joint model: python tools/extract.py CONFIG CKPT --tasks det --out DIR."""
 
 import argparse
 
@@ -22,7 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
+    # Imported late: the libraries take seconds to import, and --help does not need them.
     from allinone.reuse.extract import run_extract
 
     return run_extract(args)

@@ -1,4 +1,4 @@
-"""All tasks on images and videos: python tools/infer.py [CONFIG] CKPT INPUT... --out-dir D."""
+"""Run all tasks on images and videos: python tools/infer.py [CONFIG] CKPT INPUT... --out-dir D."""
 
 import argparse
 
@@ -13,7 +13,7 @@ def at_least_one(value: str) -> int:
 
 
 def scale(value: str) -> tuple[int, int] | str | None:
-    """``WxH``, ``none`` or ``tested``, for argparse."""
+    """Parse ``WxH``, ``none`` or ``tested``, for argparse."""
     if value in ('none', 'tested'):
         return None if value == 'none' else value
     sides = value.lower().split('x')
@@ -92,7 +92,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
+    # Imported late: the libraries take seconds to import, and --help does not need them.
     from allinone.cli.programs.infer import infer
 
     return infer(args)

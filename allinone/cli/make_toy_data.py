@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Make the data; returns the exit status."""
     args = parse_args(argv)
-    # After parsing, so that --help answers at once
+    # Imported after parsing, so that --help is fast
     from allinone.data.toy.make import make_toy_data
 
     try:

@@ -1,4 +1,4 @@
-"""Pack a folder of many files into few: python tools/pack.py FOLDER --out NAME.{pack,lmdb}"""
+"""Pack a folder of many files into few files: python tools/pack.py FOLDER --out NAME.{pack,lmdb}"""
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Pack the folder; 0, or 2 if it cannot be packed."""
+    """Pack the folder; returns 0, or 2 if it cannot be packed."""
     from allinone.data.storage.packs import pack
     from allinone.errors import DataError
 

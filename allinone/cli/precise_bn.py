@@ -1,4 +1,4 @@
-"""Statistics of batch norm anew: python tools/precise_bn.py CONFIG CKPT --out NEW_CKPT"""
+"""Re-estimate batch norm statistics: python tools/precise_bn.py CONFIG CKPT --out NEW_CKPT"""
 
 import argparse
 
@@ -22,7 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
+    # Imported late: the libraries take seconds to import, and --help does not need them.
     from allinone.cli.programs.precise_bn import run_precise_bn
 
     return run_precise_bn(args)

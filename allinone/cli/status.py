@@ -1,4 +1,4 @@
-"""Exit statuses: errors that the user can fix are one sentence on stderr."""
+"""Exit statuses; errors that the user can fix are printed as one sentence on stderr."""
 
 import os
 import sys
@@ -12,11 +12,11 @@ from allinone.training.signals import Stopped
 
 
 def exit_status(call: Callable[[], None], args) -> int:
-    """Call what trains or tests; 0, 2 for the user's or another process' fault, 128 + a signal.
+    """Run a training or test; returns 0, 2 after an error of the user or a process, 128 + signal.
 
     Args:
-        call: The work.
-        args: Of the command line: ``local_rank`` and ``trust_checkpoint`` are read.
+        call: The function to run.
+        args: Arguments of the command line; ``local_rank`` and ``trust_checkpoint`` are read.
     """
     if getattr(args, 'local_rank', 0) and 'LOCAL_RANK' not in os.environ:
         os.environ['LOCAL_RANK'] = str(args.local_rank)

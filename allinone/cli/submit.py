@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
+    # Imported late: the libraries take seconds to import, and --help does not need them.
     from allinone.cli.programs.submit import submit, validate
 
     return validate(args) if args.validate else submit(args)

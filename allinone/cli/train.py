@@ -49,7 +49,7 @@ def parse_args():
 
 
 def main(args) -> int:
-    # The libraries take seconds to import; --help does not wait for them.
+    # Imported late: the libraries take seconds to import, and --help does not need them.
     from allinone.cli.status import exit_status
 
     return exit_status(lambda: _train(args), args)

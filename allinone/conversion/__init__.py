@@ -1,7 +1,7 @@
-"""Downloaded data sets into the forms that the suite reads; imports neither torch nor mmcv.
+"""Conversion of downloaded data sets to formats that the suite reads, without torch and mmcv.
 
-``sets`` has a module a data set: the facts of its download, and how its annotations are read.
-Everything else is the same for all of them (``convert``).
+``sets`` has one module per data set, with the facts of its download and a reader of its
+annotations. All data sets share the rest (``convert``).
 """
 
 from .convert import convert

@@ -1,4 +1,4 @@
-"""The one way all data sets are converted: check, walk, link, count, report."""
+"""Conversion of any data set: check, iterate, link, count and report."""
 
 import json
 import os
@@ -29,7 +29,7 @@ __all__ = [
 VERSION = 1
 THREADS = 8
 BATCH, PART, FIRST = 512, 32, 4
-QUICK = 1e-3  # Seconds; an image that takes less is looked at before a thread has begun.
+QUICK = 1e-3  # Seconds; for faster images, starting a thread costs more than the check.
 
 
 def convert(
@@ -40,26 +40,26 @@ def convert(
     partial: bool = False,
     progress: bool = False,
 ) -> dict:
-    """Convert a downloaded data set; goes on where an earlier call was interrupted.
+    """Convert a downloaded data set; continues an interrupted call.
 
-    Images are linked one by one as they are checked, annotations are written to temporary files
-    that get their names at the end, and the report comes last: with it, ``out`` is complete, and a
-    further call finds nothing to do.
+    Each image is linked after its check. Annotations are written to temporary files, which are
+    renamed at the end. The report is written last: with it ``out`` is complete, and another call
+    does nothing.
 
     Args:
-        data_set: What to convert, and to which format.
-        source: The folder that its archives were unpacked in; nothing in it is changed.
+        data_set: The data set and its target format.
+        source: The folder with its unpacked archives; not modified.
         out: The folder to fill.
         link: One of ``files.LINKS``.
-        partial: Convert what is there of an incomplete copy.
-        progress: Show bars.
+        partial: Convert the available part of an incomplete copy.
+        progress: Show progress bars.
 
     Returns:
-        What is in ``out/conversion.json``: counts of each split, problems with examples.
+        Content of ``out/conversion.json``: counts of each split, problems with examples.
 
     Raises:
-        DataError: Naming files and archives, if the source is not whole (and ``partial`` not
-            given), or ``out`` holds something else.
+        DataError: Naming files and archives, if the source is incomplete (without ``partial``) or
+            ``out`` has other content.
     """
     if link not in LINKS:
         raise DataError(f'images are linked in one of the ways {LINKS}, not {link!r}')
@@ -81,7 +81,7 @@ def convert(
         return finished
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(out, identity)
-    # From here on it does not hold what an earlier report says. The journal names the set now.
+    # An earlier report no longer describes the folder; the journal identifies the set now.
     (out / REPORT).unlink(missing_ok=True)
     done = False
     try:
@@ -98,7 +98,7 @@ def convert(
 
 
 def _earlier(out: Path, data_set: DataSet, identity: dict) -> dict | None:
-    """The report of this very conversion, if ``out`` is complete."""
+    """Report of an identical earlier conversion, if ``out`` is complete."""
     if not out.exists() or out.is_dir() and not any(out.iterdir()):
         return None
     found = None
@@ -134,7 +134,7 @@ def _outputs(out: Path, data_set: DataSet) -> dict[str, int]:
 
 
 def _files(folder: Path) -> set[str]:
-    """Names of the files in a folder, relative to it."""
+    """Paths of the files in a folder, relative to it."""
     return {
         os.path.relpath(os.path.join(place, name), folder) if place != str(folder) else name
         for place, _, names in os.walk(folder)
@@ -213,7 +213,7 @@ class _Conversion:
         )
 
     def _is_sound(self, sample: Sample, names: set[str]) -> bool:
-        """Whether the annotations are right as far as this is known without the files."""
+        """Check the annotations of a sample, as far as possible without its files."""
         if sample.name in names:
             self._fault('named twice', sample.image, '')
             return False
@@ -231,7 +231,7 @@ class _Conversion:
         self.journal.add(sample.image, found.stamp, list(found.size), found.pixels)
 
     def _note_left_over(self, folders: tuple[str, ...], kept: tuple[set[str], ...]) -> None:
-        """Files of an earlier conversion that this one does not have."""
+        """Report files of an earlier conversion that are not part of this one."""
         for folder, names in zip(folders, kept):
             for name in sorted(_files(Path(folder)) - names):
                 self.report.note('left over', os.path.relpath(f'{folder}/{name}', self.out))
@@ -253,7 +253,7 @@ class _Conversion:
 def _examined(
     batch: list[Sample], examine: Examiner, pool: ThreadPoolExecutor
 ) -> Iterator[Examined]:
-    """The first few are looked at here; so are the others, unless these take long."""
+    """Examine the first few here; the others in the pool if those were slow, else here, too."""
     begun = time.perf_counter()
     first = [*map(examine, batch[:FIRST])]
     if time.perf_counter() - begun < QUICK * len(first):

@@ -1,4 +1,4 @@
-"""What a converter says of its data set: the parts of the download, its splits, their samples."""
+"""Description of a data set by its converter: parts of the download, splits and samples."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ __all__ = [
 
 
 class Box(NamedTuple):
-    """A box in pixels, (0, 0) being the upper left corner of the image.
+    """A box in pixels; (0, 0) is the upper left corner of the image.
 
-    ``crowd`` marks a region that neither counts as found nor as missed (COCO's ``iscrowd``).
+    ``crowd`` marks a region that counts neither as detected nor as missed (COCO's ``iscrowd``).
     """
 
     x: float
@@ -30,13 +30,13 @@ class Box(NamedTuple):
 
 @dataclass(slots=True)
 class Sample:
-    """An image and what is known of it. Paths are relative to the source, with ``/``.
+    """An image and its annotations. Paths are relative to the source, with ``/``.
 
-    ``name`` and ``label_name`` are the file names in the converted set, by default the image's
-    own, and its stem with ``.png``. An image whose ``name`` has another suffix than its file is
-    not linked, but written in that format. In a format that reads no label maps, ``label_map`` is
-    another file of labels, which is linked if the format has a folder for it. ``notes`` are pairs
-    of a kind of ``report.KINDS`` and what it was met in.
+    ``name`` and ``label_name`` are the file names in the converted set. Defaults: the image's name,
+    and its stem with ``.png``. If the suffix of ``name`` differs from that of the file, the image
+    is re-encoded instead of linked. In a format without label maps, ``label_map`` is another
+    annotation file, which is linked if the format has a folder for it. ``notes`` are pairs of a
+    kind in ``report.KINDS`` and the affected item.
     """
 
     image: str
@@ -54,10 +54,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Part:
-    """A file or folder of the download, and the archive that holds it.
+    """A file or folder of the download, and the archive that contains it.
 
-    ``files`` is the published number of files with ``suffix`` in a folder; None where the
-    annotations name the files, so that each missing one is named.
+    ``files`` is the published number of files with ``suffix`` in a folder; None if the annotations
+    name the files, so that errors can name each missing one.
     """
 
     path: str
@@ -68,10 +68,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Split:
-    """``samples(source)`` gives the samples of a split, one after the other.
+    """A split of a data set; ``samples(source)`` yields its samples.
 
-    ``annotations`` is the part they are read from; ``published`` is how many there are, None where
-    nobody says.
+    ``annotations`` is the part with their annotations; ``published`` is their published number,
+    None if unknown.
     """
 
     name: str
@@ -82,10 +82,10 @@ class Split:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as published, and the format (``formats``) that it is converted to.
+    """A data set as published, and its target format (``formats``).
 
-    ``classes`` are the names in the order of their numbers, or ``classes(source)`` reads them from
-    the part ``names``.
+    ``classes`` are the class names in index order, or a function ``classes(source)`` that reads
+    them from the part ``names``.
     """
 
     name: str
@@ -99,7 +99,7 @@ class DataSet:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def archive_of(self, path: str) -> str:
-        """The archive that holds a path: that of the longest part it lies in."""
+        """The archive that contains a path: that of the longest matching part."""
         holding = [
             part for part in self.parts if path == part.path or path.startswith(part.path + '/')
         ]

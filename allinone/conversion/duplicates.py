@@ -1,4 +1,4 @@
-"""Images of the same content in two splits."""
+"""Detection of identical images in different splits."""
 
 import hashlib
 import os
@@ -16,13 +16,13 @@ CHUNK = 1 << 20
 def duplicates(
     source: str, splits: Mapping[str, Mapping[str, int]], pool: Executor
 ) -> Iterator[list[tuple[str, str]]]:
-    """Groups of images of one content that are in two splits or more, as ``(split, image)``.
+    """Groups of identical images in two splits or more, as ``(split, image)``.
 
     Args:
         source: Folder that the images are relative to.
-        splits: Bytes of each image by split. Only images of a size that another split has too
-            are read.
-        pool: Threads to read with.
+        splits: Size in bytes of each image by split. Only images whose size also occurs in another
+            split are read.
+        pool: Threads that read the images.
     """
     sizes = [set(images.values()) for images in splits.values()]
     shared = {size for n, some in enumerate(sizes) for other in sizes[:n] for size in some & other}

@@ -22,9 +22,9 @@ SUFFIX = '.tmp'
 
 @contextmanager
 def replacing(path: str | os.PathLike, mode: str = 'w', flush: bool = True):
-    """A temporary file beside ``path`` that takes its place at the end, and is gone after an error.
+    """Temporary file that replaces ``path`` at the end; after an error it is deleted.
 
-    With ``flush``, what it holds is on the disk before it is renamed.
+    With ``flush``, its content is synced to the disk before the renaming.
     """
     path = os.fspath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -43,12 +43,12 @@ def replacing(path: str | os.PathLike, mode: str = 'w', flush: bool = True):
 
 
 def json_elements(path: str | os.PathLike, key: str) -> Iterator[Any]:
-    """The elements of the list ``key`` of a JSON object, or of the file's list if it is one.
+    """Yield the elements of the list ``key`` of a JSON object, or of a top-level list.
 
-    Memory holds one block of the file and the elements in it, not the whole list.
+    Memory holds one block of the file and its elements, not the full list.
 
     Raises:
-        ValueError: If the file is neither, or ends too early.
+        ValueError: If the file contains neither, or is truncated.
     """
     with open(path, 'rb') as file:
         try:
@@ -64,13 +64,13 @@ def json_elements(path: str | os.PathLike, key: str) -> Iterator[Any]:
 
 
 def place(source: str | os.PathLike, target: str | os.PathLike, link: str) -> None:
-    """Make ``target`` the image ``source``; does nothing if it is.
+    """Link or copy the image ``source`` to ``target``; does nothing if that is already done.
 
     Args:
-        source: An existing file; it is not changed.
-        target: Whatever else has this name is replaced.
-        link: ``hard`` shares the file (a symbolic link where file systems do not allow that, as
-            from one to another), ``symbolic`` points to it, ``copy`` copies it.
+        source: An existing file; not modified.
+        target: The new path; any other file of this name is replaced.
+        link: ``hard`` makes a hard link (a symbolic one if the file system does not allow it, such
+            as across file systems), ``symbolic`` a symbolic link, ``copy`` a copy.
     """
     if os.path.islink(source):
         source = os.path.realpath(source)

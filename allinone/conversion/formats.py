@@ -1,4 +1,4 @@
-"""The forms of a converted set: image list, COCO boxes, label maps."""
+"""Formats of a converted set: image list, COCO boxes, VOC XML and label maps."""
 
 import json
 import math
@@ -23,10 +23,9 @@ __all__ = [
 
 
 class ImageListDataset:
-    """``SPLIT.txt`` with lines ``NAME LABEL`` beside ``SPLIT/``, as ``allinone.ImageListDataset``
-    reads.
+    """``SPLIT.txt`` with lines ``NAME LABEL`` beside ``SPLIT/``, for ``allinone.ImageListDataset``.
 
-    ``classes.txt`` names the classes, one a line.
+    ``classes.txt`` has one class name per line.
     """
 
     def folders(self, split: str) -> tuple[str, ...]:
@@ -73,7 +72,7 @@ class CocoBoxes:
 
 
 class _CocoWriter:
-    """Boxes go to the file as they come; of the images one line each is kept to the end."""
+    """Writes boxes to the file at once; holds one line per image in memory until the end."""
 
     def __init__(self, file, report: Report):
         self.file, self.report = file, report
@@ -108,7 +107,7 @@ class _CocoWriter:
         self.file.write(']}\n')
 
 
-# In one go, as there are millions; seven digits are a thousandth of a pixel.
+# One format string, as there are millions; seven digits resolve a thousandth of a pixel.
 BOX = (
     '\n{"id": %d, "image_id": %d, "category_id": %d, "bbox": [%.7g, %.7g, %.7g, %.7g], '
     '"area": %.9g, "iscrowd": %d}'
@@ -117,13 +116,13 @@ BOX = (
 
 @dataclass(frozen=True)
 class CocoAsIs:
-    """A set in COCO's format already: images and annotations are linked, and only checked.
+    """A set that already has COCO's format: images and annotations are checked and linked.
 
-    Of an incomplete copy the annotations are written anew, without the images that are left out.
+    For an incomplete copy, annotations are rewritten without the missing images.
 
     Args:
-        source: The download, which has the names below too.
-        images: Folder of a split's images.
+        source: The download, which has the folders and files below, too.
+        images: Folder with a split's images.
         annotations: Its annotation file.
     """
 
@@ -175,7 +174,7 @@ class _ImageCounter(_BoxCounter):
 
 
 def _write_kept(source: str, target: str, names: set[str]) -> None:
-    """Of an annotation file in COCO's format what belongs to images of these names."""
+    """Write a COCO annotation file with only the images of these names and their annotations."""
     kept = {
         found['id']
         for found in json_elements(source, 'images')
@@ -196,7 +195,7 @@ def _write_kept(source: str, target: str, names: set[str]) -> None:
 
 
 class VocXml:
-    """``SPLIT/JPEGImages`` and ``SPLIT/Annotations`` linked, and ``SPLIT.txt`` with their names."""
+    """Linked ``SPLIT/JPEGImages`` and ``SPLIT/Annotations``, and ``SPLIT.txt`` with their names."""
 
     def folders(self, split: str) -> tuple[str, ...]:
         return (f'{split}/JPEGImages', f'{split}/Annotations')
@@ -221,9 +220,9 @@ class _NameWriter(_BoxCounter):
 
 
 def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:
-    """What of a box lies in its image, ``(x, y, width, height)``, and what was met.
+    """Clip a box to its image: ``(x, y, width, height)``, and the kind of problem.
 
-    Boxes outside of the image, or of less than a pixel in it, are None.
+    The result is None for boxes outside the image or with less than a pixel in it.
     """
     x, y, w, h = box[:4]
     if x >= 0 and y >= 0 and w >= 1 and h >= 1 and x + w <= width and y + h <= height:
@@ -236,7 +235,7 @@ def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:
         return None, 'box outside its image'
     if right - left < 1 or bottom - top < 1:
         return None, 'box smaller than a pixel'
-    # Not for what rounding of x + w adds
+    # Ignores rounding errors of x + w
     out = left > x or top > y or x + w > width + 1e-3 or y + h > height + 1e-3
     kept = (left, top, right - left, bottom - top)
     return kept, 'box reaches out of its image' if out else None
@@ -244,10 +243,10 @@ def clip(box: Box, width: int, height: int) -> tuple[tuple | None, str | None]:
 
 @dataclass(frozen=True)
 class LabelMaps:
-    """Images and label maps of the same stem in two folders, by default those of Track 1.
+    """Images and label maps with equal stems in two folders, by default those of Track 1.
 
-    Label maps that hold class numbers already are linked as the images are; others are written
-    as PNG with a channel of class numbers, 255 for ignored.
+    Label maps of class indices are linked like images; others are written as single-channel PNG of
+    class indices, with 255 for ignored pixels.
     """
 
     coding: Values | Colours

@@ -1,4 +1,4 @@
-"""Check a sample's files and put them into the converted set; done by several threads."""
+"""Check the files of samples and place them in the converted set, in several threads."""
 
 import os
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from .label_maps import Colours, Values
 
 __all__ = ['Examined', 'Examiner']
 
-MARKED = ('.jpg', '.jpeg', '.png')  # Formats with an end marker; others are decoded.
-QUALITY = 90  # Of images that become JPEG
+MARKED = ('.jpg', '.jpeg', '.png')  # Formats with an end marker; other images are decoded.
+QUALITY = 90  # of images converted to JPEG
 
 
 class Examined(NamedTuple):
-    """What was found: size ``(width, height)``, pixels by class, or a fault ``(kind, file, why)``.
+    """Result of a check: size ``(width, height)``, pixels by class, or fault ``(kind, file, why)``.
 
-    ``stamp`` has bytes and time of the files, to be compared by a later conversion.
+    ``stamp`` has size and modification time of the files, for a later conversion to compare.
     """
 
     stamp: list[int]
@@ -36,11 +36,11 @@ class Examiner:
 
     Args:
         source: Folder that the samples' paths are relative to.
-        folders: Where images and files of labels go; the latter are only looked for if they have
-            none.
-        coding: How to read label maps; None: files of labels are something else, or none.
+        folders: Targets of images and label files; without a second folder, label files only have
+            to exist.
+        coding: How to read label maps. None: label files have another format, or there are none.
         link: As for ``files.place``.
-        known: What ``Journal.known`` has: files that did not change are not read again.
+        known: ``Journal.known``; unchanged files are not read again.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What an interrupted conversion had checked already, so that the next one goes on."""
+"""Journal of checked images, with which an interrupted conversion continues."""
 
 import json
 import os
@@ -14,13 +14,13 @@ JOURNAL = '.conversion.jsonl'
 
 
 class Journal:
-    """Images that were found in order, one line each, after a line that says of which set.
+    """Images that passed the check, one line each, after a line that identifies the conversion.
 
-    A line that was cut short, and all lines of another set, are as good as none.
+    A truncated line and all lines of another conversion are ignored.
 
     Args:
-        out: The folder converted to.
-        identity: What must be the same for the lines to count.
+        out: The output folder.
+        identity: Values that must be equal for existing lines to be valid.
     """
 
     def __init__(self, out: Path, identity: dict):
@@ -37,7 +37,7 @@ class Journal:
         self._file.flush()
 
     def _read(self, identity: dict) -> int:
-        """Read what counts; returns its length in bytes."""
+        """Read the valid lines; returns their length in bytes."""
         kept = 0
         with suppress(FileNotFoundError, ValueError), open(self.path, 'rb') as file:
             if json.loads(file.readline()) != identity:
@@ -52,7 +52,7 @@ class Journal:
         return kept
 
     def add(self, name: str, *found) -> None:
-        """Remember an image from the next :meth:`flush` on."""
+        """Add an image; the next :meth:`flush` writes it."""
         self._lines.append(json.dumps([name, *found]) + '\n')
 
     def flush(self) -> None:
@@ -61,7 +61,7 @@ class Journal:
         self._lines.clear()
 
     def close(self, done: bool) -> None:
-        """Close the file; one that is no longer needed is removed."""
+        """Close the file, and delete it if the conversion is done."""
         self._file.close()
         if done:
             os.remove(self.path)

@@ -1,4 +1,4 @@
-"""Label maps: which class a pixel's value or colour stands for."""
+"""Encodings of label maps: classes by pixel value or colour."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +13,13 @@ IGNORED = 255
 
 
 class Values:
-    """Label maps with one channel of numbers.
+    """Single-channel label maps.
 
     Args:
         classes: Number of classes.
-        table: Class of each value that may occur, 255 for ignored; None: values are the classes,
-            so that the label maps need not be written anew.
-        shift: With no table: what is added to a class to give its value, as 1 where 0 is ignored.
+        table: Class of each valid value, 255 for ignored. None: values are the classes, and label
+            maps need no rewriting.
+        shift: Without a table: value minus class, such as 1 if value 0 is ignored.
     """
 
     def __init__(self, classes: int, table: Mapping[int, int] | None = None, shift: int = 0):
@@ -33,10 +33,10 @@ class Values:
             self.known[value], self.table[value] = True, label
 
     def read(self, image: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
-        """The classes of an opened label map, uint8 ``[H, W]``, and the pixels of each.
+        """Classes of an opened label map, uint8 ``[H, W]``, and the number of pixels of each.
 
         Raises:
-            DataError: For a label map of several channels or with a value that has no class.
+            DataError: For a label map with several channels or with a value without a class.
         """
         values = np.asarray(image)
         if values.ndim != 2 or values.dtype != np.uint8:
@@ -50,10 +50,10 @@ class Values:
 
 
 class Colours:
-    """Label maps in colours.
+    """Colour-coded label maps.
 
     Args:
-        classes: Class of each colour ``(red, green, blue)`` that may occur, 255 for ignored.
+        classes: Class of each valid colour ``(red, green, blue)``, 255 for ignored.
     """
 
     as_is = False

@@ -1,4 +1,4 @@
-"""What a conversion found, in numbers and examples."""
+"""Report of a conversion: counts, and problems with examples."""
 
 from collections import Counter
 from typing import Any
@@ -9,7 +9,7 @@ __all__ = ['KINDS', 'Report', 'sentence']
 
 EXAMPLES = 20
 SHOWN = 3
-# Kind: what is done about it; None: refused, unless an incomplete copy is converted.
+# ``{kind: handling}``; None: an error, unless an incomplete copy is converted
 KINDS = {
     'missing': None,
     'unreadable': None,
@@ -36,7 +36,7 @@ class Report:
     """Counts by split and class, and problems by kind, each with its first examples.
 
     Args:
-        classes: Names of the classes, in the order of their numbers.
+        classes: Names of the classes, in index order.
     """
 
     def __init__(self, classes: tuple[str, ...]):
@@ -46,7 +46,7 @@ class Report:
         self.archives: dict[str, Counter] = {}
 
     def note(self, kind: str, what: str, archive: str = '', done: str = '') -> None:
-        """Count a problem of one of ``KINDS``; ``done`` where it is not what is done usually."""
+        """Count a problem of one of ``KINDS``; ``done`` overrides the kind's handling."""
         done = done or KINDS[kind] or 'left out'
         problem = self.problems.setdefault(kind, dict(count=0, done=done, examples=[]))
         problem['count'] += 1
@@ -56,13 +56,13 @@ class Report:
 
     @property
     def faults(self) -> int:
-        """How often was met what the set cannot be used with."""
+        """Number of problems that make the set unusable."""
         return sum(p['count'] for kind, p in self.problems.items() if KINDS[kind] is None)
 
     def count(self, split: str, published: int | None, images: int, boxes, labels) -> None:
-        """Write down a split: ``labels`` has images, boxes or pixels by number of the class.
+        """Record the counts of a split: ``labels`` has images, boxes or pixels by class index.
 
-        ``boxes`` is None where there are none by nature.
+        ``boxes`` is None for sets without boxes.
         """
         counts: dict[str, Any] = dict(images=images, published=published)
         if boxes is not None:
@@ -73,7 +73,7 @@ class Report:
         self.splits[split] = counts
 
     def refuse(self, source: str) -> None:
-        """Raise :class:`DataError` if anything was met that the set cannot be used with."""
+        """Raise :class:`DataError` if there are problems that make the set unusable."""
         faults = [
             f'{problem["count"]} files are {REFUSED[kind]} '
             f'({_some(problem["examples"], problem["count"])}'
@@ -89,7 +89,7 @@ class Report:
 
 
 def sentence(content: dict) -> str:
-    """The counts and problems of a report's file in words."""
+    """Summary of a report file's counts and problems in words."""
     counts = '; '.join(
         f'{split}: {counts["images"]:,} images'
         + (f', {counts["boxes"]:,} boxes' if 'boxes' in counts else '')

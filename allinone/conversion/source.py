@@ -1,4 +1,4 @@
-"""Check of a downloaded folder: what is missing, and which archive holds it."""
+"""Check of a downloaded folder for missing parts, with the archives that contain them."""
 
 import os
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ REPORT = 'conversion.json'
 def check_source(
     source: Path, data_set: DataSet, partial: bool = False, folders: tuple[str, ...] = ('',)
 ) -> None:
-    """Refuse a folder that lacks a part of the download, or is a converted set.
+    """Reject a folder that lacks a part of the download, or is a converted set.
 
-    ``folders`` are those in which a converted one has its reports.
+    ``folders`` are the folders in which a converted set has its reports.
 
     Raises:
-        DataError: Naming the parts that are missing, or hold fewer files than were published
-            (unless ``partial``), and their archives.
+        DataError: Naming the parts that are missing or have fewer files than published (unless
+            ``partial``), and their archives.
     """
     title = data_set.title
     if not source.is_dir():
@@ -62,7 +62,7 @@ def check_source(
 
 
 def fingerprint(source: Path, data_set: DataSet) -> dict[str, list[int]]:
-    """What tells that a download changed: a file's bytes and time, a folder's number of files."""
+    """Fingerprint of a download: size and time of each file, number of files of each folder."""
     marks = {}
     for part in data_set.parts:
         path = source / part.path
@@ -78,7 +78,7 @@ def read_samples(source: Path, data_set: DataSet, split: Split) -> Iterator:
     """The samples of a split.
 
     Raises:
-        DataError: Naming file and archive, where the annotations cannot be read.
+        DataError: Naming file and archive, if the annotations cannot be read.
     """
     with _reading(source, data_set, split.annotations):
         yield from split.samples(source)
@@ -98,7 +98,7 @@ def _reading(source: Path, data_set: DataSet, part: str):
         yield
     except DataError:
         raise
-    except Exception as error:  # Each format's library has its own for a damaged file.
+    except Exception as error:  # Each format's library raises different types for a damaged file.
         raise DataError(
             f'{source / part} cannot be read, it is damaged or cut short ({type(error).__name__}: '
             f'{error}); unpack {data_set.archive_of(part)} again'
@@ -106,14 +106,14 @@ def _reading(source: Path, data_set: DataSet, part: str):
 
 
 def count_files(folder: Path, suffix: str = '') -> int:
-    """Files with a suffix in a folder and the folders in it."""
+    """Number of files with a suffix in a folder and its subfolders."""
     return sum(
         name.endswith(suffix) for _, _, names in os.walk(folder, followlinks=True) for name in names
     )
 
 
 def _elsewhere(source: Path, data_set: DataSet) -> str:
-    """Where the parts are instead: archives often have a folder around them."""
+    """Hint where the parts are instead, as archives often have an enclosing folder."""
     near = [*sorted(source.glob('*/')), *sorted(source.glob('*/*/')), *source.resolve().parents[:2]]
     for folder in near:
         if (folder / REPORT).exists():

@@ -1,12 +1,21 @@
 """The libraries' metrics, with an answer also where they have none."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
+from faster_coco_eval import COCOeval_faster
+from mmdet.datasets.api_wrappers import COCOeval
 from mmdet.evaluation import CocoMetric
+from mmdet.evaluation.metrics import coco_metric
 from mmengine.logging import print_log
 from mmseg.evaluation import IoUMetric
 
 from allinone.registry import METRICS
+from allinone.registry.options import check_choice
 from allinone.tasks.coco import BOX_METRICS, complete_annotations
+
+BACKENDS = dict(faster_coco_eval=COCOeval_faster, pycocotools=COCOeval)
 
 
 @METRICS.register_module()
@@ -18,15 +27,24 @@ class DetectionMetric(CocoMetric):
     of annotations without any box all values are 0, not COCO's -1.
 
     Args:
+        backend: ``'faster_coco_eval'``, the same metrics in less time, or ``'pycocotools'``.
         **kwargs: As for ``mmdet.CocoMetric``.
+
+    Raises:
+        ConfigError: If the backend is not one of these.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, backend: str = 'faster_coco_eval', **kwargs):
+        self.backend = check_choice('backend', backend, list(BACKENDS))
         super().__init__(*args, **kwargs)
         complete_annotations(self)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        metrics = super().compute_metrics(results)
+        coco, backend = self._coco_api, self.backend
+        if coco is not None and not all(isinstance(i, int) for i in (*coco.imgs, *coco.cats)):
+            backend = 'pycocotools'  # The other one takes no ids but whole numbers.
+        with _evaluating_by(BACKENDS[backend]):
+            metrics = super().compute_metrics(results)
         if not metrics and not self.format_only:
             metrics = {
                 f'{kind}_{name}': 0.0
@@ -46,6 +64,17 @@ class DetectionMetric(CocoMetric):
             else 'all values are 0',
         )
         return metrics
+
+
+@contextmanager
+def _evaluating_by(evaluation: type) -> Iterator[None]:
+    """Let mmdet's metric evaluate by a class of the interface of pycocotools."""
+    before = coco_metric.COCOeval
+    coco_metric.COCOeval = evaluation
+    try:
+        yield
+    finally:
+        coco_metric.COCOeval = before
 
 
 @METRICS.register_module()

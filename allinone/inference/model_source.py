@@ -140,7 +140,7 @@ def _config_of(checkpoint: dict, path: str) -> Config:
 
 
 def literal_config(text: str) -> dict:
-    """Parse a config as mmengine writes it, ``key = literal`` or ``dict(...)``, to ``{key: value}``.
+    """Parse a config as mmengine writes it: ``key = literal`` or ``dict(...)``, to a dictionary.
 
     Raises:
         SyntaxError: If it is not Python.

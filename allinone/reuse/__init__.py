@@ -1,1 +1,1 @@
-"""Parts of a joint model as models of their own, and the other way round."""
+"""Extraction of tasks from a joint model, and composition of a joint model."""

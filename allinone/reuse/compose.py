@@ -1,4 +1,4 @@
-"""Models of single tasks with one backbone architecture become a joint model, without training."""
+"""Training-free composition of a joint model from single-task models of one architecture."""
 
 import math
 import os
@@ -35,14 +35,14 @@ State = dict[str, Tensor]
 
 
 def average(backbones: Mapping[str, State], weights: Mapping[str, float]) -> State:
-    """The weighted mean of the backbones; of whole numbers (batch norm's counters) the largest.
+    """Weighted mean of the backbones; the maximum for integers (batch norm's counters).
 
-    Running means and variances of batch norm are averaged too, which is not what the averaged
-    weights would have measured: train on, or re-estimate them.
+    Running means and variances of batch norm are averaged, too, but do not match the averaged
+    weights: continue training, or re-estimate them.
 
     Args:
         backbones: ``{task: state dict}``, all with the same keys and shapes.
-        weights: ``{task: w}``, not negative; divided by their sum.
+        weights: ``{task: w}``, non-negative; divided by their sum.
     """
     total = sum(weights.values())
     found: State = {}
@@ -62,13 +62,13 @@ def task_arithmetic(
     r"""The ancestor plus task vectors, :math:`\theta_0 + \sum_k s_k (\theta_k - \theta_0)`.
 
     `Ilharco et al. <https://arxiv.org/abs/2212.04089>`_; equal scales of 1 / K give the average.
-    Running means and variances of batch norm are no weights, and a variance may not become
-    negative; they are averaged over the backbones, as are, by the largest, its counters.
+    Running means and variances of batch norm are not weights, and a variance must not become
+    negative: they are averaged over the backbones, and its counters are the maximum.
 
     Args:
         backbones: ``{task: state dict}``.
-        ancestor: State dict of the backbone that all of them were trained from.
-        scales: ``{task: s}``; negative ones unlearn.
+        ancestor: State dict of the backbone that all backbones were fine-tuned from.
+        scales: ``{task: s}``; negative scales unlearn a task.
     """
     found = average(backbones, dict.fromkeys(backbones, 1.0))
     for name, value in ancestor.items():
@@ -88,21 +88,21 @@ def compose(
     weights: Mapping[str, float] | None = None,
     base_checkpoint: str | os.PathLike | None = None,
 ) -> None:
-    """Write a checkpoint of the joint config from one checkpoint a task.
+    """Write a checkpoint of the joint config from one checkpoint per task.
 
     Args:
         cfg: The joint config.
-        sources: ``{task: checkpoint}`` of every task: of its library's upstream model, or of an
-            allinone model that has the task.
-        out: The checkpoint to write; it holds the joint config, too.
-        backbone: ``'average'``, ``'arithmetic'``, or the task whose backbone is taken.
-        weights: Of the average, default 1 each, none negative; or the scales of task arithmetic,
+        sources: ``{task: checkpoint}`` for every task, from an upstream model of its library or
+            from an allinone model with the task.
+        out: The checkpoint to write; it contains the joint config, too.
+        backbone: ``'average'``, ``'arithmetic'``, or the task whose backbone is used.
+        weights: Non-negative weights of the average, default 1 each; or scales of task arithmetic,
             default 1 / K.
-        base_checkpoint: For task arithmetic, the checkpoint that all were trained from.
+        base_checkpoint: For task arithmetic, the checkpoint that all models were fine-tuned from.
 
     Raises:
         ConfigError: If a task is missing or unknown, a weight cannot be used, or ``out`` exists.
-        CheckpointError: If a file cannot be read, or does not fit the config.
+        CheckpointError: If a file cannot be read, or does not match the config.
     """
     tasks = list(cfg.model.tasks)
     if set(sources) != set(tasks):
@@ -135,7 +135,7 @@ def compose(
         state = state_dict_of(loaded, path)
         backbones[task] = _backbone_of(state, shapes, path)
         prefix = f'tasks.{task}.'
-        # An allinone checkpoint has the prefix already.
+        # An allinone checkpoint already has the prefix.
         joint = any(name.startswith(prefix) for name in state)
         heads |= {
             name if joint else prefix + name: value
@@ -173,15 +173,15 @@ def _of_backbone(name: str) -> bool:
 
 
 def _backbone_of(state: State, shapes: Mapping[str, torch.Size], path) -> State:
-    """The backbone's part of a state dict, or a state dict that is one.
+    """The backbone's part of a state dict, or the full state dict of a backbone.
 
     Raises:
-        CheckpointError: If it is not a backbone of the joint config.
+        CheckpointError: If it does not match the backbone of the joint config.
     """
     backbone = {
         name[len(BACKBONE) :]: value for name, value in state.items() if _of_backbone(name)
     } or state
-    # Files of old versions do not count batches.
+    # Files of old PyTorch versions lack the counter of batches.
     counters = (name for name in shapes if name.endswith('num_batches_tracked'))
     backbone = {**dict.fromkeys(counters, torch.tensor(0)), **backbone}
     wrong = [
@@ -220,10 +220,10 @@ def _checked_weights(
 
 
 def _once(key: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Pairs of the command line as a dictionary.
+    """Convert pairs from the command line to a dictionary.
 
     Raises:
-        ConfigError: If a task comes twice.
+        ConfigError: If a task occurs twice.
     """
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -232,7 +232,7 @@ def _once(key: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def run_compose(args) -> int:
-    """What ``tools/compose.py`` does; the exit status."""
+    """Implementation of ``tools/compose.py``; returns the exit status."""
     try:
         cfg = load_config(args.config, args.cfg_options)
         check_config(cfg)

@@ -1,4 +1,4 @@
-"""Fewer tasks out of a joint model, without training: also as an upstream model of one library."""
+"""Training-free extraction of tasks from a joint model, also as a library's upstream model."""
 
 import logging
 import os
@@ -36,27 +36,27 @@ from .upstream import upstream_model_config
 def extract(
     cfg: Config, checkpoint: str | os.PathLike, tasks: Sequence[str], out: str | os.PathLike
 ) -> dict[str, int]:
-    """Write the sub-network of some tasks of a joint model.
+    """Write the sub-network for some tasks of a joint model.
 
     ``OUT/config.py`` and ``OUT/model.pth`` are an allinone model of these tasks; the checkpoint
-    holds the config, too, so that it predicts by itself. Of one task there are also
-    ``OUT/upstream_config.py`` and ``OUT/upstream.pth``, which the task's own library loads without
-    allinone; not where the task is built of parts that only allinone has, which the log names.
-    Predictions are the joint model's to the last bit; the upstream form's are those with
-    ``model.channels_last=False``, since an upstream model has no such layout.
+    contains the config, too, and is sufficient for inference. For a single task, this also writes
+    ``OUT/upstream_config.py`` and ``OUT/upstream.pth``, which the task's library loads without
+    allinone. Tasks with parts that only allinone has are an exception; the log names these parts.
+    Predictions equal the joint model's bit for bit; those of the upstream model equal the joint
+    model's with ``model.channels_last=False``, because an upstream model has no such layout.
 
     Args:
         cfg: The joint config.
         checkpoint: A checkpoint of it.
-        tasks: Which tasks.
-        out: A folder, made if it is not there.
+        tasks: Tasks to extract.
+        out: A folder, created if missing.
 
     Returns:
-        Numbers of parameters: of the whole joint model, ``'joint'``; of what is written,
-        ``'extracted'``, and therein ``'backbone'`` and each task by its name.
+        Numbers of parameters: ``'joint'`` of the full joint model, ``'extracted'`` of the written
+        one, and of its parts ``'backbone'`` and each task by name.
 
     Raises:
-        ConfigError: If a task is unknown, or a file is there already.
+        ConfigError: If a task is unknown, or a file exists already.
         CheckpointError: If the checkpoint cannot be read, or lacks weights of backbone or tasks.
     """
     unknown = [task for task in tasks if task not in cfg.model.tasks]
@@ -70,7 +70,7 @@ def extract(
         raise ConfigError(f'--out {out} has {there} already; name another folder')
     loaded = read_checkpoint(checkpoint)
     state = state_dict_of(loaded, checkpoint)
-    # Built and compared, so that nothing is written that would not load.
+    # Build and compare first, so that only loadable files are written.
     joint = build_network(cfg)
     require_weights(joint, state, tasks, checkpoint)
     stored = (loaded.get('meta') or {}).get('dataset_meta') or {}
@@ -113,11 +113,12 @@ def extract(
 
 
 def upstream_state(model: AllInOne, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a joint model of one task by the names that its library knows them by.
+    """Weights of a joint model with one task, under the names of the task's library.
 
     Args:
-        model: With its weights loaded; its task's adapter goes into the backbone's weights.
-        state: The tensors to take, of the model's state dict.
+        model: The model with loaded weights; the task's adapter is merged into the backbone's
+            weights.
+        state: The tensors to use, from the model's state dict.
     """
     ((name, task),) = model.tasks.items()
     prefix = f'tasks.{name}.'
@@ -143,21 +144,21 @@ def _is_network(name: str) -> bool:
 
 
 def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
-    """A joint config with some of its tasks; of the score, what they have of it."""
+    """A joint config with some of its tasks; the score is reduced to their metrics."""
     fewer = Config(cfg.to_dict())
 
     def keep(section: Mapping) -> ConfigDict:
         return ConfigDict({task: value for task, value in section.items() if task in tasks})
 
     fewer.model.tasks = keep(fewer.model.tasks)
-    # These may name tasks that are gone, and are of a training that is over.
+    # These may name removed tasks, and only concern the finished training.
     _without(fewer.model, 'balancer', 'frozen', 'distill')
     _without(fewer, 'load_from', 'resume')
     for stage in STAGES:
         for key in (f'{stage}_dataloader', f'{stage}_evaluator'):
             if fewer.get(key):
                 fewer[key] = keep(fewer[key])
-    # A grown model has data of its new tasks only.
+    # A model with tasks added later only has data for the new tasks.
     if set(fewer.get('train_dataloader') or ()) != set(tasks):
         _without(fewer, 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
     for stage in ('val', 'test'):
@@ -179,12 +180,12 @@ def _without(section: Config | ConfigDict, *keys: str) -> None:
 
 
 def upstream_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
-    """A config of one task for its library's own tools, to test and to infer.
+    """Config of one task for testing and inference with its library's tools.
 
     Args:
         cfg: The joint config.
         task: Name of the task.
-        metainfo: Of its data set; the classes, where the config leaves them to a file.
+        metainfo: Metadata of its data set, for classes that the config does not contain.
     """
     kind = kind_of_config(f'model.tasks.{task}', cfg.model.tasks[task])
     model = upstream_model_config(cfg.model, task)
@@ -215,10 +216,10 @@ def upstream_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
 
 
 def _evaluated(cfg: Config, task: str) -> str:
-    """The stage whose data an upstream tool tests the task on, and whose pipeline it predicts with.
+    """The stage whose data and pipeline an upstream tool uses for testing and inference.
 
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If there is no such stage.
     """
     for stage in ('test', 'val'):
         if task in (cfg.get(f'{stage}_dataloader') or ()):
@@ -230,7 +231,7 @@ def _evaluated(cfg: Config, task: str) -> str:
 
 
 def _without_allinone(part, classes: list[str], kind: TaskKind):
-    """Upstream types in place of the suite's own, which are these but for their checks."""
+    """Replace the suite's types by upstream types, which differ only in missing checks."""
     if isinstance(part, Mapping):
         found = {
             key: _without_allinone(value, classes, kind)
@@ -241,6 +242,7 @@ def _without_allinone(part, classes: list[str], kind: TaskKind):
             found['metainfo'] = dict(found.get('metainfo') or {}, classes=classes)
         if found.get('type') in kind.upstream_types:
             found['type'] = kind.upstream_types[found['type']]
+            found.pop('backend', None)  # an option of DetectionMetric alone
         return found
     if isinstance(part, (list, tuple)):
         return type(part)(_without_allinone(value, classes, kind) for value in part)
@@ -248,7 +250,7 @@ def _without_allinone(part, classes: list[str], kind: TaskKind):
 
 
 def _own_types(part) -> Iterator[str]:
-    """Types of a config that the suite alone has."""
+    """Types of a config that only the suite has."""
     if isinstance(part, Mapping):
         kind = part.get('type')
         if isinstance(kind, str) and kind.startswith('allinone.'):
@@ -263,7 +265,7 @@ def _write_checkpoint(state: dict, meta: dict, path: str) -> None:
 
 
 def run_extract(args) -> int:
-    """What ``tools/extract.py`` does; the exit status."""
+    """Implementation of ``tools/extract.py``; returns the exit status."""
     try:
         cfg = load_config(args.config, args.cfg_options)
         check_config(cfg)

@@ -1,4 +1,4 @@
-"""One task of a joint model as the model of its own library that it is."""
+"""Conversion of one task of a joint model to an upstream model."""
 
 import copy
 import inspect
@@ -11,30 +11,29 @@ from allinone.registry.kinds import kind_of_config
 
 
 def upstream_model_config(model: ConfigDict, task: str) -> ConfigDict:
-    """The config by which the task's library builds the task with a backbone of its own.
+    """Config with which the task's library builds the task with a separate backbone.
 
-    Its state dict has the keys ``backbone.*`` of the joint model's backbone, and the task's own
-    ones without ``tasks.TASK.``.
+    The model's state dict has the keys ``backbone.*`` of the joint model, and those of the task
+    without the prefix ``tasks.TASK.``.
 
     Args:
         model: The key ``model`` of a joint config.
         task: A key of ``model.tasks``.
 
     Raises:
-        ConfigError: If the library's backbone cannot give the maps that the task selects: only
-            some of a backbone's maps, in the backbone's order, and of a backbone with
-            ``out_indices``.
+        ConfigError: If the library's backbone cannot return the feature maps that the task selects.
+            It can return a subset of the maps, in the backbone's order, if it has ``out_indices``.
     """
     upstream = copy.deepcopy(model.tasks[task])
     scope = upstream.type.split('.')[0]
     kind = kind_of_config(f'model.tasks.{task}', upstream)
     upstream.pop('kind', None)
     features = upstream.pop('feature_indices', None)
-    upstream.pop('adapter', None)  # It goes into the backbone's weights.
+    upstream.pop('adapter', None)  # The adapter is merged into the backbone's weights.
     upstream.pop('tta', None)
     backbone = copy.deepcopy(model.backbone)
     if (backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
-        # The weights come from the joint checkpoint.
+        # Weights come from the joint checkpoint.
         backbone.pop('init_cfg')
     if features is not None:
         backbone.out_indices = _out_indices(backbone, tuple(features), task)

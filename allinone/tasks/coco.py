@@ -156,10 +156,17 @@ def normalise(content: dict) -> bool:
     """Fill in, in place, what exporters leave out of a COCO file; whether anything changed.
 
     Absent ``annotations`` are none. An absent ``iscrowd`` is 0. An ``area`` that is absent or not
-    above 0 is that of the box. Training and evaluation both read annotations in this form.
+    above 0 is that of the box. Ids of annotations become 1, 2, ... unless they are different whole
+    numbers above 0: pycocotools would mix annotations of one id, and takes 0 for none. Training and
+    evaluation both read annotations in this form.
     """
     changed = 'annotations' not in content
     annotations = content.setdefault('annotations', [])
+    ids = {annotation.get('id') for annotation in annotations}
+    if len(ids) < len(annotations) or not all(isinstance(i, int) and i > 0 for i in ids):
+        changed = True
+        for number, annotation in enumerate(annotations, 1):
+            annotation['id'] = number
     for annotation in annotations:
         if 'iscrowd' not in annotation:
             annotation['iscrowd'] = 0
@@ -174,10 +181,9 @@ def normalise(content: dict) -> bool:
 def complete_annotations(metric: BaseMetric) -> None:
     """Make the annotations that a COCO metric compares with as COCO's evaluation expects them.
 
-    They are those that training reads (:func:`normalise`). COCO's evaluation takes an annotation of
-    id 0 for none, so ids become 1, 2, ...; and it does not know ``ignore``, which training leaves
-    out, so such a box counts as a crowd: a detection of it is neither right nor wrong. Other files
-    are left as they are.
+    They are those that training reads (:func:`normalise`). COCO's evaluation does not know
+    ``ignore``, whose boxes training leaves out, so such a box counts as a crowd: a detection of it
+    is neither right nor wrong. Other files are left as they are.
 
     Args:
         metric: Changed in place; one without an annotation file stays as it is.
@@ -191,10 +197,6 @@ def complete_annotations(metric: BaseMetric) -> None:
         if annotation.get('ignore') and not annotation['iscrowd']:
             annotation['iscrowd'] = 1
             changed = True
-    if not all(annotation['id'] for annotation in annotations):
-        changed = True
-        for number, annotation in enumerate(annotations, 1):
-            annotation['id'] = number
     if changed:
         with redirect_stdout(None):  # It prints.
             coco.createIndex()

@@ -1,1 +1,1 @@
-"""A module a data set; its function ``data_set(**options)`` says what is to be converted."""
+"""One module per data set; its function ``data_set(source, **options)`` describes the set."""

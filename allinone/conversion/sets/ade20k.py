@@ -1,8 +1,8 @@
-"""ADE20K scene parsing, 150 classes (Zhou et al., CVPR 2017): linked as it is, and checked.
+"""ADE20K scene parsing, 150 classes (Zhou et al., CVPR 2017): checked and linked.
 
 ``annotations/{training,validation}/NAME.png`` has one channel: 0 is ignored, 1 to 150 are the
-classes, which ``objectInfo150.txt`` names, a table with tabs (the scene parsing benchmark's
-description; ``mmseg.ADE20KDataset`` takes 1 off with ``reduce_zero_label``).
+classes. The tab-separated table ``objectInfo150.txt`` has their names (the scene parsing
+benchmark's description; ``mmseg.ADE20KDataset`` subtracts 1 with ``reduce_zero_label``).
 """
 
 import csv
@@ -22,7 +22,7 @@ PUBLISHED = dict(training=20_210, validation=2_000)
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder ``ADEChallengeData2016`` holds."""
+    """Describe the folder ``ADEChallengeData2016``."""
     return DataSet(
         name='ade20k',
         title='ADE20K (ADEChallengeData2016)',

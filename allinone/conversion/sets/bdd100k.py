@@ -1,9 +1,9 @@
-"""BDD100K (Yu et al., CVPR 2020): what its parts have in common.
+"""BDD100K (Yu et al., CVPR 2020): code shared by its parts.
 
 Archives and folders are those of the documentation (bdd100k/bdd100k, ``doc/source/download.rst``),
-unpacked in one place and named from the ``bdd100k`` that each of them holds. It has no numbers;
-those of the masks are of the authors' model zoo (SysCV/bdd100k-models, ``drivable`` and
-``sem_seg``), which gives none for lanes.
+unpacked in one place; paths are relative to the folder ``bdd100k`` in each archive. The
+documentation has no numbers of files. Those of the masks are from the authors' model zoo
+(SysCV/bdd100k-models, ``drivable`` and ``sem_seg``), which has none for lanes.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def segmentation(
     coding: Values,
     options: dict[str, str] | None = None,
 ) -> DataSet:
-    """A set of images ``images/*/SPLIT/NAME.jpg`` with label maps ``LABELS/SPLIT/NAME.png``.
+    """Describe a set of ``images/*/SPLIT/NAME.jpg`` and label maps ``LABELS/SPLIT/NAME.png``.
 
     ``published`` is the number of label maps of each split.
     """
@@ -64,6 +64,6 @@ def segmentation(
 
 
 def pairs(images: str, labels: str, source: Path) -> Iterator[Sample]:
-    """A sample for each label map, in the order of the names."""
+    """One sample per label map, sorted by name."""
     for path in sorted((source / labels).glob('*.png')):
         yield Sample(f'{images}/{path.stem}.jpg', label_map=f'{labels}/{path.name}')

@@ -1,12 +1,12 @@
 """BDD100K detection, 10 classes, in the revised labels of 2020 or those of 2018.
 
 The labels are in Scalabel's format: a list of frames, or an object with the list ``frames``; each
-frame has ``name`` and ``labels``, of which those with ``box2d`` (``x1``, ``y1``, ``x2``, ``y2``)
-are boxes, the others lanes and areas (``doc/source/format.rst``). The first release of 2018 has a
-file an image instead, with ``frames[0].objects`` and a name without ``.jpg``. The order of the
-classes, the old names and what is a crowd are those of ``bdd100k/configs/det.toml``. A box of 2020
-is ``x2 - x1 + 1`` wide (``scalabel.label.transforms.box2d_to_bbox``), one of 2018 ``x2 - x1``
-(``bdd2coco.py`` of that time).
+frame has ``name`` and ``labels``. Labels with ``box2d`` (``x1``, ``y1``, ``x2``, ``y2``) are boxes,
+the others lanes and areas (``doc/source/format.rst``). The release of 2018 has one file per image
+instead, with ``frames[0].objects`` and a name without ``.jpg``. The order of the classes, their old
+names and the crowd classes are from ``bdd100k/configs/det.toml``. The box width is ``x2 - x1 + 1``
+in 2020 (``scalabel.label.transforms.box2d_to_bbox``) and ``x2 - x1`` in 2018 (``bdd2coco.py`` of
+that time).
 """
 
 import json
@@ -44,7 +44,7 @@ A_FILE_A_IMAGE = 'labels/100k/{split}', 'bdd100k_labels.zip'
 
 
 def data_set(source: Path, release: str = '2020') -> DataSet:
-    """What the folder with ``images/100k`` and ``labels`` holds of a release, 2020 or 2018."""
+    """Describe the folder with ``images/100k`` and ``labels`` of a release, 2020 or 2018."""
     labels, archive = RELEASES[release]
     if release == '2018' and not (source / labels.format(split='train')).exists():
         if (source / A_FILE_A_IMAGE[0].format(split='train')).exists():
@@ -86,7 +86,7 @@ def data_set(source: Path, release: str = '2020') -> DataSet:
 
 
 def samples(labels: str, images: str, last_pixel: int, source: Path) -> Iterator[Sample]:
-    """Args: where labels and images are, what is added to ``x2 - x1``, the download's folder."""
+    """Args: paths of labels and images, number added to ``x2 - x1``, the download's folder."""
     for name, objects in _frames(source / labels):
         sample = Sample(f'{images}/{name}')
         sample.boxes, sample.notes = [], []
@@ -107,7 +107,7 @@ def samples(labels: str, images: str, last_pixel: int, source: Path) -> Iterator
 
 
 def _frames(labels: Path) -> Iterator[tuple[str, list[dict]]]:
-    """Name of the image and its objects."""
+    """Yield the name and the objects of each image."""
     if labels.is_dir():
         for path in sorted(labels.glob('*.json')):
             try:

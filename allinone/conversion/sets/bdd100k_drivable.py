@@ -1,7 +1,7 @@
 """BDD100K drivable area: 0 direct, 1 alternative, 2 background.
 
 Masks ``labels/drivable/masks/SPLIT/NAME.png`` have one channel with the class of each pixel
-(``doc/source/format.rst``); they are linked as they are.
+(``doc/source/format.rst``); they are linked unchanged.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ CLASSES = ('direct', 'alternative', 'background')
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``images/100k`` and ``labels/drivable`` holds."""
+    """Describe the folder with ``images/100k`` and ``labels/drivable``."""
     return segmentation(
         name='bdd100k_drivable',
         title='BDD100K drivable area',

@@ -1,8 +1,8 @@
-"""BDD100K lane markings as label maps: their category, direction or style.
+"""BDD100K lane markings as label maps of their category, direction or style.
 
-A mask ``labels/lane/masks/SPLIT/NAME.png`` has all three in the bits of its one byte, from the
-highest: two unused, direction, style, background, and three of category (``bdd100k/eval/lane.py``);
-the classes are those of ``doc/source/format.rst``, in which background is the last.
+A mask ``labels/lane/masks/SPLIT/NAME.png`` encodes all three in the bits of one byte, from the
+highest: two unused, direction, style, background, and three for category
+(``bdd100k/eval/lane.py``). The classes are from ``doc/source/format.rst``; background is the last.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from .bdd100k import IMAGES_100K, segmentation
 __all__ = ['CLASSES', 'data_set']
 
 BACKGROUND = 0b1000
-# What is asked: lowest bit, number of bits
+# ``{labels: (lowest bit, number of bits)}``
 BITS = dict(category=(0, 3), direction=(5, 1), style=(4, 1))
 CLASSES = dict(
     category=(
@@ -28,9 +28,9 @@ CLASSES = dict(
 
 
 def data_set(source: Path, labels: str = 'category') -> DataSet:
-    """What the folder with ``images/100k`` and ``labels/lane`` holds.
+    """Describe the folder with ``images/100k`` and ``labels/lane``.
 
-    ``labels`` is what to tell apart: ``category`` (9 classes), ``direction`` or ``style`` (3).
+    ``labels`` selects the classes: ``category`` (9 classes), ``direction`` or ``style`` (3).
     """
     return segmentation(
         name='bdd100k_lane',
@@ -38,7 +38,7 @@ def data_set(source: Path, labels: str = 'category') -> DataSet:
         images=IMAGES_100K,
         labels='labels/lane/masks',
         archive='bdd100k_lane_labels_trainval.zip',
-        published={'train': None, 'val': None},  # nobody says
+        published={'train': None, 'val': None},  # not published
         classes=CLASSES[labels],
         coding=Values(len(CLASSES[labels]), table(labels)),
         options=dict(labels=labels),

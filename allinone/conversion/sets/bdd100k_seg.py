@@ -1,7 +1,7 @@
 """BDD100K semantic segmentation, the 19 classes of Cityscapes, 255 ignored; the set of Track 1.
 
 Masks ``labels/sem_seg/masks/SPLIT/NAME.png`` have one channel with the class of each pixel
-(``doc/source/format.rst``); they are linked as they are.
+(``doc/source/format.rst``); they are linked unchanged.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ CLASSES = (
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``images/10k`` and ``labels/sem_seg`` holds."""
+    """Describe the folder with ``images/10k`` and ``labels/sem_seg``."""
     return segmentation(
         name='bdd100k_seg',
         title='BDD100K semantic segmentation',

@@ -24,7 +24,7 @@ PUBLISHED = dict(train=367, val=101)
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``train``, ``trainannot``, ``val`` and ``valannot`` holds."""
+    """Describe the folder with ``train``, ``trainannot``, ``val`` and ``valannot``."""
     return DataSet(
         name='camvid',
         title='CamVid (SegNet)',

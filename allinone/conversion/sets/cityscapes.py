@@ -1,9 +1,9 @@
-"""Cityscapes, fine annotations (Cordts et al., CVPR 2016), in its 19 classes for training.
+"""Cityscapes, fine annotations (Cordts et al., CVPR 2016), with its 19 training classes.
 
-``gtFine/SPLIT/CITY/*_gtFine_labelIds.png`` has the ids 0 to 33 of all labels; of the 19 that count
-``*_labelTrainIds.png`` is made here, which ``mmseg.CityscapesDataset`` reads and the download does
-not have. The table is that of ``cityscapesscripts/helpers/labels.py``, whose
-``createTrainIdLabelImgs`` paints the same polygons in the same order, so the results are the same.
+``gtFine/SPLIT/CITY/*_gtFine_labelIds.png`` has the ids 0 to 33 of all labels. This module writes
+``*_labelTrainIds.png`` with the 19 training classes, which ``mmseg.CityscapesDataset`` reads and
+the download lacks. The table is from ``cityscapesscripts/helpers/labels.py``. The results equal
+those of its ``createTrainIdLabelImgs``, which paints the same polygons in the same order.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ TABLE = {value: IGNORED for value in range(34)} | {value: n for n, value in enum
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``leftImg8bit`` and ``gtFine`` holds."""
+    """Describe the folder with ``leftImg8bit`` and ``gtFine``."""
     return DataSet(
         name='cityscapes',
         title='Cityscapes',

@@ -1,9 +1,9 @@
-"""COCO 2017 detection (Lin et al., ECCV 2014), 80 classes: linked as it is, and checked.
+"""COCO 2017 detection (Lin et al., ECCV 2014), 80 classes: checked and linked.
 
 ``annotations/instances_SPLIT2017.json`` has ``images`` (``id``, ``file_name``), ``annotations``
 (``image_id``, ``bbox`` as ``[x, y, width, height]``, ``category_id``, ``iscrowd``) and
 ``categories``, whose ids have gaps (https://cocodataset.org/#format-data). It is read element by
-element: at once, the one for training takes gigabytes.
+element, because the full training file takes gigabytes of memory.
 """
 
 import json
@@ -23,7 +23,7 @@ PUBLISHED = dict(train=118_287, val=5_000)
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``train2017``, ``val2017`` and ``annotations`` holds."""
+    """Describe the folder with ``train2017``, ``val2017`` and ``annotations``."""
     archive = 'annotations_trainval2017.zip'
     return DataSet(
         name='coco',
@@ -56,13 +56,13 @@ def class_names(source: Path) -> tuple[str, ...]:
 def samples(
     annotations: str, images: str, classes: tuple[str, ...] | None, source: Path
 ) -> Iterator[Sample]:
-    """The images of a file in COCO's format, in its order, each with its boxes.
+    """Yield the images of a COCO file, in its order, each with its boxes.
 
     Args:
         annotations: The file, relative to ``source``.
-        images: Folder of its images, likewise.
-        classes: Names of the categories in the order of the classes' numbers; boxes of another one
-            are refused. None: all of them, in the order of the file.
+        images: Folder of its images, relative to ``source``.
+        classes: Names of the categories in class index order; boxes of other categories are an
+            error. None: all categories, in the order of the file.
         source: The download.
     """
     elements = partial(json_elements, source / annotations)

@@ -1,10 +1,10 @@
 """CompCars, web-nature (Yang et al., CVPR 2015): 431 models of cars, as an image list.
 
 ``image/MAKE/MODEL/YEAR/NAME.jpg`` are the images, ``train_test_split/classification/train.txt``
-and ``test.txt`` list those of the classification task, one such path without ``image/`` a line;
-``misc/make_model_name.mat`` has the cell arrays ``make_names`` and ``model_names``, of which the
-numbers in the paths count from 1 (the set's ``README.txt``). The classes are the models of
-``train.txt`` by their numbers; test is val here.
+and ``test.txt`` list those of the classification task, one path per line, without ``image/``.
+``misc/make_model_name.mat`` has the cell arrays ``make_names`` and ``model_names``; the numbers in
+the paths are 1-based indices into them (the set's ``README.txt``). The classes are the models in
+``train.txt`` by number; the test split is val here.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ PUBLISHED = dict(train=('train', 16_016), val=('test', 14_939))
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder ``data`` with ``image``, ``misc`` and ``train_test_split`` holds."""
+    """Describe the folder ``data`` with ``image``, ``misc`` and ``train_test_split``."""
     return DataSet(
         name='compcars',
         title='CompCars',
@@ -71,6 +71,6 @@ def _paths(source: Path, name: str) -> list[str]:
 
 
 def _text(cells, number: int) -> str:
-    """A cell of a MATLAB array of texts, some of which are empty."""
+    """Text of a cell of a MATLAB array; cells may be empty."""
     text = cells[number - 1, 0]
     return str(text[0]).strip() if text.size else str(number)

@@ -2,7 +2,7 @@
 
 ``Final_Training/Images/CLASS/`` has images ``TRACK_FRAME.ppm`` and ``GT-CLASS.csv``,
 ``Final_Test/Images/`` has the test images, which are val here; their classes are in
-``GT-final_test.csv``, an archive of its own. The tables are separated by semicolons, with the
+``GT-final_test.csv``, a separate archive. The tables are separated by semicolons and have the
 columns ``Filename`` and ``ClassId`` (the archives' ``Readme-Images.txt``;
 ``torchvision.datasets.GTSRB``).
 """
@@ -23,8 +23,8 @@ CLASSES = 43
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``GTSRB`` and ``GT-final_test.csv`` holds."""
-    places = (LABELS, f'GTSRB/{LABELS}', f'{VAL}/{LABELS}')  # It has no folder in its archive.
+    """Describe the folder with ``GTSRB`` and ``GT-final_test.csv``."""
+    places = (LABELS, f'GTSRB/{LABELS}', f'{VAL}/{LABELS}')  # Its archive has no folder.
     labels = next((place for place in places if (source / place).exists()), LABELS)
     return DataSet(
         name='gtsrb',
@@ -51,7 +51,7 @@ def train(images: str, source: Path) -> Iterator[Sample]:
         for row in _rows(table):
             if int(row['ClassId']) != number:
                 raise ValueError(f'{table.name} has {row["Filename"]} in class {row["ClassId"]}')
-            # Tracks are numbered anew in each class.
+            # Track numbers restart in each class.
             name = f'{folder}/{row["Filename"]}'
             yield Sample(f'{images}/{name}', label=number, name=name)
 

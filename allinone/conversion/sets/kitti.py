@@ -1,11 +1,11 @@
 """KITTI 2D object detection (Geiger et al., CVPR 2012), 8 classes.
 
-``training/label_2/NAME.txt`` has an object a line, 15 fields separated by spaces: type, truncated,
-occluded, alpha, the box as left, top, right, bottom (from 0), and seven of its place in space
-(``readme.txt`` of the object development kit). ``DontCare`` is a region, not an object, and is left
-out. The set has no split for validation; the one that is used everywhere, of Chen et al. (NIPS
-2015), is the lists ``ImageSets/train.txt`` and ``val.txt`` of traveller59/second.pytorch
-(``second/data/ImageSets``) and open-mmlab/OpenPCDet (``data/kitti/ImageSets``).
+``training/label_2/NAME.txt`` has one object per line, with 15 fields separated by spaces: type,
+truncated, occluded, alpha, the box as left, top, right, bottom (from 0), and seven fields of its 3D
+box (``readme.txt`` of the object development kit). ``DontCare`` is a region, not an object, and is
+omitted. The set has no validation split; the common one, of Chen et al. (NIPS 2015), is the lists
+``ImageSets/train.txt`` and ``val.txt`` of traveller59/second.pytorch (``second/data/ImageSets``)
+and open-mmlab/OpenPCDet (``data/kitti/ImageSets``).
 """
 
 import csv
@@ -28,7 +28,7 @@ LISTS = 'the lists of OpenPCDet (data/kitti/ImageSets; they are in no archive of
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``training`` and ``ImageSets`` holds."""
+    """Describe the folder with ``training`` and ``ImageSets``."""
     return DataSet(
         name='kitti',
         title='KITTI object detection',
@@ -53,7 +53,7 @@ def samples(split: str, source: Path) -> Iterator[Sample]:
         sample = Sample(f'{IMAGES}/{name}.png', label_map=label_map)
         sample.boxes, sample.notes = [], []
         labels = source / label_map
-        if labels.exists():  # Else it is found missing with the other files.
+        if labels.exists():  # Otherwise the check of all files reports it as missing.
             for kind, left, top, right, bottom in _objects(labels):
                 if kind in CLASSES:
                     box = Box(left, top, right - left, bottom - top, CLASSES.index(kind))

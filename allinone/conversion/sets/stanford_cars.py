@@ -1,10 +1,10 @@
 """Stanford Cars (Krause et al., 3DRR 2013): 196 makes, models and years, as an image list.
 
-The development kit has a MATLAB struct array ``annotations`` a split, with the fields ``bbox_x1``,
-``bbox_y1``, ``bbox_x2``, ``bbox_y2``, ``class`` (from 1) and ``fname``, and ``cars_meta.mat`` with
-the cell array ``class_names`` (``devkit/README.txt``; read the same way by
-``torchvision.datasets.StanfordCars``). The labels of the test split, which is val here, are a file
-of their own.
+The development kit has a MATLAB struct array ``annotations`` per split, with the fields
+``bbox_x1``, ``bbox_y1``, ``bbox_x2``, ``bbox_y2``, ``class`` (from 1) and ``fname``, and
+``cars_meta.mat`` with the cell array ``class_names`` (``devkit/README.txt``; read the same way by
+``torchvision.datasets.StanfordCars``). The labels of the test split, which is val here, are a
+separate file.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ VAL = 'cars_test_annos_withlabels.mat'
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``cars_train``, ``cars_test`` and ``devkit`` holds."""
-    # Copies of the set have the labels of the test split in the one place or the other.
+    """Describe the folder with ``cars_train``, ``cars_test`` and ``devkit``."""
+    # Copies of the set have the labels of the test split in one of two places.
     val = f'devkit/{VAL}' if (source / 'devkit' / VAL).exists() else VAL
     return DataSet(
         name='stanford_cars',

@@ -1,19 +1,19 @@
-"""``traffic_mini``: small sets of signs, street scenes and label maps, in the forms of Track 1.
+"""``traffic_mini``: small sets of signs, street scenes and label maps, in Track 1's formats.
 
-``cls`` is of GTSRB's first training archive, ``GTSRB/Training/CLASS/TRACK_FRAME.ppm`` with the
-tables that :mod:`.gtsrb` reads (``torchvision.datasets.GTSRB`` loads the same archive): of each of
-its 888 tracks, of 30 frames while the sign comes nearer, the frames 9, 19 and 29. The first quarter
-of each class's tracks is val, so that no track is in both. ``IMAGE.png`` is three times the
-number of the track among all, and 0, 1 or 2.
+``cls`` is from GTSRB's first training archive, ``GTSRB/Training/CLASS/TRACK_FRAME.ppm`` with the
+tables that :mod:`.gtsrb` reads (``torchvision.datasets.GTSRB`` loads the same archive). It has
+frames 9, 19 and 29 of each of the 888 tracks, in whose 30 frames the sign comes nearer. The first
+quarter of each class's tracks is val, so that no track is in both. ``IMAGE.png`` is three times the
+index of the track among all, plus 0, 1 or 2.
 
-``dec`` is of COAD, exported by Roboflow in COCO's format: ``train/_annotations.coco.json`` and
+``dec`` is COAD, exported by Roboflow in COCO's format: ``train/_annotations.coco.json`` and
 ``valid/_annotations.coco.json`` with the images beside them (roboflow/rf-detr,
-``docs/learn/train/dataset-formats.md``). The export has one category more than classes, number 0,
-the supercategory of the others, without boxes (roboflow/roboflow-100-benchmark, issue 45;
-roboflow/rf-detr, pull request 1303), and newer ones lack it: categories go by their names here.
+``docs/learn/train/dataset-formats.md``). The export has an additional category 0, the supercategory
+of the others, without boxes (roboflow/roboflow-100-benchmark, issue 45; roboflow/rf-detr, pull
+request 1303). Newer exports lack it, so categories are matched by name.
 
-``seg`` is CamVid in SegNet's form as :mod:`.camvid` reads it, with images written as JPEG, since
-the base file reads these.
+``seg`` is CamVid in SegNet's format as :mod:`.camvid` reads it, with images written as JPEG, which
+the base config file reads.
 """
 
 from collections.abc import Iterator
@@ -32,19 +32,19 @@ __all__ = ['BOX_CLASSES', 'data_sets']
 
 SIGNS, SIGN_ARCHIVE = 'GTSRB/Training', 'GTSRB-Training_fixed.zip'
 FRAMES = (9, 19, 29)
-VAL_SHARE = 4  # One track of so many
+VAL_SHARE = 4  # 1 / VAL_SHARE of a class's tracks are val
 SCENES, SCENE_ARCHIVE = 'COAD', "Roboflow's export of COAD as COCO (in a folder COAD)"
 BOX_CLASSES = ('vehicle', 'pedestrian', 'motorcycle', 'obstacle')
 STREETS = 'CamVid'
-# Split: of Roboflow's name, images of signs, of scenes
+# ``{split: (Roboflow's name, images of signs, images of scenes)}``
 PUBLISHED = {'train': ('train', 2001, 368), 'val': ('valid', 663, 35)}
 
 
 def data_sets(source: Path) -> dict[str, DataSet]:
-    """What the folder with ``GTSRB``, ``COAD`` and ``CamVid`` holds, by the folder it becomes.
+    """Describe the folder with ``GTSRB``, ``COAD`` and ``CamVid``: data sets by output folder.
 
     Raises:
-        DataError: If any part of the three is missing, or the folder is a converted one.
+        DataError: If a part of any of the three is missing, or the folder is a converted set.
     """
     sets = dict(cls=signs(source), dec=scenes(), seg=streets(source))
     whole = replace(
@@ -53,7 +53,7 @@ def data_sets(source: Path) -> dict[str, DataSet]:
         home='docs/datasets/traffic_mini.md',
         parts=tuple(part for some in sets.values() for part in some.parts),
     )
-    # All that is missing is reported at once, before anything is converted.
+    # Report all missing parts at once, before any conversion.
     check_source(source, whole, partial=True, folders=tuple(sets))
     return sets
 
@@ -130,7 +130,7 @@ def sign_samples(split: str, source: Path) -> Iterator[Sample]:
 
 
 def _frame(sample: Sample) -> tuple[str, str]:
-    """Class and track, and the frame of it."""
+    """``(class and track, frame)`` of an image, from its name."""
     track, _, frame = sample.name.rsplit('.', 1)[0].rpartition('_')
     return track, frame
 

@@ -1,10 +1,10 @@
 """Tsinghua-Tencent 100K (Zhu et al., CVPR 2016): traffic signs in 2048 x 2048 street views.
 
 ``annotations.json`` (release 2016) or ``annotations_all.json`` (2021) is an object with ``types``
-and ``imgs``, which has for each id ``path`` (``train/10056.jpg``) and ``objects`` with ``category``
+and ``imgs``, which maps each id to ``path`` (``train/10056.jpg``) and ``objects`` with ``category``
 and ``bbox`` (``xmin``, ``ymin``, ``xmax``, ``ymax``); ``train/ids.txt`` and ``test/ids.txt`` list
 the splits' ids (the set's tutorial and its ``anno_func.py``, whose ``type45`` are the classes here:
-those with 100 signs or more in the release of 2016, which the paper evaluates, and Track 1).
+those with 100 signs or more in the release of 2016, which the paper and Track 1 evaluate).
 """
 
 import json
@@ -31,7 +31,7 @@ TRAIN, TEST = 6105, 3071
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder with ``train``, ``test`` and the annotations holds, of either release."""
+    """Describe the folder with ``train``, ``test`` and the annotations of either release."""
     release = 2021 if (source / 'annotations_all.json').exists() else 2016
     annotations, archive = RELEASES[release]
     return DataSet(

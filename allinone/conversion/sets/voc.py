@@ -1,10 +1,10 @@
-"""PASCAL VOC 2007 and 2012 (Everingham et al., IJCV 2010), 20 classes: linked, and checked.
+"""PASCAL VOC 2007 and 2012 (Everingham et al., IJCV 2010), 20 classes: checked and linked.
 
-``VOC20??/Annotations/NAME.xml`` has an ``object`` a thing with ``name``, ``difficult`` and
+``VOC20??/Annotations/NAME.xml`` has one ``object`` per instance with ``name``, ``difficult`` and
 ``bndbox`` (``xmin``, ``ymin``, ``xmax``, ``ymax`` in pixels from 1, the last one included), and
-``ImageSets/Main`` lists the splits (the development kits' documentation). As is usual, ``trainval``
-of both years is train here, and ``test`` of 2007 is val, the last one that is public.
-``mmdet.VOCDataset`` reads the annotations as they are.
+``ImageSets/Main`` lists the splits (the development kits' documentation). As usual, ``trainval`` of
+both years is train here, and ``test`` of 2007, the last public one, is val. ``mmdet.VOCDataset``
+reads the annotations as they are.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ Corners = tuple[float, float, float, float]
 
 
 def data_set(source: Path) -> DataSet:
-    """What the folder ``VOCdevkit`` with ``VOC2007`` and ``VOC2012`` holds."""
+    """Describe the folder ``VOCdevkit`` with ``VOC2007`` and ``VOC2012``."""
     train_2007, train_2012, test_2007 = LISTS
     return DataSet(
         name='voc',
@@ -70,7 +70,7 @@ def samples(lists: tuple[str, ...], source: Path) -> Iterator[Sample]:
             )
             sample.boxes, sample.notes = [], []
             annotations = source / label_map
-            if annotations.exists():  # Else it is found missing with the other files.
+            if annotations.exists():  # Otherwise the check of all files reports it as missing.
                 for kind, box in _objects(annotations, ARCHIVES[year]):
                     if kind in CLASSES:
                         sample.boxes.append(Box(*box, CLASSES.index(kind)))

@@ -32,7 +32,7 @@ def report_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--out',
-        help='.html: the page, its images in a folder beside it; .png: only the curves, of one '
+        help='.html: the page, with images in a folder beside it; .png: only the curves of one '
         'run (default: report.html in the first work dir)',
     )
     parser.add_argument(
@@ -42,19 +42,19 @@ def report_parser() -> argparse.ArgumentParser:
         type=task_and_dir,
         default=[],
         metavar='TASK=WORK_DIR',
-        help='runs of one task alone; the table then has the change against them',
+        help='single-task runs; the table then has the change relative to them',
     )
     parser.add_argument(
         '--best',
         action='store_true',
-        help='compare the validations with the best score, not the last ones',
+        help='compare the validations with the best score instead of the last ones',
     )
     parser.add_argument(
         '--lower-is-better',
         nargs='+',
         default=[],
         metavar='TASK/METRIC',
-        help='metrics of which less is better (default: of all, more is better)',
+        help='metrics for which lower is better (default: none)',
     )
     parser.set_defaults(command=report)
     return parser
@@ -63,21 +63,21 @@ def report_parser() -> argparse.ArgumentParser:
 def affinity_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='analyze.py affinity',
-        description="How much a step of the backbone along one task's gradient lowers the other "
-        "tasks' losses (TAG, arXiv 2109.04617), and which tasks to train together.",
+        description="Measure how much a backbone step along one task's gradient lowers the other "
+        "tasks' losses (TAG, arXiv 2109.04617), and suggest which tasks to train together.",
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load a checkpoint of any content, which can run code',
+        help='load a checkpoint with any types, which can run code',
     )
     parser.add_argument(
         '--steps',
         type=at_least_one,
         default=20,
-        help='batches of each task to average over (default: %(default)s)',
+        help='number of batches per task to average over (default: %(default)s)',
     )
     parser.add_argument(
         '--lr',
@@ -87,9 +87,9 @@ def affinity_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--out',
-        help='.json or .png; both are written (default: affinity.json beside the checkpoint)',
+        help='.json or .png file; both are written (default: affinity.json beside the checkpoint)',
     )
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if there is one)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if available)')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     parser.set_defaults(command=affinity)
     return parser

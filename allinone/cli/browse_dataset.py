@@ -5,15 +5,21 @@ import argparse
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Draw images and annotations of each task as they reach its model.'
+        description='Draw images and annotations of each task as its model receives them.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--out-dir', required=True, help='folder for TASK/NUMBER-NAME.jpg, and TASK.jpg with all'
+        '--out-dir',
+        required=True,
+        help='folder for TASK/NUMBER-NAME.jpg, and TASK.jpg with all images',
     )
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
-    parser.add_argument('--count', type=int, default=16, help='images a task (%(default)s)')
-    parser.add_argument('--stage', default='train', help='train, val or test (%(default)s)')
+    parser.add_argument(
+        '--count', type=int, default=16, help='images per task (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--stage', default='train', help='train, val or test (default: %(default)s)'
+    )
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     return parser.parse_args(argv)
 

@@ -23,8 +23,8 @@ def number(value: str) -> tuple[str, str]:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Make a checkpoint of a joint config from one checkpoint a task, upstream or '
-        'allinone, whose backbones are of one architecture. Heads are kept.'
+        description='Make a checkpoint of a joint config from one checkpoint per task, upstream or '
+        'allinone, with the same backbone architecture. Heads do not change.'
     )
     parser.add_argument('config', help='config of the joint model')
     parser.add_argument(
@@ -39,14 +39,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load checkpoints of any content, which can run code',
+        help='load checkpoints with any types, which can run code',
     )
     parser.add_argument('--out', required=True, help='checkpoint to write')
     parser.add_argument(
         '--backbone',
         default='average',
         help='average, arithmetic (base checkpoint plus scaled differences to it), or the task '
-        'whose backbone is taken (default: %(default)s)',
+        'whose backbone is used (default: %(default)s)',
     )
     parser.add_argument(
         '--weights',
@@ -54,10 +54,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=number,
         default=[],
         metavar='TASK=W',
-        help='of the average (default 1 each), or scales of the arithmetic (default 1 / tasks)',
+        help='weights of the average (default: 1), or scales of arithmetic (default: 1 / tasks)',
     )
     parser.add_argument(
-        '--base-checkpoint', help='for arithmetic: the checkpoint that all were trained from'
+        '--base-checkpoint',
+        help='for arithmetic: the checkpoint that all models were fine-tuned from',
     )
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     return parser.parse_args(current_options('compose', argv))

@@ -55,7 +55,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     listed = '\n'.join(f'  {name:<18}{found.summary}' for name, found in CONVERTERS.items())
     parser = argparse.ArgumentParser(
-        description='Convert a downloaded data set to what the suite reads.',
+        description='Convert a downloaded data set to a format that the suite reads.',
         epilog=f'converters:\n{listed}\n\n{EXIT_STATUS}',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -69,8 +69,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _add_arguments(parser: argparse.ArgumentParser, options: dict[str, tuple[str, ...]]) -> None:
-    parser.add_argument('source', help='folder that the archives were unpacked in; not changed')
-    parser.add_argument('out', help='folder to make or to continue')
+    parser.add_argument('source', help='folder with the unpacked archives; not modified')
+    parser.add_argument('out', help='output folder, new or of an interrupted conversion')
     for name, choices in options.items():
         parser.add_argument(
             f'--{name}', choices=choices, default=choices[0], help='default: %(default)s'
@@ -79,13 +79,13 @@ def _add_arguments(parser: argparse.ArgumentParser, options: dict[str, tuple[str
         '--link',
         choices=LINKS,
         default=LINKS[0],
-        help='how images come to OUT: as hard links (symbolic ones where those cannot be), '
+        help='how to place images in OUT: hard links (symbolic ones if those are impossible), '
         'symbolic links, or copies (default: %(default)s)',
     )
     parser.add_argument(
         '--partial',
         action='store_true',
-        help='convert what is there of an incomplete download, and report the rest',
+        help='convert the available part of an incomplete download, and report the rest',
     )
     parser.add_argument('--quiet', action='store_true', help='show no progress bars')
 

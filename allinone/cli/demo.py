@@ -6,8 +6,8 @@ import argparse
 def parse_args():
     parser = argparse.ArgumentParser(description='Train, test and draw the toy model.')
     parser.add_argument('--config', default='configs/toy/mobilenetv2_toy.py', help='config file')
-    parser.add_argument('--data', default='data/toy', help='where the toy scenes are or go')
-    parser.add_argument('--work-dir', default='work_dirs/demo', help='where the results go')
+    parser.add_argument('--data', default='data/toy', help='folder of the toy scenes')
+    parser.add_argument('--work-dir', default='work_dirs/demo', help='folder for the results')
     return parser.parse_args()
 
 

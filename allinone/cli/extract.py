@@ -5,17 +5,17 @@ import argparse
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Write the sub-network of some tasks, without training: a joint model of '
-        'fewer tasks, and of one task also a config and checkpoint for its own library.'
+        description='Write the sub-network for some tasks, without training: a joint model of '
+        'fewer tasks, and for a single task also a config and checkpoint for its library.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load a checkpoint of any content, which can run code',
+        help='load a checkpoint with any types, which can run code',
     )
-    parser.add_argument('--tasks', nargs='+', required=True, help='the tasks to keep')
+    parser.add_argument('--tasks', nargs='+', required=True, help='tasks to extract')
     parser.add_argument('--out', required=True, help='folder for the configs and checkpoints')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     return parser.parse_args(argv)

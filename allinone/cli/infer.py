@@ -28,20 +28,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         usage='%(prog)s [CONFIG] CKPT INPUT [INPUT ...] --out-dir D [options]',
         description='Run all tasks of a joint model on images and videos, and draw the results.',
-        epilog='Exit status: 0; 1 if an input was skipped; 2 if config, checkpoint or output is at '
-        'fault; 130 if interrupted.',
+        epilog='Exit status: 0; 1 if an input was skipped; 2 after an error in config, checkpoint '
+        'or output; 130 if interrupted.',
     )
     parser.add_argument(
         'model',
         metavar='[CONFIG] CKPT',
-        help='config file and checkpoint; or a checkpoint alone, with the config that it carries; '
-        'a work dir stands for its best checkpoint, else its newest',
+        help='config file and checkpoint; or only a checkpoint, with its embedded config; '
+        'a work dir means its best checkpoint, else its newest',
     )
     parser.add_argument(
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help="image, folder of images, pattern ('street/*.jpg'), video, or number of a camera",
+        help="image, folder of images, pattern ('street/*.jpg'), video, or camera number",
     )
     parser.add_argument(
         '--out-dir',
@@ -49,38 +49,38 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='folder for vis/NAME.jpg and .mp4, predictions/NAME.json, predictions.jsonl',
     )
     parser.add_argument(
-        '--resume', action='store_true', help='go on with what an interrupted run left in --out-dir'
+        '--resume', action='store_true', help='continue an interrupted run in --out-dir'
     )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load a checkpoint of any content, which can run code',
+        help='load a checkpoint with any types, which can run code',
     )
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
     parser.add_argument(
-        '--classify-boxes', metavar='TASK', help='a classification task that says what each box is'
+        '--classify-boxes', metavar='TASK', help='classification task to run on each detected box'
     )
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if there is one)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if available)')
     parser.add_argument(
         '--batch-size',
         type=at_least_one,
         default=8,
-        help='most images of one size in a pass (default: %(default)s)',
+        help='maximum number of images of one size per pass (default: %(default)s)',
     )
     parser.add_argument(
         '--scale',
         type=scale,
         default='tested',
         metavar='WxH|none|tested',
-        help="resize images into WxH, keeping their ratio; 'none' leaves their size; 'tested' is "
-        "the config's inference.scale, else the largest scale that detection and segmentation "
-        'are tested at (default: %(default)s)',
+        help="resize images to fit WxH, keeping the aspect ratio; 'none': no resizing; 'tested': "
+        "the config's inference.scale, else the largest test scale of detection and segmentation "
+        'tasks (default: %(default)s)',
     )
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
-        help='draw no box below this score; the JSON has all (default: %(default)s)',
+        help='draw no boxes below this score; the JSON has all (default: %(default)s)',
     )
     parser.add_argument(
         '--cfg-options',

@@ -17,13 +17,13 @@ def positive(value: str) -> int:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--out', default='data/toy', help='folder to make (default: %(default)s)')
+    parser.add_argument('--out', default='data/toy', help='folder to create (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='seed of all images, 0 or more')
     parser.add_argument(
         '--images',
         type=positive,
         metavar='N',
-        help='images in each train split, with N/4 (8 at least) for val; '
+        help='images in each train split, and N/4 (at least 8) in val; '
         'default: 640 for cls, 240 for det, 160 for seg and signs',
     )
     return parser.parse_args(current_options('make_toy_data', argv))

@@ -8,14 +8,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description='Pack all files below a folder: images, label maps and annotations.',
-        epilog='Then pack://PATH/NAME.pack or lmdb://PATH/NAME.lmdb stands for the folder, such as '
+        epilog='Use pack://PATH/NAME.pack or lmdb://PATH/NAME.lmdb in place of the folder, such as '
         'in ALLINONE_DATA.',
     )
-    parser.add_argument('folder', help='what to pack')
+    parser.add_argument('folder', help='folder to pack')
     parser.add_argument(
         '--out', required=True, help='a new folder: NAME.pack for tars, NAME.lmdb for LMDB'
     )
-    parser.add_argument('--shard-mib', type=int, default=1024, help='size of a tar')
+    parser.add_argument('--shard-mib', type=int, default=1024, help='size of each tar')
     return parser.parse_args(argv)
 
 

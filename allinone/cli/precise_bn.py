@@ -5,17 +5,17 @@ import argparse
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Estimate batch norm's running statistics again, over a mix of the tasks' "
-        'training images; no weight is changed.'
+        description="Re-estimate batch norm's running statistics over a mix of the tasks' "
+        'training images; weights do not change.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', required=True, help='the new checkpoint')
-    parser.add_argument('--batches', type=int, default=50, help='batches of each task')
+    parser.add_argument('--out', required=True, help='checkpoint to write')
+    parser.add_argument('--batches', type=int, default=50, help='number of batches per task')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load a checkpoint of any content, which can run code',
+        help='load a checkpoint with any types, which can run code',
     )
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     return parser.parse_args(argv)

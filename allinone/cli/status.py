@@ -12,7 +12,7 @@ from allinone.training.signals import Stopped
 
 
 def exit_status(call: Callable[[], None], args) -> int:
-    """Run a training or test; returns 0, 2 after an error of the user or a process, 128 + signal.
+    """Run a training or test; returns 0, 2 after a user error or a lost process, or 128 + signal.
 
     Args:
         call: The function to run.

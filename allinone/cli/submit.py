@@ -14,15 +14,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser = argparse.ArgumentParser(
             prog='submit.py validate',
             description='Check a submission, and score it against annotations.',
-            epilog='Exit status: 0; 1 if the submission has faults, each of which is printed; '
+            epilog='Exit status: 0; 1 if the submission has errors, which are printed; '
             '2 if a file cannot be read.',
         )
         parser.add_argument('file', help='submission file')
         parser.add_argument(
-            '--ann', metavar='ROOT', help="annotations, a folder in Track 1's layout"
+            '--ann', metavar='ROOT', help="folder of annotations in Track 1's layout"
         )
         parser.add_argument(
-            '--split', default='val', help='the annotations to compare with (default: %(default)s)'
+            '--split',
+            default='val',
+            help='split of the annotations to compare with (default: %(default)s)',
         )
         parser.set_defaults(validate=True)
         return parser.parse_args(argv[1:])
@@ -32,14 +34,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', required=True, help='the submission, a JSON file')
+    parser.add_argument('--out', required=True, help='JSON file for the submission')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load a checkpoint of any content, which can run code',
+        help='load a checkpoint with any types, which can run code',
     )
     parser.add_argument('--tasks', nargs='+', help='only these tasks (default: all)')
-    parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument('--work-dir', help='folder for the log (default: work_dirs/NAME_OF_CONFIG)')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     parser.set_defaults(validate=False)
     return parser.parse_args(argv)

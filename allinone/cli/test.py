@@ -10,18 +10,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load a checkpoint of any content, which can run code',
+        help='load a checkpoint with any types, which can run code',
     )
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
     parser.add_argument('--out', help='write the metrics to this JSON file')
     parser.add_argument('--show-dir', help='draw every tested image into this folder')
-    parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument('--work-dir', help='folder for the log (default: work_dirs/NAME_OF_CONFIG)')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what started the processes of a distributed run',
+        help='launcher of the processes of a distributed run',
     )
     parser.add_argument('--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)

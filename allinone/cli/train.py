@@ -6,32 +6,32 @@ import argparse
 def parse_args():
     parser = argparse.ArgumentParser(
         description='Train a joint model on all its data sets.',
-        epilog='Exit status: 0; 2 if config, data or checkpoint is at fault; 143 after SIGTERM and '
-        '130 after SIGINT, when --resume goes on.',
+        epilog='Exit status: 0; 2 after an error in config, data or checkpoint; 143 after SIGTERM '
+        'and 130 after SIGINT, when --resume continues.',
     )
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--work-dir', help='where logs and checkpoints go (default: work_dirs/NAME_OF_CONFIG)'
+        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CKPT',
-        help='go on from CKPT, or from the newest complete checkpoint of the work dir',
+        help='resume from CKPT, or from the newest complete checkpoint of the work dir',
     )
     parser.add_argument(
         '--force-resume',
         action='store_true',
-        help='with --resume: go on though config or annotations have changed',
+        help='with --resume: resume even if config or annotations have changed',
     )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load checkpoints of any content, which can run code',
+        help='load checkpoints with any types, which can run code',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA)')
-    parser.add_argument('--seed', type=int, help='seed of everything random')
+    parser.add_argument('--seed', type=int, help='seed of all random generators')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -42,7 +42,7 @@ def parse_args():
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what started the processes of a distributed run',
+        help='launcher of the processes of a distributed run',
     )
     parser.add_argument('--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()

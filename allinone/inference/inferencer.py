@@ -44,8 +44,8 @@ class AllInOneInferencer:
     """Predicts all tasks of a trained joint model on images.
 
     >>> inferencer = AllInOneInferencer('best_score_iter_1200.pth')
-    >>> record, = inferencer('street.jpg', out_dir='results')
-    >>> record['cls']['name'], record['det'][0]['bbox'], record['seg'][0]['name']
+    >>> prediction, = inferencer('street.jpg', out_dir='results')
+    >>> prediction['cls']['name'], prediction['det'][0]['bbox'], prediction['seg'][0]['name']
 
     Args:
         model: A checkpoint, whose embedded config is used (as data, without executing it); a work

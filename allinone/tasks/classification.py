@@ -94,6 +94,7 @@ class Classification(TaskKind):
         self, metric: BaseMetric, dataset: Dataset, num_classes: int | None = None
     ) -> None:
         topk = getattr(metric, 'topk', None) or ()
+        topk = (topk,) if isinstance(topk, int) else topk
         if num_classes is not None and max(topk, default=0) > num_classes:
             raise ConfigError(
                 f'topk is {tuple(topk)}, but the head has num_classes={num_classes}; leave out '

@@ -188,7 +188,7 @@ def complete_annotations(metric: BaseMetric) -> None:
     Args:
         metric: Changed in place; one without an annotation file stays as it is.
     """
-    coco = metric._coco_api
+    coco = getattr(metric, '_coco_api', None)  # LVIS has another one.
     if coco is None:
         return
     changed = normalise(coco.dataset)
@@ -213,7 +213,7 @@ def fit_to_dataset(metric: BaseMetric, dataset: Dataset) -> None:
         DataError: If the metric's annotation file lacks a class or an image of the data set, or
             has another image under the same id.
     """
-    coco = metric._coco_api
+    coco = getattr(metric, '_coco_api', None)  # LVIS has another one.
     if coco is None:
         return
     while hasattr(dataset, 'dataset'):

@@ -14,7 +14,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
-from allinone.errors import DataError
+from allinone.errors import ConfigError, DataError
 from allinone.inference.records import from_record, to_record
 from allinone.registry import MODELS, TASK_KINDS
 from allinone.registry.kinds import registered_kinds
@@ -258,3 +258,17 @@ def test_an_image_without_boxes_is_a_record_of_detection():
     assert len(from_record(dict(x=[]))['x'].pred_instances.bboxes) == 0
     with pytest.raises(DataError, match='^the record 7 fits none of the kinds'):
         from_record(dict(x=7))
+
+
+def test_metrics_of_a_library_are_fit_to_a_data_set():
+    """Also those whose option is one number, and those with another annotation interface."""
+    from mmdet.evaluation import LVISMetric
+    from mmpretrain.evaluation import Accuracy, AveragePrecision, MultiLabelMetric
+
+    kind = registered_kinds()['classification']()
+    for metric in (MultiLabelMetric(topk=3), MultiLabelMetric(thr=0.5), AveragePrecision()):
+        kind.prepare_metric(metric, [], 3)
+    for metric in (MultiLabelMetric(topk=4), Accuracy(topk=(1, 4)), Accuracy(topk=4)):
+        with pytest.raises(ConfigError, match='4.*, but the head has num_classes=3; leave out'):
+            kind.prepare_metric(metric, [], 3)
+    Detection().prepare_metric(LVISMetric.__new__(LVISMetric), [], 3)

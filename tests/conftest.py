@@ -31,6 +31,11 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(scope='session', autouse=True)
+def _own_cache(tmp_path_factory):
+    os.environ['XDG_CACHE_HOME'] = str(tmp_path_factory.mktemp('cache'))
+
+
+@pytest.fixture(scope='session', autouse=True)
 def _few_threads():
     torch.set_num_threads(1)  # tiny tensors: a second thread costs more than it brings
 

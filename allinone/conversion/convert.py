@@ -189,9 +189,9 @@ class _Conversion:
             for batch in _batches(samples, BATCH):
                 batch = [sample for sample in batch if self._is_sound(sample, names)]
                 for sample, found in zip(batch, _examined(batch, examine, pool)):
-                    told_by = self.data_set.archive_of(sample.label_map or split.annotations)
+                    archive = self.data_set.archive_of(sample.label_map or split.annotations)
                     for kind, what in sample.notes:
-                        self.report.note(kind, what, told_by)
+                        self.report.note(kind, what, archive)
                     if found.fault:
                         self._fault(*found.fault)
                         continue

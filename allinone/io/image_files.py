@@ -106,6 +106,16 @@ def orientation(image: Image.Image) -> int:
     return image.getexif().get(ORIENTATION, UPRIGHT) if 'exif' in image.info else UPRIGHT
 
 
+def decoded_size(path: str) -> list[int]:
+    """``[width, height]`` of a training image, which OpenCV decodes as it is shown.
+
+    Raises:
+        DataError: As :func:`check_upright`.
+    """
+    check_upright(path)
+    return list(shown_size(path))
+
+
 def check_upright(path: str) -> None:
     """Refuse a training image whose EXIF orientation OpenCV does not apply.
 

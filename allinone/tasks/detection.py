@@ -24,14 +24,12 @@ from .class_lists import CATEGORIES, METAINFO, ClassLists
 from .classification import Classification, MultiLabelClassification, caption
 from .coco import (
     BOX_METRICS,
-    check_categories,
-    check_masks,
-    check_sizes,
     complete_annotations,
     fit_to_dataset,
     is_numbered_by_file,
     listed_categories,
 )
+from .coco_checks import check_categories, check_masks, check_sizes
 from .dense_head import DenseHead
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import check_strides, probe_heads

@@ -6,6 +6,7 @@ import os
 import os.path as osp
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -14,7 +15,8 @@ from PIL import Image
 
 from allinone.errors import DataError
 from allinone.io.digests import file_hash
-from allinone.io.image_files import IGNORED, check_upright, is_local, shown_size
+from allinone.io.file_facts import FileFacts
+from allinone.io.image_files import IGNORED, decoded_size, is_local
 from allinone.io.text import shortened
 from allinone.registry.kinds import derives
 
@@ -48,17 +50,40 @@ def check_label_maps(
     if not dataset.ann_file:
         _check_alone(dataset, local)
     ignored = getattr(dataset, 'ignore_index', IGNORED)
-    read = _reader(dataset)
+    if not local:
+        return
+    read, how = _reader(dataset, local[0])
+    maps: FileFacts[dict] = FileFacts(f'labels by {how}', os.path.dirname(local[0]['seg_map_path']))
+    sizes: FileFacts[list[int]] = FileFacts('decoded sizes', os.path.dirname(local[0]['img_path']))
+
+    def labels_of(info: dict) -> set[int]:
+        try:
+            facts = maps.of(info['seg_map_path'], lambda path: _label_facts(path, info, read))
+        except Exception as error:
+            if skip_corrupt:
+                return set()
+            raise DataError(
+                f'{info["seg_map_path"]} is not a readable label map: {error}; repair it, or '
+                'remove it and its image'
+            ) from error
+        try:
+            size = sizes.of(info['img_path'], decoded_size)
+        except DataError:
+            raise
+        except Exception:
+            return set()  # Met again, with its name and the rule of skip_corrupt, when loaded.
+        return _check_label_map(info, facts, size, num_classes, ignored, read is None)
+
     seen: set[int] = set()
     with ThreadPoolExecutor() as pool:
         # Decoding leaves the interpreter lock.
-        for labels in pool.map(
-            lambda info: _check_label_map(info, num_classes, ignored, skip_corrupt, read), local
-        ):
+        for labels in pool.map(labels_of, local):
             seen |= labels
+    maps.save()
+    sizes.save()
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
     absent = [str(name) for label, name in enumerate(classes) if label not in seen]
-    if local and num_classes is not None and absent:
+    if num_classes is not None and absent:
         folder = os.path.dirname(local[0]['seg_map_path'])
         print_log(
             f'{folder} has no sample of class {shortened(absent)}: no pixel',
@@ -67,15 +92,28 @@ def check_label_maps(
         )
 
 
-def _reader(dataset: BaseDataset) -> Callable[[dict], np.ndarray] | None:
-    """What loads label maps in the pipeline, if it may give other labels than Pillow does."""
+def _reader(dataset: BaseDataset, info: dict) -> tuple[Callable[[dict], np.ndarray] | None, str]:
+    """What loads label maps in the pipeline, if it may give other labels than Pillow; and how."""
     for step in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
         if derives(type(step), (LOADER,)):
             plain = type(step).__qualname__ == 'LoadAnnotations'
             if plain and step.imdecode_backend == 'pillow':
-                return None
-            return lambda info: step(dict(info, seg_fields=[]))['gt_seg_map']
-    return None
+                break
+            how = repr((step, info.get('reduce_zero_label'), info.get('label_map')))
+            return partial(_read_by, step), how
+    return None, 'Pillow'
+
+
+def _read_by(step: Callable[[dict], dict], info: dict) -> np.ndarray:
+    return step(dict(info, seg_fields=[]))['gt_seg_map']
+
+
+def _label_facts(path: str, info: dict, read: Callable[[dict], np.ndarray] | None) -> dict:
+    """Shape of a label map, and shape and labels of what the pipeline gives of it."""
+    with Image.open(path) as label_map:
+        labels = np.asarray(label_map)
+    given = labels if read is None else read(info)
+    return dict(shape=list(labels.shape), given=list(given.shape), labels=np.unique(given).tolist())
 
 
 def _check_alone(dataset: BaseDataset, infos: list[dict]) -> None:
@@ -101,53 +139,44 @@ def _check_alone(dataset: BaseDataset, infos: list[dict]) -> None:
 
 def _check_label_map(
     info: dict,
+    facts: dict,
+    size: list[int],
     num_classes: int | None,
     ignored: int,
-    skip_corrupt: bool,
-    read: Callable[[dict], np.ndarray] | None,
+    raw: bool,
 ) -> set[int]:
-    """Check one label map; the labels in it, as the pipeline gives them."""
-    image_path, label_path = info['img_path'], info['seg_map_path']
-    try:
-        with Image.open(label_path) as label_map:
-            labels = np.asarray(label_map)
-        given = labels if read is None else read(info)
-    except Exception as error:
-        if skip_corrupt:
-            return set()
+    """Check what was read of a label map; the labels in it, as the pipeline gives them.
+
+    Args:
+        info: Of the sample.
+        facts: Of :func:`_label_facts`.
+        size: ``[width, height]`` of the image.
+        num_classes: Of the head; None: labels are not compared with it.
+        ignored: The label of pixels that are ignored.
+        raw: Whether the labels are those of the file, which the pipeline will change.
+    """
+    label_path, shape = info['seg_map_path'], facts['shape']
+    if shape[:2] != size[::-1]:
         raise DataError(
-            f'{label_path} is not a readable label map: {error}; repair it, or '
-            'remove it and its image'
-        ) from error
-    try:
-        check_upright(image_path)
-        size = shown_size(image_path)
-    except DataError:
-        raise
-    except Exception:
-        return set()  # Met again, with its name and the rule of skip_corrupt, when it is loaded.
-    if labels.shape[:2] != size[::-1]:
-        raise DataError(
-            f'{label_path} is {labels.shape[1]} x {labels.shape[0]}, but its image '
-            f'{image_path} is {size[0]} x {size[1]}; make them of one size'
+            f'{label_path} is {shape[1]} x {shape[0]}, but its image '
+            f'{info["img_path"]} is {size[0]} x {size[1]}; make them of one size'
         )
-    if labels.ndim != 2:
+    if len(shape) != 2:
         raise DataError(
-            f'{label_path} has {labels.shape[2]} channels; a label map has one, the class numbers'
+            f'{label_path} has {shape[2]} channels; a label map has one, the class numbers'
         )
-    if given.ndim != 2:
+    if len(facts['given']) != 2:
         raise DataError(
             f'{label_path} has class numbers as a palette image, which the pipeline reads as '
-            f'colours, {given.shape[2]} channels; leave out imdecode_backend of LoadAnnotations'
+            f'colours, {facts["given"][2]} channels; leave out imdecode_backend of LoadAnnotations'
         )
     if num_classes is None:
         return set()
-    found = values = np.unique(labels if read is None else given).astype(int)
-    if read is None:
-        if info.get('reduce_zero_label'):
-            values = np.where((values == 0) | (values == IGNORED), IGNORED, values - 1)
-        if info.get('label_map'):
-            values = np.array([info['label_map'].get(int(value), value) for value in values])
+    found = values = np.array(facts['labels'], int)
+    if raw and info.get('reduce_zero_label'):
+        values = np.where((values == 0) | (values == IGNORED), IGNORED, values - 1)
+    if raw and info.get('label_map'):
+        values = np.array([info['label_map'].get(int(value), value) for value in values])
     wrong = found[(values >= num_classes) & (values != ignored)]
     if len(wrong):
         raise DataError(

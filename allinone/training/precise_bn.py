@@ -226,7 +226,7 @@ class PreciseBNHook(Hook):
                 f'custom_hooks.begin of PreciseBNHook is {self.begin}, but the training has '
                 f'{runner.max_iters} steps (train_cfg.max_iters), numbered from 0'
             )
-        if self.begin is not None and runner.iter > self.begin:  # Gone on from a checkpoint
+        if self.begin is not None and runner.iter > self.begin:  # Resumed after a checkpoint
             self._keep(runner)
         else:
             # Not only when all steps are made.

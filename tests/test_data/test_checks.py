@@ -13,7 +13,7 @@ from PIL import Image
 from allinone.data.checks import check_dataset
 from allinone.data.datasets.image_list import ImageListDataset
 from allinone.errors import DataError
-from allinone.tasks import coco as coco_files
+from allinone.tasks import coco_checks as coco_files
 from allinone.tasks import labels
 
 CLASSES = ('car', 'sign', 'tree')

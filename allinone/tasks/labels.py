@@ -45,11 +45,12 @@ def check_class_labels(
                 )
         seen.update(map(int, labels))
     absent = [name for label, name in enumerate(classes or ()) if label not in seen]
+    place = getattr(dataset, 'ann_file', None) or type(dataset).__name__
     if not seen and any('instances' in info for info in infos):
-        print_log(f'{dataset.ann_file} has no box at all', 'current', logging.WARNING)
+        print_log(f'{place} has no box at all', 'current', logging.WARNING)
     if seen and absent:
         print_log(
-            f'{dataset.ann_file} has no sample of class {shortened(absent)}',
+            f'{place} has no sample of class {shortened(absent)}',
             'current',
             logging.WARNING,
         )

@@ -302,3 +302,17 @@ def test_boxes_that_take_no_part_are_counted(tmp_path, said):
 def test_a_set_without_any_box_is_said(tmp_path, said):
     check_dataset(coco(tmp_path, boxes=()), 3)
     assert said == [f'{tmp_path}/train.json has no box at all']
+
+
+def test_a_set_of_no_file_is_named_by_its_class(said):
+    class Unlisted:
+        metainfo = dict(classes=('a', 'b'))
+
+        def __len__(self):
+            return 1
+
+        def get_data_info(self, index):
+            return dict(img_path='s3://x/1.jpg', gt_label=0)
+
+    check_dataset(Unlisted(), 2)
+    assert said == ['Unlisted has no sample of class b']

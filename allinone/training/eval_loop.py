@@ -170,7 +170,7 @@ class _EvalLoop(BaseLoop):
                 )
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)
-            self._stop_if_told()
+            self._stop_if_asked()
         metrics: dict[str, float] = {}
         for task, evaluator in self.evaluators.items():
             found = evaluator.evaluate(self.dataloader.sizes[task])
@@ -187,10 +187,10 @@ class _EvalLoop(BaseLoop):
 
     def _until_stopped(self, batches: Iterable) -> Iterator:
         for batch in batches:
-            self._stop_if_told()
+            self._stop_if_asked()
             yield batch
 
-    def _stop_if_told(self) -> None:
+    def _stop_if_asked(self) -> None:
         signals = self.runner.stop_signals
         # Several processes meet again in the evaluators only, so there all go on.
         if signals.received and signals.deferring and get_world_size() == 1:

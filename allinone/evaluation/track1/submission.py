@@ -55,11 +55,11 @@ class Submission(Hook):
         section = self.kinds[task].track1_section
         content = self.kinds[task].track1_content(sample, cat_ids)
         if section == 'dec':
-            image_id = int(_told(task, sample, 'img_id'))
+            image_id = int(_metadata_of(task, sample, 'img_id'))
             self.content['dec'] += [dict(image_id=image_id, **box) for box in content]
             return
         assert section is not None
-        name = osp.basename(_told(task, sample, 'img_path'))
+        name = osp.basename(_metadata_of(task, sample, 'img_path'))
         if name in self.content[section]:
             raise DataError(
                 f'task {task} has two images of the name {name}, and a submission knows them by '
@@ -77,7 +77,7 @@ class Submission(Hook):
         write_durably(path, json.dumps(self.content, separators=(',', ':')).encode())
 
 
-def _told(task: str, sample, key: str):
+def _metadata_of(task: str, sample, key: str):
     value = sample.metainfo.get(key)
     if value is None:
         raise ConfigError(

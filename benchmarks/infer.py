@@ -14,7 +14,8 @@ from allinone.checkpoint.loading import state_dict_of
 from allinone.cli.programs.infer import InferRun
 from allinone.data.loaders import build_loader
 from allinone.errors import ConfigError, DataError
-from allinone.inference.inferencer import AllInOneInferencer, flat
+from allinone.inference.inferencer import AllInOneInferencer
+from allinone.inference.inputs import flat
 from allinone.inference.model_source import find_model
 from allinone.io.images import read_image
 from allinone.models.shared_backbone import run_backbone

@@ -14,9 +14,9 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from allinone.config.build_errors import named
-from allinone.errors import ConfigError, DataError
+from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.io.atomic import write_json
-from allinone.io.images import find_images, output_names, read_image, write_image
+from allinone.io.images import read_image, write_image
 from allinone.io.outputs import require_writable
 from allinone.io.renames import renamed_arguments
 from allinone.models.joint import build_network, load_trained, on_device
@@ -24,6 +24,8 @@ from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
 
 from .crops import BoxClassifier
+from .input_errors import ModelCheck, in_words, input_error
+from .inputs import checked, flat, is_lazy, naming
 from .model_source import ModelSource, find_model
 from .records import dataset_metainfo, to_record
 from .scale import AS_TESTED, image_scale
@@ -31,6 +33,7 @@ from .streaming import InputImage, batches_of_a_size, read_ahead
 
 MAX_PIXELS = 40_000_000
 MASKS = ('rle', 'array')
+PLAIN = np.full((480, 640, 3), 114, np.uint8)  # on which a model is tried that fails on images
 
 Input = str | os.PathLike | np.ndarray
 Found = tuple[int, dict | None, np.ndarray | None]
@@ -58,7 +61,8 @@ class AllInOneInferencer:
             None: no resizing. Default: the config's ``inference = dict(scale=...)``, else the
             largest test scale of the detection and segmentation tasks, resized as in their test
             pipelines.
-        on_note: Called with a message about the scale. Default: log it.
+        on_note: Called with a message about the scale, and about files of a folder that are passed
+            over. Default: log it.
 
     Raises:
         ConfigError: If the config cannot be used, a task is unknown, the scale is invalid, or the
@@ -85,6 +89,7 @@ class AllInOneInferencer:
         kinds = self.model.kinds
         whole = [task for task in self.tasks if kinds[task].sees_whole_images]
         self.scale = image_scale(self.cfg, scale, self.tasks, whole)
+        self._note = on_note
         if self.scale.note:
             on_note(self.scale.note)
         load_trained(self.model, source.checkpoint, source.path, self.tasks, key='weights')
@@ -112,8 +117,9 @@ class AllInOneInferencer:
         """Predict all tasks on every image.
 
         Args:
-            inputs: An image file, a folder, a pattern (``'street/*.jpg'``), an array
-                ``(H, W, 3)`` (uint8, BGR), or a list or generator of them.
+            inputs: An image file, a folder (without its subfolders), a pattern
+                (``'street/*.jpg'``), an array ``(H, W, 3)`` (uint8, BGR), or a list or generator of
+                them.
             batch_size: Maximum number of images per pass; see :func:`batches_of_a_size`.
             tasks: Run only these. Default: those of the constructor.
             out_dir: Write ``vis/NAME.jpg`` and ``predictions/NAME.json`` for each image.
@@ -121,8 +127,8 @@ class AllInOneInferencer:
             score_thr: Draw no boxes below this score. Predictions contain all of them.
             classify_boxes: Name of a classification task to run on each detected box.
             masks: ``'rle'``, or ``'array'`` for label maps ``(H, W)``, which are not written.
-            on_error: Called when an input cannot be read; its prediction is then None. Default:
-                raise.
+            on_error: Called when reading, predicting, drawing or writing one of the inputs fails;
+                its prediction is then None, and the others continue. Default: raise.
 
         Returns:
             One prediction per image, in order; with ``return_vis`` a pair of the predictions and
@@ -141,10 +147,14 @@ class AllInOneInferencer:
         Raises:
             ConfigError: If a task is unknown or an option is invalid.
             DataError: If a file is missing, truncated or not an image, a folder has no images, an
-                array is not a BGR image, or the model fails on an image (such as out of memory).
+                array is not a BGR image, the model fails on an image (such as out of memory), or
+                drawing or writing fails. Its cause is the exception. With ``on_error`` it is passed
+                to that instead.
+            WriteError: If the disk is full or read-only.
+            AllInOneError: If the device fails, or the model fails on all of the first 10 images.
         """
-        entries: Iterable[str | np.ndarray] = flat(inputs, on_error or _raise)
-        if not _is_lazy(inputs):
+        entries: Iterable[str | np.ndarray] = flat(inputs, on_error or _raise, self._note)
+        if not is_lazy(inputs):
             entries = list(entries)
         found = list(
             self.stream(
@@ -176,6 +186,7 @@ class AllInOneInferencer:
         on_error: Callable[[DataError], None] | None = None,
         on_note: Callable[[str], None] = lambda sentence: None,
         names: Mapping[str, str] | None = None,
+        called: Callable[[int], str] = 'input {}'.format,
     ) -> Iterator[Found]:
         """As :meth:`__call__`, but yields image by image, so memory does not limit their number.
 
@@ -189,10 +200,11 @@ class AllInOneInferencer:
             on_note: Called with a message about each ignored part of a file.
             names: Names of the results by file. Default: unique stems for a list, else the index of
                 the entry.
+            called: Name of the array at an index in messages.
 
         Yields:
-            Index, prediction, and the drawing or None, in the order of the entries; for an
-            unreadable input index, None and None.
+            Index, prediction, and the drawing or None, in the order of the entries; for an input
+            that fails index, None and None.
         """
         check_count('batch_size', batch_size)
         check_choice('masks', masks, MASKS)
@@ -203,28 +215,41 @@ class AllInOneInferencer:
         tasks = self._chosen(tasks)
         boxes = self.box_classifier(classify_boxes, tasks)
         on_error = on_error or _raise
-        name_of = _naming(entries, names)
+        name_of = naming(entries, names)
 
         def finish(item: InputImage, samples: dict):
-            record = {
-                task: to_record(sample, self.metainfo[task], masks, self.model.kinds[task])
-                for task, sample in samples.items()
-            }
+            with input_error(item.name, 'its prediction cannot be converted'):
+                record = {
+                    task: to_record(sample, self.metainfo[task], masks, self.model.kinds[task])
+                    for task, sample in samples.items()
+                }
             drawing = None
             if out_dir or return_vis:
                 image, _ = item.arrays()
-                rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # ten times as fast as a flip
-                drawing = draw_tasks(rgb, samples, self.metainfo, score_thr, self.model.kinds)
+                with input_error(item.name, 'drawing its prediction fails'):
+                    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # ten times as fast as a flip
+                    drawing = draw_tasks(rgb, samples, self.metainfo, score_thr, self.model.kinds)
             if out_dir:
                 assert drawing is not None
                 name = name_of(item)
-                write_image(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
-                write_json(osp.join(out_dir, 'predictions', f'{name}.json'), record, indent=None)
+                with input_error(item.name, 'its results cannot be written'):
+                    write_image(osp.join(out_dir, 'vis', f'{name}.jpg'), drawing)
+                    json_path = osp.join(out_dir, 'predictions', f'{name}.json')
+                    write_json(json_path, record, indent=None)
             return record, drawing if return_vis else None
+
+        def take(index: int) -> Found:
+            try:
+                return index, *waiting.pop(index).result()
+            except DataError as error:
+                self._require_device(error)
+                on_error(error)
+                return index, None, None
 
         waiting: dict[int, Future] = {}
         upcoming = 0
-        read = partial(self._read, on_note=on_note)
+        read = partial(self._read, on_note=on_note, called=called)
+        check = ModelCheck(lambda: self.predict([PLAIN], tasks))
         on_cpu = self.device.type == 'cpu'
         threads = torch.get_num_threads() if on_cpu else 1
         with (
@@ -232,7 +257,7 @@ class AllInOneInferencer:
             ThreadPoolExecutor(threads, 'finish') as pool,
         ):
             for batch in batches_of_a_size(items, batch_size):
-                for item, result in self._predicted(batch, tasks, boxes):
+                for item, result in self._predicted(batch, tasks, boxes, check):
                     if isinstance(result, DataError):
                         on_error(result)
                         waiting[item.index] = _nothing()
@@ -243,10 +268,10 @@ class AllInOneInferencer:
                 while upcoming in waiting and (
                     len(waiting) > 2 * batch_size or waiting[upcoming].done()
                 ):
-                    yield upcoming, *waiting.pop(upcoming).result()
+                    yield take(upcoming)
                     upcoming += 1
             while upcoming in waiting:
-                yield upcoming, *waiting.pop(upcoming).result()
+                yield take(upcoming)
                 upcoming += 1
 
     def predict(self, images: Sequence[np.ndarray], tasks: Sequence[str]) -> list[dict]:
@@ -268,36 +293,67 @@ class AllInOneInferencer:
         return [{task: predictions[task][i] for task in tasks} for i in range(len(images))]
 
     def _predicted(
-        self, batch: list[InputImage], tasks: list[str], boxes: BoxClassifier | None
+        self,
+        batch: list[InputImage],
+        tasks: list[str],
+        boxes: BoxClassifier | None,
+        check: ModelCheck,
     ) -> Iterator[tuple[InputImage, dict | DataError]]:
-        """Yield each image with its samples, or with the error that the model raised on it."""
+        """Yield each image with its samples, or with the error that the model raised on it.
+
+        If a batch fails, its images are predicted one by one to find the one at fault.
+        """
         if batch[0].error is not None:
             yield batch[0], batch[0].error
             return
-        images, resized = map(list, zip(*(item.arrays() for item in batch)))
+        failure = None
+        height, width = batch[0].arrays()[0].shape[:2]
+        name = f'{batch[0].name} ({width} x {height} pixels)'
         try:
-            found = self._predict(images, resized, tasks)
-            if boxes is not None:
-                for task in tasks:
-                    kind = self.model.kinds[task]
-                    if kind.finds_boxes:
-                        instances = [kind.boxes_of(samples[task]) for samples in found]
-                        boxes.classify(images, instances)
-        except (RuntimeError, MemoryError) as error:
-            if len(batch) > 1:
-                for item in batch:
-                    yield from self._predicted([item], tasks, boxes)
-                return
-            height, width = images[0].shape[:2]
-            words = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-            sentence = (
-                f'{batch[0].name} ({width} x {height} pixels): the model fails on it: {words}'
-            )
-            failure = DataError(sentence)
-            failure.__cause__ = error
+            with input_error(name, 'the model fails on it'):
+                found = self._samples(batch, tasks, boxes)
+        except DataError as error:
+            failure = error
+        # Not while the exception is handled, which holds the tensors of the batch
+        if failure is None:
+            check.worked()
+            yield from zip(batch, found)
+        elif len(batch) > 1:
+            for item in batch:
+                yield from self._predicted([item], tasks, boxes, check)
+        else:
+            self._require_device(failure)
+            check.failed(failure)
             yield batch[0], failure
+
+    def _samples(
+        self, batch: list[InputImage], tasks: list[str], boxes: BoxClassifier | None
+    ) -> list[dict]:
+        """Data samples of each image, with classified boxes if there is a classifier."""
+        images, resized = map(list, zip(*(item.arrays() for item in batch)))
+        found = self._predict(images, resized, tasks)
+        if boxes is not None:
+            for task in tasks:
+                kind = self.model.kinds[task]
+                if kind.finds_boxes:
+                    instances = [kind.boxes_of(samples[task]) for samples in found]
+                    boxes.classify(images, instances)
+        return found
+
+    def _require_device(self, failure: DataError) -> None:
+        """Raise an error that stops all inputs if the device does not work any more.
+
+        After some errors of a kernel, such as an index out of range, each later call fails.
+        """
+        if self.device.type != 'cuda':
             return
-        yield from zip(batch, found)
+        try:
+            torch.cuda.synchronize(self.device)
+        except RuntimeError as error:
+            raise AllInOneError(
+                f'{failure}; after this the device {self.device} does not work any more '
+                f'({in_words(error)}), so no other input is tried; leave this one out'
+            ) from error
 
     def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
         tasks = self.model.task_names(self.tasks if tasks is None else _listed(tasks))
@@ -338,70 +394,27 @@ class AllInOneInferencer:
                 f'{self.scale.resize.scale}, where a side would have less than a pixel'
             ) from error
 
-    def _read(self, index: int, entry, on_note: Callable[[str], None]) -> InputImage:
-        name = entry if isinstance(entry, str) else f'input {index}'
+    def _read(
+        self, index: int, entry, on_note: Callable[[str], None], called: Callable[[int], str]
+    ) -> InputImage:
+        name = entry if isinstance(entry, str) else called(index)
+        notes: list[str] = []
         try:
-            if isinstance(entry, str):
-                image = read_image(entry, MAX_PIXELS, on_note)
-            else:
-                image = _checked(entry, index)
-            return InputImage(index, name, image, self._resize(image))
+            with input_error(name, 'it cannot be read'):
+                if isinstance(entry, str):
+                    image = read_image(entry, MAX_PIXELS, notes.append)
+                else:
+                    image = checked(entry, name)
+                item = InputImage(index, name, image, self._resize(image))
         except DataError as error:
-            error = error if name in str(error) else DataError(f'{name}: {error}')
-            return InputImage(index, name, error=error)
+            item = InputImage(index, name, error=error)
+        for sentence in notes:  # An exception of the caller's function is no error of the input.
+            on_note(sentence)
+        return item
 
 
 def _listed(tasks: Sequence[str] | str | None) -> Sequence[str] | None:
     return [tasks] if isinstance(tasks, str) else tasks
-
-
-def _is_lazy(inputs) -> bool:
-    return not isinstance(inputs, (str, os.PathLike, np.ndarray, list, tuple))
-
-
-def flat(inputs, on_error: Callable[[DataError], None]) -> Iterator[str | np.ndarray]:
-    """Expand folders and patterns to their images, and paths to strings."""
-    if isinstance(inputs, (str, os.PathLike, np.ndarray)) or not isinstance(inputs, Iterable):
-        inputs = [inputs]
-    for entry in inputs:
-        if isinstance(entry, (str, os.PathLike)):
-            try:
-                yield from find_images(entry)
-            except DataError as error:
-                on_error(error)
-        else:
-            yield entry
-
-
-def _naming(entries: Iterable, names: Mapping[str, str] | None) -> Callable[[InputImage], str]:
-    """Function from an input to the name of its results."""
-    if names is not None:
-        return lambda item: names[item.name]
-    if not isinstance(entries, (list, tuple)):
-        return lambda item: f'{item.index:06d}'
-    numbered = [
-        entry if isinstance(entry, str) else f'{index:06d}.array'
-        for index, entry in enumerate(entries)
-    ]
-    unique = output_names(numbered)
-    return lambda item: unique[numbered[item.index]]
-
-
-def _checked(image, index: int) -> np.ndarray:
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-        or 0 in image.shape
-    ):
-        found = (
-            f'{image.dtype} of shape {image.shape}'
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
-        )
-        raise DataError(f'input {index} is {found}; give a path or a uint8 BGR array (H, W, 3)')
-    return image
 
 
 def _nothing() -> Future:

@@ -3,15 +3,20 @@
 import math
 import os
 import os.path as osp
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import cv2
 import numpy as np
 
 from allinone.errors import DataError
+from allinone.io.atomic import WriteError
 from allinone.visualization.annotator import Annotator
 from allinone.visualization.legend import BACKGROUND
+
+from .frame_times import FrameTimes
 
 SUFFIXES = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm'),
@@ -22,6 +27,7 @@ COUNTED = ('.mp4', '.m4v', '.mov', '.avi', '.3gp')
 CODEC = 'mp4v'  # the only one that every build of OpenCV encodes
 USUAL_RATE = 25.0
 SILENT = 0
+FULL = 2**24  # free bytes below which a disk counts as full
 # Errors report damage instead of ffmpeg's log, whose level is read only once.
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
@@ -42,9 +48,11 @@ class Video:
         source: A file, or the number of a camera.
 
     Attributes:
-        rate: Frames per second; 25 if the file does not store it.
+        rate: Mean frames per second; 25 if the file does not store it.
         count: Number of frames according to the file; None for a camera or if not stored.
         read: Number of frames read.
+        times: Seconds of the frames read since the first one: for a file according to its
+            container, for a camera when they were read.
 
     Raises:
         DataError: If it cannot be opened.
@@ -52,7 +60,6 @@ class Video:
 
     def __init__(self, source: str):
         self.source, self.read = source, 0
-        self._times: list[float] = []
         if not is_camera(source) and not osp.isfile(source):
             raise DataError(f'{source}: no such video')
         if not is_camera(source) and not osp.getsize(source):
@@ -69,6 +76,7 @@ class Video:
         self.rate = rate if math.isfinite(rate) and 0 < rate <= 1000 else USUAL_RATE
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.count = count if count > 0 and not is_camera(source) else None
+        self.times = FrameTimes(self.rate)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield BGR uint8 frames ``(H, W, 3)`` up to the end or the first damaged one."""
@@ -78,15 +86,16 @@ class Video:
                 if not ok:
                     return
                 self.read += 1
-                if is_camera(self.source):
-                    self._times.append(time.monotonic())
+                self.times.add(self._position())
                 yield frame
         finally:
             self._capture.release()
 
-    def time(self, frame: int) -> float:
-        """Seconds from the first frame to another one; for a camera, between reading them."""
-        return self._times[frame] - self._times[0] if self._times else frame / self.rate
+    def _position(self) -> float:
+        """Seconds of the frame just read; from an unknown begin on."""
+        if is_camera(self.source):
+            return time.monotonic()
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
     def damage(self) -> DataError | None:
         """After the last frame: an error if frames are missing.
@@ -172,15 +181,37 @@ class VideoWriter:
             )
         return writer
 
+    def _require_complete(self) -> None:
+        """Raise an error if frames are missing, because OpenCV does not report failed writes."""
+        capture = _open(self._unfinished)
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+        if count >= self._written:
+            return
+        free = shutil.disk_usage(osp.dirname(self._unfinished) or '.').free
+        kind = WriteError if free < FULL else DataError
+        raise kind(
+            f'{self.path} cannot be written: {count} of {self._written} frames are in the file, '
+            f'and {free:,} bytes are free; make room'
+        )
+
     def __enter__(self) -> 'VideoWriter':
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        """Rename the file into place; after an error or without frames, there is no file."""
+        """Rename the file into place; after an error or without frames, there is no file.
+
+        Raises:
+            DataError: If the file lacks frames.
+            WriteError: If it does because the disk is full.
+        """
         if self._writer is None:
             return
         self._writer.release()
-        if kind is None:
-            os.replace(self._unfinished, self.path)
-        else:
-            os.remove(self._unfinished)
+        try:
+            if kind is None:
+                self._require_complete()
+                os.replace(self._unfinished, self.path)
+        finally:
+            with suppress(FileNotFoundError):
+                os.remove(self._unfinished)

@@ -116,9 +116,14 @@ def write_whole(path: str | os.PathLike, content: bytes | Callable[[BinaryIO], o
     """
     path = os.fspath(path)
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    with open(path + SUFFIX, 'wb') as file:
-        content(file) if callable(content) else file.write(content)
-    os.replace(path + SUFFIX, path)
+    try:
+        with open(path + SUFFIX, 'wb') as file:
+            content(file) if callable(content) else file.write(content)
+        os.replace(path + SUFFIX, path)
+    except BaseException:
+        with suppress(OSError):
+            os.remove(path + SUFFIX)
+        raise
 
 
 def write_json(path: str, content, indent: int | None = 2) -> None:

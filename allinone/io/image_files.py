@@ -14,6 +14,7 @@ JPEG_SCAN = 0xDA
 TAIL_BYTES = 12
 IGNORED = 255  # Value in label maps of pixels without a class
 ORIENTATION, UPRIGHT = 0x0112, 1  # EXIF
+UNTURNED = ('WEBP', 'AVIF')  # Formats whose EXIF orientation OpenCV does not apply
 TURNED = (5, 6, 7, 8)  # EXIF orientations rotated by 90 degrees
 
 
@@ -98,7 +99,7 @@ def shown_size(path: str) -> tuple[int, int]:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation of an opened JPEG, PNG or WebP image: 1 (upright) to 8.
+    """EXIF orientation of an opened JPEG, PNG, WebP or AVIF image: 1 (upright) to 8.
 
     Pillow turns TIFF images itself, and gives their size as they are shown.
     """
@@ -119,15 +120,17 @@ def decoded_size(path: str) -> list[int]:
 def check_upright(path: str) -> None:
     """Refuse a training image whose EXIF orientation OpenCV does not apply.
 
-    OpenCV applies the EXIF orientation of JPEG, PNG and TIFF images, not that of WebP.
+    OpenCV applies the EXIF orientation of JPEG, PNG and TIFF images, not that of WebP and AVIF.
 
     Raises:
         DataError: If it is such an image.
     """
     with Image.open(path) as image:
-        turned = image.format == 'WEBP' and orientation(image) != UPRIGHT
+        kind = image.format
+        turned = kind in UNTURNED and orientation(image) != UPRIGHT
     if turned:
+        name = 'a WebP' if kind == 'WEBP' else f'an {kind}'
         raise DataError(
-            f'{path} is a WebP image with an EXIF orientation, which OpenCV does not apply, so '
+            f'{path} is {name} image with an EXIF orientation, which OpenCV does not apply, so '
             'its labels would not fit; save it upright'
         )

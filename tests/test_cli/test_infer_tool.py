@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, TOY_CONFIG, run_tool
 from PIL import Image
+from video_files import with_durations, write_video
 
 from allinone.errors import DataError
 from allinone.inference.inferencer import AllInOneInferencer
@@ -168,6 +169,36 @@ def test_a_video_is_written_back_at_its_rate(tool, tmp_path):
     assert len([path for path in out.rglob('*') if path.is_file()]) == 4
 
 
+def test_times_of_a_video_are_those_of_the_file(tool, tmp_path, capfd):
+    path = with_durations(write_video(tmp_path / 'v.mp4', 8), [1, 1, 1, 1, 5, 5, 5, 5])
+    write_video(tmp_path / 'constant.mp4', 4, rate=29.97)
+    out = tmp_path / 'out'
+    args = ('--batch-size', 3, '--tasks', 'cls')
+    assert tool(path, tmp_path / 'constant.mp4', '--out-dir', out, *args) == 0
+    records, _ = read_lines(out / 'predictions/v.jsonl')
+    times = [0, 0.1, 0.2, 0.3, 0.4, 0.9, 1.4, 1.9]
+    assert [record['time'] for record in records] == times
+    records, _ = read_lines(out / 'predictions/constant.jsonl')
+    assert [record['time'] for record in records] == [0, 0.033367, 0.066733, 0.1001]
+    assert len(list(Video(str(out / 'vis/v.mp4')).frames())) == 8
+    # Frame 4 is seen at 0.4 s, and drawn at 4 x 0.3 s.
+    notes = [line for line in capfd.readouterr().err.splitlines() if 'constant rate' in line]
+    assert notes == [
+        f'note: the frames of {path} do not come at a constant rate: v.jsonl has the times of the '
+        'file, and v.mp4 shows each frame for 0.3 s, up to 0.8 s from its time'
+    ]
+
+
+def test_times_of_a_resumed_video(tool, tmp_path, monkeypatch):
+    path = with_durations(write_video(tmp_path / 'v.mp4', 6), [1, 7, 1, 1, 1, 7])
+    args = (path, '--batch-size', 1, '--tasks', 'cls', '--out-dir', tmp_path / 'out')
+    interrupted_in_batch_4(monkeypatch)
+    assert tool(*args) == 130
+    assert tool(*args, '--resume') == 0
+    records, _ = read_lines(tmp_path / 'out/predictions/v.jsonl')
+    assert [record['time'] for record in records] == [0, 0.1, 0.8, 0.9, 1.0, 1.1]
+
+
 def interrupted_in_batch_4(monkeypatch) -> list[int]:
     """The sizes of the batches that are predicted, of which the fourth ends in Ctrl-C."""
     seen, predict = [], AllInOneInferencer._predict
@@ -230,11 +261,10 @@ def test_frames_of_a_camera_are_seen_when_they_were_taken(tmp_path):
 
 def test_times_of_a_camera(tmp_path, monkeypatch):
     video = Video(str(make_video(tmp_path / 'drive.mp4', 3)))
-    assert video.time(2) == 2 / video.rate
     monkeypatch.setattr('allinone.inference.video.is_camera', lambda source: True)
     monkeypatch.setattr('time.monotonic', iter([100.0, 100.5, 102.0]).__next__)
     assert len(list(video.frames())) == 3
-    assert [video.time(frame) for frame in range(3)] == [0.0, 0.5, 2.0]
+    assert [video.times[frame] for frame in range(3)] == [0.0, 0.5, 2.0]
 
 
 def test_what_a_container_guesses_is_no_damage(tmp_path):
@@ -390,6 +420,36 @@ def test_an_animation_in_a_folder_is_looked_at(tool, images, tmp_path):
     assert len(lines_of(tmp_path / 'out')) == 1
 
 
+def test_all_that_can_be_read_in_a_folder_is(tool, images, tmp_path, capfd):
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    image = Image.open(images[0]).convert('RGB')
+    for name in ('a.jpg', 'b.jfif', 'c.jpe', 'd.jp2', 'e.avif', 'f.pgm', 'g.tif'):
+        image.convert('L' if name == 'f.pgm' else 'RGB').save(folder / name)
+    write_video(folder / 'h.mp4', 3)
+    for name in ('i.txt', 'j.json', 'k.txt', '.hidden', 'Thumbs.db'):
+        (folder / name).write_text('x')
+    (folder / 'sub').mkdir()
+    assert tool(folder, '--out-dir', tmp_path / 'out', '--tasks', 'cls') == 0
+    assert {Path(line['input']).name[0] for line in lines_of(tmp_path / 'out')} == set('abcdefgh')
+    err = capfd.readouterr().err
+    assert err.count('passed over') == 2
+    assert f'note: {folder}: 3 files (.txt 2, .json 1) are passed over\n' in err
+    assert f'note: {folder}: 1 subfolder is passed over; give a pattern such as ' in err
+    assert 'OpenJPEG' not in err, 'what OpenCV logs'
+
+
+def test_videos_in_a_folder_are_named_where_only_images_are_predicted(trained, images, tmp_path):
+    shutil.copy(images[0], tmp_path)
+    write_video(tmp_path / 'a.mp4', 2)
+    notes = []
+    inferencer = AllInOneInferencer(
+        trained[2] / 'iter_4.pth', device='cpu', scale=None, on_note=notes.append
+    )
+    assert len(inferencer(tmp_path)) == 1
+    assert notes[1:] == [f'{tmp_path}: 1 file (.mp4 1) is passed over']
+
+
 def test_pixels_of_unusual_images(tmp_path, images):
     bad_inputs(tmp_path, images[0])
     image = textured(40, 60)[..., ::-1]
@@ -403,7 +463,7 @@ def test_pixels_of_unusual_images(tmp_path, images):
 def test_an_unreadable_file_and_folder(tool, images, tmp_path, capfd, monkeypatch):
     def denied(call):
         def checked(path, *args, **kwargs):
-            if 'locked' in os.fspath(path):
+            if 'locked' in str(path):
                 raise PermissionError(13, 'Permission denied', path)
             return call(path, *args, **kwargs)
 
@@ -411,7 +471,7 @@ def test_an_unreadable_file_and_folder(tool, images, tmp_path, capfd, monkeypatc
 
     # Root, who may run the tests, reads whatever is locked.
     monkeypatch.setattr(image_files, 'open', denied(open), raising=False)
-    monkeypatch.setattr(os, 'listdir', denied(os.listdir))
+    monkeypatch.setattr(os, 'scandir', denied(os.scandir))
     shutil.copy(images[0], tmp_path / 'locked.png')
     (tmp_path / 'locked').mkdir()
     given = (tmp_path / 'locked.png', tmp_path / 'locked', images[0])

@@ -1,10 +1,21 @@
+import os
+
+import cv2
 import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS, DefaultScope
 from PIL import Image
 
 from allinone.errors import DataError
-from allinone.io.images import find_images, output_names, read_image, write_image
+from allinone.io.image_files import check_upright
+from allinone.io.images import (
+    FORMATS,
+    SUFFIXES,
+    find_images,
+    output_names,
+    read_image,
+    write_image,
+)
 
 
 @pytest.fixture
@@ -83,6 +94,106 @@ def test_images_of_a_folder_by_name(tmp_path, image):
         find_images(tmp_path / 'sub')
     with pytest.raises(DataError, match='gone.jpg: no such'):
         find_images(tmp_path / 'gone.jpg')
+
+
+def test_all_images_that_can_be_read_are_found_in_a_folder(tmp_path, image):
+    """Each suffix of each format, written by OpenCV or Pillow, is found and read."""
+    for known, suffixes in FORMATS.items():
+        if cv2.haveImageWriter(known):
+            colours = image if known != '.gif' else np.full_like(image, 90)
+            done, data = cv2.imencode(known, colours)
+            assert done
+            for suffix in suffixes:
+                (tmp_path / f'a{suffix}').write_bytes(data.tobytes())
+    for suffix, kind in (('.PGM', 'L'), ('.Jfif', 'RGB'), ('.JP2', 'RGB'), ('.AVIF', 'RGB')):
+        Image.fromarray(image).convert(kind).save(tmp_path / f'b{suffix}')
+    notes = []
+    found = find_images(tmp_path, notes.append)
+    assert found == sorted(str(path) for path in tmp_path.iterdir()) and not notes
+    assert len(found) == len(SUFFIXES) + 4 >= 29
+    for path in found:
+        assert read_image(path).shape == (40, 60, 3), path
+
+
+def test_a_format_that_opencv_lacks_is_passed_over(tmp_path):
+    for name in ('a.jpg', 'b.avif'):
+        (tmp_path / name).write_bytes(b'x')
+    notes = []
+    suffixes = tuple(suffix for suffix in SUFFIXES if suffix != '.avif')
+    assert find_images(tmp_path, notes.append, suffixes) == [str(tmp_path / 'a.jpg')]
+    assert notes == [f'{tmp_path}: 1 file (.avif 1) is passed over']
+
+
+def test_what_a_folder_holds_besides_is_said_once(tmp_path):
+    names = ['a.jpg', 'b.HEIC', 'c.heic', 'note.txt', 'x.JSON', 'README', 'movie.mp4', 'v.mp4.part']
+    system = ['.hidden.txt', '.DS_Store', 'Thumbs.db', 'desktop.ini']
+    for name in names + system:
+        (tmp_path / name).write_bytes(b'x')
+    for name in ('sub', 'folder.jpg', '.git'):
+        (tmp_path / name).mkdir()
+    notes = []
+    assert find_images(tmp_path, notes.append) == [str(tmp_path / 'a.jpg')]
+    assert notes == [
+        f'{tmp_path}: 7 files (.heic 2, .json 1, .mp4 1, .part 1, .txt 1, no suffix 1) are passed '
+        'over',
+        f"{tmp_path}: 2 subfolders are passed over; give a pattern such as '{tmp_path}/**/*.jpg' "
+        'for their images',
+    ]
+    (tmp_path / 'z.zip').write_bytes(b'x')
+    notes.clear()
+    find_images(tmp_path, notes.append)
+    assert ': 8 files (.heic 2, .json 1, .mp4 1, .part 1, .txt 1, .zip 1, others 1) are' in notes[0]
+    with pytest.raises(DataError, match=r'folder.jpg is a folder without images: it has no files;'):
+        find_images(tmp_path / 'folder.jpg')
+    os.remove(tmp_path / 'a.jpg')
+    with pytest.raises(
+        DataError, match=r'images: it has 8 files \(.*\) and 2 subfolder\(s\); suff'
+    ):
+        find_images(tmp_path)
+
+
+@pytest.mark.parametrize('suffix', ['.avif', '.webp', '.jfif', '.tif'])
+def test_all_formats_are_turned_by_their_exif_data(tmp_path, suffix):
+    corner = np.zeros((32, 48, 3), np.uint8)
+    corner[:16, :16] = 255
+    # {EXIF orientation: corner in which the upper left one is shown}
+    for tag, (y, x) in {1: (0, 0), 3: (-1, -1), 6: (0, -1), 8: (-1, 0), 2: (0, -1)}.items():
+        exif = Image.Exif()
+        exif[0x0112] = tag
+        Image.fromarray(corner).save(tmp_path / f'a{suffix}', exif=exif)
+        found = read_image(tmp_path / f'a{suffix}')
+        assert found.shape == ((48, 32, 3) if tag in (6, 8) else (32, 48, 3)), tag
+        bright = {
+            place for place in ((0, 0), (0, -1), (-1, 0), (-1, -1)) if found[place].min() > 200
+        }
+        assert bright == {(y, x)}, tag
+
+
+def test_an_avif_that_training_would_not_turn_is_refused(tmp_path, image):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(image).save(tmp_path / 'a.avif', exif=exif)
+    with pytest.raises(DataError, match='a.avif is an AVIF image with an EXIF orientation'):
+        check_upright(tmp_path / 'a.avif')
+    Image.fromarray(image).save(tmp_path / 'a.avif')
+    check_upright(tmp_path / 'a.avif')
+
+
+def test_an_image_too_large_for_its_format_is_named(tmp_path):
+    with pytest.raises(DataError, match='a.jpg cannot be encoded: 65536 x 1'):
+        write_image(tmp_path / 'a.jpg', np.zeros((1, 65536, 3), np.uint8))
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, image):
+    (tmp_path / 'a.png').mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_image(tmp_path / 'a.png', image)
+    assert [path.name for path in tmp_path.iterdir()] == ['a.png']
+
+
+def test_names_that_are_no_utf8_have_results_of_their_own():
+    paths = [os.fsdecode(b'x/a\xff.jpg'), os.fsdecode(b'y/a\xff.jpg')]
+    assert len(set(output_names(paths).values())) == 2
 
 
 def test_images_with_one_stem_get_names_of_their_own():

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext, suppress
 from itertools import chain
 
+import cv2
 import numpy as np
 from mmengine.config import ConfigDict
 from PIL import Image
@@ -25,24 +26,30 @@ from rich.progress import (
 
 from allinone.checkpoint.loading import trusting_checkpoints
 from allinone.errors import AllInOneError, ConfigError, DataError
-from allinone.inference.inferencer import AllInOneInferencer, Found, flat
+from allinone.inference.inferencer import AllInOneInferencer, Found
+from allinone.inference.input_errors import input_error
+from allinone.inference.inputs import flat
 from allinone.inference.model_source import ModelSource, find_model, is_config
 from allinone.inference.output_folder import Results, cut, read_lines
 from allinone.inference.records import from_record
-from allinone.inference.video import Video, VideoWriter, is_camera, is_video
+from allinone.inference.video import SILENT, Video, VideoWriter, is_camera, is_video
+from allinone.inference.video import SUFFIXES as VIDEO_SUFFIXES
 from allinone.io.digests import file_hash
 from allinone.io.host_memory import keep_freed_memory
-from allinone.io.images import output_names
+from allinone.io.images import SUFFIXES, output_names
 from allinone.visualization.draw import draw_tasks
 
 RESERVED = ('input', 'name', 'frames', 'rate', 'frame', 'time')
 STOPPED = 130
+ROUNDED = 0.002  # seconds by which containers round times
 
 
 def infer(args) -> int:
     """All inputs; the exit status: 0, 1 if one was skipped, 2 for errors, 130 if interrupted."""
     warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
     keep_freed_memory()
+    # The errors of this tool say what OpenCV logs.
+    level = cv2.setLogLevel(SILENT)
     try:
         with trusting_checkpoints(args.trust_checkpoint):
             return InferRun(args).status()
@@ -52,6 +59,8 @@ def infer(args) -> int:
     except KeyboardInterrupt:
         print('stopped; the same command with --resume goes on', file=sys.stderr)
         return STOPPED
+    finally:
+        cv2.setLogLevel(level)
 
 
 class InferRun:
@@ -80,7 +89,7 @@ class InferRun:
         entries = (
             entry
             for given in inputs
-            for entry in ([given] if is_camera(given) else flat(given, self.report))
+            for entry in ([given] if is_camera(given) else self._expanded(given))
         )
         self.entries = list(dict.fromkeys(entries))
         if not self.entries:
@@ -103,8 +112,10 @@ class InferRun:
         with self.progress:
             self.images([entry for entry in todo if not _moves(entry)])
             for entry in filter(_moves, todo):
+                name = f'camera {entry}' if is_camera(entry) else entry
                 try:
-                    self._video(entry)
+                    with input_error(name, 'reading, drawing or writing it fails'):
+                        self._video(entry)
                 except DataError as error:
                     self.report(error)
         print(
@@ -122,6 +133,9 @@ class InferRun:
     def report(self, error) -> None:
         self.problems += 1
         self.say(f'error: {error}')
+
+    def _expanded(self, given: str) -> Iterator:
+        return flat(given, self.report, self.note, (*SUFFIXES, *VIDEO_SUFFIXES))
 
     def _tasks(self, source: ModelSource) -> list[str]:
         known = list(source.cfg.model.tasks)
@@ -187,6 +201,7 @@ class InferRun:
             return_vis=True,
             score_thr=self.args.score_thr,
             classify_boxes=self.args.classify_boxes,
+            called=lambda index: f'{source}, frame {len(earlier) + index}',
         )
         os.makedirs(osp.dirname(unfinished), exist_ok=True)
         tracked = self._tracked(chain(self._again(earlier, frames), found), name, video.count)
@@ -199,7 +214,7 @@ class InferRun:
             suppress(KeyboardInterrupt) if is_camera(source) else nullcontext(),
         ):
             for _, record, drawing in tracked:
-                time = video.time(written)
+                time = video.times[written]
                 writer.write(drawing, time if is_camera(source) else None)
                 if written >= len(earlier):
                     line = dict(frame=written, time=round(time, 6), **record)
@@ -211,6 +226,13 @@ class InferRun:
             self.done += 1
         else:
             os.remove(unfinished)
+        # A camera's drawing repeats frames instead.
+        if not is_camera(source) and video.times.drift > ROUNDED + 1 / video.rate:
+            self.note(
+                f'the frames of {source} do not come at a constant rate: {name}.jsonl has the '
+                f'times of the file, and {name}.mp4 shows each frame for {1 / video.rate:.3g} s, '
+                f'up to {video.times.drift:.3g} s from its time'
+            )
         if (damage := video.damage()) is not None:
             raise damage
 

@@ -18,6 +18,7 @@ def test_deferred_values_are_the_upstream_ones(tmp_path):
         max_iters=5,
         max_epochs=1,
         hooks=[LoggerHook(interval=2)],
+        log_processor=SimpleNamespace(),
         train_dataloader=SimpleNamespace(dataset=SimpleNamespace()),
     )
     hook = DeferredLogHook()
@@ -42,6 +43,7 @@ def test_conflicts_are_shares_of_the_interval():
         max_iters=4,
         max_epochs=1,
         hooks=[LoggerHook(interval=4)],
+        log_processor=SimpleNamespace(),
         train_dataloader=SimpleNamespace(dataset=SimpleNamespace()),
     )
     hook = DeferredLogHook()
@@ -65,6 +67,7 @@ def test_a_long_run_remembers_no_more_than_the_last_values(monkeypatch):
         max_iters=108,
         max_epochs=1,
         hooks=[LoggerHook(interval=2)],
+        log_processor=SimpleNamespace(),
         train_dataloader=SimpleNamespace(dataset=SimpleNamespace()),
     )
     hook = DeferredLogHook()

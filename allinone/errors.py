@@ -31,7 +31,7 @@ class CheckpointError(AllInOneError):
 
 
 class TrainingError(AllInOneError):
-    """Training cannot continue because of non-finite values."""
+    """Training cannot continue because of non-finite values or too little memory."""
 
 
 class LoaderError(AllInOneError):

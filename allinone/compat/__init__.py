@@ -5,7 +5,8 @@ Each module corrects one shortcoming of the installed packages:
 - ``ext_finder`` provides ``mmcv._ext`` from torchvision and PyTorch if mmcv was installed without
   its compiled operators;
 - ``packages`` lets MMEngine find the forks' configs (``mmseg::...``) and prevents it from running
-  an installer.
+  an installer;
+- ``registry`` lets MMEngine find ``mmdet.RepeatDataset`` also in the scope of mmdet.
 """
 
 from . import ext_finder
@@ -17,7 +18,7 @@ __all__ = [
 
 
 def install() -> None:
-    """Installs both corrections.
+    """Installs all corrections.
 
     Must run before ``mmcv.ops`` (hence ``mmdet.models``) is first imported. Repeated calls change
     nothing. Imports none of the libraries: MMEngine is corrected when it is imported.
@@ -27,6 +28,7 @@ def install() -> None:
 
 
 def _correct_mmengine() -> None:
-    from . import packages
+    from . import packages, registry
 
     packages.install()
+    registry.install()

@@ -11,6 +11,7 @@ from mmengine.registry import Registry
 
 from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.registry import BALANCERS, TASK_SCHEDULES
+from allinone.registry.scopes import scope_of_type
 
 from .data_root import missing_data_set
 
@@ -114,11 +115,10 @@ def accepted_keys(kind) -> set[str]:
 def _parts(key: str, cfg, scope: str | None) -> Iterator[tuple[str, Mapping, str | None]]:
     """Path, content and library of each dictionary in a config, outer ones first."""
     if isinstance(cfg, Mapping):
-        kind = cfg.get('type')
         if isinstance(cfg.get('_scope_'), str):
             scope = cfg['_scope_']
-        elif isinstance(kind, str) and '.' in kind:
-            scope = kind.split('.')[0]
+        else:
+            scope = scope_of_type(cfg.get('type')) or scope
         yield key, cfg, scope
     members = (
         cfg.items()
@@ -163,17 +163,24 @@ def _unknown_type(parts: list, name: str, scope: str | None, thing: str) -> str 
         if part.get('type') != name:
             continue
         library, dot, short = name.rpartition('.')
+        roots = [root for root in REGISTRIES if root.name == thing]
+        elsewhere = sorted(
+            f'{registry.scope}.{short}'
+            for root in roots
+            for registry in (root, *root.children.values())
+            if short in registry.module_dict
+        )
         known = {
             kind
-            for root in REGISTRIES
-            if root.name == thing
+            for root in roots
             for registry in (_in_scope(root, library or scope), root)
             for kind in registry.module_dict
         }
-        near = difflib.get_close_matches(short, known, 1)
+        near = [library + dot + word for word in difflib.get_close_matches(short, known, 1)]
+        meant = [other for other in elsewhere or near if other != name]
         remedy = (
-            f'do you mean {library + dot + near[0]!r}?'
-            if near
+            f'do you mean {" or ".join(map(repr, meant))}?'
+            if meant
             else 'check its spelling, or import its module with custom_imports'
         )
         return f'{path}.type is {name!r}, which no {thing} of {library or scope} is; {remedy}'
@@ -204,7 +211,5 @@ def named(key: str, cfg=None):
 
 def scoped(cfg: dict) -> dict:
     """The config with the library of its type as the scope of all its parts."""
-    kind = cfg.get('type')
-    if isinstance(kind, str) and '.' in kind and '_scope_' not in cfg:
-        return dict(cfg, _scope_=kind.split('.')[0])
-    return dict(cfg)
+    scope = scope_of_type(cfg.get('type'))
+    return dict(cfg) if scope is None else dict(_scope_=scope) | dict(cfg)

@@ -288,8 +288,17 @@ def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
     for name, low in dict(max_iters=1, val_begin=0, val_interval=1).items():
         if name in cfg:
             check_count(f'{key}.{name}', cfg[name], low)
+    if cfg.get('score') is not None:
+        _check_score(f'{key}.score', cfg['score'])
     if cfg.get('schedule') is not None:
         check_type(f'{key}.schedule', cfg['schedule'], TASK_SCHEDULES)
+
+
+def _check_score(key: str, score) -> None:
+    if not isinstance(score, Mapping):
+        raise ConfigError(f"{key} is {score!r}; give a dictionary {{'TASK/metric': factor}}")
+    for name, factor in score.items():
+        check_number(f'{key}[{name!r}]', factor, float('-inf'))
 
 
 def _check_keys(key: str, cfg: Mapping, known: Iterable[str]) -> None:

@@ -1,14 +1,25 @@
 """Read a config file and apply command-line options."""
 
+import ast
 import difflib
 import os.path as osp
+import re
 
 from mmengine.config import Config, DictAction
+from mmengine.config.utils import ConfigParsingError
 
 from allinone.errors import ConfigError
 from allinone.io.renames import rename_keys
+from allinone.registry import LIBRARIES
 
 from .check import KNOWN_KEYS
+from .literals import literal
+from .type_names import name_types
+
+# What mmengine reads as text: {'a': 1}, [{'a': 1}], dict(a=1)
+DICTIONARY = re.compile(r'[\s\[(]*(\{[^{}]*:|\{\s*\}|dict\()')
+
+LIBRARY_CONFIG = re.compile(rf'({"|".join(LIBRARIES)})\.configs\.[\w.]+')
 
 
 def load_config(
@@ -25,7 +36,15 @@ def load_config(
         cfg = Config.fromfile(path)
     except Exception as error:
         words = ' '.join(str(error).split())
+        missing = LIBRARY_CONFIG.search(words) if isinstance(error, ConfigParsingError) else None
+        if missing:
+            raise ConfigError(
+                f'{path} imports {missing[0]}, but the installed {missing[1]} has its configs as '
+                f"text only; inherit from them in a text config, as in _base_ = ['{missing[1]}::"
+                "PATH.py']"
+            ) from error
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
+    name_types(cfg)
     cfg = complete_config(cfg, path, options)
     cfg.launcher = launcher
     cfg.work_dir = (
@@ -69,14 +88,37 @@ def complete_config(cfg: Config, path: str, options: list[str] | None = None) ->
 
 
 def parse_options(options: list[str] | None) -> dict:
-    """Parse ``['a.b=1', ...]`` as mmengine's ``--cfg-options`` does."""
+    """Parse ``['a.b=1', ...]`` as mmengine's ``--cfg-options`` does, and dictionaries.
+
+    Raises:
+        ConfigError: If an option is no ``KEY=VALUE``, or its value has brackets without a pair or a
+            dictionary that is no Python literal.
+    """
     parsed = {}
     for option in options or []:
         key, equals, value = option.partition('=')
         if not equals:
             raise ConfigError(f'--cfg-options has {option!r}; give KEY=VALUE')
-        parsed[key] = DictAction._parse_iterable(value)
+        parsed[key] = _parse_value(key, value)
     return parsed
+
+
+def _parse_value(key: str, value: str):
+    if DICTIONARY.match(value):
+        try:
+            return literal(ast.parse(value.strip(), mode='eval').body)
+        except (SyntaxError, ValueError) as error:
+            raise ConfigError(
+                f'--cfg-options has {key}={value}, which is no dictionary of literals; put names '
+                f'in quotes and all of it in others, as in "{key}={{\'NAME\': 1}}", or set its '
+                f'keys, as in {key}.NAME=1'
+            ) from error
+    try:
+        return DictAction._parse_iterable(value)
+    except (AssertionError, RecursionError) as error:
+        raise ConfigError(
+            f'--cfg-options has {key}={value}, whose brackets have no pair; close them'
+        ) from error
 
 
 def _check_options(path: str, cfg: Config, options: dict) -> None:

@@ -4,10 +4,41 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import DefaultScope
+from torch.utils.data import Dataset
 
+from allinone.config.data_sets import innermost
 from allinone.errors import ConfigError
 from allinone.tasks import TaskKind
 from allinone.tasks.class_lists import CATEGORIES, FOLDERS, METAINFO, ClassLists
+from allinone.tasks.wrapped import wrapped_data_sets
+
+
+def splits_of(key: str, dataset: Dataset, kind: TaskKind) -> dict[str, ClassLists]:
+    """``{key: class lists}`` of a data set, or of each that it wraps or concatenates.
+
+    Args:
+        key: The config key of its dataloader.
+        dataset: After ``full_init``. A wrapper may have classes that its data sets do not have;
+            then its own count.
+        kind: Of its task.
+    """
+    outer = kind.class_lists(dataset)
+    parts = [kind.class_lists(part) for part in wrapped_data_sets(dataset)]
+    if any(part.get(METAINFO) != outer.get(METAINFO) for part in parts):
+        parts = [outer]
+    return _numbered(key, parts)
+
+
+def splits_of_config(key: str, cfg: Mapping, kind: TaskKind) -> dict[str, ClassLists]:
+    """As :func:`splits_of`, of a data set that is not to be loaded."""
+    parts = [dict(_scope_=scope) | dict(part) for scope, part in innermost(cfg)]
+    return _numbered(key, [class_lists_of_config(part, kind) for part in parts])
+
+
+def _numbered(key: str, parts: Sequence[ClassLists]) -> dict[str, ClassLists]:
+    if len(parts) == 1:
+        return {key: parts[0]}
+    return {f'data set {number} of {key}': part for number, part in enumerate(parts)}
 
 
 def class_lists_of_config(cfg: Mapping, kind: TaskKind) -> ClassLists:

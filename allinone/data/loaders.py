@@ -12,7 +12,8 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from allinone.config.build_errors import named, places, scoped
+from allinone.config.build_errors import named, places
+from allinone.config.data_sets import map_inner, scoped_dataset
 from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.registry.kinds import kind_of_dataset_class
 from allinone.tasks import TaskKind
@@ -166,7 +167,7 @@ def _build_dataset(cfg: dict) -> MapDataset:
     paths = ', '.join(f'{name}={cfg[name]!r}' for name in PATH_KEYS if cfg.get(name))
     try:
         with reading_normalised():
-            dataset = MMENGINE_DATASETS.build(scoped(cfg))
+            dataset = MMENGINE_DATASETS.build(scoped_dataset(cfg))
             if hasattr(dataset, 'full_init'):
                 dataset.full_init()
         size = len(dataset)
@@ -192,6 +193,7 @@ def _build_dataset(cfg: dict) -> MapDataset:
 
 
 def _with_defaults(cfg: dict, kind: TaskKind | None, num_classes: int | None) -> dict:
+    cfg = map_inner(cfg, lambda part: _with_defaults(dict(part), kind, num_classes))
     cls = cfg.get('type')
     cls = MMENGINE_DATASETS.get(cls) if isinstance(cls, str) else cls
     kind = kind or (kind_of_dataset_class(cls) if inspect.isclass(cls) else None)

@@ -20,7 +20,9 @@ from mmengine.registry import Registry
 from allinone.checkpoint.folder import is_folder
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.config.check import check_config
+from allinone.config.literals import literal
 from allinone.config.loading import complete_config, load_config
+from allinone.config.type_names import name_types
 from allinone.errors import CheckpointError, ConfigError
 from allinone.registry import LIBRARIES
 from allinone.training.resume import SUFFIXES, first_readable, step_checkpoints
@@ -32,7 +34,6 @@ TYPE = re.compile(rf'(?:({"|".join(SCOPES)})\.)?([A-Za-z_]\w*)')
 NEEDED = ('model', 'inference', 'default_scope')
 # Functions and layers of mmcv that are in no registry, by their config key
 UNREGISTERED = dict(nms=('nms', 'soft_nms'), roi_layer=('RoIAlign', 'RoIPool'))
-NUMBERS = dict(inf=float('inf'), nan=float('nan'))
 
 
 class ModelSource(NamedTuple):
@@ -74,6 +75,7 @@ def find_model(
     """
     if isinstance(model, Config) or is_config(model):
         cfg = model if isinstance(model, Config) else load_config(os.fspath(model), options)
+        name_types(cfg, strict=False)
         check_config(cfg)
         if weights is None:
             raise ConfigError(
@@ -150,30 +152,8 @@ def literal_config(text: str) -> dict:
     for node in ast.parse(text).body:
         if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
             raise ValueError(f'line {node.lineno} is no assignment')
-        found[node.targets[0].id] = _literal(node.value)
+        found[node.targets[0].id] = literal(node.value)
     return found
-
-
-def _literal(node: ast.expr):
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        # Keys that are not identifiers: dict({'cls/top1': 1}, seg=2)
-        parts = [_literal(part) for part in node.args if isinstance(part, ast.Dict)]
-        if len(parts) == len(node.args) <= 1 and all(keyword.arg for keyword in node.keywords):
-            named = {part.arg: _literal(part.value) for part in node.keywords if part.arg}
-            return dict(*parts, **named)
-    elif isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
-        members = zip(node.keys, node.values)
-        return {_literal(key): _literal(value) for key, value in members if key is not None}
-    elif isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
-        return kind(_literal(part) for part in node.elts)
-    elif isinstance(node, ast.Name) and node.id in NUMBERS:
-        return NUMBERS[node.id]
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_literal(node.operand)
-    elif isinstance(node, ast.Constant):
-        return node.value
-    raise ValueError(f'line {node.lineno} has {ast.unparse(node)[:60]!r}')
 
 
 def check_types(cfg, path: str, key: str = '') -> None:
@@ -219,8 +199,8 @@ def _is_registered(kind: str, key: str) -> bool:
 
 
 def _registries(scope: str | None, load: bool) -> Iterator[Registry]:
-    """Registries of a library, or of all; with ``load`` they import their modules."""
-    for library in SCOPES if scope is None else (scope,):
+    """Registries in which a library finds its types, or all; with ``load`` they import them."""
+    for library in SCOPES if scope is None else (scope, 'mmengine'):
         # mmengine's registries contain mmcv's types.
         module = import_module('mmengine.registry' if library == 'mmcv' else f'{library}.registry')
         for registry in vars(module).values():

@@ -8,6 +8,7 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.structures import BaseDataElement
 
 from allinone.config.build_errors import named
+from allinone.config.data_sets import innermost
 from allinone.registry.kinds import kind_of_prediction, kind_of_record
 from allinone.tasks import TaskKind
 from allinone.tasks.base import Json
@@ -55,11 +56,9 @@ def dataset_metainfo(cfg: Config, task: str) -> dict:
     """Classes and palette of a task's data set, from the config and the data set's type."""
     for stage in ('test', 'val', 'train'):
         loader = (cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
-        dataset = loader.get('dataset')
-        while isinstance(dataset, Mapping) and isinstance(dataset.get('dataset'), Mapping):
-            dataset = dataset['dataset']  # RepeatDataset and similar wrappers
-        if not isinstance(dataset, Mapping):
+        if not isinstance(loader.get('dataset'), Mapping):
             continue
+        _, dataset = next(innermost(loader['dataset']))
         with named(f'{stage}_dataloader.{task}.dataset'):
             kind = dataset.get('type')
             kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind

@@ -9,6 +9,7 @@ from allinone.errors import AllInOneError, ConfigError
 from allinone.io.renames import note
 from allinone.registry import LIBRARIES
 from allinone.registry.kinds import kind_of_config, library_of, model_class
+from allinone.registry.scopes import scope_of_type
 from allinone.tasks import TaskKind
 
 from .shared_backbone import SharedBackbone
@@ -20,7 +21,7 @@ def build_model(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Modul
     Raises:
         ConfigError: Naming the key, if the model cannot be built.
     """
-    scope = scope or (cfg.type.split('.')[0] if '.' in cfg.get('type', '') else 'allinone')
+    scope = scope or scope_of_type(cfg.get('type')) or 'allinone'
     try:
         return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
     except AllInOneError as error:
@@ -66,6 +67,7 @@ def build_task(key: str, cfg: ConfigDict, normalisation: dict) -> tuple[nn.Modul
             f'backbone, where models of the kind {kind.name!r} take it; choose another model, or '
             'register a kind with another entry (docs/add_a_kind.md)'
         )
+    cfg = kind.model_defaults(cfg)
     cfg[kind.entry] = view
     if normalisation:
         own = cfg.get('data_preprocessor')
@@ -82,10 +84,10 @@ def task_scope(key: str, cfg: ConfigDict) -> str:
         ConfigError: If the type is not in any library.
     """
     kind = cfg.get('type')
-    scope, dot, _ = kind.rpartition('.') if isinstance(kind, str) else ('', '', '')
-    if dot and (scope in (*LIBRARIES, 'allinone') or model_class(cfg) is not None):
+    scope, cls = scope_of_type(kind), model_class(cfg)
+    if scope in (*LIBRARIES, 'allinone') or (scope and cls is not None):
         return scope
-    if (cls := model_class(cfg)) is not None:
+    if cls is not None:
         return library_of(cls)
     raise ConfigError(
         f'{key}.type is {kind!r}; name the library it is from, '

@@ -12,6 +12,8 @@ from mmengine.registry import Registry, build_from_cfg
 
 from allinone.errors import ConfigError
 
+from .other_names import near_name
+
 LARGEST = sys.float_info.max
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -146,7 +148,12 @@ def check_type(key: str, cfg, registry: Registry) -> None:
     kind = cfg.get('type')
     if not callable(kind) and (not isinstance(kind, str) or registry.get(kind) is None):
         registry.import_from_location()
-        check_choice(f'{key}.type', kind, sorted(registry.module_dict))
+        names = sorted(registry.module_dict)
+        near = near_name(kind, names)
+        raise ConfigError(
+            f'{key}.type is {kind!r}; the choices are {names}'
+            + (f'; do you mean {near!r}?' if near else '')
+        )
 
 
 def build_part(cfg, registry: Registry, default_args: Mapping | None = None, *, key: str):

@@ -106,6 +106,10 @@ class TaskKind:
         """The kind of a task once its model is built: this one, or a more special one."""
         return self
 
+    def model_defaults(self, cfg: ConfigDict) -> ConfigDict:
+        """The config of a task's model with what the kind can add to it."""
+        return cfg
+
     def preprocessor_config(
         self, scope: str, cfg: Mapping | None, normalisation: Mapping
     ) -> ConfigDict:

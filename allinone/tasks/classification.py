@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
+from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
@@ -67,6 +68,14 @@ class Classification(TaskKind):
     def of_model(self, model: 'BaseModel') -> TaskKind:
         head = getattr(model, 'head', None)
         return MultiLabelClassification() if derives(type(head), MULTI_LABEL_HEADS) else self
+
+    def model_defaults(self, cfg: ConfigDict) -> ConfigDict:
+        number = (cfg.get('head') or {}).get('num_classes')
+        if not (cfg.get('train_cfg') or {}).get('augments') or number is None:
+            return cfg
+        # Mixing images (Mixup, CutMix) takes one-hot labels.
+        preprocessor = dict(num_classes=number) | dict(cfg.get('data_preprocessor') or {})
+        return ConfigDict(cfg, data_preprocessor=preprocessor)
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         # These heads give one tensor (N, C), of which predict() takes softmax or sigmoid alone.

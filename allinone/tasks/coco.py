@@ -3,9 +3,9 @@
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
@@ -14,6 +14,8 @@ from torch.utils.data import Dataset
 
 from allinone.errors import DataError
 from allinone.io.text import shortened
+
+from .wrapped import wrapped_data_sets
 
 BOX_METRICS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 COCO_SET = 'mmdet.datasets.coco', 'CocoDataset.load_data_list'
@@ -115,8 +117,7 @@ def fit_to_dataset(metric: BaseMetric, dataset: Dataset) -> None:
     coco = getattr(metric, '_coco_api', None)  # LVIS has another one.
     if coco is None:
         return
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
+    parts = list(wrapped_data_sets(dataset))
     numbers = {category['name']: number for number, category in coco.cats.items()}
     classes = list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
     lacking = [name for name in classes if name not in numbers]
@@ -128,9 +129,9 @@ def fit_to_dataset(metric: BaseMetric, dataset: Dataset) -> None:
     if classes:
         # mmdet would take them in the order of the file.
         metric.cat_ids = [numbers[name] for name in classes]
-    if not is_numbered_by_file(dataset):
+    if not all(map(is_numbered_by_file, parts)):
         return
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    infos = [part.get_data_info(index) for part in parts for index in range(len(part))]
     strange = [info for info in infos if info['img_id'] not in coco.imgs]
     if strange:
         raise DataError(
@@ -145,6 +146,13 @@ def fit_to_dataset(metric: BaseMetric, dataset: Dataset) -> None:
                 f'its annotation file has {name} under the id {info["img_id"]}, and the data set '
                 f'{info["img_path"]}; give both the same images'
             )
+    different = len({info['img_id'] for info in infos})
+    if (count := len(cast(Sized, dataset))) > different:
+        raise DataError(
+            f'its data set gives {count} images, of which {different} are different, and '
+            'boxes of an image that comes again would count as false ones; evaluate each image '
+            'once, without RepeatDataset and the like'
+        )
     if len(infos) < len(coco.imgs):
         metric.img_ids = [info['img_id'] for info in infos]
         print_log(

@@ -18,6 +18,7 @@ from allinone.errors import ConfigError
 from allinone.evaluation.names import check_metric_names, metric_names
 from allinone.evaluation.score import combined_score, short_names
 from allinone.registry import LOOPS
+from allinone.tasks.wrapped import wrapped_data_sets
 
 
 def build_loaders(
@@ -124,7 +125,9 @@ class _EvalLoop(BaseLoop):
         return build_loaders(self.runner, key, cfg, False, check).loaders if cfg else {}
 
     def _compare_annotations(self, task: str, metrics: Sequence, dataset) -> None:
-        read = getattr(dataset, 'ann_file', None)
+        parts = list(wrapped_data_sets(dataset))
+        # A concatenation is compared with the file of all its images.
+        read = getattr(parts[0], 'ann_file', None) if len(parts) == 1 else None
         for metric in metrics:
             compared = metric.get('ann_file') if isinstance(metric, Mapping) else None
             if read and compared and osp.realpath(compared) != osp.realpath(read):

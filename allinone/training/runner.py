@@ -12,6 +12,7 @@ from mmengine.runner.base_loop import BaseLoop
 
 from allinone.config.build_errors import misspelt, named
 from allinone.config.check import check_config
+from allinone.config.type_names import name_types
 from allinone.data.task_loaders import TaskLoaders
 from allinone.distributed.launchers import set_variables, variable_of
 from allinone.errors import ConfigError
@@ -22,6 +23,7 @@ from allinone.step.clipping import ClipWithoutWaiting
 
 from .checkpoint_runner import CheckpointRunner
 from .resume import newest_checkpoint, read_resumable
+from .shared_layers import shared_layers_grouped_once
 from .signals import StopSignals
 
 # Beside mmengine's default hooks, also where a config does not name them
@@ -163,6 +165,8 @@ class MultiDatasetRunner(CheckpointRunner):
             CheckpointError: If a run is to be resumed, and its checkpoint cannot be read.
         """
         cfg = copy(cfg)
+        if isinstance(cfg, Config):
+            name_types(cfg, strict=False)
         force = cfg.pop('force_resume', False)
         check_config(cfg)
         resumed = None
@@ -209,7 +213,10 @@ class MultiDatasetRunner(CheckpointRunner):
         super().setup_env(env_cfg)
 
     def build_optim_wrapper(self, optim_wrapper):
-        with named('optim_wrapper', optim_wrapper):
+        with (
+            named('optim_wrapper', optim_wrapper),
+            shared_layers_grouped_once(self.model, optim_wrapper),
+        ):
             built = super().build_optim_wrapper(optim_wrapper)
         # On resuming mmengine asks again for what is built.
         if built is not optim_wrapper and getattr(built, 'clip_grad_kwargs', None):

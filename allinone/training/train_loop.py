@@ -9,9 +9,8 @@ from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 
-from allinone.config.build_errors import scoped
 from allinone.config.check import STAGES
-from allinone.data.class_names import class_lists_of_config, require_same_classes
+from allinone.data.class_names import require_same_classes, splits_of, splits_of_config
 from allinone.errors import ConfigError
 from allinone.io.renames import renamed_arguments
 from allinone.io.seeding import seed_all
@@ -24,6 +23,7 @@ from allinone.tasks.class_lists import METAINFO, misplaced
 from .accumulation import ended_with, iterations_of
 from .eval_loop import BrokenOff, build_loaders
 from .hooks.checkpoint import CheckpointHook
+from .out_of_memory import enough_memory
 from .resume import resume_command
 from .signals import Stopped
 
@@ -205,17 +205,17 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             kind = model.kinds[task]
             if kind.num_classes(model.tasks[task]) is None:
                 continue  # Such a task has no labels of classes, but of identities and the like.
-            splits = {f'train_dataloader.{task}': kind.class_lists(loader.dataset)}
+            splits = splits_of(f'train_dataloader.{task}', loader.dataset, kind)
             if validation is not None and task in validation.dataloader.loaders:
                 evaluated = validation.dataloader.loaders[task].dataset
-                splits[f'val_dataloader.{task}'] = kind.class_lists(evaluated)
+                splits |= splits_of(f'val_dataloader.{task}', evaluated, kind)
             datasets = {
                 stage: ((cfg.get(f'{stage}_dataloader') or {}).get(task) or {}).get('dataset')
                 for stage in STAGES
             }
             tested = datasets.pop('test')
             if tested and tested not in datasets.values():
-                splits[f'test_dataloader.{task}'] = class_lists_of_config(scoped(tested), kind)
+                splits |= splits_of_config(f'test_dataloader.{task}', tested, kind)
             require_same_classes(splits)
             theirs = teachers.get(task)
             ours = kind.class_lists(loader.dataset).get(METAINFO)
@@ -274,7 +274,10 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
         if self.seeded:
             seed_all(self.runner.seed, get_rank(), 'step', self._iter)
-        outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+        with enough_memory(self.runner, data_batch):
+            outputs = self.runner.model.train_step(
+                data_batch, optim_wrapper=self.runner.optim_wrapper
+            )
         for task, batch in data_batch.items():
             sizes = [len(part['inputs']) for part in micro_batches(batch)]
             outputs[f'{task}/batch_size'] = sum(sizes)

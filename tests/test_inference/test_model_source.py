@@ -74,6 +74,11 @@ def test_types_that_no_library_has_registered(part):
         check_types(dict(model=dict(tasks=[part])), 'some.pth')
 
 
+def test_a_prefix_of_a_library_also_names_what_it_has_of_mmengine():
+    kinds = 'mmdet.LoadImageFromFile', 'mmseg.RepeatDataset', 'allinone.OptimWrapper', 'mmdet.BN'
+    check_types(dict(model=[dict(type=kind) for kind in kinds]), 'some.pth')
+
+
 def test_types_of_our_own_configs_are_registered(toy_root):
     for path in (TOY_CONFIG, TOY_CONFIG.parents[1] / 'traffic_mini/mobilenetv2_joint.py'):
         cfg = Config.fromfile(path)

@@ -6,7 +6,8 @@ import numpy as np
 from mmengine.registry import DATASETS
 from PIL import Image
 
-from allinone.config.build_errors import named, scoped
+from allinone.config.build_errors import named
+from allinone.config.data_sets import scoped_dataset
 from allinone.config.loading import load_config
 from allinone.data.checks import check_dataset
 from allinone.errors import AllInOneError, ConfigError, DataError
@@ -46,7 +47,7 @@ def print_class_weights(config: str, task: str) -> int:
             )
         dataset_cfg = cfg.train_dataloader[task].dataset
         with named(f'train_dataloader.{task}.dataset', dataset_cfg):
-            dataset = DATASETS.build(scoped(dataset_cfg))
+            dataset = DATASETS.build(scoped_dataset(dataset_cfg))
             infos = [dataset.get_data_info(index) for index in range(len(dataset))]
             if not infos or 'seg_map_path' not in infos[0]:
                 raise ConfigError('its samples have no label maps; name a segmentation task')

@@ -15,6 +15,7 @@ from mmengine.hooks import Hook
 from allinone.errors import ConfigError, DataError
 from allinone.io.atomic import write_durably
 from allinone.tasks import TaskKind
+from allinone.tasks.wrapped import wrapped_data_sets
 
 from .polygons import encode_label_map
 
@@ -36,7 +37,7 @@ class Submission(Hook):
         self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
     ) -> None:
         for task, samples in (outputs or {}).items():
-            dataset = runner.test_loop.dataloader.loaders[task].dataset
+            dataset = next(wrapped_data_sets(runner.test_loop.dataloader.loaders[task].dataset))
             for sample in samples:
                 self.add(task, sample, getattr(dataset, 'cat_ids', None))
 

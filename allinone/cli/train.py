@@ -3,7 +3,7 @@
 import argparse
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description='Train a joint model on all its data sets.',
         epilog='Exit status: 0; 2 after an error in config, data or checkpoint; 143 after SIGTERM '
@@ -30,6 +30,11 @@ def parse_args():
         action='store_true',
         help='load checkpoints with any types, which can run code',
     )
+    parser.add_argument(
+        '--no-dry-run',
+        action='store_true',
+        help='start without trying a step and a validation of each task before',
+    )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA)')
     parser.add_argument('--seed', type=int, help='seed of all random generators')
     parser.add_argument(
@@ -45,7 +50,7 @@ def parse_args():
         help='launcher of the processes of a distributed run',
     )
     parser.add_argument('--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def main(args) -> int:
@@ -60,4 +65,6 @@ def _train(args) -> None:
     from allinone.training.runner import train
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+    if getattr(args, 'no_dry_run', False):
+        cfg.train_cfg.dry_run = False
     train(cfg, args.seed, args.amp, args.resume, getattr(args, 'force_resume', False))

@@ -110,7 +110,11 @@ def check_config(cfg: Mapping) -> None:
         check_count('randomness.seed', seed, 0)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'allinone'):
         _check_hooks(cfg.get('default_hooks') or {})
-        _check_averages(cfg.get('custom_hooks') or (), cfg.get('train_cfg') or {})
+        _check_averages(
+            cfg.get('custom_hooks') or (),
+            cfg.get('train_cfg') or {},
+            len(cfg.get('train_dataloader') or ()),
+        )
         if isinstance(cfg.get('optim_wrapper'), Mapping):
             _check_optimizer(cfg['optim_wrapper'])
 
@@ -144,7 +148,7 @@ def _check_hooks(hooks: Mapping) -> None:
             _check_keys(f'default_hooks.{name}', hook, {*known, 'type', '_scope_', 'priority'})
 
 
-def _check_averages(hooks: Sequence, loop: Mapping) -> None:
+def _check_averages(hooks: Sequence, loop: Mapping, sources: int) -> None:
     """Check what mmengine's ``EMAHook`` asserts only after the build, without a config key."""
     for index, hook in enumerate(hooks):
         kind = hook.get('type') if isinstance(hook, Mapping) else None
@@ -158,7 +162,7 @@ def _check_averages(hooks: Sequence, loop: Mapping) -> None:
                 f'{key}.begin_iter is {begin}, but training ends at '
                 f'train_cfg.max_iters={loop["max_iters"]}; begin before it'
             )
-        if hook.get('begin_epoch'):
+        if hook.get('begin_epoch') and sources > 1:
             raise ConfigError(
                 f'{key}.begin_epoch is {hook["begin_epoch"]}, but training counts steps, not '
                 'epochs; give begin_iter'
@@ -285,7 +289,7 @@ def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
         _check_keys(
             key, cfg, {*parameters, 'type', '_scope_'} - {'runner', 'dataloader', 'evaluator'}
         )
-    for name, low in dict(max_iters=1, val_begin=0, val_interval=1).items():
+    for name, low in dict(max_iters=1, max_epochs=1, val_begin=0, val_interval=1).items():
         if name in cfg:
             check_count(f'{key}.{name}', cfg[name], low)
     if cfg.get('score') is not None:

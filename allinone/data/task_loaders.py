@@ -5,10 +5,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sized
 from logging import WARNING
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+from mmengine.dataset import DefaultSampler
 from mmengine.logging import print_log
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from allinone.errors import AllInOneError, LoaderError
@@ -17,6 +18,7 @@ from .workers import Late, deadline, death, held_back, workers_of
 
 TIMEOUT = 50  # seconds; longer than a data set tries to read a file again
 MAX_RESTARTS = 3
+FINITE = (DefaultSampler, RandomSampler, SequentialSampler)  # Their last batch may be smaller.
 
 
 class WorkerDied(Exception):
@@ -87,8 +89,7 @@ class TaskLoaders:
                     raise LoaderError(str(error)) from error
                 count = self.batches[task]
                 print_log(f'{error}; the loader starts again at batch {count}', 'current', WARNING)
-                self._stop(task)
-                self.seek({task: count}, self._world_size)
+                self.restart(task)
             else:
                 self.batches[task] += 1
                 return batch
@@ -103,6 +104,37 @@ class TaskLoaders:
             size = cast(BatchSampler, loader.batch_sampler).batch_size
             _sampler_of(loader).start = count * size * world_size
             self.batches[task] = count
+
+    def first(self, task: str, size: int) -> dict:
+        """The first samples that a task draws from here on, read in this process.
+
+        The loader and its workers do not notice.
+
+        Args:
+            task: Name of the task.
+            size: Number of samples; at most a batch.
+
+        Raises:
+            DataError: If an image or label map cannot be read.
+            LoaderError: If they do not come in time.
+        """
+        loader = self.loaders[task]
+        indices = list(next(iter(cast(BatchSampler, loader.batch_sampler))))[:size]
+        samples = map(cast(Any, loader.dataset).__getitems__, [indices])
+        return self._draw(task, map(cast(Any, loader.collate_fn), samples))
+
+    def smallest_batch(self, task: str) -> int:
+        """Size of the smallest batch that a task will draw in this process."""
+        batches = cast(BatchSampler, self.loaders[task].batch_sampler)
+        size = batches.batch_size
+        if isinstance(batches.sampler, FINITE) and not batches.drop_last:
+            return len(batches.sampler) % size or size
+        return size
+
+    def restart(self, task: str) -> None:
+        """End a task's workers; new ones read its next batch, from the data set as it is now."""
+        self._stop(task)
+        self.seek({task: self.batches[task]}, self._world_size)
 
     def close(self) -> None:
         """End all workers, also those that hang."""

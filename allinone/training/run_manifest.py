@@ -56,6 +56,7 @@ HARMLESS = (
     'default_hooks.visualization*',
     'test_*',
     'train_cfg.check_data',
+    'train_cfg.dry_run',
     *(
         f'train_dataloader.*.{key}'
         for key in (
@@ -73,7 +74,7 @@ HARMLESS = (
 )
 # They are seen by methods that follow validation, and change nothing else.
 VALIDATION = ('val_*', 'train_cfg.val_*', 'train_cfg.dynamic_intervals*')
-LENGTH = ('train_cfg.max_iters',)
+LENGTH = ('train_cfg.max_iters', 'train_cfg.max_epochs')
 BATCH_SIZE = 'train_dataloader.{task}.batch_size'
 
 

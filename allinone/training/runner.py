@@ -22,9 +22,13 @@ from allinone.registry.options import check_choice
 from allinone.step.clipping import ClipWithoutWaiting
 
 from .checkpoint_runner import CheckpointRunner
+from .epochs import check_log, translate_loops, with_epoch_length
+from .prepare_epochs import prepare_epochs
 from .resume import newest_checkpoint, read_resumable
 from .shared_layers import shared_layers_grouped_once
 from .signals import StopSignals
+from .train_loop import MultiTaskTrainLoop
+from .upstream_hooks import call_hook, check_hooks, is_of_a_task, library_scope
 
 # Beside mmengine's default hooks, also where a config does not name them
 FURTHER_HOOKS = dict(
@@ -168,7 +172,10 @@ class MultiDatasetRunner(CheckpointRunner):
         if isinstance(cfg, Config):
             name_types(cfg, strict=False)
         force = cfg.pop('force_resume', False)
+        translate_loops(cfg)
         check_config(cfg)
+        check_hooks(cfg)
+        check_log(cfg)
         resumed = None
         if cfg.get('resume'):
             path = (cfg.get('load_from') or '').rstrip('/') if cfg['resume'] != 'auto' else None
@@ -223,7 +230,16 @@ class MultiDatasetRunner(CheckpointRunner):
             built.clip_func = ClipWithoutWaiting(built.clip_func)
         return built
 
+    def build_train_loop(self, loop):
+        built = super().build_train_loop(loop)
+        if built is not loop and isinstance(built, MultiTaskTrainLoop):
+            self._train_loop = built
+            prepare_epochs(self)
+        return built
+
     def build_param_scheduler(self, scheduler):
+        length = getattr(self._train_loop, 'epoch_length', None)
+        scheduler = with_epoch_length(scheduler, length, self.max_iters)
         with named('param_scheduler', scheduler):
             return super().build_param_scheduler(scheduler)
 
@@ -235,13 +251,13 @@ class MultiDatasetRunner(CheckpointRunner):
 
     def register_custom_hooks(self, hooks) -> None:
         with named('custom_hooks', hooks):
-            super().register_custom_hooks(hooks)
+            super().register_custom_hooks(list(map(library_scope, hooks)))
 
     def call_hook(self, fn_name: str, **kwargs) -> None:
         if fn_name != 'before_run':
-            return super().call_hook(fn_name, **kwargs)
+            return self._call_hook(fn_name, kwargs)
         try:
-            super().call_hook(fn_name, **kwargs)
+            self._call_hook(fn_name, kwargs)
         except (KeyError, TypeError) as error:
             # Some hooks build their parts only now.
             hooks = {key: self.cfg.get(key) for key in ('default_hooks', 'custom_hooks')}
@@ -249,6 +265,19 @@ class MultiDatasetRunner(CheckpointRunner):
             if sentence is None:
                 raise
             raise ConfigError(sentence) from error
+
+    def _call_hook(self, fn_name: str, kwargs: dict) -> None:
+        """As in mmengine; hooks that expect one task get it."""
+        for hook in self._hooks:
+            if not hasattr(hook, fn_name):
+                continue
+            try:
+                if is_of_a_task(hook):
+                    call_hook(hook, self, fn_name, kwargs)
+                else:
+                    getattr(hook, fn_name)(self, **kwargs)
+            except TypeError as error:
+                raise TypeError(f'{error} in {hook}') from None
 
     def test(self) -> dict:
         """As in mmengine; a checkpoint that lacks weights of the tested tasks is refused."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from math import ceil
 from signal import Signals
 
 from mmengine.dist import barrier, get_rank, get_world_size
@@ -16,11 +17,13 @@ from allinone.io.renames import renamed_arguments
 from allinone.io.seeding import seed_all
 from allinone.io.text import shortened
 from allinone.registry import LOOPS, TASK_SCHEDULES
-from allinone.registry.options import check_count
+from allinone.registry.options import check_count, check_flag
 from allinone.step.iteration import micro_batches
 from allinone.tasks.class_lists import METAINFO, misplaced
 
 from .accumulation import ended_with, iterations_of
+from .dry_run import dry_run
+from .epochs import in_iterations, iterations_per_epoch, max_epochs_part, require_epochs
 from .eval_loop import BrokenOff, build_loaders
 from .hooks.checkpoint import CheckpointHook
 from .out_of_memory import enough_memory
@@ -36,14 +39,20 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         runner: The runner.
         dataloader: ``{task: dataloader config}``.
         max_iters: Number of training steps.
+        max_epochs: In its place, where one task is trained: number of times that its data set is
+            gone through. ``val_begin``, ``val_interval`` (default: 1) and ``dynamic_intervals``
+            then count epochs, too.
         val_begin: First step after which validation may run.
         val_interval: Steps between validations, which come after whole optimizer steps: with
             ``optim_wrapper.accumulative_counts`` after the one that a multiple of it is in.
+            Default: 1000.
         dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
         schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
         micro_batches: ``{task: n}``: a step of this task is of n batches, one after the other (so
             that they need the memory of one). Default: 1 each.
         check_data: Compare annotations, images and label maps before the first step.
+        dry_run: Try a step and a validation of each task before the first step
+            (:func:`~allinone.training.dry_run.dry_run`).
 
     Raises:
         ConfigError: If ``micro_batches`` names no task, or a number is none.
@@ -52,24 +61,44 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
     # Whether dropout, mixup of a batch and the like are a function of (seed, rank, step), so that
     # resuming needs no state; off only to measure what that costs.
     seeded = True
+    _epoch: int
 
     @renamed_arguments(accumulate='micro_batches')
     def __init__(
         self,
         runner,
         dataloader: Mapping[str, dict],
-        max_iters: int,
+        max_iters: int | None = None,
         val_begin: int = 1,
-        val_interval: int = 1000,
+        val_interval: int | None = None,
         dynamic_intervals=None,
         schedule: dict | None = None,
         micro_batches: Mapping[str, int] | None = None,
         check_data: bool = True,
+        dry_run: bool = True,
+        max_epochs: int | None = None,
     ):
         self.micro_batches = _check_micro_batches(micro_batches, dataloader)
         self.check_data = check_data
+        check_flag('train_cfg.dry_run', dry_run)
+        self.dry_run = dry_run
         loaders = build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
+        self.epoch_length = iterations_per_epoch(loaders.loaders, self.micro_batches)
+        if (max_iters is None) == (max_epochs is None):
+            raise ConfigError(
+                f'train_cfg.max_iters is {max_iters!r} and train_cfg.max_epochs is '
+                f'{max_epochs!r}; give one of them'
+            )
+        if val_interval is None:
+            val_interval = 1000 if max_epochs is None else 1
+        if max_epochs is not None:
+            require_epochs(max_epochs_part(max_epochs), loaders.loaders, self.micro_batches)
+            max_iters, val_begin, val_interval, dynamic_intervals = in_iterations(
+                self.epoch_length or 1, max_epochs, val_begin, val_interval, dynamic_intervals
+            )
         super().__init__(runner, loaders, max_iters, val_begin, val_interval, dynamic_intervals)
+        self._max_epochs = ceil(self._max_iters / self.epoch_length) if self.epoch_length else 1
+        self._begun_epoch = 0
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
             val_interval, dynamic_intervals
         )
@@ -80,16 +109,20 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
 
     def run(self):
         """Train from the current iteration to ``max_iters``."""
+        self._count_epochs()
         self.begin()
+        self._end_epoch()
         if self._validation_was_due():
             self._validate()
         while self._iter < self._max_iters and not self.stop_training:
             self.step()
+            self._end_epoch()
             self._decide_current_val_interval()
             if self._validate_now():
                 self._stop_if_asked(validation_due=True)
                 self._validate()
-        self.runner.call_hook('after_train_epoch')
+        if not self.epoch_length or self._iter % self.epoch_length:
+            self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -104,6 +137,9 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self.dataloader.seek(info.get('batches_drawn', {}), get_world_size())
         self.runner.message_hub.update_info('batches_drawn', self.dataloader.batches)
         self._first = self._iter
+        if self.dry_run:
+            dry_run(self.runner)
+        self.runner.call_hook('before_first_step')
         # To the end of the run: what comes after the last step is short, and must be whole.
         self.runner.stop_signals.deferring = True
 
@@ -114,9 +150,30 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             Stopped: If a signal asked for it; the state is saved.
         """
         self._stop_if_asked()
+        if self._begun_epoch != self._epoch:
+            self._begun_epoch = self._epoch
+            self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         data, times = self._draw(self.schedule(self._iter))
         self.run_iter(data, times)
+
+    def _count_epochs(self) -> None:
+        """The epoch that a start begins in.
+
+        A checkpoint of the last iteration of an epoch is saved before the hooks are told of its
+        end. One of an earlier version of this suite has no epochs.
+        """
+        if self.epoch_length:
+            epoch, done = divmod(self._iter, self.epoch_length)
+            if done or self._epoch != epoch - 1:
+                self._epoch = epoch
+            self._begun_epoch = self._epoch
+
+    def _end_epoch(self) -> None:
+        """Tell the hooks of the end of an epoch, where one task is trained."""
+        if self.epoch_length and self._epoch < self._iter // self.epoch_length:
+            self.runner.call_hook('after_train_epoch')
+            self._epoch += 1
 
     def _validation_was_due(self) -> bool:
         """Whether the step that a resumed run goes on from has yet to be validated.

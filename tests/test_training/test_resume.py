@@ -242,7 +242,7 @@ def test_a_best_checkpoint_that_fails_leaves_the_earlier_best(cfg, tmp_path, mon
         whole(path, content)
 
     monkeypatch.setattr(checkpoint_writer, 'write_durably', second_best_fails)
-    cfg.train_cfg.max_iters = 6
+    cfg.train_cfg.update(max_iters=6, dry_run=False)  # It would evaluate, too.
     runner = train(cfg)
     # 20 was never saved, so 15 is the best after 10.
     assert [p.name for p in (tmp_path / 'work').glob('best_*')] == ['best_cls_top1_iter_6.pth']

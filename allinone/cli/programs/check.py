@@ -25,11 +25,9 @@ class Checked(Exception):
 
 
 class StopBeforeTraining(Hook):
-    """Ends a run where training would begin, after all other hooks."""
+    """Ends a run where the first step would come."""
 
-    priority = 'LOWEST'
-
-    def before_train(self, runner) -> None:
+    def before_first_step(self, runner) -> None:
         raise Checked
 
 

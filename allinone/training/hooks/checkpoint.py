@@ -121,7 +121,8 @@ class CheckpointHook(StockCheckpointHook):
         Raises:
             CheckpointError: If it cannot be saved.
         """
-        self._save_checkpoint_with_step(runner, runner.iter, dict(epoch=0, iter=runner.iter))
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        self._save_checkpoint_with_step(runner, runner.iter, meta)
         self.finish(runner)
         return self.last_ckpt
 

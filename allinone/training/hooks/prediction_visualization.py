@@ -55,15 +55,20 @@ class PredictionVisualizationHook(Hook):
     def after_test_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
     ) -> None:
-        self._draw(runner.test_loop, outputs or {})
+        self.draw(runner.test_loop, outputs or {})
 
     def after_val_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
     ) -> None:
         if self.during_val:
-            self._draw(runner.val_loop, outputs or {})
+            self.draw(runner.val_loop, outputs or {})
 
-    def _draw(self, loop, outputs: Mapping[str, list]) -> None:
+    def into(self, out_dir: str) -> 'PredictionVisualizationHook':
+        """A hook that draws the same into another folder."""
+        return PredictionVisualizationHook(out_dir, self.score_thr, self.during_val)
+
+    def draw(self, loop, outputs: Mapping[str, list]) -> None:
+        """Draw ``{task: predicted samples}`` of images of a loop's data sets."""
         for task, samples in outputs.items():
             dataset = loop.dataloader.loaders[task].dataset
             if task not in self._images:

@@ -1,0 +1,260 @@
+"""What runs later is run once before the first step, on two images of each task.
+
+What a config gets wrong shows where it is first executed: a validation may come hours after the
+start. So a training runs, task by task, a forward and backward pass on a small batch, a prediction,
+the evaluator, and what draws, and then is as if nothing had run (:mod:`.snapshot`).
+"""
+
+import logging
+import os.path as osp
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from tempfile import TemporaryDirectory
+from typing import NoReturn
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MessageHub
+from mmengine.runner.amp import autocast
+
+from allinone.data.task_loaders import TaskLoaders
+from allinone.errors import AllInOneError, ConfigError
+from allinone.evaluation.names import check_metric_names
+from allinone.evaluation.score import short_names
+from allinone.io.seeding import seed_all
+from allinone.registry import LIBRARIES
+
+from .hooks.prediction_visualization import PredictionVisualizationHook
+from .snapshot import unchanged
+
+SAMPLES = 2
+SKIPPING = 'or start with --no-dry-run, which leaves this trial out'
+
+
+def dry_run(runner) -> None:
+    """Try a training step and a validation of each task, leaving no trace of them.
+
+    With several processes all of them do it, for models communicate within their losses.
+
+    Args:
+        runner: The runner of a training, whose loops are built and whose weights are loaded.
+
+    Raises:
+        ConfigError: If a part fails; the traceback goes to the log file.
+        DataError: If the first images of a task cannot be read.
+    """
+    started = time.perf_counter()
+    model = getattr(runner.model, 'module', runner.model)
+    try:
+        with unchanged(model), _same_hub(runner.message_hub), TemporaryDirectory() as folder:
+            seed_all(runner.seed, 'dry run')
+            for task in runner.train_loop.dataloader.loaders:
+                _train(runner, model, task)
+            if runner.val_loop is not None:
+                for task in runner.val_loop.dataloader.loaders:
+                    _validate(runner, task, folder)
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        if get_world_size() > 1:
+            raise ConfigError(f'the dry run needs more memory than there is: {SKIPPING}') from error
+        runner.logger.warning('The dry run was broken off, for it needs more memory than there is')
+        return
+    took = time.perf_counter() - started
+    runner.logger.info(f'Dry run: a step and a validation of each task passed in {took:.1f} s')
+
+
+def _train(runner, model, task: str) -> None:
+    """A forward and backward pass, with two images or else with the smallest batch to come."""
+    loaders = runner.train_loop.dataloader
+    smallest = loaders.smallest_batch(task)
+    # What fails with two images may work with a whole batch. One process can try again; several
+    # would no longer agree on what they communicate.
+    sizes = [smallest] if get_world_size() > 1 else sorted({min(SAMPLES, smallest), smallest})
+    for size in sizes:
+        batch = loaders.first(task, size)
+        try:
+            model.train()
+            with runner.optim_wrapper.optim_context(runner.model):
+                loss, _ = model.parse_losses(model.task_losses(task, batch))
+            if loss.requires_grad:
+                loss.backward()
+            return
+        except (AllInOneError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if size == sizes[-1]:
+                what = f'model.tasks.{task}: a training step with a batch of {size}'
+                _refuse(runner, what, error, _advice(task, runner.cfg, error))
+
+
+def _validate(runner, task: str, folder: str) -> None:
+    """A prediction of two images, the evaluation of it, and a drawing where there will be any."""
+    loop = runner.val_loop
+    model = getattr(runner.model, 'module', runner.model)
+    model.eval()
+    kind, evaluator = loop.kinds[task], loop.evaluators[task]
+    batch = loop.dataloader.first(task, SAMPLES)
+    with torch.no_grad(), _tried(evaluator, osp.join(folder, 'results')):
+        with _stage(runner, f'val_dataloader.{task}: a prediction'), autocast(enabled=loop.fp16):
+            if task in loop.references:
+                references = TaskLoaders(loop.references).first(task, SAMPLES)
+                kind.before_evaluation(model.tasks[task], iter([references]), evaluator)
+            samples = runner.model.val_step({task: batch})[task]
+        with _stage(runner, f'val_evaluator.{task}: the metric of a prediction'):
+            evaluator.process(data_samples=samples, data_batch=batch)
+        found = _evaluate(runner, task, evaluator, len(batch['inputs']) * get_world_size())
+    if found:
+        _check_names(runner, task, found, evaluator)
+    for hook in runner.hooks:
+        if isinstance(hook, PredictionVisualizationHook) and hook.during_val:
+            with _stage(runner, f'PredictionVisualizationHook: a drawing of task {task}'):
+                hook.into(osp.join(folder, 'drawings')).draw(loop, {task: samples[:1]})
+
+
+def _evaluate(runner, task: str, evaluator: Evaluator, size: int) -> Mapping[str, float]:
+    """The metrics of two images; metrics that need more of them, of the user's own, may fail."""
+    what = f'val_evaluator.{task}: the evaluation of {SAMPLES} images'
+    try:
+        with _quiet():
+            return evaluator.evaluate(size)
+    except AllInOneError:
+        raise
+    except Exception as error:
+        if all(_is_upstream(metric) for metric in evaluator.metrics):
+            _refuse(runner, what, error)
+        runner.logger.warning(
+            f'{what} fails: {_words(error)}. Unless the metric needs more images than '
+            f'{SAMPLES}, the first validation will fail, too'
+        )
+        return {}
+
+
+def _check_names(runner, task: str, found: Mapping[str, float], evaluator: Evaluator) -> None:
+    """The members of the score and of ``save_best``, for metrics that do not tell their names."""
+    given = set(short_names(found, [metric.prefix for metric in evaluator.metrics]))
+    names = [name for name in runner.val_loop.score if name.split('/')[0] == task]
+    check_metric_names('val_cfg.score', names, {task: given | set(found)})
+
+
+def _is_upstream(metric) -> bool:
+    return type(metric).__module__.split('.')[0] in (*LIBRARIES, 'mmengine', 'allinone')
+
+
+@contextmanager
+def _tried(evaluator: Evaluator, folder: str) -> Iterator[None]:
+    """An evaluator whose metrics write into ``folder``, and afterwards are as before."""
+    before = [dict(vars(metric)) for metric in evaluator.metrics]
+    for metric in evaluator.metrics:
+        metric.results = []
+        for name, value in vars(metric).items():
+            # output_dir, outfile_prefix, out_file_path
+            if name.startswith('out') and isinstance(value, str):
+                setattr(metric, name, osp.join(folder, osp.basename(value)))
+    try:
+        yield
+    finally:
+        for metric, attributes in zip(evaluator.metrics, before):
+            vars(metric).clear()
+            vars(metric).update(attributes)
+
+
+@contextmanager
+def _same_hub(hub: MessageHub) -> Iterator[None]:
+    """What the models tell the log and each other meanwhile is forgotten."""
+    info, scalars = dict(hub.runtime_info), dict(hub.log_scalars)
+    try:
+        yield
+    finally:
+        for now, before in ((hub.runtime_info, info), (hub.log_scalars, scalars)):
+            now.clear()
+            now.update(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tables of metrics, which would be of two images; pycocotools prints."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def _stage(runner, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (AllInOneError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        _refuse(runner, what, error)
+
+
+def _refuse(runner, what: str, error: Exception, remedy: str = 'fix it') -> NoReturn:
+    """Raise a sentence, with the place of the error; the traceback goes to the log file.
+
+    Raises:
+        ConfigError: Always.
+    """
+    text = ''.join(traceback.format_exception(error))
+    for handler in runner.logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            record = (runner.logger.name, logging.ERROR, '', 0, f'Dry run: {what} fails\n{text}')
+            handler.emit(logging.LogRecord(*record, (), None))
+    raise ConfigError(f'{what} fails: {_words(error)}{_place(error)}; {remedy}, {SKIPPING}') from (
+        error
+    )
+
+
+def _words(error: Exception) -> str:
+    return f'{type(error).__name__}: {" ".join(str(error).split())}'.removesuffix(': ')
+
+
+def _place(error: Exception) -> str:
+    """The innermost line that is not PyTorch's."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if f'{osp.sep}torch{osp.sep}' not in frame.filename
+    ]
+    return f' ({osp.basename(frames[-1].filename)}, line {frames[-1].lineno})' if frames else ''
+
+
+def _advice(task: str, cfg, error: Exception) -> str:
+    """The next step, for what users meet most."""
+    words = str(error)
+    if 'more than 1 value per channel' in words:
+        return (
+            'batch norm has a single value a channel there: raise '
+            f'train_dataloader.{task}.batch_size to 2 or more, or give that part another norm_cfg '
+            "such as dict(type='GN', num_groups=32)"
+        )
+    if 'weight tensor should be defined' in words:
+        found = ', '.join(
+            f'{path} has {len(value)} numbers'
+            for path, value in _lists(f'model.tasks.{task}', cfg.model.tasks[task], 'class_weight')
+        )
+        return f'give a class weight for each class ({found or "class_weight of its loss"})'
+    return 'fix it'
+
+
+def _lists(path: str, part, name: str) -> Iterator[tuple[str, list]]:
+    """Path and value of each list of this name in a config."""
+    members = (
+        part.items()
+        if isinstance(part, Mapping)
+        else enumerate(part)
+        if isinstance(part, (list, tuple))
+        else ()
+    )
+    for key, value in members:
+        if key == name and isinstance(value, (list, tuple)):
+            yield f'{path}.{key}', list(value)
+        else:
+            yield from _lists(f'{path}.{key}', value, name)

@@ -28,7 +28,7 @@ from .adapters import build_adapter
 from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
-from .shared_backbone import SharedBackbone, backbone_pass, layers_of
+from .shared_backbone import SharedBackbone, backbone_pass, built_around, layers_of
 from .task_model import build_model, build_task
 from .tta import build_merger, has_views
 
@@ -165,7 +165,8 @@ class AllInOne(BaseModel):
         key = f'model.tasks.{name}'
         adapter = cfg.pop('adapter', None)
         cfg.pop('tta', None)
-        task, self.kinds[name] = build_task(key, cfg, normalisation)
+        with built_around(self.backbone):
+            task, self.kinds[name] = build_task(key, cfg, normalisation)
         if adapter is not None:
             task.adapter = build_adapter(f'{key}.adapter', adapter, self.backbone)
         self.view(name, task).bind(self.backbone, getattr(task, 'adapter', None))
@@ -309,11 +310,21 @@ class AllInOne(BaseModel):
         sizes = sizes or [(height, width)] * len(batch)
         with backbone_pass(self.backbone, [self.view(task) for task in tasks], batch):
             return {
-                task: self.tasks[task](
-                    batch, self.kinds[task].samples(batch, sizes, metainfo), mode='predict'
+                task: self._predict_task(
+                    task, batch, self.kinds[task].samples(batch, sizes, metainfo)
                 )
                 for task in tasks
             }
+
+    def _predict_task(self, task: str, batch: Tensor, samples: list) -> list:
+        try:
+            return self.tasks[task](batch, samples, mode='predict')
+        except (KeyError, AttributeError) as error:
+            raise ConfigError(
+                f'model.tasks.{task}: {type(self.tasks[task]).__name__} cannot predict these '
+                f'images without a data set: {type(error).__name__}: {error}; if it needs what a '
+                'data set gives, such as proposals, use tools/test.py'
+            ) from error
 
     def forward(
         self,

@@ -7,53 +7,121 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from allinone.errors import ConfigError
-from allinone.tasks.probe import describe
+from allinone.tasks.probe import describe, longest_side
 
-from .shared_backbone import backbone_pass, run_backbone
+from .shared_backbone import SingleMap, backbone_pass, run_backbone
 
 if TYPE_CHECKING:
     from .allinone import AllInOne
 
 PROBE_SIZE = 128
+LARGER = (256, 512)
+
+Failure = tuple[int, Exception]  # Size of the image, and what was raised on it
 
 
 @torch.no_grad()
 def check_tasks(model: 'AllInOne') -> None:
     """Run a blank image through the backbone and each task, and check shapes and strides.
 
+    A task that fails is tried again on larger images. A failure for another reason than the shapes
+    of feature maps is only logged, because training may work.
+
     Raises:
         ConfigError: If ``feature_indices`` is out of range, a neck's or head's channels do not
             match its input maps, or anchor strides do not match the neck's maps.
     """
     param = next(model.backbone.parameters())
-    size = probe_size(model)
-    blank = torch.zeros(1, 3, size, size, device=param.device, dtype=param.dtype)
+    devices = [] if param.device.type == 'cpu' else [param.device]
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        try:
-            maps = run_backbone(model.backbone, blank)
-        except (RuntimeError, AssertionError, ValueError) as error:
-            print_log(
-                f'model.backbone does not take a {size} x {size} image, so '
-                f'the tasks were not checked against it: {error}',
-                'current',
-            )
-            return
-        _check_features(model, maps, size)
-        for name, task in model.tasks.items():
-            view = model.view(name)
-            seen = view.select(maps)
-            with backbone_pass(model.backbone, [view], blank):
-                model.kinds[name].probe(f'model.tasks.{name}', task, blank, seen)
+        # A prediction that draws random numbers must not change the initial weights.
+        with torch.random.fork_rng(devices):
+            failures = _failures(model, param)
     finally:
         for module, mode in training.items():
             module.training = mode
+    for key, (size, error) in failures.items():
+        if isinstance(error, ConfigError):
+            raise error
+        print_log(
+            f'{key} fails on a blank {size} x {size} image without annotations, so it was not '
+            f'checked that the tasks match the backbone: {type(error).__name__}: {error}',
+            'current',
+        )
 
 
-def probe_size(model: 'AllInOne') -> int:
-    """Height and width of the blank image: the largest that a task needs."""
-    return max(model.kinds[name].probe_size(task, PROBE_SIZE) for name, task in model.tasks.items())
+def probe_sizes(model: 'AllInOne') -> list[int]:
+    """Heights and widths of the blank image, in the order of the attempts.
+
+    The first is the smallest one that has the places that the tasks need. The last is that of the
+    training images, where it is known.
+    """
+    smallest = max(
+        model.kinds[name].probe_size(task, PROBE_SIZE) for name, task in model.tasks.items()
+    )
+    largest = training_size(model)
+    larger = (largest,) if largest > smallest else LARGER
+    return [smallest, *(size for size in larger if size > smallest)]
+
+
+def training_size(model: 'AllInOne') -> int:
+    """Longest side of the training images where a preprocessor or the backbone fixes it, else 0."""
+    sizes = [model.kinds[name].training_size(task) for name, task in model.tasks.items()]
+    sizes.append(longest_side(getattr(model.backbone, 'img_size', None)))
+    return max(filter(None, sizes), default=0)
+
+
+def _failures(model: 'AllInOne', param: Tensor) -> dict[str, Failure]:
+    """Failure of each task that passes at no size, by config key.
+
+    That at the size of training where it is known, else the first one. Where the backbone passes at
+    no size, its failure alone.
+    """
+    failures: dict[str, Failure] = {}
+    pending, passed = list(model.tasks), False
+    decisive = training_size(model)
+    for size in probe_sizes(model):
+        blank = torch.zeros(1, 3, size, size, device=param.device, dtype=param.dtype)
+        try:
+            maps = run_backbone(model.backbone, blank)
+        except Exception as error:
+            failures.setdefault('model.backbone', (size, error))
+            continue
+        if not passed:
+            _check_features(model, maps, size)
+        passed = True
+        for name in list(pending):
+            failure = _failure(model, name, blank, maps)
+            if failure is None:
+                pending.remove(name)
+            elif (key := f'model.tasks.{name}') not in failures or size == decisive:
+                failures[key] = size, failure
+        if not pending:
+            break
+    keys = {f'model.tasks.{name}' for name in pending} if passed else {'model.backbone'}
+    return {key: failure for key, failure in failures.items() if key in keys}
+
+
+def _failure(
+    model: 'AllInOne', name: str, blank: Tensor, maps: tuple[Tensor, ...]
+) -> Exception | None:
+    """What a task raises on an image with these feature maps.
+
+    Heads of a backbone that returns a bare map want it in a tuple, as most heads do, or bare.
+    """
+    view, first = model.view(name), None
+    for view.bare in (False, True) if isinstance(maps, SingleMap) else (False,):
+        seen = view.select(maps)
+        try:
+            with backbone_pass(model.backbone, [view], blank):
+                model.kinds[name].probe(f'model.tasks.{name}', model.tasks[name], blank, seen)
+            return None
+        except Exception as error:
+            first = first or error
+    view.bare = False
+    return first
 
 
 def _check_features(model: 'AllInOne', maps: tuple[Tensor, ...], size: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -10,6 +11,14 @@ from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
 from .adapters import BackboneAdapter
+
+PLAIN = (int, float, str)
+# The backbone of the views that are being built, for models that read its numbers in ``__init__``
+_building: ContextVar[nn.Module | None] = ContextVar('building', default=None)
+
+
+class SingleMap(tuple):
+    """The feature map of a backbone that returned it bare, not in a tuple."""
 
 
 @MODELS.register_module()
@@ -23,13 +32,20 @@ class SharedBackbone(nn.Module):
     A task with an adapter uses task-specific values for some weights, which takes a separate
     backbone pass.
 
+    Feature maps are a tuple. Some upstream backbones return one bare map in evaluation mode, and
+    their heads take no tuple of it (PIDNet); for those, the probe of the joint model sets ``bare``.
+
     Args:
         feature_indices (Sequence[int], optional): Indices of the backbone's feature maps that the
             task uses, in order. Default: all.
+
+    Attributes:
+        bare: Whether a map that the backbone returns bare is returned bare.
     """
 
     _backbone: nn.Module
     adapter: BackboneAdapter | None
+    bare = False
 
     def __init__(self, feature_indices: Sequence[int] | None = None):
         super().__init__()
@@ -43,7 +59,7 @@ class SharedBackbone(nn.Module):
                 f'feature_indices is {chosen!r}; give numbers of feature maps, as in (0, 2)'
             )
         self.feature_indices = None if chosen is None else tuple(chosen)
-        object.__setattr__(self, '_backbone', None)
+        object.__setattr__(self, '_backbone', _building.get())
         object.__setattr__(self, 'adapter', None)
         self._cached: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
@@ -52,7 +68,20 @@ class SharedBackbone(nn.Module):
         # The adapter is in the task's module tree.
         object.__setattr__(self, 'adapter', adapter)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def __getattr__(self, name: str):
+        """Numbers and strings that models read of their backbone (``num_branch`` of TridentNet).
+
+        No methods, such as ``init_weights``, which would run once a task.
+        """
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            value = getattr(self.__dict__.get('_backbone'), name, None)
+            if name.startswith('_') or not isinstance(value, PLAIN):
+                raise
+            return value
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...] | Tensor:
         """The task's feature maps ``(N, C_i, H_i, W_i)`` of images ``(N, 3, H, W)``."""
         if self._cached is not None and self._cached[0] is x:
             maps = self._cached[1]
@@ -60,16 +89,28 @@ class SharedBackbone(nn.Module):
             maps = run_backbone(self._backbone, x, self.adapter)
         return self.select(maps)
 
-    def select(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def select(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
         """Select the feature maps of the task from all those of the backbone."""
         chosen = self.feature_indices
+        if self.bare and chosen is None and isinstance(maps, SingleMap):
+            return maps[0]
         return maps if chosen is None else tuple(maps[i] for i in chosen)
+
+
+@contextmanager
+def built_around(backbone: nn.Module):
+    """In this context, views are built with this backbone."""
+    token = _building.set(backbone)
+    try:
+        yield
+    finally:
+        _building.reset(token)
 
 
 def run_backbone(
     backbone: nn.Module, x: Tensor, adapter: BackboneAdapter | None = None
 ) -> tuple[Tensor, ...]:
-    """All feature maps of the backbone as a tuple.
+    """All feature maps of the backbone as a tuple; a bare map as a :class:`SingleMap`.
 
     With an adapter the backbone's parameters are replaced while it runs, so no other thread may run
     it at the same time.
@@ -79,7 +120,7 @@ def run_backbone(
         if adapter is None
         else functional_call(backbone, adapter.values(backbone), (x,))
     )
-    return tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
+    return tuple(maps) if isinstance(maps, (tuple, list)) else SingleMap((maps,))
 
 
 def layers_of(backbone: nn.Module) -> Iterator[nn.Module]:

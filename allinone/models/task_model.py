@@ -14,6 +14,10 @@ from allinone.tasks import TaskKind
 
 from .shared_backbone import SharedBackbone
 
+# ImportError and OSError: of packages and files that a model wants
+PART_ERRORS = (TypeError, KeyError, ValueError, AssertionError, RuntimeError)
+BUILD_ERRORS = (*PART_ERRORS, AttributeError, ImportError, OSError)
+
 
 def build_model(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Module:
     """Build under the library's scope, so that nested types need no prefix.
@@ -26,7 +30,7 @@ def build_model(key: str, cfg: ConfigDict, scope: str | None = None) -> nn.Modul
         return MMENGINE_MODELS.build(ConfigDict(cfg, _scope_=scope))
     except AllInOneError as error:
         raise ConfigError(f'{key}: {error}') from error
-    except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
+    except BUILD_ERRORS as error:
         raise ConfigError(fault(key, ConfigDict(cfg, _scope_=scope), error)) from error
 
 

@@ -26,7 +26,7 @@ from allinone.visualization.palette import ClassTable
 from .class_lists import METAINFO, ClassLists
 from .label_maps import digest_of_label_maps
 from .labels import check_class_labels, digest_of_labels, label_of
-from .probe import probe_heads
+from .probe import FeatureMaps, longest_side, probe_heads
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -144,7 +144,11 @@ class TaskKind:
         """Height and width of the image for :meth:`probe`: ``size``, or the multiple it needs."""
         return size
 
-    def probe(self, key: str, model: 'BaseModel', image: Tensor, maps: Sequence[Tensor]) -> None:
+    def training_size(self, model: 'BaseModel') -> int | None:
+        """Longest side of the training images where the data preprocessor fixes it, else None."""
+        return longest_side(getattr(getattr(model, 'data_preprocessor', None), 'size', None))
+
+    def probe(self, key: str, model: 'BaseModel', image: Tensor, maps: FeatureMaps) -> None:
         """Run one image through the model, given its feature maps.
 
         Args:
@@ -152,10 +156,11 @@ class TaskKind:
             model: The task's model; its backbone answers ``image`` with ``maps``.
             image: ``(1, 3, S, S)``.
             maps: Those of the shared backbone's feature maps ``(1, C_i, H_i, W_i)`` that the task
-                selects.
+                selects; one map, without a tuple, where the model fails with a tuple.
 
         Raises:
             ConfigError: If a part of the model does not fit the feature maps that it gets.
+            Exception: What the model raises for another reason, which is logged.
         """
         height, width = image.shape[-2:]
         samples = self.samples(image, [(height, width)])

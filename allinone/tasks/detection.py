@@ -32,7 +32,7 @@ from .coco import (
 from .coco_checks import check_categories, check_masks, check_sizes
 from .dense_head import DenseHead
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
-from .probe import check_strides, probe_heads
+from .probe import FeatureMaps, check_strides, probe_heads
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -82,13 +82,25 @@ class Detection(TaskKind):
             size *= 2
         return size
 
-    def probe(self, key: str, model: 'BaseModel', image: Tensor, maps: Sequence[Tensor]) -> None:
+    def probe(self, key: str, model: 'BaseModel', image: Tensor, maps: FeatureMaps) -> None:
         height, width = image.shape[-2:]
         samples = self.samples(image, [(height, width)])
         levels = probe_heads(key, model, self.heads, image, samples, maps)
         head = getattr(model, 'bbox_head', None) or getattr(model, 'rpn_head', None)
         check_strides(key, head, levels, image.shape[-1])
         _check_queries(key, model, head)
+
+    def samples(
+        self,
+        batch: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        metainfo: Sequence[Mapping] | None = None,
+    ) -> list[BaseDataElement]:
+        samples = super().samples(batch, sizes, metainfo)
+        for sample, (height, width) in zip(samples, sizes):
+            # Where the image lies in the padded one (top, bottom, left, right), for CenterNet
+            sample.set_metainfo(dict(border=(0, height, 0, width)) | sample.metainfo)
+        return samples
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         return DenseHead(model)

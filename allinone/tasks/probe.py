@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from mmengine.model import BaseModel
 
 FeatureMaps = Tensor | Sequence[Tensor]
+# What a layer or a part raises on feature maps of a wrong shape or number
+MISFITS = (RuntimeError, AssertionError, ValueError, IndexError)
+
+
+def longest_side(size) -> int | None:
+    """Longest side of a size in a config, ``S`` or ``(H, W)``; None if it is neither."""
+    sides = size if isinstance(size, (tuple, list)) else [size]
+    return max(sides) if sides and all(isinstance(side, int) for side in sides) else None
 
 
 def describe(maps: FeatureMaps, size: int) -> str:
@@ -20,8 +28,8 @@ def describe(maps: FeatureMaps, size: int) -> str:
     maps = maps if isinstance(maps, (tuple, list)) else (maps,)
     return ', '.join(
         f'{i}: {m.shape[1]} channels at stride {size // m.shape[-1]}'
-        if m.dim() == 4
-        else f'{i}: shape {tuple(m.shape)}'
+        if isinstance(m, Tensor) and m.dim() == 4
+        else f'{i}: shape {tuple(getattr(m, "shape", ()))}'
         for i, m in enumerate(maps)
     )
 
@@ -30,10 +38,18 @@ def describe(maps: FeatureMaps, size: int) -> str:
 def fitting(
     key: str, model: nn.Module, parts: Sequence[str], giver: str, maps: FeatureMaps, size: int
 ):
-    """Say of what goes wrong inside that the first of ``parts`` does not fit ``maps``."""
+    """Say of what goes wrong inside that the first of ``parts`` does not fit ``maps``.
+
+    Other errors, such as those of missing annotations, say nothing about the feature maps and pass.
+    """
     try:
         yield
-    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+    except Exception as error:
+        if isinstance(error, NotImplementedError) and str(error):
+            # An operator of mmcv is not installed; the message says what to do.
+            raise ConfigError(f'{key}: {error}') from error
+        if not _is_misfit(error, model):
+            raise
         name = next((part for part in parts if getattr(model, part, None) is not None), parts[0])
         channels = getattr(getattr(model, name, None), 'in_channels', None)
         raise ConfigError(
@@ -44,13 +60,32 @@ def fitting(
         ) from error
 
 
+def _is_misfit(error: Exception, model: nn.Module) -> bool:
+    """Whether a part of the model does not take the shape or number of feature maps.
+
+    Then the error is of these types, and raised in the ``forward`` of a part.
+    Methods of the model and its heads decode, and may fail for the values of weights that are not
+    initialised yet. Torch's layers without parameters (pools) fail for the size of the image.
+    """
+    if not isinstance(error, MISFITS) or isinstance(error, NotImplementedError):
+        return False
+    part, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == '_call_impl':
+            part = trace.tb_frame.f_locals.get('self', part)
+        trace = trace.tb_next
+    if part is None or part is model:
+        return False
+    return not type(part).__module__.startswith('torch.') or any(True for _ in part.parameters())
+
+
 def probe_heads(
     key: str,
     model: 'BaseModel',
     heads: Sequence[str],
     image: Tensor,
     samples: list,
-    maps: Sequence[Tensor],
+    maps: FeatureMaps,
 ) -> FeatureMaps:
     """Run neck, head and auxiliary heads of a model on the feature maps of one image.
 
@@ -67,29 +102,53 @@ def probe_heads(
 
     Raises:
         ConfigError: If a part does not fit the feature maps that it gets.
+        Exception: What the model raises for another reason, of which the caller makes a note.
     """
     size = image.shape[-1]
     with fitting(key, model, ('neck',), 'the backbone', maps, size):
         levels = model.extract_feat(image)
     giver = 'the backbone' if getattr(model, 'neck', None) is None else 'its neck'
     with fitting(key, model, heads, giver, levels, size):
-        model(image, samples, mode='predict' if _wants_samples(model) else 'tensor')
+        _run(model, image, samples)
     auxiliary = getattr(model, 'auxiliary_head', None)
-    with fitting(key, model, ('auxiliary_head',), giver, levels, size):
-        for head in auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]:
-            if head is not None:
-                head(levels)
+    # A backbone that gives a bare map in evaluation mode gives auxiliary heads others in training.
+    if isinstance(levels, (tuple, list)):
+        with fitting(key, model, ('auxiliary_head',), giver, levels, size):
+            for head in auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]:
+                if head is not None and not _wants_samples(head):
+                    head(levels)
     return levels
 
 
-def _wants_samples(model: nn.Module) -> bool:
-    """Whether mmseg's ``mode='tensor'`` fails: it hands its heads maps alone (MaskFormer's)."""
-    head = getattr(model, 'decode_head', None)
+def _run(model: 'BaseModel', image: Tensor, samples: list) -> None:
+    """Run a model without annotations, in its ``'tensor'`` mode or else in its ``'predict'`` mode.
+
+    The former is quick, but fails in some models or wants annotations (Sparse R-CNN, PointRend);
+    training and prediction do not use it. The latter needs a ``test_cfg``.
+    """
+    first = None
+    if not _wants_samples(getattr(model, 'decode_head', None)):
+        try:
+            model(image, samples, mode='tensor')
+            return
+        except Exception as error:
+            first = error
+    try:
+        model(image, samples, mode='predict')
+    except Exception as error:
+        known = isinstance(first, NotImplementedError) or (first and _is_misfit(first, model))
+        raise (first if first and known else error) from error
+
+
+def _wants_samples(head: nn.Module | None) -> bool:
+    """Whether a head takes more than feature maps, all that mmseg's ``'tensor'`` mode gives."""
     return head is not None and 'batch_data_samples' in signature(head.forward).parameters
 
 
 def check_strides(key: str, head: nn.Module | None, levels: FeatureMaps, size: int) -> None:
     """Compare the strides that a dense head's priors are made for with its feature maps.
+
+    They differ if one is at least 1.5 times the other.
 
     Raises:
         ConfigError: If they differ.
@@ -101,9 +160,10 @@ def check_strides(key: str, head: nn.Module | None, levels: FeatureMaps, size: i
         stride[0] if isinstance(stride, (tuple, list)) else stride for stride in generator.strides
     ]
     found = [size / level.shape[-1] for level in levels]
-    # Below one pixel a map says nothing about its stride.
-    pairs = [(e, f) for e, f in zip(expected, found) if e <= size]
-    if len(expected) != len(found) or any(e != f for e, f in pairs):
+    # A stride that does not divide the image, or below one pixel, gives no exact size to expect.
+    pairs = [(e, f) for e, f in zip(expected, found) if e <= size and size % e == 0]
+    # Layers without padding, and with uneven sizes, lose or add a pixel.
+    if len(expected) != len(found) or any(not 2 / 3 < e / f < 3 / 2 for e, f in pairs):
         raise ConfigError(
             f'{key}: its head expects maps at strides {expected}, but its neck gives strides '
             f'{[int(f) for f in found]}; change the strides of the head, or {key}.feature_indices'

@@ -21,6 +21,7 @@ from allinone.visualization.palette import ClassTable
 from .base import TaskKind, label_entry_schema
 from .label_maps import check_label_maps
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
+from .probe import FeatureMaps
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -39,8 +40,9 @@ class SegmentationHead(nn.Module):
         self.neck = model.neck if model.with_neck else None
         self.head, self.align_corners = model.decode_head, model.align_corners
 
-    def forward(self, maps: Sequence[Tensor], size: tuple[int, int] | None = None) -> dict:
-        logits = self.head(tuple(maps) if self.neck is None else self.neck(tuple(maps)))
+    def forward(self, maps: FeatureMaps, size: tuple[int, int] | None = None) -> dict:
+        maps = maps if isinstance(maps, Tensor) else tuple(maps)
+        logits = self.head(maps if self.neck is None else self.neck(maps))
         if size is not None:
             logits = F.interpolate(logits, size, mode='bilinear', align_corners=self.align_corners)
         return dict(logits=logits)

@@ -276,7 +276,8 @@ class BalancedStep:
             self._clip(rows, names, scale)
             factors = [self._weighing.factor(index, loss) for index, loss in zip(order, losses)]
             for name, factor in zip(names, factors):
-                torch._foreach_mul_(self._head_grads(name), factor)
+                if grads := self._head_grads(name):  # A task may have no parameters.
+                    torch._foreach_mul_(grads, factor)
             # In the order of the backward passes, as accumulation in .grad would.
             combined = rows[0].mul_(factors[0]).clone()
             for row, factor in zip(rows[1:], factors[1:]):

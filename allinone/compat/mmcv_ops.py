@@ -26,6 +26,7 @@ from .ops.focal_loss import (
     softmax_focal_loss_backward,
     softmax_focal_loss_forward,
 )
+from .ops.masked_conv import masked_col2im_forward, masked_im2col_forward
 from .ops.nms import nms, nms_match, softnms
 from .ops.roi import roi_align_backward, roi_align_forward, roi_pool_backward, roi_pool_forward
 from .ops.unavailable import UnavailableOpError
@@ -36,6 +37,8 @@ __all__ = [
     'deform_conv_forward',
     'get_compiler_version',
     'get_compiling_cuda_version',
+    'masked_col2im_forward',
+    'masked_im2col_forward',
     'modulated_deform_conv_backward',
     'modulated_deform_conv_forward',
     'ms_deform_attn_backward',

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch.autograd import gradcheck
 
 from allinone import compat
@@ -460,6 +461,31 @@ def test_modulated_deform_conv(geometry, with_bias):
     if with_bias:
         expected, inputs = expected + bias.view(1, -1, 1, 1), (*inputs, bias)
     assert_same_with_gradients(result, expected, inputs)
+
+
+def test_modulated_offsets_of_another_size_are_read_as_memory():
+    """DyHead's offsets of a level with twice the size: mmcv's kernels read the first of them."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 4, 5, 5), torch.randn(3, 4, 3, 3)
+    offset = torch.randn(2, 18, 10, 10, requires_grad=True)
+    mask = torch.rand(2, 9, 10, 10, requires_grad=True)
+    found = ops.modulated_deform_conv2d(x, offset, mask, weight, None, 1, 1)
+    parts = [part.flatten(1)[:, : part.shape[1] * 25] for part in (offset, mask)]
+    read = [part.reshape(2, -1, 5, 5) for part in parts]
+    expected = torchvision.ops.deform_conv2d(x, read[0], weight, padding=1, mask=read[1])
+    torch.testing.assert_close(found, expected)
+    loss = torch.randn_like(found)
+    grads = [torch.autograd.grad((out * loss).sum(), (offset, mask)) for out in (found, expected)]
+    torch.testing.assert_close(*grads)
+
+
+def test_masked_conv_is_the_convolution_at_the_mask():
+    torch.manual_seed(0)
+    conv = ops.MaskedConv2d(3, 5, (3, 5), padding=(1, 2))
+    x, mask = torch.randn(1, 3, 6, 7), torch.rand(1, 6, 7) > 0.6
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x, mask.float()), conv(x) * mask)
+        assert not conv(x, torch.zeros(1, 6, 7)).any()
 
 
 def test_deform_conv_gradcheck():

@@ -9,6 +9,8 @@ kernels split their work, and are ignored here. Gradients are added to tensors t
 allocated.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torchvision  # noqa: F401  # registers `torch.ops.torchvision`
 from torch import Tensor
@@ -133,6 +135,7 @@ def modulated_deform_conv_forward(
     ``bias`` has shape (C_out,), or (0,) if ``with_bias`` is False.
     """
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    offset, mask = (_as_read(part, output.shape[2:]) for part in (offset, mask))
     output.copy_(_convolve(input, weight, offset, mask, bias if with_bias else None, geometry))
 
 
@@ -164,15 +167,37 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Adds the gradients to ``grad_*``; leaves ``grad_bias`` unchanged without ``with_bias``."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    size = grad_output.shape[2:]
+    offset, mask = _as_read(offset, size), _as_read(mask, size)
     grads = _gradients(
         grad_output, input, weight, offset, mask, bias if with_bias else None, geometry
     )
     grad_input += grads[0]
     grad_weight += grads[1]
-    grad_offset += grads[2]
-    grad_mask += grads[3]
+    _add(grad_offset, grads[2])
+    _add(grad_mask, grads[3])
     if with_bias:
         grad_bias += grads[4]
+
+
+def _as_read(values: Tensor, size: Sequence[int]) -> Tensor:
+    """Returns an offset or mask as mmcv's modulated kernels read it.
+
+    They index its memory by the output's size ``(H_out, W_out)``, whatever its own. DyHead
+    convolves a level of half the size with the offsets of the level below, and learns from that.
+    """
+    if values.shape[2:] == size:
+        return values
+    count = values.shape[1] * size[0] * size[1]
+    return values.flatten(1)[:, :count].reshape(*values.shape[:2], *size)
+
+
+def _add(grad: Tensor, found: Tensor) -> None:
+    """Adds the gradient of what :func:`_as_read` returns to that of its argument."""
+    if grad.shape == found.shape:
+        grad += found
+    else:
+        grad.view(len(grad), -1)[:, : found[0].numel()] += found.flatten(1)
 
 
 def _mask_and_bias(

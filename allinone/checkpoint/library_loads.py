@@ -8,12 +8,11 @@ falls back to unpickling any type; from a URL it always unpickles any type.
 import os
 import tempfile
 from typing import BinaryIO
-from urllib.parse import urlparse
 
-import torch
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from .loading import read_checkpoint
+from .zoo import download
 
 __all__ = [
     'install',
@@ -30,12 +29,7 @@ def _read(file: str | os.PathLike | BinaryIO, map_location=None, weights_only=No
 
 
 def _read_url(url: str, model_dir=None, map_location=None, progress: bool = True) -> dict:
-    folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
-    path = os.path.join(folder, os.path.basename(urlparse(url).path))
-    if not os.path.exists(path):
-        os.makedirs(folder, exist_ok=True)
-        torch.hub.download_url_to_file(url, path, progress=progress)
-    return read_checkpoint(path, map_location)
+    return read_checkpoint(download(url, folder=model_dir), map_location)
 
 
 def install() -> None:

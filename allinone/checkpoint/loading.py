@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +21,11 @@ from allinone.io.text import shortened
 from .folder import is_folder, read_folder
 from .formats import check_pickle, check_zip, is_safetensors, read_safetensors
 from .shards import all_read, sharded_as
+from .zoo import local_checkpoint
 
 WORDS = 200
 ZIP_START = b'PK\x03\x04'
+TO_TRAIN = 'train them from it (load_from), or use the other tasks alone (--tasks)'
 
 _some = partial(shortened, shown=8, last=', ')
 
@@ -133,28 +136,65 @@ def load_weights(
 
     Args:
         module: The module to load into.
-        path: A checkpoint, or a bare state dict.
+        path: A checkpoint, or a bare state dict; also a URL or a name of the zoo, as in
+            :func:`local_checkpoint`.
         prefix: Take only the file's keys below this prefix, e.g. ``'backbone'``.
         key: The config key that named the file, for messages.
 
     Raises:
         CheckpointError: If the file cannot be read, or none of its keys matches.
     """
+    path = local_checkpoint(path, key)
     checkpoint = read_checkpoint(path)
     load_state_dict(module, state_dict_of(checkpoint, path), path, prefix, key)
 
 
-def state_dict_of(checkpoint: dict, path) -> dict:
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+def state_dict_of(checkpoint: Mapping, path) -> dict:
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not state or not all(isinstance(name, str) for name in state):
         raise CheckpointError(f'{path} holds no state dict')
     return {re.sub(r'^module\.', '', name): value for name, value in state.items()}
 
 
+class Fit(NamedTuple):
+    """How a state dict fits a module.
+
+    Attributes:
+        weights: What can be loaded, ``{name: tensor}``.
+        missing: Names of the module that the state dict lacks.
+        unexpected: Names of the state dict that the module lacks.
+        shapes: ``{name: shapes}`` of tensors that both have, in different shapes.
+    """
+
+    weights: dict
+    missing: list[str]
+    unexpected: list[str]
+    shapes: dict[str, str]
+
+
+def fit(module: nn.Module, state: Mapping) -> Fit:
+    """Compare a state dict with a module, whose layers may first adapt it to their shapes."""
+    own = module.state_dict()
+    if _other_shapes(state, own):
+        state = _resized(module, all_read(state))
+    shapes = _other_shapes(state, own)
+    return Fit(
+        {name: value for name, value in state.items() if name in own and name not in shapes},
+        sorted(own.keys() - state.keys()),
+        sorted(state.keys() - own.keys()),
+        dict(sorted(shapes.items())),
+    )
+
+
 def load_state_dict(
-    module: nn.Module, state: dict, path, prefix: str | None = None, key: str = 'load_from'
-) -> None:
-    """As :func:`load_weights`, from a state dict in memory."""
+    module: nn.Module,
+    state: dict,
+    path,
+    prefix: str | None = None,
+    key: str = 'load_from',
+    log: bool = True,
+) -> Fit:
+    """As :func:`load_weights`, from a state dict in memory; returns how it fits."""
     if prefix:
         state = {
             name[len(prefix.rstrip('.')) + 1 :]: value
@@ -162,30 +202,30 @@ def load_state_dict(
             if name.startswith(prefix.rstrip('.') + '.')
         }
     own = module.state_dict()
-    if _other_shapes(state, own):
-        state = _resized(module, all_read(state))
-    shapes = _other_shapes(state, own)
-    fitting = {name: value for name, value in state.items() if name in own and name not in shapes}
-    if not fitting:
+    found = fit(module, state)
+    if not found.weights:
         raise CheckpointError(
             f'{key}={str(path)!r}: none of its {len(state)} keys'
             f'{f" below {prefix!r}" if prefix else ""} fits the model. It has '
             f'{_some(state)}; the model has {_some(own)}'
         )
-    fitting = {name: sharded_as(value, own[name]) for name, value in fitting.items()}
-    module.load_state_dict(fitting, strict=False)
-    report = {
-        'missing': sorted(own.keys() - state.keys()),
-        'unexpected': sorted(state.keys() - own.keys()),
-        'of another shape': sorted(f'{name} ({shape})' for name, shape in shapes.items()),
-    }
-    print_log(
-        f'{path}: loaded {len(fitting)} of {len(own)} tensors of the model'
-        + ''.join(
-            f'; {len(names)} {what}: {_some(names)}' for what, names in report.items() if names
-        ),
-        'current',
-    )
+    weights = {name: sharded_as(value, own[name]) for name, value in found.weights.items()}
+    module.load_state_dict(weights, strict=False)
+    if log:
+        shapes = [f'{name} ({shape})' for name, shape in found.shapes.items()]
+        report = {
+            'missing': found.missing,
+            'unexpected': found.unexpected,
+            'of another shape': shapes,
+        }
+        print_log(
+            f'{path}: loaded {len(weights)} of {len(own)} tensors of the model'
+            + ''.join(
+                f'; {len(names)} {what}: {_some(names)}' for what, names in report.items() if names
+            ),
+            'current',
+        )
+    return found
 
 
 def _other_shapes(state: Mapping, own: Mapping) -> dict[str, str]:
@@ -205,13 +245,28 @@ def _resized(module: nn.Module, state: Mapping) -> dict:
     return state
 
 
-def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path) -> None:
+def require_weights(
+    model: nn.Module,
+    state: Mapping,
+    tasks: Sequence[str],
+    path,
+    backbone: bool = True,
+    remedy: str | None = None,
+) -> None:
     """Reject a state dict that would leave the backbone or ``tasks`` with random weights.
+
+    Args:
+        model: The joint model.
+        state: What is loaded into it.
+        tasks: Names of the tasks.
+        path: Of the checkpoint, for messages.
+        backbone: Whether it must have the backbone.
+        remedy: The next step if it has tasks, but nothing of some of these. Default: none is named.
 
     Raises:
         CheckpointError: If a tensor is missing or has another shape.
     """
-    needed = ('backbone.', *(f'tasks.{task}.' for task in tasks))
+    needed = (*(['backbone.'] if backbone else []), *(f'tasks.{task}.' for task in tasks))
     lacking = [
         name
         for name, value in model.state_dict().items()
@@ -221,9 +276,20 @@ def require_weights(model: nn.Module, state: Mapping, tasks: Sequence[str], path
         and '.distillation.' not in name
         and getattr(state.get(name), 'shape', None) != value.shape
     ]
-    if lacking:
+    if not lacking:
+        return
+    without = [task for task in tasks if not _has(state, f'tasks.{task}.')]
+    of_these = tuple(f'tasks.{task}.' for task in without)
+    if remedy and _has(state, 'tasks.') and all(name.startswith(of_these) for name in lacking):
         raise CheckpointError(
-            f'{path} does not fit the config: it lacks {len(lacking)} tensors of backbone or '
-            f'tasks, or has them in other shapes, such as {lacking[0]!r}; give the config that it '
-            'was trained with'
+            f'{path} does not fit the config: it lacks all weights of the tasks {without}; {remedy}'
         )
+    raise CheckpointError(
+        f'{path} does not fit the config: it lacks {len(lacking)} tensors of backbone or '
+        f'tasks, or has them in other shapes, such as {lacking[0]!r}; give the config that it '
+        'was trained with'
+    )
+
+
+def _has(state: Mapping, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in state)

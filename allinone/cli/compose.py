@@ -34,7 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=pair,
         required=True,
         metavar='TASK=CKPT',
-        help='a checkpoint for each task',
+        help='a checkpoint for each task: a path, a URL, or a model of a library such as '
+        'det=mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco; tasks without one are left to train',
     )
     parser.add_argument(
         '--trust-checkpoint',

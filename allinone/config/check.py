@@ -4,6 +4,7 @@ import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
+from os import PathLike
 
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.registry import DefaultScope
@@ -103,6 +104,7 @@ def check_config(cfg: Mapping) -> None:
     for key, known in PARTS.items():
         if isinstance(cfg.get(key), Mapping) and 'type' not in cfg[key]:
             _check_keys(key, cfg[key], known)
+    _check_load_from(cfg.get('load_from'), list(tasks), cfg.get('resume'))
     if cfg.get('load_classes') is not None:
         check_choice('load_classes', cfg['load_classes'], ['by_name'])
     seed = (cfg.get('randomness') or {}).get('seed')
@@ -117,6 +119,38 @@ def check_config(cfg: Mapping) -> None:
         )
         if isinstance(cfg.get('optim_wrapper'), Mapping):
             _check_optimizer(cfg['optim_wrapper'])
+
+
+def _check_load_from(value, tasks: list[str], resume) -> None:
+    """A checkpoint, or one for each of some tasks."""
+    if value is None or isinstance(value, (str, PathLike)):
+        return
+    if not isinstance(value, Mapping) or not value:
+        raise ConfigError(
+            f"load_from is {value!r}; give a checkpoint, or {{task or 'backbone': checkpoint}}"
+        )
+    unknown = [name for name in value if name not in (BACKBONE, *tasks)]
+    if unknown:
+        raise ConfigError(
+            f'load_from names {unknown}; name {BACKBONE!r} or some of the tasks {tasks}'
+        )
+    for name, source in value.items():
+        if not isinstance(source, (str, PathLike)) or not str(source):
+            raise ConfigError(
+                f'load_from.{name} is {source!r}; give the path, the URL or the zoo name of a '
+                'checkpoint'
+            )
+    if value.get(BACKBONE) in tasks and value[BACKBONE] not in value:
+        raise ConfigError(
+            f'load_from.{BACKBONE} is {value[BACKBONE]!r}, a task whose checkpoint load_from does '
+            f'not name; give load_from.{value[BACKBONE]}, or a checkpoint (a file of this name is '
+            f"'./{value[BACKBONE]}')"
+        )
+    if resume is True:
+        raise ConfigError(
+            f'resume is True and load_from is {dict(value)}; a run is resumed from one checkpoint: '
+            "name it with --resume, or set resume='auto' for the newest of the work dir"
+        )
 
 
 def _check_test_cfg(key: str, cfg: Mapping) -> None:

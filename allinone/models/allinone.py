@@ -195,6 +195,11 @@ class AllInOne(BaseModel):
         self._step_options['processes'] = processes
         self._step = None
 
+    @property
+    def backbone_is_pretrained(self) -> bool:
+        """Whether :meth:`init_weights` reads the backbone's weights from a file."""
+        return self._pretrained is not None
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         batch_norm.inherit(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)

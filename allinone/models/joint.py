@@ -5,7 +5,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from allinone.checkpoint.loading import load_state_dict, require_weights, state_dict_of
+from allinone.checkpoint.loading import (
+    TO_TRAIN,
+    load_state_dict,
+    require_weights,
+    state_dict_of,
+)
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
@@ -28,7 +33,8 @@ def load_trained(model: AllInOne, checkpoint: dict, path, tasks=None, key='load_
     """
     state = state_dict_of(checkpoint, path)
     load_state_dict(model, state, path, key=key)
-    require_weights(model, state, list(model.tasks) if tasks is None else tasks, path)
+    names = list(model.tasks) if tasks is None else tasks
+    require_weights(model, state, names, path, remedy=TO_TRAIN)
 
 
 def on_device(model: nn.Module, device: str | torch.device) -> nn.Module:

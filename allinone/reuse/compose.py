@@ -17,6 +17,9 @@ from allinone.checkpoint.loading import (
     state_dict_of,
     trusting_checkpoints,
 )
+from allinone.checkpoint.shards import all_read
+from allinone.checkpoint.sources import parts_for
+from allinone.checkpoint.zoo import local_checkpoint
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
@@ -92,8 +95,9 @@ def compose(
 
     Args:
         cfg: The joint config.
-        sources: ``{task: checkpoint}`` for every task, from an upstream model of its library or
-            from an allinone model with the task.
+        sources: ``{task: checkpoint}``, from an upstream model of its library or from an allinone
+            model with the task; a path, a URL or a name of the zoo. Tasks without one are left to
+            train: ``out`` has no weights of them, so they cannot be tested before.
         out: The checkpoint to write; it contains the joint config, too.
         backbone: ``'average'``, ``'arithmetic'``, or the task whose backbone is used.
         weights: Non-negative weights of the average, default 1 each; or scales of task arithmetic,
@@ -101,19 +105,21 @@ def compose(
         base_checkpoint: For task arithmetic, the checkpoint that all models were fine-tuned from.
 
     Raises:
-        ConfigError: If a task is missing or unknown, a weight cannot be used, or ``out`` exists.
+        ConfigError: If a task is unknown, a weight cannot be used, or ``out`` exists.
         CheckpointError: If a file cannot be read, or does not match the config.
     """
-    tasks = list(cfg.model.tasks)
-    if set(sources) != set(tasks):
+    if not sources or not set(sources) <= set(cfg.model.tasks):
         raise ConfigError(
-            f'--checkpoints names {sorted(sources)}; {cfg.filename} has the tasks {tasks}'
+            f'--checkpoints names {sorted(sources)}; {cfg.filename} has the tasks '
+            f'{list(cfg.model.tasks)}'
         )
+    tasks = [task for task in cfg.model.tasks if task in sources]
     if osp.exists(out):
         raise ConfigError(f'--out {out} exists; name another file')
     if backbone not in ('average', 'arithmetic', *tasks):
         raise ConfigError(
-            f'--backbone is {backbone!r}; give average, arithmetic, or one of {tasks}'
+            f'--backbone is {backbone!r}; give average, arithmetic, or one of {tasks}, whose '
+            'checkpoints are given'
         )
     if (backbone == 'arithmetic') != (base_checkpoint is not None):
         raise ConfigError(
@@ -130,26 +136,23 @@ def compose(
     heads: State = {}
     metainfo: dict[str, dict] = {}
     classes: dict[str, tuple] = {}
+    sources = {
+        task: local_checkpoint(path, f'--checkpoints {task}') for task, path in sources.items()
+    }
     for task, path in sources.items():
-        loaded = read_checkpoint(path)
-        state = state_dict_of(loaded, path)
+        loaded, key = read_checkpoint(path), f'--checkpoints {task}'
+        parts = parts_for(loaded, path, task, key, model.kinds[task].entry)
+        state = all_read(dict(parts.backbone)) or state_dict_of(loaded, path)
         backbones[task] = _backbone_of(state, shapes, path)
-        prefix = f'tasks.{task}.'
-        # An allinone checkpoint already has the prefix.
-        joint = any(name.startswith(prefix) for name in state)
-        heads |= {
-            name if joint else prefix + name: value
-            for name, value in state.items()
-            if (name.startswith(prefix) if joint else not _of_backbone(name))
-        }
-        stored = (loaded.get('meta') or {}).get('dataset_meta') or {}
+        heads |= all_read(dict(parts.head))
         expected = dataset_metainfo(cfg, task)
-        metainfo[task] = (stored.get(task) if joint else stored) or expected
+        metainfo[task] = parts.metainfo or expected
         classes[task] = names_of(metainfo[task]), names_of(expected)
     if backbone == 'average':
         merged = average(backbones, weights)
     elif backbone == 'arithmetic':
         assert base_checkpoint is not None
+        base_checkpoint = local_checkpoint(base_checkpoint, '--base-checkpoint')
         state = state_dict_of(read_checkpoint(base_checkpoint), base_checkpoint)
         merged = task_arithmetic(backbones, _backbone_of(state, shapes, base_checkpoint), weights)
     else:
@@ -244,5 +247,12 @@ def run_compose(args) -> int:
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print(f'{args.out}: test it with tools/test.py, or train on with load_from')
+    left = [task for task in cfg.model.tasks if task not in sources]
+    if left:
+        print(
+            f'{args.out} has no weights of {", ".join(left)}, which no checkpoint was given for: '
+            'load_from trains from it, and tools/test.py tests the others with --tasks'
+        )
+    else:
+        print(f'{args.out}: test it with tools/test.py, or train on with load_from')
     return 0

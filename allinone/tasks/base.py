@@ -56,6 +56,7 @@ class TaskKind:
         heads: Attributes of a model; the first present one is named when feature maps do not fit.
         class_heads: Dotted attributes of a model that may have ``num_classes``.
         class_layers: Names of layers of heads whose rows are classes.
+        box_layers: Names of layers of heads with the four rows of a box for each class.
         merger: Config of the model that merges the views of test-time augmentation.
         main_metrics: Short names of the metrics that stand for the kind in plots.
         packer: The transform that ends a pipeline of this kind.
@@ -78,6 +79,7 @@ class TaskKind:
     heads: Sequence[str] = ('head',)
     class_heads: Sequence[str] = ('head',)
     class_layers: Sequence[str] = ()
+    box_layers: Sequence[str] = ()
     merger: Mapping | None = None
     main_metrics: Sequence[str] = ()
     packer: str | None = None

@@ -58,8 +58,9 @@ class Detection(TaskKind):
     class_heads = ('bbox_head', 'roi_head.bbox_head', 'panoptic_head')
     class_layers = (
         *('conv_cls', 'gfl_cls', 'retina_cls', 'atss_cls', 'rtm_cls', 'fovea_cls', 'tood_cls'),
-        *('fc_cls', 'cls_branches', 'multi_level_conv_cls'),
+        *('fc_cls', 'cls_branches', 'multi_level_conv_cls', 'conv_logits'),
     )
+    box_layers = ('fc_reg',)
     merger = dict(
         type='DetTTAModel',
         tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.65), max_per_img=100),

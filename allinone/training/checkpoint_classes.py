@@ -8,22 +8,26 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from allinone.checkpoint.shards import StoredTensor, all_read
+from allinone.checkpoint.sources import State
+from allinone.distributed.processes import is_sharded
 from allinone.errors import ConfigError
 from allinone.io.text import shortened
 from allinone.models.allinone import AllInOne
 from allinone.tasks.class_lists import METAINFO, misplaced, names_of
 
 BY_NAME = 'by_name'
+BOX = 4  # rows of a box
 
 
 def match_classes(
     path: str,
     checkpoint: Mapping,
-    state: Mapping[str, Tensor],
+    state: State,
     model: AllInOne,
     datasets: Mapping[str, tuple[str, Dataset]],
     by_name: bool = False,
-) -> dict[str, Tensor]:
+) -> dict[str, Tensor | StoredTensor]:
     """The weights of a checkpoint for tasks that number the same classes.
 
     Args:
@@ -52,7 +56,13 @@ def match_classes(
         if by_name:
             found |= _rows_by_name(model, task, state, theirs, ours)
             same = [name for name in ours if name in theirs]
-            print_log(f'{path}: {both}; rows of {shortened(same, 9)} are taken by name', 'current')
+            new = [name for name in ours if name not in theirs]
+            print_log(
+                f'{path}: {both}; by name it has rows of the head for {len(same)} of {len(ours)}'
+                + (f', and {shortened(new, 9)} begin anew' if new else ''),
+                'current',
+                logging.WARNING if new else logging.INFO,
+            )
         elif misplaced(theirs, ours):
             raise ConfigError(
                 f'{path}: {both}, so one label would stand for two classes; give the data set the '
@@ -66,29 +76,52 @@ def match_classes(
 def _rows_by_name(
     model: AllInOne,
     task: str,
-    state: Mapping[str, Tensor],
+    state: State,
     theirs: Sequence[str],
     ours: Sequence[str],
 ) -> dict[str, Tensor]:
     """The head's class layers, with the checkpoint's rows for names that both have."""
     pairs = [(i, theirs.index(name)) for i, name in enumerate(ours) if name in theirs]
-    to, origin = [i for i, _ in pairs], [j for _, j in pairs]
-    found = {}
+    kind, found = model.kinds[task], {}
     for name, value in model.tasks[task].state_dict().items():
-        layer, full = name.split('.')[:-1], f'tasks.{task}.{name}'
-        if full not in state or not set(layer) & set(model.kinds[task].class_layers):
+        layer, full = set(name.split('.')[:-1]), f'tasks.{task}.{name}'
+        boxes = bool(layer & set(kind.box_layers))
+        if full not in state or not (boxes or layer & set(kind.class_layers)):
             continue
         given = state[full]
-        # Rows are classes, of several anchors in turn, or classes and one for the background.
-        anchors, rest = divmod(len(value), len(ours))
-        if rest not in (0, 1) or len(given) != anchors * len(theirs) + rest:
+        if not value.dim() or value.shape[1:] != given.shape[1:]:
             continue
-        if rest:
-            anchors, to_rows, from_rows = 1, [*to, len(ours)], [*origin, len(theirs)]
-        else:
-            to_rows = [a * len(ours) + i for a in range(anchors) for i in to]
-            from_rows = [a * len(theirs) + j for a in range(anchors) for j in origin]
-        rows = value.detach().cpu().clone()
-        rows[to_rows] = given.detach().cpu().to(rows.dtype)[torch.tensor(from_rows)]
-        found[full] = rows
+        rows = _rows(pairs, (len(ours), value.shape[0]), (len(theirs), given.shape[0]), boxes)
+        if rows is None:
+            continue
+        own = value.full_tensor() if is_sharded(value) else value
+        merged = own.detach().cpu().clone()
+        merged[rows[:, 0]] = all_read(given).detach().cpu().to(merged.dtype)[rows[:, 1]]
+        found[full] = merged
     return found
+
+
+def _rows(
+    pairs: Sequence[tuple[int, int]], ours: tuple[int, int], theirs: tuple[int, int], boxes: bool
+) -> Tensor | None:
+    """Numbers ``(N, 2)`` of equal rows, ours and theirs; None if rows are not classes.
+
+    Args:
+        pairs: Numbers of the classes that both have.
+        ours: Number of classes and of rows.
+        theirs: The same of the checkpoint.
+        boxes: Whether a class has the rows of a box.
+    """
+    (classes, rows), (others, given) = ours, theirs
+    same = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
+    if boxes:
+        if (rows, given) != (BOX * classes, BOX * others):
+            return None
+        return (BOX * same[:, None] + torch.arange(BOX)[:, None]).reshape(-1, 2)
+    if (rows, given) == (classes + 1, others + 1):
+        return torch.cat([same, torch.tensor([[classes, others]])])  # The last is the background.
+    anchors, rest = divmod(rows, classes)
+    if rest or given != anchors * others:
+        return None
+    steps = torch.tensor([classes, others])
+    return (torch.arange(anchors)[:, None, None] * steps + same).reshape(-1, 2)

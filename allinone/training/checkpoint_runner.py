@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from allinone.checkpoint.folder import is_folder, share_of
 from allinone.checkpoint.loading import (
+    TO_TRAIN,
     load_state_dict,
     read_checkpoint,
     require_weights,
@@ -30,6 +31,7 @@ from .accumulation import ended_with, iterations_of
 from .checkpoint_classes import match_classes
 from .resume import keep_earlier_run, move_later_checkpoints
 from .run_manifest import changes, record_text, require_same_run, run_record
+from .start_weights import load_start
 
 
 class CheckpointRunner(Runner):
@@ -191,19 +193,27 @@ class CheckpointRunner(Runner):
         """Load weights, or on resuming the whole model, and say what was missing or left over.
 
         Args:
-            filename: A local file.
+            filename: A local file; to start a training also what :func:`load_start` takes.
             map_location: As in ``torch.load``.
-            strict: Refuse a checkpoint whose keys are not exactly the model's.
+            strict: Refuse a checkpoint whose keys are not exactly the model's; not for a start.
             revise_keys: Not used; a leading ``module.`` is always dropped.
 
         Raises:
             CheckpointError: If the file cannot be read safely, or nothing in it fits.
         """
         sharded = any(is_sharded(param) for param in self.model.parameters())
+        map_location = 'cpu' if sharded else map_location
+        model, datasets = _unwrapped(self.model), self._datasets()
+        if not (self._resume or self._testing):
+            by_name = bool(self.cfg.get('load_classes'))
+            checkpoint = load_start(model, filename, datasets, by_name, map_location, sharded)
+            self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+            self._has_loaded = True
+            return checkpoint
         if self._resumed and self._resumed[0] == filename:
             checkpoint = self._resumed[1]
         else:
-            checkpoint = read_checkpoint(filename, 'cpu' if sharded else map_location, sharded)
+            checkpoint = read_checkpoint(filename, map_location, sharded)
         if not sharded:
             checkpoint = all_read(checkpoint)
         for part in ('log_scalars', 'resumed_keys'):
@@ -211,24 +221,16 @@ class CheckpointRunner(Runner):
             for key in list(scalars):
                 scalars[current_log_key(key)] = scalars.pop(key)  # in their order
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        model = _unwrapped(self.model)
         state = state_dict_of(checkpoint, filename)
-        if not (self._resume or self._testing):
-            # What a balancer learned is of the run that it learned it in.
-            state = {name: v for name, v in state.items() if not name.startswith('balancer.')}
         state = match_classes(
-            filename, checkpoint, state, model, self._datasets(), bool(self.cfg.get('load_classes'))
+            filename, checkpoint, state, model, datasets, bool(self.cfg.get('load_classes'))
         )
         if strict:
             model.load_state_dict(all_read(state), strict=True)
         else:
             load_state_dict(model, state, filename)
-        if self._resume or self._testing:
-            tasks = self.test_dataloader.loaders if self._testing else model.tasks
-            require_weights(model, state, list(tasks), filename)
-        elif model.frozen:
-            tasks = [name for name in model.frozen if name in model.tasks]
-            require_weights(model, state, tasks, filename)
+        tasks = self.test_dataloader.loaders if self._testing else model.tasks
+        require_weights(model, state, list(tasks), filename, remedy=TO_TRAIN)
         if self._resume and 'optimizer' in checkpoint:
             optimizer = shard_state(self.optim_wrapper.optimizer, checkpoint['optimizer'])
             checkpoint = dict(checkpoint, optimizer=optimizer)

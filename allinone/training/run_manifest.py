@@ -35,7 +35,7 @@ FORKS = (
 HARMLESS = (
     'work_dir',
     'resume',
-    'load_from',
+    'load_from*',
     'load_classes',
     'launcher',
     'model_wrapper_cfg*',

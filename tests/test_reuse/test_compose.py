@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, run_tool
+from conftest import ROOT, build_model, run_tool
 
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.config.check import check_config
@@ -13,6 +13,7 @@ from allinone.errors import CheckpointError, ConfigError
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.reuse.compose import average, compose, task_arithmetic
 from allinone.reuse.extract import extract
+from allinone.training.start_weights import load_start
 
 TASKS = ('cls', 'det', 'seg')
 
@@ -91,17 +92,51 @@ def test_the_backbone_is_merged_and_heads_are_kept(parts, tmp_path, options, shi
     assert list(AllInOneInferencer(out, device='cpu').model.tasks) == list(TASKS)
 
 
+def test_tasks_without_a_checkpoint_are_left_to_train(parts, tmp_path, capsys):
+    config, checkpoint, sources = parts
+    out = tmp_path / 'two.pth'
+    given = [f'{task}={sources[task]}' for task in ('cls', 'seg')]
+    assert run_tool('compose', config, '--checkpoints', *given, '--out', out) == 0
+    assert f'{out} has no weights of det, which no checkpoint was given' in capsys.readouterr().out
+    state, joint = (read_checkpoint(path)['state_dict'] for path in (out, checkpoint))
+    assert set(state) == {k for k in joint if not k.startswith(('balancer.', 'tasks.det.'))}
+    weight = 'backbone.conv1.conv.weight'
+    torch.testing.assert_close(state[weight], joint[weight] + 2)  # the mean of 1 and 3
+    with pytest.raises(CheckpointError, match=r"lacks all weights of the tasks \['det'\]; train"):
+        AllInOneInferencer(out, device='cpu')
+    assert list(AllInOneInferencer(out, device='cpu', tasks=['seg']).tasks) == ['seg']
+    work = ['--work-dir', tmp_path / 'work']
+    assert run_tool('test', config, out, *work) == 2
+    assert "lacks all weights of the tasks ['det']; train them" in capsys.readouterr().err
+    cfg = load_config(str(config))
+    model = build_model(cfg)
+    first = model.state_dict()['tasks.det.bbox_head.conv_cls.weight'].clone()
+    load_start(model, str(out), {})
+    for name, value in model.state_dict().items():
+        if not name.startswith(('balancer.', 'tasks.det.')):
+            assert torch.equal(value, state[name]), name
+    assert torch.equal(model.state_dict()['tasks.det.bbox_head.conv_cls.weight'], first)
+
+
 def test_the_fine_tuning_config():
     cfg = load_config(str(ROOT / 'configs/traffic_mini/mobilenetv2_composed.py'))
     check_config(cfg)
-    assert cfg.load_from and cfg.train_cfg.max_iters == cfg.param_scheduler[-1]['end'] == 280
+    assert cfg.load_from and cfg.train_cfg.max_iters == 280 and 'end' not in cfg.param_scheduler[-1]
 
 
 def test_what_is_refused(parts, tmp_path, capsys):
     config, checkpoint, sources = parts
     cfg, out = load_config(str(config)), tmp_path / 'joint.pth'
-    with pytest.raises(ConfigError, match=r"\['cls'\].*\['cls', 'det', 'seg'\]"):
-        compose(cfg, dict(cls=sources['cls']), out)
+    with pytest.raises(ConfigError, match=r"\['dett'\].*\['cls', 'det', 'seg'\]"):
+        compose(cfg, dict(dett=sources['det']), out)
+    with pytest.raises(ConfigError, match=r'--checkpoints names \[\]'):
+        compose(cfg, {}, out)
+    with pytest.raises(ConfigError, match=r"--backbone is 'seg'.* one of \['cls'\], whose"):
+        compose(cfg, dict(cls=sources['cls']), out, 'seg')
+    with pytest.raises(ConfigError, match=r"--weights names \['seg'\]; the tasks are \['cls'\]"):
+        compose(cfg, dict(cls=sources['cls']), out, weights=dict(seg=1))
+    with pytest.raises(CheckpointError, match="--checkpoints cls is 'no_such_model': there is no"):
+        compose(cfg, dict(cls='no_such_model'), out)
     with pytest.raises(ConfigError, match="--backbone is 'mean'"):
         compose(cfg, sources, out, 'mean')
     with pytest.raises(ConfigError, match='arithmetic needs one'):

@@ -1,0 +1,198 @@
+"""Checkpoints of single tasks, or of joint models, as parts of one joint model's weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from allinone.errors import CheckpointError, ConfigError
+from allinone.io.text import shortened
+
+from .loading import fit, state_dict_of
+from .shards import StoredTensor, all_read
+
+BACKBONE = 'backbone'
+COUNTER = 'num_batches_tracked'
+
+State = Mapping[str, Tensor | StoredTensor]
+
+
+class Parts(NamedTuple):
+    """What a checkpoint has for a task of a joint model.
+
+    Attributes:
+        backbone: ``{'backbone.*': tensor}``.
+        head: ``{'tasks.NAME.*': tensor}``.
+        metainfo: Of the data that the task was trained on; empty if unknown.
+        joint: Whether it is a checkpoint of a joint model.
+    """
+
+    backbone: State
+    head: State
+    metainfo: dict
+    joint: bool
+
+
+def tasks_of(state: Mapping) -> list[str]:
+    """Tasks of a joint model's state dict; none in that of another model."""
+    return sorted({name.split('.')[1] for name in state if name.startswith('tasks.')})
+
+
+def parts_for(checkpoint: Mapping, path, task: str, key: str, entry: str = BACKBONE) -> Parts:
+    """Take a checkpoint apart for one task.
+
+    Args:
+        checkpoint: The content: of a joint model with this task (or with one task of any name), or
+            of an upstream model.
+        path: Of the checkpoint, for messages.
+        task: Name of the task in the joint model.
+        key: The config key that names the checkpoint, for messages.
+        entry: The upstream model's attribute that is its backbone.
+
+    Raises:
+        CheckpointError: If it holds no state dict, or a joint model without the task.
+    """
+    state = state_dict_of(checkpoint, path)
+    tasks = tasks_of(state)
+    if tasks:
+        if task not in tasks and len(tasks) > 1:
+            raise CheckpointError(
+                f'{key}={str(path)!r} is a joint model with the tasks {tasks}, of which none is '
+                f'{task!r}; give a checkpoint of that task'
+            )
+        theirs = task if task in tasks else tasks[0]
+        head = _below(state, f'tasks.{theirs}.', f'tasks.{task}.')
+        metainfo = metainfo_of(checkpoint, theirs)
+        return Parts(_below(state, 'backbone.', 'backbone.'), head, metainfo, True)
+    backbone = _below(state, f'{entry}.', 'backbone.')
+    head = {
+        f'tasks.{task}.{name}': value
+        for name, value in state.items()
+        if not name.startswith(f'{entry}.')
+    }
+    return Parts(backbone, head, metainfo_of(checkpoint), False)
+
+
+def backbone_for(model: nn.Module, checkpoint: Mapping, path, key: str) -> State:
+    """The backbone of a checkpoint, or a bare backbone.
+
+    Raises:
+        ConfigError: If none of its tensors fits the joint model's backbone.
+    """
+    state = state_dict_of(checkpoint, path)
+    backbone = _below(state, 'backbone.', 'backbone.') or {
+        f'backbone.{name}': value for name, value in state.items()
+    }
+    require_fitting(model, backbone, path, key)
+    return backbone
+
+
+def require_fitting(model: nn.Module, backbone: State, path, key: str) -> None:
+    """Refuse a backbone of another architecture, which the config names.
+
+    Raises:
+        ConfigError: If none of its tensors fits the joint model's backbone.
+    """
+    if not fit(model, backbone).weights:
+        own = [name for name in model.state_dict() if name.startswith('backbone.')]
+        raise ConfigError(
+            f'{key}={str(path)!r}: none of its {len(backbone)} tensors of a backbone fits the '
+            f'{len(own)} of model.backbone; it has {shortened(backbone, 3) or "nothing"}, and the '
+            f'model {shortened(own, 3)}; give a checkpoint of the same architecture'
+        )
+
+
+def chosen_backbone(
+    model: nn.Module, sources: Mapping[str, State], paths: Mapping[str, str]
+) -> str | None:
+    """The source whose backbone is taken, where the config names none.
+
+    Args:
+        model: The joint model.
+        sources: ``{task: its checkpoint's 'backbone.*'}``.
+        paths: ``{task: path}``, for messages.
+
+    Returns:
+        The task; None if no backbone fits.
+
+    Raises:
+        ConfigError: If backbones fit that differ.
+    """
+    fits = {task: fit(model, state) for task, state in sources.items() if state}
+    complete = [task for task, found in fits.items() if not _lacking(found)]
+    candidates = complete or [task for task, found in fits.items() if found.weights]
+    if not candidates:
+        return None
+    first, *others = candidates
+    for other in others:
+        if not same(fits[first].weights, fits[other].weights):
+            raise ConfigError(
+                f'load_from.{first}={paths[first]!r} and load_from.{other}={paths[other]!r} have '
+                f'different backbones, and the model has one; add {BACKBONE}={first!r} or '
+                f'{BACKBONE}={other!r} to load_from, or {BACKBONE}= a checkpoint, such as one of '
+                'tools/compose.py'
+            )
+    return first
+
+
+def _lacking(found) -> list[str]:
+    """What of the backbone a checkpoint does not give, but for counters that old files lack."""
+    names = (*found.missing, *found.shapes)
+    return [n for n in names if n.startswith('backbone.') and not n.endswith(COUNTER)]
+
+
+def same(one: State, other: State) -> bool:
+    """Whether two state dicts have the same values, but for counters of batches."""
+    names = {name for name in (*one, *other) if not name.endswith(COUNTER)}
+    return all(
+        name in one
+        and name in other
+        and torch.equal(all_read(one[name]).cpu(), all_read(other[name]).cpu())
+        for name in names
+    )
+
+
+def fitting_tasks(model: nn.Module, state: Mapping, tasks: Sequence[str]) -> list[str]:
+    """Tasks that an upstream model's heads fit best by names and shapes; empty if none.
+
+    A task is fit if it has most of the model's layers, and at least one of them in its shape or
+    all of them by name: that of a classifier is one layer, whose shape is that of the classes.
+    """
+    own = model.state_dict()
+    heads = [name for name in state if not name.startswith('backbone.')]
+    counts = {}
+    for task in tasks:
+        there = [name for name in heads if f'tasks.{task}.{name}' in own]
+        fitting = [n for n in there if state[n].shape == own[f'tasks.{task}.{n}'].shape]
+        if (fitting and 2 * len(there) >= len(heads)) or there == heads != []:
+            counts[task] = len(fitting)
+    return [task for task, count in counts.items() if count == max(counts.values())]
+
+
+def metainfo_of(checkpoint: Mapping, task: str | None = None) -> dict:
+    """Metadata of the data set that a checkpoint was trained on, with ``classes`` if it has them.
+
+    Args:
+        checkpoint: Its content.
+        task: Of a joint model; None: it is an upstream model's. Their names may be in
+            ``meta.dataset_meta.classes``, or as ``CLASSES`` there or, before MMEngine, in ``meta``.
+    """
+    meta = checkpoint.get('meta') if 'state_dict' in checkpoint else None
+    meta = meta if isinstance(meta, Mapping) else {}
+    stored = meta.get('dataset_meta')
+    if task is not None:
+        stored = stored.get(task) if isinstance(stored, Mapping) else None
+        return dict(stored) if isinstance(stored, Mapping) else {}
+    found = dict(stored) if isinstance(stored, Mapping) else {}
+    for place in (found, meta):
+        for name in ('classes', 'CLASSES'):
+            if isinstance(place.get(name), (list, tuple)):
+                return dict(found, classes=place[name])
+    return found
+
+
+def _below(state: Mapping, prefix: str, new: str) -> State:
+    return {
+        new + name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)
+    }

@@ -43,6 +43,8 @@ def load_config(
                 f"text only; inherit from them in a text config, as in _base_ = ['{missing[1]}::"
                 "PATH.py']"
             ) from error
+        # mmengine gives no reason where a pure Python config defines a class or a function.
+        words = words or 'define classes in a module, and list it in custom_imports'
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
     name_types(cfg)
     cfg = complete_config(cfg, path, options)
@@ -104,10 +106,11 @@ def parse_options(options: list[str] | None) -> dict:
 
 
 def _parse_value(key: str, value: str):
-    if DICTIONARY.match(value):
+    node = _dictionary(value)
+    if node is not None:
         try:
-            return literal(ast.parse(value.strip(), mode='eval').body)
-        except (SyntaxError, ValueError) as error:
+            return literal(node)
+        except ValueError as error:
             raise ConfigError(
                 f'--cfg-options has {key}={value}, which is no dictionary of literals; put names '
                 f'in quotes and all of it in others, as in "{key}={{\'NAME\': 1}}", or set its '
@@ -119,6 +122,18 @@ def _parse_value(key: str, value: str):
         raise ConfigError(
             f'--cfg-options has {key}={value}, whose brackets have no pair; close them'
         ) from error
+
+
+def _dictionary(value: str) -> ast.expr | None:
+    """The expression, if it is a dictionary or has some; other text may have braces, too."""
+    if not DICTIONARY.match(value):
+        return None
+    try:
+        node = ast.parse(value.strip(), mode='eval').body
+    except SyntaxError:
+        return None  # '{:05d}.jpg'
+    called = isinstance(node, ast.Call) and node.keywords
+    return node if called or isinstance(node, (ast.Dict, ast.List, ast.Tuple)) else None
 
 
 def _check_options(path: str, cfg: Config, options: dict) -> None:

@@ -50,7 +50,8 @@ def name_types(cfg: Config, strict: bool = True) -> None:
     for name in cfg.__dict__.get('_imported_names') or ():
         # What a file imports, and no key of the config
         value = dict.get(content, name)
-        if isinstance(value, LAZY) or inspect.isroutine(value) or inspect.isclass(value):
+        kinds = inspect.isroutine, inspect.isclass, inspect.ismodule
+        if isinstance(value, LAZY) or any(is_kind(value) for is_kind in kinds):
             dict.pop(content, name)
     scope = dict.get(content, 'default_scope')
     _Namer(strict).visit((), content, scope if isinstance(scope, str) else 'allinone')

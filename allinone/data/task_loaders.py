@@ -14,11 +14,14 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from allinone.errors import AllInOneError, LoaderError
 
+from .samplers import SeededInfiniteSampler
 from .workers import Late, deadline, death, held_back, workers_of
 
 TIMEOUT = 50  # seconds; longer than a data set tries to read a file again
 MAX_RESTARTS = 3
 FINITE = (DefaultSampler, RandomSampler, SequentialSampler)  # Their last batch may be smaller.
+# An iteration that ends early changes nothing of the next one.
+STATELESS = (SeededInfiniteSampler, DefaultSampler, SequentialSampler)
 
 
 class WorkerDied(Exception):
@@ -106,9 +109,10 @@ class TaskLoaders:
             self.batches[task] = count
 
     def first(self, task: str, size: int) -> dict:
-        """The first samples that a task draws from here on, read in this process.
+        """The first samples of a task from here on, read in this process.
 
-        The loader and its workers do not notice.
+        They are those of its next batch where the sampler has no state of its own, else the first
+        of the data set: the loader, its samplers and its workers stay as they are.
 
         Args:
             task: Name of the task.
@@ -119,16 +123,22 @@ class TaskLoaders:
             LoaderError: If they do not come in time.
         """
         loader = self.loaders[task]
-        indices = list(next(iter(cast(BatchSampler, loader.batch_sampler))))[:size]
+        batches = cast(BatchSampler, loader.batch_sampler)
+        if type(batches) is BatchSampler and isinstance(batches.sampler, STATELESS):
+            indices = list(next(iter(batches)))[:size]
+        else:
+            indices = list(range(min(size, len(cast(Sized, loader.dataset)))))
         samples = map(cast(Any, loader.dataset).__getitems__, [indices])
         return self._draw(task, map(cast(Any, loader.collate_fn), samples))
 
-    def smallest_batch(self, task: str) -> int:
-        """Size of the smallest batch that a task will draw in this process."""
-        batches = cast(BatchSampler, self.loaders[task].batch_sampler)
-        size = batches.batch_size
-        if isinstance(batches.sampler, FINITE) and not batches.drop_last:
-            return len(batches.sampler) % size or size
+    def smallest_batch(self, task: str, batches: int) -> int:
+        """Size of the smallest of so many batches of a task in this process."""
+        loader = self.loaders[task]
+        sampler = cast(BatchSampler, loader.batch_sampler)
+        size = sampler.batch_size
+        finite = isinstance(sampler.sampler, FINITE) and not sampler.drop_last
+        if finite and batches >= len(loader):
+            return len(cast(Sized, sampler.sampler)) % size or size
         return size
 
     def restart(self, task: str) -> None:

@@ -6,11 +6,13 @@ the evaluator, and what draws, and then is as if nothing had run (:mod:`.snapsho
 """
 
 import logging
+import os
 import os.path as osp
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from io import StringIO
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -26,13 +28,15 @@ from allinone.errors import AllInOneError, ConfigError
 from allinone.evaluation.names import check_metric_names
 from allinone.evaluation.score import short_names
 from allinone.io.seeding import seed_all
-from allinone.registry import LIBRARIES
 
 from .hooks.prediction_visualization import PredictionVisualizationHook
-from .snapshot import unchanged
+from .snapshot import Snapshot, unchanged
 
 SAMPLES = 2
-SKIPPING = 'or start with --no-dry-run, which leaves this trial out'
+SKIPPING = 'or start with --no-dry-run, which leaves this out'
+# Attributes of metrics by which they write files, as the libraries name them
+OUTPUTS = ('output_dir', 'outfile_prefix', 'outfile_path', 'out_file_path', 'out_dir')
+METRIC_DEPTH = 2  # No deeper: a metric may hold all annotations.
 
 
 def dry_run(runner) -> None:
@@ -61,7 +65,7 @@ def dry_run(runner) -> None:
         torch.cuda.empty_cache()
         if get_world_size() > 1:
             raise ConfigError(f'the dry run needs more memory than there is: {SKIPPING}') from error
-        runner.logger.warning('The dry run was broken off, for it needs more memory than there is')
+        runner.logger.warning('The dry run stopped early, for it needs more memory than there is')
         return
     took = time.perf_counter() - started
     runner.logger.info(f'Dry run: a step and a validation of each task passed in {took:.1f} s')
@@ -69,8 +73,10 @@ def dry_run(runner) -> None:
 
 def _train(runner, model, task: str) -> None:
     """A forward and backward pass, with two images or else with the smallest batch to come."""
-    loaders = runner.train_loop.dataloader
-    smallest = loaders.smallest_batch(task)
+    loop = runner.train_loop
+    loaders = loop.dataloader
+    draws = (loop.max_iters - loop.iter) * loop.micro_batches.get(task, 1)
+    smallest = loaders.smallest_batch(task, draws)
     # What fails with two images may work with a whole batch. One process can try again; several
     # would no longer agree on what they communicate.
     sizes = [smallest] if get_world_size() > 1 else sorted({min(SAMPLES, smallest), smallest})
@@ -106,7 +112,7 @@ def _validate(runner, task: str, folder: str) -> None:
             samples = runner.model.val_step({task: batch})[task]
         with _stage(runner, f'val_evaluator.{task}: the metric of a prediction'):
             evaluator.process(data_samples=samples, data_batch=batch)
-        found = _evaluate(runner, task, evaluator, len(batch['inputs']) * get_world_size())
+        found = _evaluate(runner, task, evaluator, len(batch['inputs']))
     if found:
         _check_names(runner, task, found, evaluator)
     for hook in runner.hooks:
@@ -115,21 +121,34 @@ def _validate(runner, task: str, folder: str) -> None:
                 hook.into(osp.join(folder, 'drawings')).draw(loop, {task: samples[:1]})
 
 
-def _evaluate(runner, task: str, evaluator: Evaluator, size: int) -> Mapping[str, float]:
-    """The metrics of two images; metrics that need more of them, of the user's own, may fail."""
-    what = f'val_evaluator.{task}: the evaluation of {SAMPLES} images'
+def _evaluate(runner, task: str, evaluator: Evaluator, images: int) -> Mapping[str, float]:
+    """The metrics of these images; a metric that the task's kind does not know may need more."""
+    failures: list[Exception] = []
+    for metric in evaluator.metrics:
+        metric.compute_metrics = partial(_or_none, metric.compute_metrics, failures)
+    with _quiet():
+        found = evaluator.evaluate(images * get_world_size())
+    if not failures:
+        return found
+    what = f'val_evaluator.{task}: the evaluation of {images} image{"s" * (images != 1)}'
+    kind = runner.val_loop.kinds[task]
+    if all(kind.metric_names(metric) is not None for metric in evaluator.metrics):
+        _refuse(runner, what, failures[0])
+    runner.logger.warning(
+        f'{what} fails: {_words(failures[0])}. Unless the metric needs more images, the first '
+        'validation will fail, too'
+    )
+    return {}
+
+
+def _or_none(compute: Callable[[list], dict], failures: list[Exception], results: list) -> dict:
+    """Metrics, or none if they fail: the first process computes them, and the others wait."""
     try:
-        with _quiet():
-            return evaluator.evaluate(size)
+        return compute(results)
     except AllInOneError:
         raise
     except Exception as error:
-        if all(_is_upstream(metric) for metric in evaluator.metrics):
-            _refuse(runner, what, error)
-        runner.logger.warning(
-            f'{what} fails: {_words(error)}. Unless the metric needs more images than '
-            f'{SAMPLES}, the first validation will fail, too'
-        )
+        failures.append(error)
         return {}
 
 
@@ -140,26 +159,31 @@ def _check_names(runner, task: str, found: Mapping[str, float], evaluator: Evalu
     check_metric_names('val_cfg.score', names, {task: given | set(found)})
 
 
-def _is_upstream(metric) -> bool:
-    return type(metric).__module__.split('.')[0] in (*LIBRARIES, 'mmengine', 'allinone')
-
-
 @contextmanager
 def _tried(evaluator: Evaluator, folder: str) -> Iterator[None]:
     """An evaluator whose metrics write into ``folder``, and afterwards are as before."""
-    before = [dict(vars(metric)) for metric in evaluator.metrics]
-    for metric in evaluator.metrics:
+    snapshots = [Snapshot(metric, METRIC_DEPTH) for metric in evaluator.metrics]
+    for number, metric in enumerate(evaluator.metrics):
         metric.results = []
-        for name, value in vars(metric).items():
-            # output_dir, outfile_prefix, out_file_path
-            if name.startswith('out') and isinstance(value, str):
-                setattr(metric, name, osp.join(folder, osp.basename(value)))
+        _redirect(metric, osp.join(folder, str(number)))
     try:
         yield
     finally:
-        for metric, attributes in zip(evaluator.metrics, before):
-            vars(metric).clear()
-            vars(metric).update(attributes)
+        for snapshot in snapshots:
+            snapshot.restore()
+
+
+def _redirect(metric, folder: str) -> None:
+    """Let a metric write below ``folder``, by attributes that hold an output or begin with one."""
+    attributes = vars(metric)
+    texts = {name: text for name, text in attributes.items() if isinstance(text, str)}
+    for output in (texts[name] for name in OUTPUTS if texts.get(name)):
+        place = osp.join(folder, osp.basename(osp.normpath(output)))
+        for name, text in texts.items():
+            if text.startswith(output):
+                attributes[name] = place + text.removeprefix(output)
+                # Some make their folders when they are built.
+                os.makedirs(attributes[name] if name.endswith('_dir') else folder, exist_ok=True)
 
 
 @contextmanager

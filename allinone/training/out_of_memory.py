@@ -45,7 +45,7 @@ def _sentence(runner, tasks: Iterable[str], error: Exception) -> str:
     words = ' '.join(str(error).split()) or type(error).__name__
     saved = step_checkpoints(runner.work_dir)
     resume = (
-        f'the last checkpoint is {saved[0]}, to go on from with: {resume_command()}'
+        f'the last checkpoint is {saved[0]}; resume with: {resume_command()}'
         if saved
         else f'{runner.work_dir} has no checkpoint yet'
     )

@@ -5,11 +5,13 @@ import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from allinone.distributed.processes import local
 
@@ -40,9 +42,10 @@ def unchanged(model: nn.Module) -> Iterator[None]:
 
     What is put back: parameters and buffers (as shards, too), gradients, and whatever the modules
     keep in attributes: numbers, tensors, containers and objects of those. Objects stay the same
-    ones, so that references to them from elsewhere hold.
+    ones, so that references to them from elsewhere hold. Not put back are objects with
+    ``__slots__``, iterators, and what is nested deeper than :data:`DEPTH`.
     """
-    snapshot = _Snapshot(model)
+    snapshot = Snapshot(model)
     generators = _generators()
     gradients = [(param, param.grad) for param in model.parameters()]
     for param, _ in gradients:
@@ -71,30 +74,40 @@ def _generators() -> list[Callable[[], object]]:
     return found
 
 
-class _Snapshot:
-    """The content of an object and of all that it consists of."""
+class Snapshot:
+    """The content of an object and of all that it consists of.
 
-    def __init__(self, root: object):
+    Args:
+        root: The object.
+        depth: Attributes of attributes, and members of containers, are followed up to this depth.
+    """
+
+    def __init__(self, root: object, depth: int = DEPTH):
         self._undo: list[Callable[[], object]] = []
         self._seen: dict[int, object] = {}  # Holds the objects, so that no number is used twice.
-        self._take(root, DEPTH)
+        self._take(root, depth)
 
     @torch.no_grad()
     def restore(self) -> None:
+        """Put everything back in place; an error comes after the rest is back."""
+        failed: Exception | None = None
         for undo in self._undo:
-            undo()
+            try:
+                undo()
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _take(self, value, depth: int) -> None:
         if isinstance(value, ATOMS) or id(value) in self._seen or depth < 0:
             return
         self._seen[id(value)] = value
         if isinstance(value, Tensor):
-            content = local(value.detach())
-            kept = content.clone()
-            self._undo.append(lambda: content.copy_(kept))
+            self._take_tensor(value)
         elif isinstance(value, np.ndarray):
-            array = value.copy()
-            self._undo.append(lambda: value.flags.writeable and np.copyto(value, array))
+            if value.flags.writeable:
+                self._undo.append(partial(np.copyto, value, value.copy()))
         elif isinstance(value, nn.Module):
             self._take_attributes(value, OWN, DEPTH)
             for param in value.parameters(recurse=False):
@@ -106,19 +119,32 @@ class _Snapshot:
         elif hasattr(value, '__dict__') and type(value).__module__.split('.')[0] not in FOREIGN:
             self._take_attributes(value, frozenset(), depth - 1)
 
+    def _take_tensor(self, value: Tensor) -> None:
+        if is_lazy(value):
+            return  # It has no values yet.
+        content = local(value.detach())
+        if content.layout is torch.strided and 0 in content.stride():
+            # Expanded: several elements are one place in memory.
+            memory = content.untyped_storage()
+            copied = memory.clone()
+            self._undo.append(lambda: memory.copy_(copied))
+        else:
+            kept = content.clone()
+            self._undo.append(lambda: content.copy_(kept))
+
     def _take_members(self, value, depth: int) -> None:
         if isinstance(value, dict):
             # Not a method of a subclass: a ConfigDict builds what it hands out.
             kind = OrderedDict if isinstance(value, OrderedDict) else dict
             items = list(kind.items(value))
-            self._undo.append(lambda: (kind.clear(value), kind.update(value, items)))
+            self._undo += [partial(kind.clear, value), partial(kind.update, value, items)]
             members = [member for _, member in items]
         else:
             members = list(value)
             if isinstance(value, (list, deque)):
-                self._undo.append(lambda: (value.clear(), value.extend(members)))
+                self._undo += [value.clear, partial(value.extend, members)]
             elif isinstance(value, set):
-                self._undo.append(lambda: (value.clear(), value.update(members)))
+                self._undo += [value.clear, partial(value.update, members)]
         for member in members:
             self._take(member, depth)
 

@@ -26,6 +26,10 @@ from allinone.registry.other_names import OTHER_NAMES, near_name
         ('1,2', [1, 2]),
         ('{fileDirname}/x', '{fileDirname}/x'),
         ('dictionary', 'dictionary'),
+        ('{:05d}.jpg', '{:05d}.jpg'),
+        ('{}.pth', '{}.pth'),
+        ('({}|x)', ('{}|x',)),
+        ('dict(a)', 'dict(a)'),
     ],
 )
 def test_a_dictionary_is_a_value_of_an_option(value, parsed):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import METRICS, OPTIM_WRAPPERS
 from torch import nn
+from torch.nn.parameter import is_lazy
 from two_processes import TinyBackbone, config
 
 from allinone.checkpoint.loading import read_checkpoint
@@ -62,6 +64,8 @@ class Restless(nn.Module):
         self.conv = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5))
         self.register_buffer('queue', torch.zeros(4))
         self.register_buffer('replaced', torch.zeros(2))
+        self.register_buffer('expanded', torch.zeros(1).expand(3))
+        self.lazy = nn.LazyLinear(2)
         self.fixed = nn.Parameter(torch.ones(3), requires_grad=False)
         self.steps, self.history, self.recent = 0, [1.0], deque([1], maxlen=2)
         self.nested = dict(coder=Coder(), counts=np.zeros(2), seen={1})
@@ -77,6 +81,7 @@ class Restless(nn.Module):
         self.nested['new'] = self.cached = True
         with torch.no_grad():
             self.queue += 1
+            self.expanded[:1] += 1
             self.fixed += 1
         self.replaced = self.replaced + 1
         return self.conv(x).sum() + float(torch.rand(()))
@@ -84,7 +89,7 @@ class Restless(nn.Module):
 
 def state_of(model):
     return (
-        {name: value.clone() for name, value in model.state_dict().items()},
+        {n: v.clone() for n, v in model.state_dict().items() if not is_lazy(v)},
         (model.steps, list(model.history), list(model.recent), list(model.nested)),
         (
             model.nested['coder'].calls[:],
@@ -227,6 +232,7 @@ def test_the_rest_of_a_finite_sampler_is_a_batch_of_one(cfg, refused):
     loader.update(batch_size=3, sampler=dict(type='DefaultSampler', shuffle=True))
     loader.dataset = dict(type='mmseg.RepeatDataset', dataset=loader.dataset, times=1)
     cfg.train_dataloader.seg = loader
+    cfg.train_cfg.update(max_iters=6, val_interval=6)
     assert 'a training step with a batch of 1 fails' in refused()  # 16 images = 5 * 3 + 1
 
 
@@ -247,13 +253,15 @@ def test_a_model_that_needs_a_whole_batch_is_not_refused(cfg, launch, monkeypatc
 
 @METRICS.register_module()
 class FailsOnFew(BaseMetric):
-    """A metric of the user's own, which needs three results."""
+    """A metric of the user's own, which needs more results than two."""
+
+    needed = 3
 
     def process(self, data_batch, data_samples):
         self.results.extend(data_samples)
 
     def compute_metrics(self, results):
-        if len(results) < 3:
+        if len(results) < self.needed:
             raise ValueError('three results are needed')
         return dict(count=len(results))
 
@@ -298,15 +306,121 @@ def test_a_drawing_that_fails_is_found(cfg, refused, tmp_path, monkeypatch):
     assert not folder.exists()
 
 
+@METRICS.register_module()
+class Writes(FailsOnFew):
+    """Writes into its folder, and one more file that its name tells; fails if it is not there."""
+
+    def __init__(self, output_dir, output_key='pred_sem_seg', **kwargs):
+        super().__init__(**kwargs)
+        self.output_dir, self.output_key = output_dir, output_key
+        self.proposals_file = f'{output_dir}/p.pkl'
+
+    def process(self, data_batch, data_samples):
+        assert all(self.output_key in sample for sample in data_samples)
+        Path(self.proposals_file).write_text('')
+        Path(self.output_dir, 'other').write_text('')
+        self.results.extend([1, 2, 3])
+
+
 def test_nothing_is_written_where_a_metric_writes(cfg, launch, tmp_path):
-    folder = tmp_path / 'maps'
     seg(cfg)
+    folders = [tmp_path / 'maps', tmp_path / 'own']
+    for folder in folders:
+        folder.mkdir()
     cfg.val_evaluator.seg = [
-        dict(type='mmseg.IoUMetric', output_dir=str(folder)),
-        dict(type='FailsToProcess'),
+        dict(type='mmseg.IoUMetric', output_dir=str(folders[0])),
+        dict(type='Writes', output_dir=str(folders[1])),
+        dict(type='mmengine.DumpResults', out_file_path=str(tmp_path / 'results.pkl')),
     ]
-    assert launch()[0] == 2
-    assert not list(folder.rglob('*.png'))
+    config = write_config(cfg, tmp_path / 'config.py')
+    assert run_tool('check', config) in (0, 1)  # with or without warnings
+    assert not [*folders[0].iterdir(), *folders[1].iterdir(), *tmp_path.glob('*.pkl')]
+    assert launch()[0] == 0
+    assert len(list(folders[0].iterdir())) == 8 and (folders[1] / 'p.pkl').exists()
+
+
+@METRICS.register_module()
+class Counts(BaseMetric):
+    """Keeps what it has seen beside ``results``, as metrics of users do."""
+
+    found: list = []
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.images, self.seen = np.zeros(1), []
+
+    def process(self, data_batch, data_samples):
+        self.images += len(data_samples)
+        self.seen.append(len(data_samples))
+        self.results.append(1)
+
+    def compute_metrics(self, results):
+        self.found.append((self.images.item(), list(self.seen)))
+        self.images, self.seen = np.zeros(1), []
+        return dict(count=len(results))
+
+
+def test_a_metric_does_not_count_what_was_tried(cfg, launch):
+    seg(cfg)
+    cfg.val_evaluator.seg = dict(type='Counts')
+    Counts.found.clear()
+    assert launch()[0] == 0
+    assert Counts.found == [(2, [2]), (8, [2, 2, 2, 2])]
+
+
+@pytest.mark.parametrize(
+    'sampler, batches',
+    [
+        (dict(type='InfiniteSampler'), None),
+        (dict(type='mmdet.MultiSourceSampler', batch_size=2, source_ratio=[1, 1]), None),
+        (dict(type='DefaultSampler', shuffle=True), dict(type='mmdet.AspectRatioBatchSampler')),
+    ],
+)
+def test_samplers_with_a_state_draw_as_without_it(toy_root, tmp_path, sampler, batches):
+    losses = []
+    for dry_run in (True, False):
+        cfg = single('det', 'bbox_mAP', tmp_path / str(dry_run))
+        loader = cfg.train_dataloader.det
+        loader.sampler = sampler
+        if batches:
+            loader.batch_sampler = batches
+        if 'source_ratio' in sampler:
+            loader.dataset = dict(type='mmengine.ConcatDataset', datasets=[loader.dataset] * 2)
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint.update(save_best=None, interval=9)
+        cfg.train_cfg.update(max_iters=3, dry_run=dry_run)
+        runner = RUNNERS.build(cfg)
+        runner.train()
+        losses.append(runner.message_hub.get_scalar('train/loss').data[0].tolist())
+    assert losses[0] == losses[1] and len(losses[0]) == 3
+
+
+def test_a_rest_that_is_never_drawn_is_not_tried(cfg, launch):
+    seg(cfg)
+    cfg.model.tasks.seg.decode_head = PSP
+    cfg.train_cfg.update(max_iters=3, val_interval=3)
+    sampler = dict(type='DefaultSampler', shuffle=True)
+    cfg.train_dataloader.seg.update(batch_size=3, sampler=sampler)
+    assert launch()[0] == 0
+
+
+def test_a_metric_that_needs_more_images_stops_no_process(toy_root, tmp_path):
+    """The first process computes metrics while the others wait for them."""
+    MODELS.register_module(module=TinyBackbone, force=True)
+
+    def trained(rank):
+        cfg = config(tmp_path / 'run')
+        cfg.train_cfg.update(max_iters=1, val_interval=1)
+        cfg.val_evaluator = dict.fromkeys(cfg.val_evaluator, dict(type='FailsOnFew'))
+        FailsOnFew.needed = 6
+        cfg.val_cfg.pop('score')
+        cfg.default_hooks.checkpoint.pop('save_best')
+        cfg.launcher = 'pytorch'
+        RUNNERS.build(cfg).train()
+        return rank
+
+    with joined(trained, tmp_path) as (_, answers):
+        assert answers() == [0, 1]
 
 
 def test_it_can_be_left_out(cfg, tmp_path):

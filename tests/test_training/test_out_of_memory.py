@@ -51,7 +51,7 @@ def test_it_names_tasks_batch_sizes_and_the_last_checkpoint(
         'train_dataloader.TASK.batch_size (train_cfg.micro_batches or '
         'optim_wrapper.accumulative_counts make up for it) or the size of its images, or use --amp '
         'or model.backbone.with_cp=True; the last checkpoint is '
-        f'{tmp_path}/work/iter_2.pth, to go on from with: python train.py {config} --resume'
+        f'{tmp_path}/work/iter_2.pth; resume with: python train.py {config} --resume'
     )
 
 

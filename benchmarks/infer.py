@@ -107,12 +107,12 @@ def measure_infer(
         DataError: If there are no images, or fewer than 8 of one size.
     """
     source = find_model(config, checkpoint, options)
-    inferencer = AllInOneInferencer(source, None, device())
+    inferencer = AllInOneInferencer(source, None, device(), mode='one_pass')
     model = inferencer.model
     if any(view.adapter is not None for view in model.views()):
         raise ConfigError('a task has an adapter, so the backbone runs more than once an image')
     paths = _paths(source.cfg, files)
-    images = [inferencer._resize(read_image(path)) for path in paths]
+    images = [inferencer.mode.resize(read_image(path)) for path in paths]
     shape = statistics.mode(image.shape for image in images)
     alike = [image for image in images if image.shape == shape]
     if len(alike) < max(BATCHES):
@@ -264,6 +264,7 @@ def _measure_tool(
             tasks=None,
             classify_boxes=None,
             scale='tested',
+            mode='one_pass',
             device=str(device()),
             batch_size=batch,
             score_thr=0.3,

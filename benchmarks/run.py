@@ -16,6 +16,7 @@ from .coco import coco_table, measure_coco
 from .data import data_table, measure_data
 from .dist import dist_table, measure_dist
 from .infer import infer_table, measure_infer
+from .infer_metrics import infer_metrics_table, measure_infer_metrics
 from .measure import device, quiet
 from .overhead import measure_overhead, overhead_table
 from .precision import measure_precision, precision_table
@@ -54,6 +55,10 @@ def _measure(args):
             args.config, args.checkpoint, args.images, args.rounds, args.cfg_options
         )
         return found, infer_table
+    if args.what == 'infer-metrics':
+        options = args.cfg_options
+        found = measure_infer_metrics(args.config, args.checkpoint, options, args.fit)
+        return found, infer_metrics_table
     if args.what == 'coco':
         return measure_coco(args.images, args.classes, args.rounds), coco_table
     if args.what == 'torchjd':

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from allinone.cli.infer import size
 from allinone.io.renames import current_options
 
 
@@ -48,8 +49,12 @@ def parse_args():
         help='prediction in one pass against upstream models of the tasks, and against the '
         'backbone once plus heads; tools/infer.py against the bare model',
     )
+    metrics = kinds.add_parser(
+        'infer-metrics',
+        help='metrics of the predictions of both modes of inference, beside those of a test',
+    )
     for parser_of_config in (
-        *(step, balancers, overhead, resume, infer),
+        *(step, balancers, overhead, resume, infer, metrics),
         *(dist, batch_norm, precision, data),
     ):
         parser_of_config.add_argument('config', help='config file')
@@ -57,6 +62,13 @@ def parse_args():
             '--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys'
         )
     infer.add_argument('checkpoint', help='checkpoint file')
+    metrics.add_argument('checkpoint', help='checkpoint file')
+    metrics.add_argument(
+        '--fit',
+        type=size,
+        metavar='WxH',
+        help='enlarge images, boxes and label maps to fit this first, with their ratio kept',
+    )
     infer.add_argument(
         'images', nargs='*', help='files or folders (default: test images of the config)'
     )
@@ -77,6 +89,8 @@ def parse_args():
     ):
         what = 'training steps of each kind' if kind is batch_norm else 'measured rounds'
         kind.add_argument('--rounds', type=int, default=20, help=what)
+    metrics.set_defaults(rounds=1)
+    for kind in kinds.choices.values():
         kind.add_argument('--out', help='write the values to this JSON file')
     return parser.parse_args(current_options('benchmark'))
 

@@ -12,15 +12,22 @@ def at_least_one(value: str) -> int:
     return number
 
 
+def size(value: str) -> tuple[int, int]:
+    """Parse ``WxH``, for argparse."""
+    return _sides(value, 'WIDTHxHEIGHT in pixels')
+
+
 def scale(value: str) -> tuple[int, int] | str | None:
     """Parse ``WxH``, ``none`` or ``tested``, for argparse."""
     if value in ('none', 'tested'):
         return None if value == 'none' else value
+    return _sides(value, "WIDTHxHEIGHT in pixels, 'none' or 'tested'")
+
+
+def _sides(value: str, expected: str) -> tuple[int, int]:
     sides = value.lower().split('x')
     if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
-        raise argparse.ArgumentTypeError(
-            f"must be WIDTHxHEIGHT in pixels, 'none' or 'tested', not {value!r}"
-        )
+        raise argparse.ArgumentTypeError(f'must be {expected}, not {value!r}')
     return int(sides[0]), int(sides[1])
 
 
@@ -56,7 +63,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='load a checkpoint with any types, which can run code',
     )
-    parser.add_argument('--tasks', nargs='+', help='only these tasks')
+    parser.add_argument(
+        '--tasks',
+        nargs='+',
+        help="only these tasks (default: the config's inference.tasks, or all)",
+    )
     parser.add_argument(
         '--classify-boxes', metavar='TASK', help='classification task to run on each detected box'
     )
@@ -75,6 +86,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="resize images to fit WxH, keeping the aspect ratio; 'none': no resizing; 'tested': "
         "the config's inference.scale, else the largest test scale of detection and segmentation "
         'tasks (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--as-tested',
+        action='store_const',
+        const='as_tested',
+        dest='mode',
+        help='make the input of each task by the test pipeline of its data set, at the cost of a '
+        "pass per task (default: the config's inference.mode, or one pass)",
     )
     parser.add_argument(
         '--score-thr',

@@ -27,13 +27,15 @@ from .crops import BoxClassifier
 from .input_errors import ModelCheck, in_words, input_error
 from .inputs import checked, flat, is_lazy, naming
 from .model_source import ModelSource, find_model
+from .modes import build_mode
+from .options import inference_tasks
+from .preprocess import PLAIN
 from .records import dataset_metainfo, to_record
-from .scale import AS_TESTED, image_scale
+from .scale import AS_TESTED
 from .streaming import InputImage, batches_of_a_size, read_ahead
 
 MAX_PIXELS = 40_000_000
 MASKS = ('rle', 'array')
-PLAIN = np.full((480, 640, 3), 114, np.uint8)  # on which a model is tried that fails on images
 
 Input = str | os.PathLike | np.ndarray
 Found = tuple[int, dict | None, np.ndarray | None]
@@ -56,17 +58,21 @@ class AllInOneInferencer:
         weights: A checkpoint or work dir; required with a config. Checkpoints are read without
             executing code from them.
         device: As in torch. Default: CUDA if available.
-        tasks: Run only these. Default: all.
+        tasks: Run only these. Default: the config's ``inference = dict(tasks=...)``, else all.
         scale: ``(width, height)`` limit to which images are resized with their aspect ratio kept;
             None: no resizing. Default: the config's ``inference = dict(scale=...)``, else the
             largest test scale of the detection and segmentation tasks, resized as in their test
             pipelines.
         on_note: Called with a message about the scale, and about files of a folder that are passed
             over. Default: log it.
+        mode: ``'one_pass'``: one pass of the backbone for all tasks, on images at one scale.
+            ``'as_tested'``: each task has a pass of its own, on images as the test pipeline of its
+            data set makes them, so predictions are those of a test. Default: the config's
+            ``inference = dict(mode=...)``, else one pass.
 
     Raises:
-        ConfigError: If the config cannot be used, a task is unknown, the scale is invalid, or the
-            device does not exist.
+        ConfigError: If the config cannot be used, a task is unknown, the scale or mode is invalid,
+            a test pipeline is missing or cannot be used, or the device does not exist.
         CheckpointError: If the checkpoint cannot be read, lacks weights of backbone or tasks, or
             lacks a required config.
     """
@@ -79,19 +85,20 @@ class AllInOneInferencer:
         tasks: Sequence[str] | None = None,
         scale: tuple[int, int] | str | None = AS_TESTED,
         on_note: Callable[[str], None] = _log,
+        mode: str | None = None,
     ):
         source = model if isinstance(model, ModelSource) else find_model(model, weights)
         self.cfg, self.weights = source.cfg, source.path
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         with named('model'):
             self.model = build_network(self.cfg)
+        if tasks is None:
+            tasks = inference_tasks(self.cfg, list(self.model.tasks))
         self.tasks = self.model.task_names(_listed(tasks))
-        kinds = self.model.kinds
-        whole = [task for task in self.tasks if kinds[task].sees_whole_images]
-        self.scale = image_scale(self.cfg, scale, self.tasks, whole)
+        self.mode = build_mode(self.cfg, self.model, self.tasks, mode, scale)
         self._note = on_note
-        if self.scale.note:
-            on_note(self.scale.note)
+        if self.mode.note:
+            on_note(self.mode.note)
         load_trained(self.model, source.checkpoint, source.path, self.tasks, key='weights')
         on_device(self.model, device).eval()
         self.device = torch.device(device)
@@ -225,7 +232,7 @@ class AllInOneInferencer:
                 }
             drawing = None
             if out_dir or return_vis:
-                image, _ = item.arrays()
+                image, _ = item.content()
                 with input_error(item.name, 'drawing its prediction fails'):
                     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # ten times as fast as a flip
                     drawing = draw_tasks(rgb, samples, self.metainfo, score_thr, self.model.kinds)
@@ -248,7 +255,7 @@ class AllInOneInferencer:
 
         waiting: dict[int, Future] = {}
         upcoming = 0
-        read = partial(self._read, on_note=on_note, called=called)
+        read = partial(self._read, tasks=tasks, on_note=on_note, called=called)
         check = ModelCheck(lambda: self.predict([PLAIN], tasks))
         on_cpu = self.device.type == 'cpu'
         threads = torch.get_num_threads() if on_cpu else 1
@@ -275,22 +282,9 @@ class AllInOneInferencer:
                 upcoming += 1
 
     def predict(self, images: Sequence[np.ndarray], tasks: Sequence[str]) -> list[dict]:
-        """Data samples ``{task: sample}`` of each BGR image ``(H, W, 3)``, in one backbone pass."""
-        return self._predict(images, [self._resize(image) for image in images], tasks)
-
-    def _predict(
-        self, images: Sequence[np.ndarray], resized: Sequence[np.ndarray], tasks: Sequence[str]
-    ) -> list[dict]:
-        metainfo = [
-            dict(
-                ori_shape=image.shape[:2],
-                scale_factor=(small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]),
-            )
-            for image, small in zip(images, resized)
-        ]
-        inputs = [torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))) for x in resized]
-        predictions = self.model.predict(inputs, tasks, metainfo)
-        return [{task: predictions[task][i] for task in tasks} for i in range(len(images))]
+        """Data samples ``{task: sample}`` of each BGR image ``(H, W, 3)``, in one batch."""
+        inputs = [self.mode.prepare(image, tasks) for image in images]
+        return self.mode.predict(images, inputs, tasks)
 
     def _predicted(
         self,
@@ -307,7 +301,7 @@ class AllInOneInferencer:
             yield batch[0], batch[0].error
             return
         failure = None
-        height, width = batch[0].arrays()[0].shape[:2]
+        height, width = batch[0].content()[0].shape[:2]
         name = f'{batch[0].name} ({width} x {height} pixels)'
         try:
             with input_error(name, 'the model fails on it'):
@@ -330,8 +324,8 @@ class AllInOneInferencer:
         self, batch: list[InputImage], tasks: list[str], boxes: BoxClassifier | None
     ) -> list[dict]:
         """Data samples of each image, with classified boxes if there is a classifier."""
-        images, resized = map(list, zip(*(item.arrays() for item in batch)))
-        found = self._predict(images, resized, tasks)
+        images, inputs = map(list, zip(*(item.content() for item in batch)))
+        found = self.mode.predict(images, inputs, tasks)
         if boxes is not None:
             for task in tasks:
                 kind = self.model.kinds[task]
@@ -382,20 +376,13 @@ class AllInOneInferencer:
             raise ConfigError(f'classify_boxes is {task!r}, but none of the tasks {tasks} detects')
         return BoxClassifier(self.model, self.cfg, task, self.metainfo[task])
 
-    def _resize(self, image: np.ndarray) -> np.ndarray:
-        if self.scale.resize is None:
-            return image
-        try:
-            return self.scale.resize(dict(img=image))['img']
-        except cv2.error as error:
-            height, width = image.shape[:2]
-            raise DataError(
-                f'an image of {width} x {height} cannot be resized to the scale '
-                f'{self.scale.resize.scale}, where a side would have less than a pixel'
-            ) from error
-
     def _read(
-        self, index: int, entry, on_note: Callable[[str], None], called: Callable[[int], str]
+        self,
+        index: int,
+        entry,
+        tasks: Sequence[str],
+        on_note: Callable[[str], None],
+        called: Callable[[int], str],
     ) -> InputImage:
         name = entry if isinstance(entry, str) else called(index)
         notes: list[str] = []
@@ -405,7 +392,8 @@ class AllInOneInferencer:
                     image = read_image(entry, MAX_PIXELS, notes.append)
                 else:
                     image = checked(entry, name)
-                item = InputImage(index, name, image, self._resize(image))
+            with input_error(name, 'it cannot be made an input of the model'):
+                item = InputImage(index, name, image, self.mode.prepare(image, tasks))
         except DataError as error:
             item = InputImage(index, name, error=error)
         for sentence in notes:  # An exception of the caller's function is no error of the input.

@@ -54,7 +54,7 @@ def input_error(name: str, stage: str) -> Iterator[None]:
 
 def in_words(error: BaseException) -> str:
     """Class and message of an exception on one line."""
-    return ' '.join(f'{type(error).__name__}: {error}'.split())[:WORDS]
+    return ' '.join(f'{type(error).__name__}: {error}'.split()).removesuffix(':')[:WORDS]
 
 
 class ModelCheck:

@@ -9,8 +9,11 @@ from mmcv.transforms import Resize
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS, Registry
 
-from allinone.config.build_errors import named, scoped
+from allinone.config.build_errors import named
 from allinone.errors import ConfigError
+
+from .options import inference_options
+from .preprocess import find_pipeline
 
 AS_TESTED = 'tested'
 
@@ -46,12 +49,7 @@ def image_scale(cfg: Config, wanted, tasks: Iterable[str], whole: Collection[str
         ConfigError: If the scale is not a pair of positive integers.
     """
     key = 'scale'
-    inference = cfg.get('inference') or {}
-    if not isinstance(inference, Mapping):
-        raise ConfigError(f'inference is {inference!r}; give dict(scale=(width, height))')
-    unknown = sorted(set(inference) - {'scale'})
-    if unknown:
-        raise ConfigError(f'inference has no key {unknown}; its key is scale')
+    inference = inference_options(cfg)
     if wanted == AS_TESTED and 'scale' in inference:
         key, wanted = 'inference.scale', inference['scale']
     tested = tested_resizes(cfg, tasks)
@@ -80,13 +78,12 @@ def tested_resizes(cfg: Config, tasks: Iterable[str]) -> dict[str, Resize | None
     """
     found = {}
     for task in tasks:
-        for stage in ('val', 'test'):
-            loader = (cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
-            scope, pipeline = _pipeline(loader.get('dataset'))
-            if pipeline:
-                key = f'{stage}_dataloader.{task}.dataset.pipeline'
-                with TRANSFORMS.switch_scope_and_registry(scope) as registry, named(key, pipeline):
-                    found[task] = _resize_of(pipeline, registry)
+        if (pipeline := find_pipeline(cfg, task)) is not None:
+            with (
+                TRANSFORMS.switch_scope_and_registry(pipeline.scope) as registry,
+                named(pipeline.key, pipeline.steps),
+            ):
+                found[task] = _resize_of(pipeline.steps, registry)
     return found
 
 
@@ -98,18 +95,6 @@ def _resize_of(pipeline: Iterable, registry: Registry) -> Resize | None:
         if isclass(kind) and issubclass(kind, Resize) and step.get('scale') is not None:
             return registry.build(dict(step))
     return None
-
-
-def _pipeline(dataset) -> tuple[str, list | None]:
-    """Scope and pipeline of a data set's config, or of the first data set inside wrappers."""
-    scope = 'allinone'
-    while isinstance(dataset, Mapping):
-        scope = scoped(dict(dataset)).get('_scope_', scope)
-        if dataset.get('pipeline'):
-            return scope, dataset['pipeline']
-        parts = dataset.get('datasets')
-        dataset = parts[0] if parts else dataset.get('dataset')
-    return scope, None
 
 
 def _note(

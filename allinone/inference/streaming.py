@@ -1,9 +1,10 @@
 """Image stream to the model: decoding ahead, and batches of images of the same size."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,20 @@ PASS_PIXELS = 2**24
 _END = object()
 
 
+class ModelInput(NamedTuple):
+    """What the model takes of an image.
+
+    Attributes:
+        content: As the mode of inference makes it.
+        sizes: ``(H, W)`` of each array in it. Images with the same sizes may share a pass.
+        nbytes: Memory that it takes beside the image.
+    """
+
+    content: Any
+    sizes: tuple[tuple[int, ...], ...]
+    nbytes: int
+
+
 class InputImage(NamedTuple):
     """An input: its image, or the error from reading it.
 
@@ -23,20 +38,20 @@ class InputImage(NamedTuple):
         index: Its index among the inputs.
         name: Its name in messages.
         image: BGR uint8 ``(H, W, 3)``.
-        resized: The model's input.
+        prepared: The model's input.
         error: The error if there is no image.
     """
 
     index: int  # type: ignore[assignment]  # replaces the unused tuple.index
     name: str
     image: np.ndarray | None = None
-    resized: np.ndarray | None = None
+    prepared: ModelInput | None = None
     error: DataError | None = None
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+    def content(self) -> tuple[np.ndarray, ModelInput]:
         """The image and the model's input, if there is no error."""
-        assert self.image is not None and self.resized is not None
-        return self.image, self.resized
+        assert self.image is not None and self.prepared is not None
+        return self.image, self.prepared
 
 
 def read_ahead(
@@ -95,24 +110,29 @@ def batches_of_a_size(items: Iterable[InputImage], batch_size: int) -> Iterator[
 
 
 def _alike(waiting: list[InputImage], batch_size: int) -> list[InputImage]:
-    """One batch of the waiting images with the size of the first."""
-    shape = _size(waiting[0])
-    alike = [item for item in waiting if _size(item) == shape]
+    """One batch of the waiting images with the sizes of the first."""
+    sizes = _sizes(waiting[0])
+    alike = [item for item in waiting if _sizes(item) == sizes]
     return alike[: _most(waiting, batch_size)]
 
 
-def _size(item: InputImage) -> tuple[int, ...]:
-    return item.arrays()[1].shape
+def _sizes(item: InputImage) -> tuple[tuple[int, ...], ...]:
+    return item.content()[1].sizes
 
 
 def _most(waiting: list[InputImage], batch_size: int) -> int:
-    height, width = _size(waiting[0])[:2]
-    return max(1, min(batch_size, PASS_PIXELS // (height * width)))
+    largest = max(math.prod(size) for size in _sizes(waiting[0]))
+    return max(1, min(batch_size, PASS_PIXELS // largest))
 
 
 def _enough(waiting: list[InputImage], newest: int, batch_size: int) -> bool:
     return (
         len(_alike(waiting, batch_size)) == _most(waiting, batch_size)
         or newest - waiting[0].index + 1 >= WINDOW * batch_size
-        or sum(item.arrays()[0].nbytes for item in waiting) >= WINDOW_BYTES
+        or sum(map(_bytes, waiting)) >= WINDOW_BYTES
     )
+
+
+def _bytes(item: InputImage) -> int:
+    image, prepared = item.content()
+    return image.nbytes + prepared.nbytes

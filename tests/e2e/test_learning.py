@@ -9,8 +9,11 @@ from conftest import run_tool, tiny
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from allinone.inference.inferencer import AllInOneInferencer
 from allinone.registry import RUNNERS
 from allinone.training.runner import build_test_runner
+from benchmarks.infer_metrics import enlarge as enlarge_test_data
+from benchmarks.infer_metrics import score_records
 
 STEPS = 80
 
@@ -127,3 +130,24 @@ def test_boxes_of_infer_score_as_test_does_on_images_larger_than_the_test_scale(
     scores.summarize()
     assert tested > 0.03
     assert scores.stats[1] == pytest.approx(tested, abs=0.002)
+
+
+@pytest.mark.parametrize('size', [None, (640, 480)])
+def test_predictions_as_tested_score_as_a_test_does_to_the_last_digit(
+    learnt, scenes, tmp_path, size
+):
+    checkpoint = str(learnt[-1] / 'iter_80.pth')
+    cfg = tiny(tmp_path / 'work')
+    # So each task is tested on images of another size.
+    cfg.test_dataloader.seg.dataset.pipeline.insert(1, dict(type='Resize', scale=(160, 120)))
+    tasks = enlarge_test_data(cfg, str(tmp_path), size) if size else ['cls', 'det', 'seg']
+    assert tasks == (['det', 'seg'] if size else ['cls', 'det', 'seg'])
+    inferencer = AllInOneInferencer(cfg, checkpoint, 'cpu', mode='as_tested')
+    in_one_pass = AllInOneInferencer(cfg, checkpoint, 'cpu', mode='one_pass')
+    runner = build_test_runner(cfg, checkpoint, tasks)
+    tested = runner.test()
+    for task in tasks:
+        expected = {name: value for name, value in tested.items() if name.startswith(f'{task}/')}
+        assert expected and any(value > 0 for value in expected.values())
+        assert score_records(runner.test_loop, task, inferencer) == expected
+    assert score_records(runner.test_loop, 'seg', in_one_pass)['seg/mIoU'] != tested['seg/mIoU']

@@ -24,6 +24,7 @@ from benchmarks.balancers import balancers_table, choose, measure_balancers, met
 from benchmarks.data import data_table, measure_data
 from benchmarks.dist import Link, dist_table, fit, scaling, step_model
 from benchmarks.infer import infer_table, measure_infer, same_predictions
+from benchmarks.infer_metrics import infer_metrics_table, measure_infer_metrics
 from benchmarks.measure import OwnTime, at_most, median_interval, peak_memory, time_ratio
 from benchmarks.overhead import (
     COPY,
@@ -483,6 +484,19 @@ def test_infer(trained, toy_root):
     assert 'upstream model, bit for bit: yes' in table and '| 8 | ' in table
     with pytest.raises(DataError, match='give at least 8'):
         measure_infer(*args, sorted(map(str, (toy_root / 'toy/seg/images/train').iterdir()))[:3], 1)
+
+
+def test_infer_metrics(trained):
+    found = measure_infer_metrics(
+        str(TOY_CONFIG), str(trained[2] / 'iter_4.pth'), ['test_dataloader.cls.num_workers=0']
+    )
+    assert found['images'] == dict(cls=8, det=8, seg=8)
+    metrics = found['metrics']
+    assert metrics['as_tested'].items() <= metrics['test'].items()
+    assert metrics['one_pass'].keys() == metrics['as_tested'].keys()
+    line = f'| seg/aAcc | {metrics["test"]["seg/aAcc"]:.4f} | {metrics["one_pass"]["seg/aAcc"]:.4f}'
+    table = infer_metrics_table(found)
+    assert line in table and 'images are resized to 256 x 192' in table
 
 
 def test_predictions_that_differ_in_one_bit():

@@ -18,6 +18,7 @@ from video_files import with_durations, write_video
 
 from allinone.errors import DataError
 from allinone.inference.inferencer import AllInOneInferencer
+from allinone.inference.modes import OnePass
 from allinone.inference.output_folder import read_lines
 from allinone.inference.video import Video, VideoWriter
 from allinone.io import image_files as image_files
@@ -110,10 +111,10 @@ def test_resuming_predicts_only_what_is_not_done(tool, images, tmp_path, monkeyp
     assert tool(*images[:2], '--out-dir', out) == 0
     with (out / 'predictions.jsonl').open('ab') as file:
         file.write(b'{"input": "cut sh')
-    seen, predict = [], AllInOneInferencer._predict
+    seen, predict = [], OnePass.predict
     monkeypatch.setattr(
-        AllInOneInferencer,
-        '_predict',
+        OnePass,
+        'predict',
         lambda self, images, *args: (seen.append(len(images)), predict(self, images, *args))[1],
     )
     assert tool(*images, '--out-dir', out, '--resume') == 0
@@ -201,7 +202,7 @@ def test_times_of_a_resumed_video(tool, tmp_path, monkeypatch):
 
 def interrupted_in_batch_4(monkeypatch) -> list[int]:
     """The sizes of the batches that are predicted, of which the fourth ends in Ctrl-C."""
-    seen, predict = [], AllInOneInferencer._predict
+    seen, predict = [], OnePass.predict
 
     def interrupted(self, images, *others):
         seen.append(len(images))
@@ -209,7 +210,7 @@ def interrupted_in_batch_4(monkeypatch) -> list[int]:
             raise KeyboardInterrupt
         return predict(self, images, *others)
 
-    monkeypatch.setattr(AllInOneInferencer, '_predict', interrupted)
+    monkeypatch.setattr(OnePass, 'predict', interrupted)
     return seen
 
 

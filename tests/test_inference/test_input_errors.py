@@ -18,6 +18,7 @@ from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.inference import inferencer as inference
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.inference.input_errors import ModelCheck, input_error
+from allinone.inference.modes import OnePass
 from allinone.inference.video import Video
 from allinone.io.atomic import WriteError
 from allinone.visualization.draw import draw_tasks
@@ -63,22 +64,22 @@ def failing_on_bad(call, error, image_of=lambda *args: args[0]):
     return checked
 
 
-def plant_in_model(monkeypatch, inferencer_class, error, on=is_bad):
-    predict = inferencer_class._predict
+def plant_in_model(monkeypatch, error, on=is_bad):
+    predict = OnePass.predict
 
     def checked(self, images, *others):
         if any(map(on, images)):
             raise error
         return predict(self, images, *others)
 
-    monkeypatch.setattr(inferencer_class, '_predict', checked)
+    monkeypatch.setattr(OnePass, 'predict', checked)
 
 
 @pytest.fixture
 def plant(monkeypatch):
     def at(stage):
         if stage == 'predicting':
-            plant_in_model(monkeypatch, AllInOneInferencer, TypeError('no such size'))
+            plant_in_model(monkeypatch, TypeError('no such size'))
         elif stage == 'drawing':
             drawing = failing_on_bad(draw_tasks, ZeroDivisionError('by zero'))
             monkeypatch.setattr(inference, 'draw_tasks', drawing)
@@ -89,7 +90,7 @@ def plant(monkeypatch):
             converting = failing_on_bad(
                 inference.to_record, AttributeError('no boxes'), lambda sample, *_: sample.grey
             )
-            predict = AllInOneInferencer._predict
+            predict = OnePass.predict
 
             def marked(self, images, *others):
                 found = predict(self, images, *others)
@@ -98,7 +99,7 @@ def plant(monkeypatch):
                         sample.set_field(image, 'grey', field_type='metainfo')
                 return found
 
-            monkeypatch.setattr(AllInOneInferencer, '_predict', marked)
+            monkeypatch.setattr(OnePass, 'predict', marked)
             monkeypatch.setattr(inference, 'to_record', converting)
 
     return at
@@ -152,7 +153,7 @@ def test_the_tool_continues_after_a_failure_at_each_stage(tool, tmp_path, monkey
     (out / 'infer.json').write_text('{"weights_sha256": "", "earlier": 1}')
     # Those of other settings are moved away, with the folders of this test.
     monkeypatch.setattr('allinone.inference.output_folder._changed', lambda *_: [])
-    plant_in_model(monkeypatch, AllInOneInferencer, IndexError('of size 64'))
+    plant_in_model(monkeypatch, IndexError('of size 64'))
     status, said, done = tool(out, folder)
     assert status == 1
     assert done == ['a.png', 'z.png']
@@ -196,7 +197,7 @@ def test_a_full_disk_stops_all_inputs(tool, tmp_path, monkeypatch, code):
 
 
 def test_errors_of_the_config_stop_all_inputs(inferencer, monkeypatch):
-    plant_in_model(monkeypatch, AllInOneInferencer, ConfigError('model.x is 1'))
+    plant_in_model(monkeypatch, ConfigError('model.x is 1'))
     errors = []
     with pytest.raises(ConfigError, match='^model.x is 1$'):
         inferencer([grey(5), grey(BAD)], on_error=errors.append)
@@ -208,7 +209,7 @@ def test_a_model_that_fails_on_all_images_stops(tool, tmp_path, monkeypatch):
     folder.mkdir()
     for number in range(30):
         cv2.imwrite(str(folder / f'{number:02d}.png'), grey(100, 8 + number, 16))
-    plant_in_model(monkeypatch, AllInOneInferencer, TypeError('no head'), lambda image: True)
+    plant_in_model(monkeypatch, TypeError('no head'), lambda image: True)
     status, said, done = tool(tmp_path / 'out', folder)
     assert status == 2 and not done
     errors = [line for line in said if line.startswith('error: ')]
@@ -220,9 +221,7 @@ def test_a_model_that_fails_on_all_images_stops(tool, tmp_path, monkeypatch):
 
 
 def test_a_model_that_fails_on_many_small_images_does_not_stop(inferencer, monkeypatch):
-    plant_in_model(
-        monkeypatch, AllInOneInferencer, RuntimeError('too small'), lambda x: len(x) < 40
-    )
+    plant_in_model(monkeypatch, RuntimeError('too small'), lambda x: len(x) < 40)
     errors = []
     small = [grey(9, 20) for _ in range(25)]
     found = inferencer([*small, grey(9), *small], batch_size=1, on_error=errors.append)
@@ -260,7 +259,7 @@ def test_a_device_that_does_not_work_any_more_stops_all_inputs(inferencer, monke
     def broken(device):
         raise RuntimeError('CUDA error: device-side assert triggered')
 
-    plant_in_model(monkeypatch, AllInOneInferencer, RuntimeError('CUDA error'))
+    plant_in_model(monkeypatch, RuntimeError('CUDA error'))
     monkeypatch.setattr('torch.cuda.synchronize', broken)
     errors = []
     inferencer([grey(BAD)], on_error=errors.append)
@@ -294,7 +293,7 @@ def test_a_failure_in_one_video_is_that_videos_error(tool, tmp_path, monkeypatch
         levels.append(round(image.mean() / 12))
         return levels == [8, 0, 1, 2]  # The image is first.
 
-    plant_in_model(monkeypatch, AllInOneInferencer, OverflowError('of memory'), third_of_first)
+    plant_in_model(monkeypatch, OverflowError('of memory'), third_of_first)
 
     def opened(source):
         (out / 'vis/c.mp4').mkdir(parents=True, exist_ok=True)

@@ -7,12 +7,12 @@ import pytest
 
 from allinone.errors import DataError
 from allinone.inference import streaming
-from allinone.inference.streaming import InputImage, batches_of_a_size, read_ahead
+from allinone.inference.streaming import InputImage, ModelInput, batches_of_a_size, read_ahead
 
 
 def item(index, side):
     image = np.zeros((side, side, 3), np.uint8)
-    return InputImage(index, str(index), image, image)
+    return InputImage(index, str(index), image, ModelInput(image, ((side, side),), 0))
 
 
 def batched(sides, size):

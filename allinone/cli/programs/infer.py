@@ -30,6 +30,7 @@ from allinone.inference.inferencer import AllInOneInferencer, Found
 from allinone.inference.input_errors import input_error
 from allinone.inference.inputs import flat
 from allinone.inference.model_source import ModelSource, find_model, is_config
+from allinone.inference.options import inference_tasks
 from allinone.inference.output_folder import Results, cut, read_lines
 from allinone.inference.records import from_record
 from allinone.inference.video import SILENT, Video, VideoWriter, is_camera, is_video
@@ -96,7 +97,7 @@ class InferRun:
             return
         self.names = output_names(self.entries)
         self.inferencer = AllInOneInferencer(
-            source, None, args.device, self.tasks, args.scale, self.note
+            source, None, args.device, self.tasks, args.scale, self.note, args.mode
         )
         # Before a file is made
         self.inferencer.box_classifier(args.classify_boxes, self.tasks)
@@ -146,7 +147,8 @@ class InferRun:
             raise ConfigError(
                 f'model.tasks has {clash}, names of other things in a line of results'
             )
-        return [task for task in self.args.tasks or known if task in known]
+        wanted = self.args.tasks or inference_tasks(source.cfg, known)
+        return [task for task in wanted if task in known]
 
     def _tracked(self, found: Iterator, what: str, total: int | None) -> Iterator:
         task = self.progress.add_task(what, total=total, rate='')
@@ -257,7 +259,7 @@ def _settings(source: ModelSource, inferencer: AllInOneInferencer, args) -> dict
         weights_sha256=file_hash(source.path),
         config_sha256=hashlib.sha256(repr(cfg).encode()).hexdigest(),
         tasks=inferencer.tasks,
-        scale=inferencer.scale.key,
+        **inferencer.mode.settings,
         score_thr=args.score_thr,
         classify_boxes=args.classify_boxes,
     )

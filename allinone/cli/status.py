@@ -7,6 +7,7 @@ from collections.abc import Callable
 from allinone.checkpoint.loading import trusting_checkpoints
 from allinone.distributed.consistency import lost_peer
 from allinone.errors import AllInOneError
+from allinone.training.console import compact
 from allinone.training.resume import resume_command
 from allinone.training.signals import Stopped
 
@@ -16,12 +17,16 @@ def exit_status(call: Callable[[], None], args) -> int:
 
     Args:
         call: The function to run.
-        args: Arguments of the command line; ``local_rank`` and ``trust_checkpoint`` are read.
+        args: Arguments of the command line; ``local_rank``, ``trust_checkpoint`` and ``verbose``
+            are read.
     """
     if getattr(args, 'local_rank', 0) and 'LOCAL_RANK' not in os.environ:
         os.environ['LOCAL_RANK'] = str(args.local_rank)
     try:
-        with trusting_checkpoints(getattr(args, 'trust_checkpoint', False)):
+        with (
+            compact(getattr(args, 'verbose', False)),
+            trusting_checkpoints(getattr(args, 'trust_checkpoint', False)),
+        ):
             call()
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)

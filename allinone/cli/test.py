@@ -18,6 +18,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder for the log (default: work_dirs/NAME_OF_CONFIG)')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     parser.add_argument(
+        '--verbose', action='store_true', help='show on the console all that goes to the log file'
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
@@ -29,6 +32,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args) -> int:
     # Imported late: the libraries take seconds to import, and --help does not need them.
+    if getattr(args, 'verbose', False):
+        from allinone.compat import import_noise
+
+        import_noise.show()
     from allinone.cli.status import exit_status
 
     return exit_status(lambda: _test(args), args)

@@ -44,6 +44,9 @@ def parse_args(argv=None):
         help='change config keys, e.g. train_cfg.max_iters=100',
     )
     parser.add_argument(
+        '--verbose', action='store_true', help='show on the console all that goes to the log file'
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
@@ -55,6 +58,10 @@ def parse_args(argv=None):
 
 def main(args) -> int:
     # Imported late: the libraries take seconds to import, and --help does not need them.
+    if getattr(args, 'verbose', False):
+        from allinone.compat import import_noise
+
+        import_noise.show()
     from allinone.cli.status import exit_status
 
     return exit_status(lambda: _train(args), args)

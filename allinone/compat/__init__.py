@@ -6,7 +6,9 @@ Each module corrects one shortcoming of the installed packages:
   its compiled operators;
 - ``packages`` lets MMEngine find the forks' configs (``mmseg::...``) and prevents it from running
   an installer;
-- ``registry`` lets MMEngine find ``mmdet.RepeatDataset`` also in the scope of mmdet.
+- ``registry`` lets MMEngine find ``mmdet.RepeatDataset`` also in the scope of mmdet;
+- ``config_text`` lays out the text of a config without yapf, which takes seconds;
+- ``import_noise`` keeps off the console what the forks print while they are imported.
 """
 
 from . import ext_finder
@@ -28,7 +30,9 @@ def install() -> None:
 
 
 def _correct_mmengine() -> None:
-    from . import packages, registry
+    from . import config_text, import_noise, packages, registry
 
     packages.install()
     registry.install()
+    config_text.install()
+    import_noise.install()

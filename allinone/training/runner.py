@@ -21,6 +21,7 @@ from allinone.registry import MODEL_WRAPPERS, RUNNERS
 from allinone.registry.options import check_choice
 from allinone.step.clipping import ClipWithoutWaiting
 
+from . import console
 from .checkpoint_runner import CheckpointRunner
 from .epochs import check_log, translate_loops, with_epoch_length
 from .prepare_epochs import prepare_epochs
@@ -219,6 +220,11 @@ class MultiDatasetRunner(CheckpointRunner):
             keep_freed_memory()
         super().setup_env(env_cfg)
 
+    def build_logger(self, *args, **kwargs):
+        logger = super().build_logger(*args, **kwargs)
+        console.attach(logger)
+        return logger
+
     def build_optim_wrapper(self, optim_wrapper):
         with (
             named('optim_wrapper', optim_wrapper),
@@ -252,6 +258,11 @@ class MultiDatasetRunner(CheckpointRunner):
     def register_custom_hooks(self, hooks) -> None:
         with named('custom_hooks', hooks):
             super().register_custom_hooks(list(map(library_scope, hooks)))
+
+    def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
+        super().register_hooks(default_hooks, custom_hooks)
+        for hook in console.hooks():
+            self.register_hook(hook)
 
     def call_hook(self, fn_name: str, **kwargs) -> None:
         if fn_name != 'before_run':

@@ -290,7 +290,7 @@ def test_sigterm_of_a_real_run(toy, tmp_path):
         )
     text = (tmp_path / 'out').read_text
     end = time.monotonic() + 120
-    while '[  2/900]' not in text() and run.poll() is None and time.monotonic() < end:
+    while '  2/900  loss' not in text() and run.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
     children = [
         int(path.split('/')[2])

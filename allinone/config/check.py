@@ -17,6 +17,7 @@ from allinone.registry import HOOKS, LOOPS, OPTIMIZERS, TASK_SCHEDULES
 from allinone.registry.options import check_choice, check_count, check_number, check_type
 
 from .build_errors import accepted_keys, unknown_key
+from .fractions import check_iterations
 
 STAGES = ('train', 'val', 'test')
 EXTRA_KEYS = (
@@ -180,6 +181,9 @@ def _check_hooks(hooks: Mapping) -> None:
         if inspect.isclass(kind) and issubclass(kind, CheckpointHook):
             known = accepted_keys(kind) | accepted_keys(Runner.save_checkpoint)
             _check_keys(f'default_hooks.{name}', hook, {*known, 'type', '_scope_', 'priority'})
+            interval = hook.get('interval')
+            if interval is not None and not isinstance(interval, int):
+                check_iterations(f'default_hooks.{name}.interval', interval)
 
 
 def _check_averages(hooks: Sequence, loop: Mapping, sources: int) -> None:
@@ -191,7 +195,7 @@ def _check_averages(hooks: Sequence, loop: Mapping, sources: int) -> None:
             continue
         key = f'custom_hooks.{index}'
         begin = check_count(f'{key}.begin_iter', hook.get('begin_iter', 0), 0)
-        if begin > loop.get('max_iters', begin):
+        if begin > (loop.get('max_iters') or begin):
             raise ConfigError(
                 f'{key}.begin_iter is {begin}, but training ends at '
                 f'train_cfg.max_iters={loop["max_iters"]}; begin before it'
@@ -323,9 +327,13 @@ def _check_loop(key: str, cfg: Mapping, stage: str, scope: str) -> None:
         _check_keys(
             key, cfg, {*parameters, 'type', '_scope_'} - {'runner', 'dataloader', 'evaluator'}
         )
-    for name, low in dict(max_iters=1, max_epochs=1, val_begin=0, val_interval=1).items():
-        if name in cfg:
+    for name, low in dict(max_iters=1, max_epochs=1, val_begin=0).items():
+        # None is that of a base config, taken back.
+        if cfg.get(name) is not None:
             check_count(f'{key}.{name}', cfg[name], low)
+    for name, low in dict(val_interval=1, warmup=0).items():
+        if cfg.get(name) is not None:
+            check_iterations(f'{key}.{name}', cfg[name], low)
     if cfg.get('score') is not None:
         _check_score(f'{key}.score', cfg['score'])
     if cfg.get('schedule') is not None:

@@ -29,8 +29,10 @@ from allinone.models.allinone import AllInOne
 
 from .accumulation import ended_with, iterations_of
 from .checkpoint_classes import match_classes
+from .follow_length import run_config
 from .resume import keep_earlier_run, move_later_checkpoints
 from .run_manifest import changes, record_text, require_same_run, run_record
+from .schedule_length import keeping_ends
 from .start_weights import load_start
 
 
@@ -60,7 +62,7 @@ class CheckpointRunner(Runner):
         """
         if not self._training or self._testing or self._has_loaded:
             return super().load_or_resume()
-        record = run_record(self)
+        record = run_record(self, run_config(self))
         require_same_everywhere(
             record,
             self._resumed[1]['meta']['iter'] if self._resumed else 0,
@@ -85,11 +87,11 @@ class CheckpointRunner(Runner):
         if before is None:
             self.logger.warning(f'{path} has no record of its run; what changed is not known')
             return
-        loop, balancer = self.train_loop, _unwrapped(self.model).balancer
+        loop = self.train_loop
         other, same = changes(
             before,
             record,
-            balancer.uses_metrics or loop.schedule.uses_metrics,
+            loop.uses_metrics,
             loop.schedule.uses_length,
         )
         if not ended_with(self, step):
@@ -180,7 +182,8 @@ class CheckpointRunner(Runner):
             CheckpointError: If optimizer or schedules are of another run.
         """
         try:
-            super().resume(filename, **kwargs)
+            with keeping_ends(self.param_schedulers):
+                super().resume(filename, **kwargs)
         except AllInOneError:
             raise
         except (ValueError, KeyError, RuntimeError) as error:

@@ -222,9 +222,15 @@ def _schedulers(cfg, key: str) -> Iterator[tuple[str, Mapping]]:
     elif isinstance(cfg, Mapping):
         kind = class_of(cfg['type'], PARAM_SCHEDULERS)
         # One that no registry has is refused when it is built.
-        if kind is not None and not getattr(kind, 'need_val_args', False):
-            if cfg.get('by_epoch', _default_by_epoch(kind)):
-                yield key, cfg
+        if kind is not None and counts_epochs(cfg, kind):
+            yield key, cfg
+
+
+def counts_epochs(cfg: Mapping, kind: type) -> bool:
+    """Whether a scheduler counts epochs; those that follow a validation count validations."""
+    return not getattr(kind, 'need_val_args', False) and bool(
+        cfg.get('by_epoch', _default_by_epoch(kind))
+    )
 
 
 def _default_by_epoch(kind: type) -> bool:

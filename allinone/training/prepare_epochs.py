@@ -14,6 +14,7 @@ from .epochs import (
     save_by_iteration,
     scheduler_parts,
 )
+from .follow_length import follow_intervals, tell_contradictions
 from .upstream_hooks import (
     configured_hooks,
     hook_parts,
@@ -37,12 +38,14 @@ def prepare_epochs(runner) -> None:
             write.
     """
     loop = runner.train_loop
+    follow_intervals(runner)
     parts = list(_parts(runner))
     for part in parts:
         require_epochs(part, loop.dataloader.loaders, loop.micro_batches)
     log_by_iteration(runner)
     prepare_hooks(runner)
     _check_averages(runner)
+    tell_contradictions(runner)
     if loop.epoch_length is None:
         warn_of_own_hooks(runner)
     elif parts:

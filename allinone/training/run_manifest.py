@@ -23,6 +23,8 @@ from allinone.io.renames import renamed_record
 from allinone.io.text import cut_short, shortened
 from allinone.tasks import TaskKind
 
+from .schedule_ends import LENGTH, ends_of_schedules
+
 SHOWN = 6
 FORKS = (
     'onedl-mmengine',
@@ -74,12 +76,16 @@ HARMLESS = (
 )
 # They are seen by methods that follow validation, and change nothing else.
 VALIDATION = ('val_*', 'train_cfg.val_*', 'train_cfg.dynamic_intervals*')
-LENGTH = ('train_cfg.max_iters', 'train_cfg.max_epochs')
 BATCH_SIZE = 'train_dataloader.{task}.batch_size'
 
 
-def run_record(runner) -> dict:
+def run_record(runner, cfg: Mapping) -> dict:
     """What makes a run the run it is, in plain containers that JSON and a checkpoint hold.
+
+    Args:
+        runner: The runner of a training.
+        cfg: Its config, in iterations of this training
+            (:func:`~allinone.training.follow_length.run_config`).
 
     Returns:
         ``config`` ``{dotted key: repr}`` of the keys that the runner reads; ``seed``;
@@ -87,7 +93,7 @@ def run_record(runner) -> dict:
         the SHA-256 of each annotation file; ``teachers`` ``{checkpoint: SHA-256}``;
         ``environment``; ``git``; ``command``; ``time``.
     """
-    config = flat_config(runner.cfg)
+    config = flat_config(cfg)
     config.pop('randomness.seed', None)  # None there is a seed of the runner's own choice.
     kinds = getattr(runner.model, 'module', runner.model).kinds
     loaders = {'train_dataloader': runner.train_dataloader}
@@ -209,11 +215,14 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
             harmless = (*harmless, BATCH_SIZE.format(task='*'))
             same.append(f'processes was {before["processes"]} and is {now["processes"]}')
     configs = [renamed_record(record['config']) for record in (before, now)]
+    follow = [ends_of_schedules(config) for config in configs]
+    configs = [config | ends for config, ends in zip(configs, follow, strict=True)]
     for key in sorted(configs[0].keys() | configs[1].keys()):
         old, new = (config.get(key, 'not set') for config in configs)
         if old != new:
             clauses = same if any(fnmatchcase(key, name) for name in harmless) else other
-            clauses.append(f'{key} was {cut_short(old)} and is {cut_short(new)}')
+            why = ' (it follows the length of the training)' if key in follow[1] else ''
+            clauses.append(f'{key} was {cut_short(old)} and is {cut_short(new)}{why}')
     if before['seed'] != now['seed']:
         other.append(f'seed was {before["seed"]} and is {now["seed"]}')
     other.extend(other_steps)

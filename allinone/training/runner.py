@@ -12,7 +12,7 @@ from mmengine.runner.base_loop import BaseLoop
 
 from allinone.config.build_errors import misspelt, named
 from allinone.config.check import check_config
-from allinone.config.type_names import name_types
+from allinone.config.expansion import expand_config
 from allinone.data.task_loaders import TaskLoaders
 from allinone.distributed.launchers import set_variables, variable_of
 from allinone.errors import ConfigError
@@ -24,6 +24,7 @@ from allinone.step.clipping import ClipWithoutWaiting
 from . import console
 from .checkpoint_runner import CheckpointRunner
 from .epochs import check_log, translate_loops, with_epoch_length
+from .follow_length import configured_schedulers, followed_schedulers
 from .prepare_epochs import prepare_epochs
 from .resume import newest_checkpoint, read_resumable
 from .shared_layers import shared_layers_grouped_once
@@ -171,7 +172,7 @@ class MultiDatasetRunner(CheckpointRunner):
         """
         cfg = copy(cfg)
         if isinstance(cfg, Config):
-            name_types(cfg, strict=False)
+            expand_config(cfg, strict=False)
         force = cfg.pop('force_resume', False)
         translate_loops(cfg)
         check_config(cfg)
@@ -241,10 +242,14 @@ class MultiDatasetRunner(CheckpointRunner):
         if built is not loop and isinstance(built, MultiTaskTrainLoop):
             self._train_loop = built
             prepare_epochs(self)
+            if self.param_schedulers is None:
+                # The warm-up is one, without another.
+                self.param_schedulers = configured_schedulers(self)
         return built
 
     def build_param_scheduler(self, scheduler):
         length = getattr(self._train_loop, 'epoch_length', None)
+        scheduler = followed_schedulers(self, scheduler)
         scheduler = with_epoch_length(scheduler, length, self.max_iters)
         with named('param_scheduler', scheduler):
             return super().build_param_scheduler(scheduler)

@@ -11,6 +11,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 
 from allinone.config.check import STAGES
+from allinone.config.fractions import interval_in, point_in
 from allinone.data.class_names import require_same_classes, splits_of, splits_of_config
 from allinone.errors import ConfigError
 from allinone.io.renames import renamed_arguments
@@ -27,6 +28,7 @@ from .epochs import in_iterations, iterations_per_epoch, max_epochs_part, requir
 from .eval_loop import BrokenOff, build_loaders
 from .hooks.checkpoint import CheckpointHook
 from .out_of_memory import enough_memory
+from .passes import max_iters_of
 from .resume import resume_command
 from .signals import Stopped
 
@@ -42,10 +44,15 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         max_epochs: In its place, where one task is trained: number of times that its data set is
             gone through. ``val_begin``, ``val_interval`` (default: 1) and ``dynamic_intervals``
             then count epochs, too.
+        epochs: In its place, ``dict(source=TASK, n=PASSES)``: number of times that the data set of
+            this task is gone through. The others count iterations, and ``val_interval`` is one
+            pass by default.
+        warmup: Iterations in which the learning rate rises, or a fraction of the training
+            (:func:`~allinone.training.schedule_length.follow_length`).
         val_begin: First step after which validation may run.
         val_interval: Steps between validations, which come after whole optimizer steps: with
-            ``optim_wrapper.accumulative_counts`` after the one that a multiple of it is in.
-            Default: 1000.
+            ``optim_wrapper.accumulative_counts`` after the one that a multiple of it is in. Or a
+            fraction of the training. Default: 1000.
         dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
         schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
         micro_batches: ``{task: n}``: a step of this task is of n batches, one after the other (so
@@ -55,7 +62,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             (:func:`~allinone.training.dry_run.dry_run`).
 
     Raises:
-        ConfigError: If ``micro_batches`` names no task, or a number is none.
+        ConfigError: If ``micro_batches`` names no task, a number is none, or not exactly one of
+            ``max_iters``, ``max_epochs`` and ``epochs`` is given.
     """
 
     # Whether dropout, mixup of a batch and the like are a function of (seed, rank, step), so that
@@ -70,13 +78,15 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         dataloader: Mapping[str, dict],
         max_iters: int | None = None,
         val_begin: int = 1,
-        val_interval: int | None = None,
+        val_interval: int | float | None = None,
         dynamic_intervals=None,
         schedule: dict | None = None,
         micro_batches: Mapping[str, int] | None = None,
         check_data: bool = True,
         dry_run: bool = True,
         max_epochs: int | None = None,
+        epochs: Mapping | None = None,
+        warmup: int | float | None = None,
     ):
         self.micro_batches = _check_micro_batches(micro_batches, dataloader)
         self.check_data = check_data
@@ -84,28 +94,45 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         self.dry_run = dry_run
         loaders = build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
         self.epoch_length = iterations_per_epoch(loaders.loaders, self.micro_batches)
-        if (max_iters is None) == (max_epochs is None):
-            raise ConfigError(
-                f'train_cfg.max_iters is {max_iters!r} and train_cfg.max_epochs is '
-                f'{max_epochs!r}; give one of them'
-            )
-        if val_interval is None:
-            val_interval = 1000 if max_epochs is None else 1
-        if max_epochs is not None:
-            require_epochs(max_epochs_part(max_epochs), loaders.loaders, self.micro_batches)
-            max_iters, val_begin, val_interval, dynamic_intervals = in_iterations(
-                self.epoch_length or 1, max_epochs, val_begin, val_interval, dynamic_intervals
-            )
+        self.schedule = TASK_SCHEDULES.build(
+            schedule or dict(type='AllTasks'),
+            default_args=dict(sizes=loaders.sizes, seed=runner.seed),
+        )
+        max_iters, val_begin, val_interval, dynamic_intervals = self._in_iterations(
+            loaders.loaders,
+            dict(max_iters=max_iters, max_epochs=max_epochs, epochs=epochs),
+            val_begin,
+            val_interval,
+            dynamic_intervals,
+        )
+        self.warmup = None if warmup is None else point_in(warmup, max_iters)
         super().__init__(runner, loaders, max_iters, val_begin, val_interval, dynamic_intervals)
         self._max_epochs = ceil(self._max_iters / self.epoch_length) if self.epoch_length else 1
         self._begun_epoch = 0
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
             val_interval, dynamic_intervals
         )
-        self.schedule = TASK_SCHEDULES.build(
-            schedule or dict(type='AllTasks'),
-            default_args=dict(sizes=loaders.sizes, seed=runner.seed),
-        )
+
+    def _in_iterations(self, loaders, lengths: dict, begin: int, interval, dynamic) -> tuple:
+        """``max_iters``, ``val_begin``, ``val_interval`` and ``dynamic_intervals``."""
+        if list(lengths.values()).count(None) != 2:
+            given = [f'train_cfg.{name} is {value!r}' for name, value in lengths.items()]
+            raise ConfigError(f'{", ".join(given[:2])} and {given[2]}; give one of them')
+        max_iters, max_epochs, epochs = lengths.values()
+        default = 1000
+        if max_epochs is not None:
+            require_epochs(max_epochs_part(max_epochs), loaders, self.micro_batches)
+            length = self.epoch_length or 1
+            max_iters, begin, default, dynamic = in_iterations(
+                length, max_epochs, begin, 1, dynamic
+            )
+            interval = interval * length if isinstance(interval, int) else interval
+        elif epochs is not None:
+            varies = self.schedule.one_task or self.schedule.uses_metrics
+            name = type(self.schedule).__name__ if varies else None
+            max_iters, default = max_iters_of(epochs, loaders, self.micro_batches, name)
+        interval = default if interval is None else interval_in(interval, max_iters)
+        return max_iters, begin, interval, dynamic
 
     def run(self):
         """Train from the current iteration to ``max_iters``."""
@@ -187,7 +214,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             and self._iter
             and self._validate_now()
             and info.get('validated') != self._iter
-            and (self._uses_metrics or info.get('validation_due') == self._iter)
+            and (self.uses_metrics or info.get('validation_due') == self._iter)
         )
 
     def _stop_if_asked(self, validation_due: bool = False) -> None:
@@ -287,8 +314,14 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         return getattr(self.runner.model, 'module', self.runner.model).balancer
 
     @property
-    def _uses_metrics(self) -> bool:
-        return self._balancer.uses_metrics or self.schedule.uses_metrics
+    def uses_metrics(self) -> bool:
+        """Whether a validation changes the steps that come after it."""
+        return (
+            self._balancer.uses_metrics
+            or self.schedule.uses_metrics
+            # Those that stop a training
+            or any(getattr(hook, 'uses_metrics', False) for hook in self.runner.hooks)
+        )
 
     def _validate(self) -> None:
         try:

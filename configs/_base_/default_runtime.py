@@ -14,8 +14,9 @@ default_hooks = dict(
     batch_sizes=dict(type='BatchSizeHook'),
     follow_validation=dict(type='FollowValidationHook'),
     checkpoint=dict(
-        type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2,
-        save_best='score', rule='greater'))
+        # Without an interval: as often as validation
+        type='CheckpointHook', by_epoch=False, max_keep_ckpts=2, save_best='score',
+        rule='greater'))
 log_processor = dict(by_epoch=False)
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 val_cfg = dict(type='MultiTaskValLoop')

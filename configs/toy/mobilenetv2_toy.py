@@ -4,8 +4,6 @@ _base_ = [
     '../_base_/schedules/adamw_cosine.py', '../_base_/datasets/toy_cls.py',
     '../_base_/datasets/toy_det.py', '../_base_/datasets/toy_seg.py']
 
-max_iters = 300
-
 model = dict(
     # Half the width; group norm, for without pretrained statistics batches of one task at a time
     # would each pull batch norm's their own way.
@@ -53,11 +51,9 @@ test_evaluator = val_evaluator
 # Each in percent
 val_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
 test_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
-train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=100,
+train_cfg = dict(type='MultiTaskTrainLoop', max_iters=300, warmup=0.1, val_interval=1 / 3,
                  schedule=dict(type='AllTasks'))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=max_iters,
-         T_max=max_iters - 30, eta_min=0)]
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False),
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=0)]
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-default_hooks = dict(checkpoint=dict(interval=100))

@@ -1,8 +1,6 @@
 # Track 1 on one GPU: ConvNeXt-T, RTMDet, UPerNet.
 _base_ = ['../_base_/track1.py', '../_base_/schedules/adamw_cosine.py']
 
-max_iters = 60000
-
 model = dict(
     type='AllInOne',
     data_preprocessor=dict(
@@ -63,16 +61,14 @@ model = dict(
                 loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4)),
             train_cfg=dict(), test_cfg=dict(mode='whole'))))
 
-train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=5000,
+train_cfg = dict(type='MultiTaskTrainLoop', max_iters=60000, warmup=1 / 60, val_interval=1 / 12,
                  schedule=dict(type='AllTasks'))
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=0.05),
     # Layer-wise decay of the learning rate
     constructor='LayerDecay', paramwise_cfg=dict(layer_decay_rate=0.8, flat_decay_mult=0.))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=1000, end=max_iters,
-         T_max=max_iters - 1000, eta_min=0)]
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False),
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=0)]
 custom_hooks = [dict(type='EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=2e-4,
                      update_buffers=True, priority=49)]
-default_hooks = dict(checkpoint=dict(interval=5000))

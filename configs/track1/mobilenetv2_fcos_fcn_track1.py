@@ -2,8 +2,6 @@
 _base_ = ['../_base_/track1.py', '../_base_/models/mobilenetv2.py',
           '../_base_/schedules/adamw_cosine.py']
 
-max_iters = 40000
-
 model = dict(
     backbone=dict(
         # ImageNet statistics: batches of one task at a time would each pull them their own way.
@@ -45,13 +43,11 @@ model = dict(
             train_cfg=dict(), test_cfg=dict(mode='whole'))))
 
 train_dataloader = dict(cls=dict(batch_size=64), det=dict(batch_size=8), seg=dict(batch_size=8))
-train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=4000,
+train_cfg = dict(type='MultiTaskTrainLoop', max_iters=40000, warmup=1 / 80, val_interval=0.1,
                  schedule=dict(type='AllTasks'))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=500, end=max_iters,
-         T_max=max_iters - 500, eta_min=0)]
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False),
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=0)]
 custom_hooks = [dict(type='EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=2e-4,
                      update_buffers=True, priority=49)]
-default_hooks = dict(checkpoint=dict(interval=4000))

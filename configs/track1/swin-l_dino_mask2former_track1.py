@@ -4,8 +4,6 @@
 # Batch sizes are those of each of 8 GPUs.
 _base_ = ['../_base_/track1.py', '../_base_/models/dino.py', '../_base_/schedules/adamw_cosine.py']
 
-max_iters = 60000
-
 model = dict(
     type='AllInOne',
     data_preprocessor=dict(
@@ -90,7 +88,7 @@ model = dict(
 train_dataloader = dict(cls=dict(batch_size=8), det=dict(batch_size=1), seg=dict(batch_size=2))
 val_dataloader = dict(cls=dict(batch_size=8), det=dict(batch_size=1), seg=dict(batch_size=1))
 test_dataloader = dict(cls=dict(batch_size=8), det=dict(batch_size=1), seg=dict(batch_size=1))
-train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=5000,
+train_cfg = dict(type='MultiTaskTrainLoop', max_iters=60000, warmup=1 / 60, val_interval=1 / 12,
                  schedule=dict(type='AllTasks'))
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=0.05), clip_grad=dict(max_norm=1.0),
@@ -99,9 +97,7 @@ optim_wrapper = dict(
         'query_embed': dict(decay_mult=0.0), 'query_feat': dict(decay_mult=0.0),
         'level_embed': dict(decay_mult=0.0)}))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=1000, end=max_iters,
-         T_max=max_iters - 1000, eta_min=0)]
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False),
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=0)]
 custom_hooks = [dict(type='EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=2e-4,
                      update_buffers=True, priority=49)]
-default_hooks = dict(checkpoint=dict(interval=5000))

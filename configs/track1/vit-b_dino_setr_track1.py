@@ -3,8 +3,6 @@
 # those of each of 8 GPUs. docs/track1.md says where this differs.
 _base_ = ['../_base_/track1.py', '../_base_/models/dino.py', '../_base_/schedules/adamw_cosine.py']
 
-max_iters = 52440  # 120 passes over the 7000 images of seg, 16 at a time
-
 _up = dict(type='SETRUPHead', in_channels=768, channels=256, num_classes=19, kernel_size=3,
            norm_cfg=dict(type='GN', num_groups=32, requires_grad=True), align_corners=True)
 _short_sides = [(side, 608) for side in (480, 512, 544, 576, 608)]
@@ -93,14 +91,13 @@ _signs = [
 val_dataloader = dict(det=dict(dataset=dict(pipeline=_signs)))
 test_dataloader = dict(det=dict(dataset=dict(pipeline=_signs)))
 
-train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=1311,
-                 schedule=dict(type='AllTasks'))
+# 120 passes over the 7000 images of seg, 16 at a time
+train_cfg = dict(type='MultiTaskTrainLoop', max_iters=52440, warmup=200 / 52440,
+                 val_interval=1 / 40, schedule=dict(type='AllTasks'))
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4, weight_decay=1e-4), clip_grad=dict(max_norm=0.1),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=1.5)}))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=200),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=200, end=max_iters,
-         T_max=max_iters - 200, eta_min=0)]
-default_hooks = dict(checkpoint=dict(interval=1311))
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False),
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=0)]
 del _up, _short_sides, _signs

@@ -4,8 +4,6 @@ _base_ = [
     '../_base_/schedules/adamw_cosine.py', '../_base_/datasets/traffic_mini_cls.py',
     '../_base_/datasets/traffic_mini_det.py', '../_base_/datasets/traffic_mini_seg.py']
 
-max_iters = 1200
-
 model = dict(
     backbone=dict(
         # ImageNet statistics: batches of one task at a time would each pull them their own way.
@@ -76,7 +74,5 @@ test_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=600,
                  schedule=dict(type='AllTasks'))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters,
-         T_max=max_iters - 100, eta_min=0)]
-default_hooks = dict(checkpoint=dict(interval=600))
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False),
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=0)]

@@ -45,6 +45,9 @@ RESULTS = ('metrics.json', 'infer/predictions', 'infer/vis', *EXTRACTED)
 CONFIG = """\
 _base_ = '{root}/configs/toy/mobilenetv2_toy.py'
 train_cfg = dict(max_iters={steps}, val_interval={half}, schedule=dict(type='{schedule}'))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=300, T_max=270, eta_min=0)]
 default_hooks = dict(checkpoint=dict(interval={half}))
 model = dict(balancer=dict(type='{balancer}'))
 train_dataloader = {{

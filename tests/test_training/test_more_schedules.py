@@ -180,7 +180,7 @@ def test_the_loop_tells_of_epochs_and_validation():
         Loop(kpis, build('AllTasks'))._start()
     loop = Loop(kpis, build('StopAndGo', metrics=METRICS), (90, 0.3, 90))
     loop._start()
-    assert loop._uses_metrics
+    assert loop.uses_metrics
     for _ in range(3):
         loop._validate()
     assert kpis.task_weights[1] > kpis.task_weights[0]

@@ -3,6 +3,7 @@
 from .batch_sizes import BatchSizeHook
 from .checkpoint import CheckpointHook
 from .deferred_log import DeferredLogHook
+from .early_stopping import EarlyStoppingHook
 from .ema import EMAHook
 from .follow_validation import FollowValidationHook
 from .non_finite import NonFiniteHook
@@ -15,5 +16,6 @@ __all__ = [
     'DeferredLogHook',
     'PredictionVisualizationHook',
     'EMAHook',
+    'EarlyStoppingHook',
     'FollowValidationHook',
 ]

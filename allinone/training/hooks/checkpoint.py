@@ -17,6 +17,7 @@ from allinone.checkpoint.folder import is_folder, remove_folder, tidy
 from allinone.checkpoint.formats import FORMATS, files_of, json_beside
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.checkpoint.writer import SaveError
+from allinone.config.fractions import interval_in, is_fraction
 from allinone.errors import CheckpointError, ConfigError
 from allinone.io.atomic import SUFFIX, write_durably
 from allinone.registry import HOOKS
@@ -34,6 +35,9 @@ class CheckpointHook(StockCheckpointHook):
     if it had not been tried: the best score, too, is again that of the file on the disk.
 
     Args:
+        interval: Iterations, or epochs with ``by_epoch=True``, between checkpoints; a fraction of
+            the training; or -1 for the end alone. Default: as often as validation
+            (``train_cfg.val_interval``).
         save_format: ``'pth'``, or ``'safetensors'`` with a JSON of what is no tensor beside it;
             or ``'dcp'``, a folder to which each process writes its own share.
         async_save: Copy the state to host memory and write it in a thread, while training goes
@@ -52,13 +56,16 @@ class CheckpointHook(StockCheckpointHook):
 
     def __init__(
         self,
+        interval: int | float | None = None,
         *args,
         save_format: str = 'pth',
         async_save: bool = False,
         max_failed_saves: int = 3,
         **kwargs,
     ):
-        super().__init__(*args, **kwargs)
+        super().__init__(-1 if interval is None else interval, *args, **kwargs)
+        # Until the length of the training is known
+        self.unresolved = interval if interval is None or is_fraction(interval) else -1
         if save_format not in FORMATS:
             raise ConfigError(f'save_format is {save_format!r}; the formats are {list(FORMATS)}')
         if not isinstance(max_failed_saves, int) or max_failed_saves < 1:
@@ -70,6 +77,14 @@ class CheckpointHook(StockCheckpointHook):
         self.max_failed_saves = max_failed_saves
         self._on_disk: set[str] = set()
         self._hidden: dict[str, str | None] = {}
+
+    def follow_length(self, val_interval: int, max_iters: int) -> None:
+        """Set an interval that is a fraction of the training, or that of validation."""
+        if self.unresolved == -1:
+            return
+        self.interval = interval_in(self.unresolved or val_interval, max_iters)
+        self.by_epoch = False
+        self.filename_tmpl = self.filename_tmpl.replace('epoch_', 'iter_', 1)
 
     def before_train(self, runner) -> None:
         super().before_train(runner)
@@ -98,6 +113,13 @@ class CheckpointHook(StockCheckpointHook):
         return osp.join(self.out_dir, osp.basename(path))
 
     def after_train(self, runner) -> None:
+        if self.save_last and runner.train_loop.stop_training:
+            # Stopped early, perhaps between two checkpoints
+            path = osp.join(self.out_dir, self.filename_tmpl.format(runner.iter))
+            if self.last_ckpt != path:
+                self._save_checkpoint_with_step(
+                    runner, runner.iter, dict(epoch=runner.epoch, iter=runner.iter)
+                )
         self.finish(runner)
         super().after_train(runner)
 

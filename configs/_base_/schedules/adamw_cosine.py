@@ -1,5 +1,5 @@
-# AdamW with a linear warm-up and a cosine to zero over `train_cfg.max_iters` steps
-# (`convert_to_iter_based` would need epochs; so T_max is set with max_iters by the config).
+# AdamW. The config adds a linear warm-up and a cosine to zero, which follow the length of the
+# training: schedulers without begin and end, and `train_cfg.warmup`.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.02),

@@ -13,12 +13,19 @@ from allinone.io.renames import rename_keys
 from allinone.registry import LIBRARIES
 
 from .check import KNOWN_KEYS
+from .class_numbers import follow_tasks
+from .data_entries import KEY as DATA
+from .data_entries import has_data
+from .expansion import expand_config
 from .literals import literal
-from .type_names import name_types
 
 # What mmengine reads as text: {'a': 1}, [{'a': 1}], dict(a=1)
 DICTIONARY = re.compile(r'[\s\[(]*(\{[^{}]*:|\{\s*\}|dict\()')
 
+# What a child config of a base with loaders in the long form names
+OF_A_TASK = re.compile(
+    r'\{\{\s*_base_\.((?:train|val|test)_(?:dataloader|evaluator))\.(\w+)\s*\}\}'
+)
 LIBRARY_CONFIG = re.compile(rf'({"|".join(LIBRARIES)})\.configs\.[\w.]+')
 
 
@@ -27,8 +34,11 @@ def load_config(
 ) -> Config:
     """Read a config, apply ``KEY=VALUE`` options, and set ``work_dir`` and ``launcher``.
 
+    Short forms (``data``, ``copy_of``) are expanded.
+
     Raises:
-        ConfigError: If the file is missing or cannot be parsed.
+        ConfigError: If the file is missing or cannot be parsed, or an option or a short form does
+            not fit it.
     """
     if not osp.isfile(path):
         raise ConfigError(f'{path}: no such config file')
@@ -43,11 +53,24 @@ def load_config(
                 f"text only; inherit from them in a text config, as in _base_ = ['{missing[1]}::"
                 "PATH.py']"
             ) from error
+        moved = OF_A_TASK.search(_text_of(path)) if isinstance(error, KeyError) else None
+        if moved:
+            part, task = moved.groups()
+            raise ConfigError(
+                f'{path} has {moved[0]}, but its base has no such key; if the base has {task!r} in '
+                f'data, write {{{{_base_.data.{task}.{part.replace("test_", "val_")}}}}}'
+            ) from error
         # mmengine gives no reason where a pure Python config defines a class or a function.
         words = words or 'define classes in a module, and list it in custom_imports'
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
-    name_types(cfg)
+    of_data = [option for option in options or [] if has_data(cfg) and _top(option) == DATA]
+    if of_data:
+        # The long form, which other options change, is made of it.
+        _merge_options(cfg, path, parse_options(of_data))
+        options = [option for option in options or [] if option not in of_data]
+    expand_config(cfg)
     cfg = complete_config(cfg, path, options)
+    follow_tasks(cfg)
     cfg.launcher = launcher
     cfg.work_dir = (
         work_dir
@@ -55,6 +78,11 @@ def load_config(
         or osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
     )
     return cfg
+
+
+def _text_of(path: str) -> str:
+    with open(path, encoding='utf-8') as file:
+        return file.read()
 
 
 def complete_config(cfg: Config, path: str, options: list[str] | None = None) -> Config:
@@ -70,6 +98,14 @@ def complete_config(cfg: Config, path: str, options: list[str] | None = None) ->
     """
     parsed = parse_options(options)
     _check_options(path, cfg, parsed)
+    _merge_options(cfg, path, parsed)
+    rename_keys(cfg._cfg_dict)
+    cfg.setdefault('runner_type', 'MultiDatasetRunner')
+    cfg.setdefault('default_scope', 'allinone')
+    return cfg
+
+
+def _merge_options(cfg: Config, path: str, parsed: dict) -> None:
     try:
         cfg.merge_from_dict(parsed)
     except (KeyError, TypeError):
@@ -83,10 +119,10 @@ def complete_config(cfg: Config, path: str, options: list[str] | None = None) ->
                     f'--cfg-options has {key!r}, which does not fit {path}: {error.args[0]}'
                 ) from error
         raise
-    rename_keys(cfg._cfg_dict)
-    cfg.setdefault('runner_type', 'MultiDatasetRunner')
-    cfg.setdefault('default_scope', 'allinone')
-    return cfg
+
+
+def _top(option: str) -> str:
+    return option.partition('=')[0].split('.')[0]
 
 
 def parse_options(options: list[str] | None) -> dict:

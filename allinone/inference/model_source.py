@@ -20,9 +20,9 @@ from mmengine.registry import Registry
 from allinone.checkpoint.folder import is_folder
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.config.check import check_config
+from allinone.config.expansion import expand_config
 from allinone.config.literals import literal
 from allinone.config.loading import complete_config, load_config
-from allinone.config.type_names import name_types
 from allinone.errors import CheckpointError, ConfigError
 from allinone.registry import LIBRARIES
 from allinone.training.resume import SUFFIXES, first_readable, step_checkpoints
@@ -75,7 +75,7 @@ def find_model(
     """
     if isinstance(model, Config) or is_config(model):
         cfg = model if isinstance(model, Config) else load_config(os.fspath(model), options)
-        name_types(cfg, strict=False)
+        expand_config(cfg, strict=False)
         check_config(cfg)
         if weights is None:
             raise ConfigError(

@@ -24,6 +24,7 @@ from allinone.visualization.draw import Drawing
 from allinone.visualization.palette import ClassTable
 
 from .class_lists import METAINFO, ClassLists
+from .class_numbers import set_num_classes
 from .label_maps import digest_of_label_maps
 from .labels import check_class_labels, digest_of_labels, label_of
 from .probe import FeatureMaps, longest_side, probe_heads
@@ -55,6 +56,7 @@ class TaskKind:
         preprocessor: Type of the default data preprocessor.
         heads: Attributes of a model; the first present one is named when feature maps do not fit.
         class_heads: Dotted attributes of a model that may have ``num_classes``.
+        apart: Keys of a model's config below which ``num_classes`` counts other classes.
         class_layers: Names of layers of heads whose rows are classes.
         box_layers: Names of layers of heads with the four rows of a box for each class.
         merger: Config of the model that merges the views of test-time augmentation.
@@ -78,6 +80,7 @@ class TaskKind:
     preprocessor = 'ImgDataPreprocessor'
     heads: Sequence[str] = ('head',)
     class_heads: Sequence[str] = ('head',)
+    apart: Sequence[str] = ()
     class_layers: Sequence[str] = ()
     box_layers: Sequence[str] = ()
     merger: Mapping | None = None
@@ -180,6 +183,22 @@ class TaskKind:
             if isinstance(number, int):
                 return number
         return None
+
+    def set_num_classes(self, key: str, cfg: ConfigDict, count: int) -> list[str] | None:
+        """Set the number of classes in the config of a model, in place.
+
+        Args:
+            key: The config key of the task, for messages.
+            cfg: Its config.
+            count: The number of classes.
+
+        Returns:
+            What changed, in words; None if the model has no number of classes.
+
+        Raises:
+            ConfigError: If something that depends on the number cannot follow.
+        """
+        return set_num_classes(key, cfg, self.class_heads, self.apart, count)
 
     def samples(
         self,

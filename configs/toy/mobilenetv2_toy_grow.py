@@ -6,4 +6,4 @@ model = dict(
     frozen=('backbone', 'cls', 'det', 'seg'),
     # Optional: the new task's own changes of the backbone, for a backbone pass of its own
     tasks=dict(signs=dict(adapter=dict(type='LowRankAdapter', rank=4))))
-train_dataloader = dict(_delete_=True, signs={{_base_.train_dataloader.signs}})
+train_dataloader = dict(_delete_=True)  # Only that of `data`: signs

@@ -53,25 +53,11 @@ model = dict(
                     0.80, 0.61, 4.79, 0.48, 2.21, 1.25, 4.50, 4.57, 1.83, 5.43, 6.27])),
             train_cfg=dict(), test_cfg=dict(mode='whole'))))
 
-train_dataloader = dict(
-    cls={{_base_.traffic_mini_cls.train_dataloader}},
-    det={{_base_.traffic_mini_det.train_dataloader}},
-    seg={{_base_.traffic_mini_seg.train_dataloader}})
-val_dataloader = dict(
-    cls={{_base_.traffic_mini_cls.val_dataloader}},
-    det={{_base_.traffic_mini_det.val_dataloader}},
-    seg={{_base_.traffic_mini_seg.val_dataloader}})
-val_evaluator = dict(
-    cls={{_base_.traffic_mini_cls.val_evaluator}},
-    det={{_base_.traffic_mini_det.val_evaluator}},
-    seg={{_base_.traffic_mini_seg.val_evaluator}})
-test_dataloader = val_dataloader
-test_evaluator = val_evaluator
+data = dict(
+    cls={{_base_.traffic_mini_cls}}, det={{_base_.traffic_mini_det}},
+    seg={{_base_.traffic_mini_seg}})
 
-# Each in percent
-val_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
-test_cfg = dict(score={'cls/top1': 1, 'det/bbox_mAP_50': 100, 'seg/mIoU': 1})
-train_cfg = dict(type='MultiTaskTrainLoop', max_iters=max_iters, val_interval=600,
+train_cfg = dict(type='MultiTaskTrainLoop', max_iters=1200, warmup=1 / 12, val_interval=0.5,
                  schedule=dict(type='AllTasks'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False),

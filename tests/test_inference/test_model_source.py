@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TOY_CONFIG
-from mmengine.config import Config
 
 from allinone.checkpoint.loading import read_checkpoint
+from allinone.config.loading import load_config
 from allinone.errors import CheckpointError, ConfigError
 from allinone.inference.model_source import check_types, find_model, literal_config
 
@@ -81,7 +81,7 @@ def test_a_prefix_of_a_library_also_names_what_it_has_of_mmengine():
 
 def test_types_of_our_own_configs_are_registered(toy_root):
     for path in (TOY_CONFIG, TOY_CONFIG.parents[1] / 'traffic_mini/mobilenetv2_joint.py'):
-        cfg = Config.fromfile(path)
+        cfg = load_config(str(path))
         check_types(dict(model=cfg.model, test_dataloader=cfg.test_dataloader), str(path))
 
 

@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from allinone.checkpoint.loading import read_checkpoint, state_dict_of
-from allinone.config.type_names import name_types
+from allinone.config.expansion import expand_config
 from allinone.errors import CheckpointError, ConfigError, with_key
 from allinone.io.renames import rename_keys
 from allinone.registry.kinds import kind_of_class
@@ -83,7 +83,7 @@ def load_teacher(key: str, config: str, checkpoint: str) -> BaseModel:
         raise ConfigError(f'{key}.config is {config!r}, and there is no such file')
     try:
         cfg = Config.fromfile(config)
-        name_types(cfg)
+        expand_config(cfg)
         rename_keys(cfg._cfg_dict)
         scope = 'allinone' if 'tasks' in cfg.model else cfg.get('default_scope')
         model_cfg = ConfigDict(cfg.model, _scope_=scope)

@@ -2,7 +2,7 @@
 _root = '{{$ALLINONE_DATA:data}}/ade20k/'
 _dataset = dict(type='mmseg.ADE20KDataset')
 ade20k = dict(
-    num_classes=150,
+    num_classes=150, score={'mIoU': 1},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

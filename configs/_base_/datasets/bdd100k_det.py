@@ -6,7 +6,7 @@ _dataset = dict(
         'pedestrian', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle',
         'traffic light', 'traffic sign')))
 bdd100k_det = dict(
-    num_classes=10,
+    num_classes=10, score={'bbox_mAP_50': 100},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

@@ -5,7 +5,7 @@ _dataset = dict(
     metainfo=dict(classes=('direct', 'alternative', 'background'),
                   palette=[[219, 94, 86], [86, 211, 219], [0, 0, 0]]))
 bdd100k_drivable = dict(
-    num_classes=3,
+    num_classes=3, score={'mIoU': 1},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

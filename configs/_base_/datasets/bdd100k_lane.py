@@ -9,7 +9,7 @@ _dataset = dict(
         palette=[[219, 94, 86], [219, 194, 86], [145, 219, 86], [86, 219, 127], [86, 211, 219],
                  [86, 111, 219], [160, 86, 219], [219, 86, 178], [0, 0, 0]]))
 bdd100k_lane = dict(
-    num_classes=9,
+    num_classes=9, score={'mIoU': 1},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

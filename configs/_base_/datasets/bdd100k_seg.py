@@ -3,7 +3,7 @@
 _root = '{{$ALLINONE_DATA:data}}/bdd100k_seg/'
 _dataset = dict(type='mmseg.BDD100KDataset')
 bdd100k_seg = dict(
-    num_classes=19,
+    num_classes=19, score={'mIoU': 1},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

@@ -9,7 +9,7 @@ _dataset = dict(
                  [128, 128, 0], [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0],
                  [0, 128, 192]]))
 camvid = dict(
-    num_classes=11,
+    num_classes=11, score={'mIoU': 1},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

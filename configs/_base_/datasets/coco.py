@@ -1,7 +1,7 @@
 # COCO 2017 detection, 80 classes (tools/convert.py coco)
 _root = '{{$ALLINONE_DATA:data}}/coco/'
 coco = dict(
-    num_classes=80,
+    num_classes=80, score={'bbox_mAP_50': 100},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

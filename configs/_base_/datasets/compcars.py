@@ -3,7 +3,7 @@ _root = '{{$ALLINONE_DATA:data}}/compcars/'
 _dataset = dict(
     type='allinone.ImageListDataset', _scope_='mmpretrain', classes=_root + 'classes.txt')
 compcars = dict(
-    num_classes=431,
+    num_classes=431, score={'top1': 1},
     train_dataloader=dict(
         batch_size=16, num_workers=4,
         dataset=dict(

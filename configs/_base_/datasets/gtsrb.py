@@ -3,7 +3,7 @@ _root = '{{$ALLINONE_DATA:data}}/gtsrb/'
 _dataset = dict(
     type='allinone.ImageListDataset', _scope_='mmpretrain', classes=_root + 'classes.txt')
 gtsrb = dict(
-    num_classes=43,
+    num_classes=43, score={'top1': 1},
     train_dataloader=dict(
         batch_size=64, num_workers=4,
         dataset=dict(

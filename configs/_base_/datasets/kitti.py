@@ -5,7 +5,7 @@ _dataset = dict(
     metainfo=dict(classes=(
         'Car', 'Van', 'Truck', 'Pedestrian', 'Person_sitting', 'Cyclist', 'Tram', 'Misc')))
 kitti = dict(
-    num_classes=8,
+    num_classes=8, score={'bbox_mAP_50': 100},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

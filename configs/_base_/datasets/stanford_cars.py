@@ -3,7 +3,7 @@ _root = '{{$ALLINONE_DATA:data}}/stanford_cars/'
 _dataset = dict(
     type='allinone.ImageListDataset', _scope_='mmpretrain', classes=_root + 'classes.txt')
 stanford_cars = dict(
-    num_classes=196,
+    num_classes=196, score={'top1': 1},
     train_dataloader=dict(
         batch_size=16, num_workers=4,
         dataset=dict(

@@ -6,7 +6,7 @@ _dataset = dict(
     metainfo=dict(classes=('day_quiet', 'day_busy', 'overcast_quiet', 'overcast_busy',
                            'dusk_quiet', 'dusk_busy', 'night_quiet', 'night_busy')))
 toy_cls = dict(
-    num_classes=8,
+    num_classes=8, score={'top1': 1},
     train_dataloader=dict(
         batch_size=16, num_workers=1,
         dataset=dict(

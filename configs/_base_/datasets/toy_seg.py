@@ -7,7 +7,7 @@ _dataset = dict(
         palette=[[70, 130, 180], [70, 70, 70], [128, 64, 128], [244, 35, 232], [107, 142, 35],
                  [0, 0, 142], [220, 220, 0]]))
 toy_seg = dict(
-    num_classes=7,
+    num_classes=7, score={'mIoU': 1},
     train_dataloader=dict(
         batch_size=8, num_workers=1,
         dataset=dict(

@@ -11,7 +11,7 @@ _sign_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'f
 
 track1 = dict(
     cls=dict(
-        num_classes=196,
+        num_classes=196, score={'top1': 1},
         train_dataloader=dict(
             batch_size=32, num_workers=4,
             # Class-aware sampling; SeededInfiniteSampler for plain shuffling
@@ -45,7 +45,7 @@ track1 = dict(
                 [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
                 [dict(type='PackInputs')]])]),
     det=dict(
-        num_classes=45,
+        num_classes=45, score={'bbox_mAP_50': 100},
         train_dataloader=dict(
             batch_size=4, num_workers=4,
             dataset=dict(
@@ -96,7 +96,7 @@ track1 = dict(
                 [dict(type='LoadAnnotations', with_bbox=True)],
                 [dict(type='PackDetInputs', meta_keys=_sign_keys)]])]),
     seg=dict(
-        num_classes=19,
+        num_classes=19, score={'mIoU': 1},
         train_dataloader=dict(
             batch_size=4, num_workers=4,
             dataset=dict(

@@ -7,7 +7,7 @@ _pipeline = [
 ]
 _classes = [str(number) for number in range(43)]
 traffic_mini_cls = dict(
-    num_classes=43,
+    num_classes=43, score={'top1': 1},
     train_dataloader=dict(
         batch_size=64,
         num_workers=1,

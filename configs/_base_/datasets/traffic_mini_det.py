@@ -2,7 +2,7 @@
 _root = '{{$ALLINONE_DATA:data}}/traffic_mini/dec/'
 _metainfo = dict(classes=('vehicle', 'pedestrian', 'motorcycle', 'obstacle'))
 traffic_mini_det = dict(
-    num_classes=4,
+    num_classes=4, score={'bbox_mAP_50': 100},
     train_dataloader=dict(
         batch_size=4,
         num_workers=1,

@@ -7,7 +7,7 @@ _metainfo = dict(
              [128, 128, 0], [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0],
              [0, 128, 192]])
 traffic_mini_seg = dict(
-    num_classes=11,
+    num_classes=11, score={'mIoU': 1},
     train_dataloader=dict(
         batch_size=4,
         num_workers=1,

@@ -9,7 +9,7 @@ _dataset = dict(
         'pl30', 'pl40', 'pl5', 'pl50', 'pl60', 'pl70', 'pl80', 'pm20', 'pm30', 'pm55', 'pn',
         'pne', 'po', 'pr40', 'w13', 'w32', 'w55', 'w57', 'w59', 'wo')))
 tt100k = dict(
-    num_classes=45,
+    num_classes=45, score={'bbox_mAP_50': 100},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

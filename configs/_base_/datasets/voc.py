@@ -2,7 +2,7 @@
 # (tools/convert.py voc)
 _root = '{{$ALLINONE_DATA:data}}/voc/'
 voc = dict(
-    num_classes=20,
+    num_classes=20, score={'mAP': 100},
     train_dataloader=dict(
         batch_size=4, num_workers=4,
         dataset=dict(

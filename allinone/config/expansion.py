@@ -1,0 +1,27 @@
+"""Short forms of configs, written out: ``data``, ``copy_of`` and a task's ``num_classes``."""
+
+from mmengine.config import Config
+
+from .class_numbers import follow_data, follow_tasks
+from .data_entries import expand_data
+from .task_copies import expand_copies
+from .type_names import name_types
+
+
+def expand_config(cfg: Config, strict: bool = True) -> None:
+    """Bring a config into the form that everything else reads, in place.
+
+    That is the long form, with names as types. A config in that form does not change.
+
+    Args:
+        cfg: As mmengine reads it.
+        strict: As in :func:`name_types`.
+
+    Raises:
+        ConfigError: If a short form cannot be expanded, or a type has no name.
+    """
+    counts = expand_data(cfg)
+    expand_copies(cfg)
+    name_types(cfg, strict)
+    follow_data(cfg, counts)
+    follow_tasks(cfg)

@@ -12,9 +12,10 @@ _PLACES = {
     'AllInOneInferencer': 'allinone.inference.inferencer',
     'compose': 'allinone.reuse.compose',
     'extract': 'allinone.reuse.extract',
+    'load': 'allinone.inference.load',
     'load_config': 'allinone.config.loading',
-    'test': 'allinone.training.runner',
-    'train': 'allinone.training.runner',
+    'test': 'allinone.training.run',
+    'train': 'allinone.training.run',
 }
 __all__ = list(_PLACES)
 

@@ -16,7 +16,7 @@ from allinone.evaluation.score import short_names
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.inference.options import MODES
 from allinone.io.images import find_images, read_image
-from allinone.training.runner import build_test_runner
+from allinone.training.run import build_test_runner
 
 TEST = 'test'
 

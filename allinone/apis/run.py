@@ -5,8 +5,8 @@ from importlib import import_module
 from allinone.config.loading import complete_config, load_config, parse_options
 from allinone.evaluation.table import format_table
 from allinone.io.atomic import write_json
-from allinone.training import runner
-from allinone.training.runner import build_test_runner
+from allinone.training import run as programs
+from allinone.training.run import build_test_runner
 
 __all__ = [
     'build_test_runner',
@@ -28,9 +28,9 @@ def run(mode: str, args) -> int:
 
 def train(cfg, args) -> None:
     """:func:`allinone.train` with the arguments of ``tools/train.py``."""
-    runner.train(cfg, args.seed, args.amp, args.resume, getattr(args, 'force_resume', False))
+    programs.train(cfg, args.seed, args.amp, args.resume, getattr(args, 'force_resume', False))
 
 
 def test(cfg, args) -> dict[str, float]:
     """:func:`allinone.test` with the arguments of ``tools/test.py``."""
-    return runner.test(cfg, args.checkpoint, args.tasks, args.show_dir)
+    return programs.test(cfg, args.checkpoint, args.tasks, args.show_dir)

@@ -20,6 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--verbose', action='store_true', help='show on the console all that goes to the log file'
     )
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if available)')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -32,10 +33,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args) -> int:
     # Imported late: the libraries take seconds to import, and --help does not need them.
-    if getattr(args, 'verbose', False):
-        from allinone.compat import import_noise
+    from allinone.cli.begin import begin
 
-        import_noise.show()
+    if status := begin(args):
+        return status
     from allinone.cli.status import exit_status
 
     return exit_status(lambda: _test(args), args)
@@ -47,7 +48,7 @@ def _test(args) -> None:
     from allinone.evaluation.table import format_table
     from allinone.io.atomic import write_json
     from allinone.io.outputs import require_writable
-    from allinone.training.runner import test
+    from allinone.training.run import test
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.out:

@@ -46,6 +46,7 @@ def parse_args(argv=None):
     parser.add_argument(
         '--verbose', action='store_true', help='show on the console all that goes to the log file'
     )
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if available)')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -58,10 +59,10 @@ def parse_args(argv=None):
 
 def main(args) -> int:
     # Imported late: the libraries take seconds to import, and --help does not need them.
-    if getattr(args, 'verbose', False):
-        from allinone.compat import import_noise
+    from allinone.cli.begin import begin
 
-        import_noise.show()
+    if status := begin(args):
+        return status
     from allinone.cli.status import exit_status
 
     return exit_status(lambda: _train(args), args)
@@ -69,7 +70,7 @@ def main(args) -> int:
 
 def _train(args) -> None:
     from allinone.config.loading import load_config
-    from allinone.training.runner import train
+    from allinone.training.run import train
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if getattr(args, 'no_dry_run', False):

@@ -4,6 +4,8 @@ import ast
 import difflib
 import os.path as osp
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
@@ -29,12 +31,21 @@ OF_A_TASK = re.compile(
 LIBRARY_CONFIG = re.compile(rf'({"|".join(LIBRARIES)})\.configs\.[\w.]+')
 
 
+Options = Sequence[str] | Mapping[str, Any] | None
+
+
 def load_config(
-    path: str, options: list[str] | None = None, work_dir: str | None = None, launcher: str = 'none'
+    path: str, options: Options = None, work_dir: str | None = None, launcher: str = 'none'
 ) -> Config:
-    """Read a config, apply ``KEY=VALUE`` options, and set ``work_dir`` and ``launcher``.
+    """Read a config, apply options, and set ``work_dir`` and ``launcher``.
 
     Short forms (``data``, ``copy_of``) are expanded.
+
+    Args:
+        path: The file.
+        options: As in :func:`parse_options`.
+        work_dir: In place of the config's. Default: ``work_dirs/NAME``.
+        launcher: Of the processes, as in mmengine.
 
     Raises:
         ConfigError: If the file is missing or cannot be parsed, or an option or a short form does
@@ -63,13 +74,13 @@ def load_config(
         # mmengine gives no reason where a pure Python config defines a class or a function.
         words = words or 'define classes in a module, and list it in custom_imports'
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
-    of_data = [option for option in options or [] if has_data(cfg) and _top(option) == DATA]
-    if of_data:
+    parsed = parse_options(options)
+    if has_data(cfg):
         # The long form, which other options change, is made of it.
-        _merge_options(cfg, path, parse_options(of_data))
-        options = [option for option in options or [] if option not in of_data]
+        of_data = {key: parsed.pop(key) for key in list(parsed) if key.split('.')[0] == DATA}
+        _merge_options(cfg, path, of_data)
     expand_config(cfg)
-    cfg = complete_config(cfg, path, options)
+    cfg = complete_config(cfg, path, parsed)
     follow_tasks(cfg)
     cfg.launcher = launcher
     cfg.work_dir = (
@@ -85,8 +96,21 @@ def _text_of(path: str) -> str:
         return file.read()
 
 
-def complete_config(cfg: Config, path: str, options: list[str] | None = None) -> Config:
-    """Apply ``KEY=VALUE`` options, and set defaults of keys that a config may omit.
+def override_config(cfg: Config, options: Options) -> Config:
+    """Apply options to a config that is read, in place.
+
+    Raises:
+        ConfigError: If an option has no effect or does not fit the config.
+    """
+    parsed, path = parse_options(options), cfg.filename or 'the config'
+    _check_options(path, cfg, parsed)
+    _merge_options(cfg, path, parsed)
+    expand_config(cfg)
+    return cfg
+
+
+def complete_config(cfg: Config, path: str, options: Options = None) -> Config:
+    """Apply options, and set defaults of keys that a config may omit.
 
     Args:
         cfg: The config, changed in place.
@@ -121,17 +145,18 @@ def _merge_options(cfg: Config, path: str, parsed: dict) -> None:
         raise
 
 
-def _top(option: str) -> str:
-    return option.partition('=')[0].split('.')[0]
-
-
-def parse_options(options: list[str] | None) -> dict:
+def parse_options(options: Options) -> dict[str, Any]:
     """Parse ``['a.b=1', ...]`` as mmengine's ``--cfg-options`` does, and dictionaries.
+
+    Args:
+        options: A list of ``KEY=VALUE``, or ``{key: value}``.
 
     Raises:
         ConfigError: If an option is no ``KEY=VALUE``, or its value has brackets without a pair or a
             dictionary that is no Python literal.
     """
+    if isinstance(options, Mapping):
+        return dict(options)
     parsed = {}
     for option in options or []:
         key, equals, value = option.partition('=')

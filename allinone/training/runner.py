@@ -1,4 +1,4 @@
-"""Training and testing a config: mmengine's runner over several tasks' data sets."""
+"""mmengine's runner over several tasks' data sets."""
 
 import os
 from copy import copy
@@ -14,7 +14,7 @@ from allinone.config.build_errors import misspelt, named
 from allinone.config.check import check_config
 from allinone.config.expansion import expand_config
 from allinone.data.task_loaders import TaskLoaders
-from allinone.distributed.launchers import set_variables, variable_of
+from allinone.distributed.launchers import set_variables
 from allinone.errors import ConfigError
 from allinone.io.host_memory import keep_freed_memory
 from allinone.registry import MODEL_WRAPPERS, RUNNERS
@@ -36,115 +36,6 @@ from .upstream_hooks import call_hook, check_hooks, is_of_a_task, library_scope
 FURTHER_HOOKS = dict(
     batch_sizes=dict(type='BatchSizeHook'), follow_validation=dict(type='FollowValidationHook')
 )
-
-
-def train(
-    cfg: Config,
-    seed: int | None = None,
-    amp: bool = False,
-    resume: str | None = None,
-    force_resume: bool = False,
-) -> None:
-    """Train a config.
-
-    Args:
-        cfg: As :func:`allinone.load_config` reads it; changed.
-        seed: In place of the config's.
-        amp: Train with mixed precision; needs a CUDA device.
-        resume: A checkpoint to resume from, or ``'auto'`` for the newest of the work dir.
-        force_resume: Resume though the run would be another one.
-
-    Raises:
-        ConfigError: If the config cannot be used.
-        Stopped: If SIGTERM or SIGINT came; the state is saved.
-    """
-    if seed is not None:
-        cfg.merge_from_dict({'randomness.seed': seed})
-    if amp:
-        if not is_cuda_available():
-            raise ConfigError('--amp needs a CUDA device, and there is none; leave it out')
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if resume:
-        cfg.resume = 'auto' if resume == 'auto' else True
-        if resume != 'auto':
-            cfg.load_from = resume
-        cfg.force_resume = force_resume
-    build_runner(cfg).train()
-
-
-def test(
-    cfg: Config, checkpoint: str, tasks: list[str] | None = None, show_dir: str | None = None
-) -> dict[str, float]:
-    """Metrics of a checkpoint, ``{'TASK/metric': value}`` and ``'score'``.
-
-    Args:
-        cfg: As :func:`allinone.load_config` reads it; changed.
-        checkpoint: What to test.
-        tasks: Test only these.
-        show_dir: Draw every tested image into this folder.
-
-    Raises:
-        ConfigError: As :func:`build_test_runner`.
-    """
-    if show_dir:
-        cfg.setdefault('custom_hooks', [])
-        cfg.custom_hooks = [
-            *cfg.custom_hooks,
-            dict(type='PredictionVisualizationHook', out_dir=show_dir),
-        ]
-    return build_test_runner(cfg, checkpoint, tasks).test()
-
-
-def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = None):
-    """A runner that can only test.
-
-    Args:
-        cfg: A config; changed.
-        checkpoint: What to test.
-        tasks: Test only these.
-
-    Raises:
-        ConfigError: If the config has no such task, or cannot be used.
-    """
-    cfg.load_from = checkpoint
-    cfg.resume = False
-    for key in (
-        'train_dataloader',
-        'train_cfg',
-        'optim_wrapper',
-        'param_scheduler',
-        'val_dataloader',
-        'val_cfg',
-        'val_evaluator',
-        'auto_scale_lr',
-    ):
-        cfg.pop(key, None)
-    if tasks:
-        _keep_tasks(cfg, tasks)
-    return build_runner(cfg)
-
-
-def build_runner(cfg: Config):
-    """The runner of a config."""
-    if cfg.launcher != 'none':
-        # Before a folder is made
-        variable_of(cfg.launcher, 'RANK')
-    if isinstance(cfg.runner_type, str) and RUNNERS.get(cfg.runner_type) is None:
-        raise ConfigError(
-            f"runner_type is {cfg.runner_type!r}, which is no runner; use 'MultiDatasetRunner'"
-        )
-    return RUNNERS.build(cfg)
-
-
-def _keep_tasks(cfg: Config, tasks: list[str]) -> None:
-    unknown = [task for task in tasks if task not in cfg.model.tasks]
-    if unknown:
-        raise ConfigError(f'--tasks has {unknown}; {cfg.filename} has {list(cfg.model.tasks)}')
-    for key in ('test_dataloader', 'test_evaluator'):
-        cfg[key] = {task: value for task, value in cfg[key].items() if task in tasks}
-    score = cfg.test_cfg.pop('score', None) or {}
-    if all(member.split('/')[0] in tasks for member in score):
-        cfg.test_cfg.score = score
 
 
 @RUNNERS.register_module()

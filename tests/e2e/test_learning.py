@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 
 from allinone.inference.inferencer import AllInOneInferencer
 from allinone.registry import RUNNERS
-from allinone.training.runner import build_test_runner
+from allinone.training.run import build_test_runner
 from benchmarks.infer_metrics import enlarge as enlarge_test_data
 from benchmarks.infer_metrics import score_records
 

@@ -11,7 +11,7 @@ from conftest import ROOT, classification
 
 from allinone.distributed.launchers import set_variables
 from allinone.errors import ConfigError
-from allinone.training.runner import train
+from allinone.training.run import train
 
 SLURM = dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0', SLURM_NODELIST='localhost')
 MPI = {

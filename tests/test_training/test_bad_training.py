@@ -6,7 +6,7 @@ import pytest
 from bad_input import balanced, follows, only
 
 from allinone.errors import ConfigError
-from allinone.training.runner import train
+from allinone.training.run import train
 
 
 def scheduled(**schedule):

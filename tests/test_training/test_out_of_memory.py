@@ -10,7 +10,7 @@ from mmpretrain.models import LinearClsHead
 from allinone.cli import train
 from allinone.errors import TrainingError
 from allinone.training.out_of_memory import enough_memory
-from allinone.training.runner import build_runner
+from allinone.training.run import build_runner
 
 CUDA = torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')
 CPU = RuntimeError(

@@ -4,7 +4,7 @@ import pytest
 from conftest import single
 
 from allinone.errors import ConfigError
-from allinone.training.runner import build_runner
+from allinone.training.run import build_runner
 
 HEAD = dict(
     type='RTMDetSepBNHead',

@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 from allinone.checkpoint.loading import trusting_checkpoints
 from allinone.config.loading import load_config
 from allinone.errors import AllInOneError
-from allinone.training.runner import build_runner
+from allinone.training.run import build_runner
 
 # What mmengine says of itself in every run
 OF_MMENGINE = ('The prefix is not set in metric class', '"FileClient"', '"HardDiskBackend"')

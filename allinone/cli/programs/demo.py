@@ -17,7 +17,7 @@ from allinone.inference.inferencer import AllInOneInferencer
 from allinone.io.atomic import write_json
 from allinone.io.images import write_image
 from allinone.io.outputs import require_writable
-from allinone.training.runner import test, train
+from allinone.training.run import test, train
 from allinone.training.signals import Stopped
 
 

@@ -12,7 +12,7 @@ from allinone.evaluation.track1.submission import Submission
 from allinone.io.outputs import require_writable
 from allinone.registry.kinds import kind_of_config
 from allinone.tasks import TaskKind
-from allinone.training.runner import build_test_runner
+from allinone.training.run import build_test_runner
 
 SHOWN = 20
 

@@ -8,8 +8,6 @@ alone.
 import builtins
 import os
 
-from mmengine.logging import logger
-
 MESSAGES = frozenset({'Could not import OneDL', 'Could not import OneDL. Skipping OneDL datasets.'})
 VARIABLE = 'ALLINONE_VERBOSE'
 """Environment variable that shows everything, if it is not empty."""
@@ -17,6 +15,9 @@ VARIABLE = 'ALLINONE_VERBOSE'
 
 def install() -> None:
     """Keeps those messages off the console. Repeated calls change nothing."""
+    # Imported late: programs import this module before MMEngine, whose import installs it.
+    from mmengine.logging import logger
+
     logger.print = _print
 
 

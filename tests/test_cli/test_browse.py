@@ -31,7 +31,7 @@ def test_the_images_are_those_of_the_first_steps(toy_cfg, monkeypatch):
         return losses(self, task, batch)
 
     monkeypatch.setattr(AllInOne, 'task_losses', spy)
-    toy_cfg.train_cfg.update(max_iters=2, val_interval=10)
+    toy_cfg.train_cfg.update(max_iters=2, val_interval=10, dry_run=False)
     drawn = []
 
     def keep(inputs, preprocessor):

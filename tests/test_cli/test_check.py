@@ -11,6 +11,7 @@ def checked(tmp_path, capsys):
     """Status and output of ``tools/check.py`` on a config."""
 
     def run(cfg, *options):
+        cfg.param_scheduler = None  # That of the tests is cut, of which there are warnings.
         cfg.work_dir = str(tmp_path / 'work')
         status = run_tool('check', write_config(cfg, tmp_path / 'config.py'), *options)
         assert not (tmp_path / 'work').exists()

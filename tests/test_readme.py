@@ -4,7 +4,6 @@ import re
 import shlex
 from importlib import import_module
 
-import pytest
 from conftest import ROOT
 
 SMALLER = dict(make_toy_data=['--images', '16'], browse_dataset=['--count', '2'])

@@ -67,7 +67,8 @@ def attempt(library: str, name: str, build_only: bool = False) -> dict:
     """Try a config at each size of images until one works."""
     torch.manual_seed(0)
     cfg = Config.fromfile(sweep_configs.config_root(library) / name)
-    MessageHub.get_current_instance().update_info('iter', 0)
+    for count in ('iter', 'epoch'):
+        MessageHub.get_current_instance().update_info(count, 0)
     if 'backbone' not in cfg.model:
         return dict(status='refused', size=None, error='the model has no `backbone`', alone='')
     failures = []

@@ -63,7 +63,7 @@ def _plain(part) -> None:
         if part.get('type') in SYNC:
             part['type'] = 'BN'
         init = part.get('init_cfg')
-        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+        if isinstance(init, dict) and init.get('checkpoint'):
             part.pop('init_cfg')
         for key in ('teacher_ckpt', 'pretrained'):
             if isinstance(part.get(key), str):

@@ -52,14 +52,15 @@ def _detection(cfg, classes: int, size: int, index: int):
     sample.gt_instances = InstanceData(
         bboxes=HorizontalBoxes(boxes),
         labels=torch.arange(3) % classes,
-        masks=BitmapMasks(masks, size, size),
     )
+    text = str(cfg.to_dict())
+    if "'with_mask': True" in text or 'mask_head' in text:
+        sample.gt_instances.masks = BitmapMasks(masks, size, size)
     sample.ignored_instances = InstanceData(
         bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0, dtype=torch.long)
     )
     sample.proposals = InstanceData(bboxes=boxes.clone(), scores=torch.ones(3))
-    text = str(cfg.to_dict())
-    if "'with_seg': True" in text:
+    if "'with_seg': True" in text or 'semantic_head' in text:
         shrunk = re.search(r"'SegRescale', 'scale_factor': ([\d.]+)", text)
         side = int(size * float(shrunk.group(1))) if shrunk else size
         things = re.search(r"'num_things_classes': (\d+)", text)

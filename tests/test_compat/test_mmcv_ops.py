@@ -479,6 +479,25 @@ def test_modulated_offsets_of_another_size_are_read_as_memory():
     torch.testing.assert_close(*grads)
 
 
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+def test_offsets_that_are_not_finite_read_nothing(value):
+    """As in mmcv; the process would die of NaN in torchvision's kernel."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(1, 2, 6, 6, requires_grad=True), torch.randn(3, 2, 3, 3)
+    offset = torch.zeros(1, 18, 6, 6)
+    offset[:, ::2, 2, 3] = value  # all nine rows of one place
+    offset.requires_grad_()
+    for found in (
+        ops.deform_conv2d(x, offset, weight, 1, 1),
+        ops.modulated_deform_conv2d(x, offset, torch.ones(1, 9, 6, 6), weight, None, 1, 1),
+    ):
+        expected = F.conv2d(x, weight, padding=1)
+        expected[..., 2, 3] = 0
+        torch.testing.assert_close(found, expected)
+        found.sum().backward()
+        assert x.grad.isfinite().all() and offset.grad.isfinite().all()
+
+
 def test_masked_conv_is_the_convolution_at_the_mask():
     torch.manual_seed(0)
     conv = ops.MaskedConv2d(3, 5, (3, 5), padding=(1, 2))

@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 
+FAR = 1e6  # pixels
+
+
 def deform_conv_forward(
     input: Tensor,
     weight: Tensor,
@@ -192,6 +195,14 @@ def _as_read(values: Tensor, size: Sequence[int]) -> Tensor:
     return values.flatten(1)[:, :count].reshape(*values.shape[:2], *size)
 
 
+def _outside(offset: Tensor) -> Tensor:
+    """Returns offsets that point out of every image where they are not finite.
+
+    mmcv's kernels read 0 there; torchvision's take NaN for a place in memory, and the process dies.
+    """
+    return offset.nan_to_num(nan=FAR, posinf=FAR, neginf=-FAR)
+
+
 def _add(grad: Tensor, found: Tensor) -> None:
     """Adds the gradient of what :func:`_as_read` returns to that of its argument."""
     if grad.shape == found.shape:
@@ -221,6 +232,7 @@ def _convolve(
     geometry: tuple[int, ...],
 ) -> Tensor:
     tensors = to_kernel_dtype(input, weight, offset, *_mask_and_bias(mask, bias, input, weight))
+    tensors = (*tensors[:2], _outside(tensors[2]), *tensors[3:])
     return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, mask is not None)
 
 
@@ -237,4 +249,5 @@ def _gradients(
     tensors = to_kernel_dtype(
         grad_output, input, weight, offset, *_mask_and_bias(mask, bias, input, weight)
     )
+    tensors = (*tensors[:3], _outside(tensors[3]), *tensors[4:])
     return torch.ops.torchvision._deform_conv2d_backward(*tensors, *geometry, mask is not None)

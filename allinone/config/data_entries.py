@@ -5,6 +5,8 @@ so on when a config is read, so all that follows reads the long form.
 """
 
 import difflib
+import os.path as osp
+from collections import Counter
 from collections.abc import Sequence
 
 from mmengine.config import Config, ConfigDict
@@ -46,11 +48,12 @@ def expand_data(cfg: Config) -> dict[str, int | None]:
     """
     content = cfg._cfg_dict
     entries = _entries(content)
-    if not entries:
+    model = dict.get(content, 'model')
+    model = model if isinstance(model, dict) else {}
+    tasks = list(dict.get(model, 'tasks') or ())
+    if not entries or _is_a_variable(entries, tasks):
         return {}
     dict.pop(content, KEY)
-    model = dict.get(content, 'model') or {}
-    tasks = list(dict.get(model, 'tasks') or ())
     for task, entry in entries.items():
         _check_entry(task, entry, tasks)
     entries = {task: _with_classes(entry) for task, entry in entries.items()}
@@ -63,6 +66,7 @@ def expand_data(cfg: Config) -> dict[str, int | None]:
             task: dict.get(entry, part, dict.get(entry, part.replace('test_', 'val_')))
             for task, entry in entries.items()
             if not (part == 'train_dataloader' and task in idle)
+            and not (part.startswith('test_') and _is_untested(entry))
         }
         _put(content, part, {task: value for task, value in found.items() if value})
     for stage in ('val', 'test'):
@@ -77,6 +81,22 @@ def _entries(content: dict) -> dict[str, dict]:
     data = dict(dict.items(data))
     parts = [entry for entry in data.values() if isinstance(entry, dict)]
     return data if any(part in entry for entry in parts for part in PARTS) else {}
+
+
+def _is_a_variable(entries: dict, tasks: Sequence[str]) -> bool:
+    """Whether ``data`` is a variable of the user's own, of data sets under other names."""
+    if any(name in tasks for name in entries):
+        return False
+    if any(difflib.get_close_matches(str(name), tasks, 1) for name in entries):
+        return False
+    say(f'{KEY} has {list(entries)}, and no task is called so, so it is a variable of the config')
+    return True
+
+
+def _is_untested(entry: dict) -> bool:
+    """Whether an entry says that the task is not tested."""
+    parts = 'test_dataloader', 'test_evaluator'
+    return any(part in entry and dict.get(entry, part) is None for part in parts)
 
 
 def _check_entry(task: str, entry, tasks: Sequence[str]) -> None:
@@ -100,6 +120,7 @@ def _check_entry(task: str, entry, tasks: Sequence[str]) -> None:
             f'{key} has only {sorted(map(str, dict.keys(entry)))}; give the whole variable of the '
             'data set, which has train_dataloader, val_dataloader and val_evaluator'
         )
+    _check_classes(f'{key}.classes', dict.get(entry, 'classes'))
     score = dict.get(entry, 'score')
     if score is not None and not isinstance(score, dict):
         raise ConfigError(
@@ -113,6 +134,18 @@ def _check_entry(task: str, entry, tasks: Sequence[str]) -> None:
             )
 
 
+def _check_classes(key: str, classes) -> None:
+    if classes is None or (isinstance(classes, str) and osp.isfile(classes)):
+        return  # MMEngine reads the file.
+    if not isinstance(classes, (list, tuple)) or not classes:
+        raise ConfigError(
+            f"{key} is {classes!r}; give the names, as in ('car', 'bus'), or a file with one a line"
+        )
+    twice = [name for name, count in Counter(classes).items() if count > 1]
+    if twice:
+        raise ConfigError(f'{key} has {twice[0]!r} twice; give each class a name of its own')
+
+
 def _with_classes(entry: dict) -> dict:
     """The entry with its ``classes`` in each of its data sets that has none."""
     classes = dict.get(entry, 'classes')
@@ -124,9 +157,8 @@ def _with_classes(entry: dict) -> dict:
         if part.endswith('_dataloader') and isinstance(loader, dict):
             for data_set in _innermost(dict.get(loader, 'dataset')):
                 metainfo = dict(dict.get(data_set, 'metainfo') or {})
-                dict.__setitem__(
-                    data_set, 'metainfo', ConfigDict(dict(classes=tuple(classes)) | metainfo)
-                )
+                names = classes if isinstance(classes, str) else tuple(classes)
+                dict.__setitem__(data_set, 'metainfo', ConfigDict(dict(classes=names) | metainfo))
     return found
 
 

@@ -16,7 +16,10 @@ def check_iterations(key: str, value, low: int = 1) -> int | float:
     Raises:
         ConfigError: If it is neither.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    # As 0.1 * max_iters gives it; 1.0 may be meant as all of the training.
+    product = isinstance(value, float) and value.is_integer() and value > 1
+    whole = (whole or product) and value >= low
     if not whole and not is_fraction(value):
         raise ConfigError(
             f'{key} is {value!r}; give a whole number of at least {low}, or a fraction of the '

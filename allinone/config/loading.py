@@ -15,7 +15,6 @@ from allinone.io.renames import rename_keys
 from allinone.registry import LIBRARIES
 
 from .check import KNOWN_KEYS
-from .class_numbers import follow_tasks
 from .data_entries import KEY as DATA
 from .data_entries import has_data
 from .expansion import expand_config
@@ -74,21 +73,42 @@ def load_config(
         # mmengine gives no reason where a pure Python config defines a class or a function.
         words = words or 'define classes in a module, and list it in custom_imports'
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
+    return finish_config(cfg, path, options, work_dir, launcher)
+
+
+def finish_config(
+    cfg: Config,
+    path: str,
+    options: Options = None,
+    work_dir: str | None = None,
+    launcher: str | None = None,
+) -> Config:
+    """Bring a config into the form that a run reads, in place; see :func:`load_config`.
+
+    Args:
+        cfg: As mmengine reads it, or as this function returns it.
+        path: Its file, or what to call it in messages.
+        options: As in :func:`parse_options`.
+        work_dir: In place of the config's.
+        launcher: In place of the config's.
+    """
     parsed = parse_options(options)
     if has_data(cfg):
         # The long form, which other options change, is made of it.
         of_data = {key: parsed.pop(key) for key in list(parsed) if key.split('.')[0] == DATA}
         _merge_options(cfg, path, of_data)
     expand_config(cfg)
-    cfg = complete_config(cfg, path, parsed)
-    follow_tasks(cfg)
-    cfg.launcher = launcher
-    cfg.work_dir = (
-        work_dir
-        or cfg.get('work_dir')
-        or osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
-    )
+    complete_config(cfg, path, parsed, _name_of(options))
+    expand_config(cfg)  # Options may have short forms.
+    cfg.launcher = launcher or cfg.get('launcher') or 'none'
+    default = osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
+    cfg.work_dir = work_dir or cfg.get('work_dir') or default
     return cfg
+
+
+def _name_of(options: Options) -> str:
+    """What to call the options in messages."""
+    return 'the call' if isinstance(options, Mapping) else '--cfg-options'
 
 
 def _text_of(path: str) -> str:
@@ -96,40 +116,30 @@ def _text_of(path: str) -> str:
         return file.read()
 
 
-def override_config(cfg: Config, options: Options) -> Config:
-    """Apply options to a config that is read, in place.
-
-    Raises:
-        ConfigError: If an option has no effect or does not fit the config.
-    """
-    parsed, path = parse_options(options), cfg.filename or 'the config'
-    _check_options(path, cfg, parsed)
-    _merge_options(cfg, path, parsed)
-    expand_config(cfg)
-    return cfg
-
-
-def complete_config(cfg: Config, path: str, options: Options = None) -> Config:
+def complete_config(
+    cfg: Config, path: str, options: Options = None, given: str = '--cfg-options'
+) -> Config:
     """Apply options, and set defaults of keys that a config may omit.
 
     Args:
         cfg: The config, changed in place.
         path: Its file, for messages.
         options: As in :func:`parse_options`.
+        given: What to call the options in messages.
 
     Raises:
         ConfigError: If an option has no effect or does not fit the config.
     """
     parsed = parse_options(options)
-    _check_options(path, cfg, parsed)
-    _merge_options(cfg, path, parsed)
+    _check_options(path, cfg, parsed, given)
+    _merge_options(cfg, path, parsed, given)
     rename_keys(cfg._cfg_dict)
     cfg.setdefault('runner_type', 'MultiDatasetRunner')
     cfg.setdefault('default_scope', 'allinone')
     return cfg
 
 
-def _merge_options(cfg: Config, path: str, parsed: dict) -> None:
+def _merge_options(cfg: Config, path: str, parsed: dict, given: str = '--cfg-options') -> None:
     try:
         cfg.merge_from_dict(parsed)
     except (KeyError, TypeError):
@@ -140,7 +150,7 @@ def _merge_options(cfg: Config, path: str, parsed: dict) -> None:
                 cfg.merge_from_dict({key: value})
             except (KeyError, TypeError) as error:
                 raise ConfigError(
-                    f'--cfg-options has {key!r}, which does not fit {path}: {error.args[0]}'
+                    f'{given} has {key!r}, which does not fit {path}: {error.args[0]}'
                 ) from error
         raise
 
@@ -197,7 +207,7 @@ def _dictionary(value: str) -> ast.expr | None:
     return node if called or isinstance(node, (ast.Dict, ast.List, ast.Tuple)) else None
 
 
-def _check_options(path: str, cfg: Config, options: dict) -> None:
+def _check_options(path: str, cfg: Config, options: dict, given: str) -> None:
     """Refuse options that have no effect."""
     for key in options:
         top = key.split('.')[0]
@@ -206,10 +216,10 @@ def _check_options(path: str, cfg: Config, options: dict) -> None:
             continue
         if top in cfg:
             raise ConfigError(
-                f'--cfg-options has {key!r}, but {top} is a variable of {path}, used up when the '
+                f'{given} has {key!r}, but {top} is a variable of {path}, used up when the '
                 'file is read; set the keys that are made of it'
             )
         raise ConfigError(
-            f'--cfg-options has {key!r}, which nothing reads; '
+            f'{given} has {key!r}, which nothing reads; '
             + (f'do you mean {near[0]!r}?' if near else 'check its spelling')
         )

@@ -8,20 +8,21 @@ from allinone.errors import ConfigError
 VISIBLE = 'CUDA_VISIBLE_DEVICES'
 
 
-def use_device(device: str | None) -> None:
+def use_device(device) -> None:
     """Choose the device of this process, for MMEngine takes CUDA wherever there is some.
 
     Before PyTorch is imported the other devices are hidden; later they are only not used.
 
     Args:
-        device: ``'cpu'``, ``'cuda'`` (any), or ``'cuda:N'``, the N-th that is visible. None: no
-            choice.
+        device (str or torch.device, optional): ``'cpu'``, ``'cuda'`` (any), or ``'cuda:N'``, the
+            N-th that is visible. None: no choice.
 
     Raises:
         ConfigError: If there is no such device.
     """
     if device is None:
         return
+    device = str(device)
     kind, colon, number = device.partition(':')
     if kind not in ('cpu', 'cuda') or (colon and (kind == 'cpu' or not number.isdigit())):
         raise ConfigError(f"device is {device!r}; give 'cpu', 'cuda' or 'cuda:N'")

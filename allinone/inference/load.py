@@ -38,6 +38,7 @@ def load(
     """
     source = find_model(checkpoint if config is None else config, checkpoint)
     model = build_network(source.cfg)
+    tasks = model.task_names(tasks)
     load_trained(model, source.checkpoint, source.path, tasks)
     default = 'cuda' if torch.cuda.is_available() else 'cpu'
     on_device(model, device or default)

@@ -59,7 +59,8 @@ class Detection(TaskKind):
     apart = ('rpn_head', 'semantic_head')
     class_layers = (
         *('conv_cls', 'gfl_cls', 'retina_cls', 'atss_cls', 'rtm_cls', 'fovea_cls', 'tood_cls'),
-        *('fc_cls', 'cls_branches', 'multi_level_conv_cls', 'conv_logits'),
+        *('fc_cls', 'cls_branches', 'multi_level_conv_cls', 'conv_logits', 'vfnet_cls'),
+        *('cls_embed', 'cls_score', 'label_embedding'),
     )
     box_layers = ('fc_reg',)
     merger = dict(

@@ -59,7 +59,7 @@ class Segmentation(TaskKind):
     preprocessor = 'SegDataPreProcessor'
     heads = ('decode_head',)
     class_heads = ('decode_head',)
-    class_layers = ('conv_seg',)
+    class_layers = ('conv_seg', 'cls_embed')
     merger = dict(type='SegTTAModel')
     main_metrics = ('mIoU',)
     packer = 'PackSegInputs'

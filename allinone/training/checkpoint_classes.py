@@ -54,7 +54,15 @@ def match_classes(
         both = f'its task {task} has the classes {shortened(theirs, 9)}, and {key} has '
         both += shortened(ours, 9)
         if by_name:
-            found |= _rows_by_name(model, task, state, theirs, ours)
+            moved = _rows_by_name(model, task, state, theirs, ours)
+            if not moved and misplaced(theirs, ours) and _has_head(state, task):
+                raise ConfigError(
+                    f'{path}: {both}, and no layer of {type(model.tasks[task]).__name__} is known '
+                    'to have a row for each class, so none can be taken by name; give the data set '
+                    "the classes in that order, or load the backbone alone (load_from={'backbone': "
+                    '...})'
+                )
+            found |= moved
             same = [name for name in ours if name in theirs]
             new = [name for name in ours if name not in theirs]
             print_log(
@@ -71,6 +79,10 @@ def match_classes(
         else:
             print_log(f'{path}: {both}', 'current', logging.WARNING)
     return found
+
+
+def _has_head(state: State, task: str) -> bool:
+    return any(name.startswith(f'tasks.{task}.') for name in state)
 
 
 def _rows_by_name(

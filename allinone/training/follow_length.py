@@ -96,8 +96,9 @@ def run_config(runner) -> dict:
 def _two_warmups(warmup: int | None, cfg) -> Iterator[str]:
     parts = cfg if isinstance(cfg, (list, tuple)) else [cfg]
     for index, part in enumerate(parts):
-        if warmup is not None and has_own_end(part) and part['end'] != warmup:
+        if warmup is not None and has_own_end(part) and part.get('end') != warmup:
+            end = f' with end={part["end"]}' if 'end' in part else ''
             yield (
                 f'train_cfg.warmup is {warmup} iterations, but param_scheduler.{index} is a '
-                f'warm-up with end={part["end"]}, which holds; leave one of them out'
+                f'warm-up{end}, which holds; leave one of them out'
             )

@@ -1,13 +1,15 @@
 """Training and testing a config, from Python."""
 
+import copy
 import os
 from collections.abc import Mapping
+from typing import cast
 
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from torch import nn
 
-from allinone.config.loading import load_config, override_config
+from allinone.config.loading import finish_config, load_config
 from allinone.distributed.device import use_device
 from allinone.distributed.launchers import variable_of
 from allinone.errors import ConfigError
@@ -20,7 +22,7 @@ def train(
     config: str | os.PathLike | Config,
     seed: int | None = None,
     amp: bool = False,
-    resume: str | None = None,
+    resume: str | os.PathLike | bool | None = None,
     force_resume: bool = False,
     device: str | None = None,
     **overrides,
@@ -30,10 +32,10 @@ def train(
     >>> allinone.train('configs/toy/mobilenetv2_toy.py', train_cfg=dict(max_iters=60))
 
     Args:
-        config: Its path, or a config as :func:`allinone.load_config` reads it, which is changed.
+        config: Its path, or a config, which is not changed.
         seed: In place of the config's.
         amp: Train with mixed precision; needs a CUDA device.
-        resume: A checkpoint to resume from, or ``'auto'`` for the newest of the work dir.
+        resume: A checkpoint to resume from, or ``'auto'`` (or True) for the newest of the work dir.
         force_resume: Resume though the run would be another one.
         device: ``'cpu'``, ``'cuda'`` or ``'cuda:N'``. Default: CUDA if available.
         **overrides: Keys of the config with their values; dictionaries are merged into the
@@ -55,9 +57,10 @@ def train(
             raise ConfigError('--amp needs a CUDA device, and there is none; leave it out')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if resume:
-        cfg.resume = 'auto' if resume == 'auto' else True
-        if resume != 'auto':
-            cfg.load_from = resume
+        newest = resume is True or resume == 'auto'
+        cfg.resume = 'auto' if newest else True
+        if not newest:
+            cfg.load_from = os.fspath(cast(str, resume))
         cfg.force_resume = force_resume
     return build_runner(cfg).train()
 
@@ -73,7 +76,7 @@ def test(
     """Metrics of a checkpoint, ``{'TASK/metric': value}`` and ``'score'``.
 
     Args:
-        config: Its path, or a config as :func:`allinone.load_config` reads it, which is changed.
+        config: Its path, or a config, which is not changed.
         checkpoint: What to test.
         tasks: Test only these.
         show_dir: Draw every tested image into this folder.
@@ -96,7 +99,8 @@ def test(
 
 def _config_of(config: str | os.PathLike | Config, overrides: Mapping) -> Config:
     if isinstance(config, Config):
-        return override_config(config, overrides)
+        copied = copy.deepcopy(config)
+        return finish_config(copied, config.filename or 'the config', overrides)
     return load_config(os.fspath(config), overrides)
 
 

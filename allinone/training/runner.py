@@ -71,7 +71,8 @@ class MultiDatasetRunner(CheckpointRunner):
         check_log(cfg)
         resumed = None
         if cfg.get('resume'):
-            path = (cfg.get('load_from') or '').rstrip('/') if cfg['resume'] != 'auto' else None
+            given = cfg['resume'] != 'auto' and cfg.get('load_from')
+            path = os.fspath(given).rstrip('/') if given else None
             resumed = (path, read_resumable(path)) if path else newest_checkpoint(cfg['work_dir'])
             cfg['resume'] = resumed is not None
             randomness = cfg.get('randomness') or {}

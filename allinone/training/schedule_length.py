@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.optim import (
+    ConstantParamScheduler,
     CosineAnnealingParamScheduler,
     LinearLR,
     LinearParamScheduler,
@@ -41,7 +43,7 @@ def follow_length(cfg, max_iters: int, warmup: int | None = None, key: str = 'pa
     from ``WARMUP_FACTOR`` is added. Schedulers whose curve lies between begin and end (cosine,
     polynomial, linear, one cycle) and that have no ``begin`` begin after it. Those that count
     epochs, and those with milestones or steps, stay as they are. A list stays as it is if it is
-    empty, or if a ``LinearLR`` in it rises to an ``end`` of its own.
+    empty, or if it has a warm-up of its own (:func:`has_own_end`).
 
     Args:
         cfg: ``param_scheduler``: a config, a list of them, ``{optimizer: ...}``, or None, which
@@ -73,8 +75,9 @@ def follow_length(cfg, max_iters: int, warmup: int | None = None, key: str = 'pa
 
 
 def _in_iterations(part, max_iters: int, key: str):
-    if not isinstance(part, Mapping):
-        return part
+    if not isinstance(part, Mapping) or part.get('convert_to_iter_based'):
+        return part  # Epochs, which may be fractions
+    part = _whole(part)
     milestones = part.get('milestones')
     milestones = milestones if isinstance(milestones, (list, tuple)) else ()
     values = {name: part[name] for name in POINTS if isinstance(part.get(name), float)}
@@ -106,6 +109,19 @@ def _in_iterations(part, max_iters: int, key: str):
     return found
 
 
+def _whole(part: Mapping) -> dict:
+    """Floats that are whole numbers (0.1 * max_iters) as such."""
+
+    def whole(value):
+        product = isinstance(value, float) and value.is_integer() and value != 1
+        return int(value) if product else value  # 1.0 may be meant as all of the training.
+
+    found = dict(part) | {name: whole(part[name]) for name in POINTS if name in part}
+    if isinstance(part.get('milestones'), (list, tuple)):
+        found['milestones'] = [whole(value) for value in part['milestones']]
+    return found
+
+
 def _warmed_up(parts: list, warmup: int, max_iters: int) -> list:
     # mmengine's LinearLR reaches the full rate in the last iteration of the warm-up: one has none.
     warmup = warmup if warmup > 1 else 0
@@ -123,6 +139,11 @@ def _warmed_up(parts: list, warmup: int, max_iters: int) -> list:
         else:
             found.append(part)
     if warmup and not warming:
+        print_log(
+            f'The learning rate rises linearly over the first {warmup} iterations '
+            '(train_cfg.warmup); train_cfg.warmup=0 leaves that out',
+            'current',
+        )
         # At the end of the list, so that the others keep their index in messages
         found.append(
             dict(type='LinearLR', start_factor=WARMUP_FACTOR, by_epoch=False, begin=0, end=warmup)
@@ -155,8 +176,21 @@ def _is_warmup(part) -> bool:
 
 
 def has_own_end(part) -> bool:
-    """Whether a scheduler is a warm-up whose end is not that of ``train_cfg.warmup``."""
-    return _is_warmup(part) and 'end' in part
+    """Whether a scheduler is a warm-up that ``train_cfg.warmup`` does not end.
+
+    Beside a ``LinearLR`` that rises to an ``end``, or by epochs, these are one cycle, mmdet's
+    quadratic warm-up, and a constant factor below 1 up to an ``end``.
+    """
+    if not isinstance(part, Mapping):
+        return False
+    kind = class_of(part.get('type'), PARAM_SCHEDULERS)
+    if not inspect.isclass(kind):
+        return False
+    if issubclass(kind, ConstantParamScheduler):
+        return 'end' in part and part.get('factor', 1 / 3) < 1
+    if _is_warmup(part):
+        return 'end' in part or _by_epoch(part)
+    return issubclass(kind, OneCycleParamScheduler) or kind.__name__.startswith('QuadraticWarmup')
 
 
 def contradictions(cfg, lengths: Mapping[str, int], key: str = 'param_scheduler') -> Iterator[str]:
@@ -187,6 +221,7 @@ def contradictions(cfg, lengths: Mapping[str, int], key: str = 'param_scheduler'
             return
         length = lengths[unit]
         begin, end = part.get('begin', 0), part.get('end', length)
+        end = length if end is None else end  # mmengine refuses it.
         ends.append((end / length, place, part, unit))
         if _is(part, SPANNING):
             yield from _cut(place, part, unit, begin, end, length)

@@ -156,6 +156,44 @@ def test_stages_without_a_loop_and_parts_of_none_are_left_out():
     assert list(cfg.val_dataloader) == ['a'] and 'score' not in cfg.val_cfg
 
 
+def test_a_task_is_left_out_of_the_test():
+    for part in ('test_dataloader', 'test_evaluator'):
+        cfg = entry(score=dict(mAP=1), **{part: None})
+        cfg.test_cfg = dict(type='T')
+        expand_data(cfg)
+        assert not cfg.get('test_dataloader') and not cfg.get('test_evaluator')
+        assert cfg.val_cfg.score == {'a/mAP': 1} and 'score' not in cfg.test_cfg
+
+
+@pytest.mark.parametrize(
+    'classes, says',
+    [
+        ('car', "data.a.classes is 'car'; give the names, as in"),
+        ((), r'data.a.classes is \(\); give the names'),
+        (['p', 'q', 'p'], "data.a.classes has 'p' twice"),
+    ],
+)
+def test_classes_that_are_no_list_of_names_are_refused(classes, says):
+    with pytest.raises(ConfigError, match=says):
+        expand_data(entry(classes=classes))
+
+
+def test_a_file_of_names_is_left_to_the_data_set(tmp_path):
+    (tmp_path / 'names.txt').write_text('p\nq\nr\n')
+    cfg = entry(classes=str(tmp_path / 'names.txt'))
+    for loader in (cfg.data.a.train_dataloader, cfg.data.a.val_dataloader):
+        loader.dataset.pop('metainfo', None)
+    assert expand_data(cfg) == {'a': None}
+    assert cfg.train_dataloader.a.dataset.metainfo.classes == str(tmp_path / 'names.txt')
+
+
+def test_data_sets_of_other_names_are_a_variable(capsys):
+    cfg = entry()
+    cfg.data = dict(toyset=cfg.data.a)
+    assert expand_data(cfg) == {} and 'toyset' in cfg.data and 'train_dataloader' not in cfg
+    assert 'no task is called so' in capsys.readouterr().err
+
+
 def test_a_score_that_is_switched_off_stays_off():
     cfg = entry(score=dict(mAP=100))
     cfg.val_cfg.score = None

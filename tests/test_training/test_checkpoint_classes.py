@@ -67,6 +67,15 @@ def test_another_order_is_refused(trained_cls, tmp_path, order):
     assert "set load_classes = 'by_name'" in text
 
 
+def test_a_head_without_known_rows_is_refused(trained_cls, tmp_path, monkeypatch):
+    """Its rows would be those of other classes."""
+    monkeypatch.setattr('allinone.tasks.classification.Classification.class_layers', ())
+    checkpoint, names = trained_cls
+    with pytest.raises(ConfigError, match='no layer of ImageClassifier is known to have a row'):
+        started(tmp_path, checkpoint, names[::-1], load_classes='by_name')
+    started(tmp_path, checkpoint, names, load_classes='by_name')
+
+
 def test_rows_are_taken_by_name_if_asked_for(trained_cls, tmp_path):
     checkpoint, names = trained_cls
     other = [names[3], 'fog', *names[:3], *names[4:7]]

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, run_tool, single, write_config
+from mmengine.config import Config
 
 import allinone
 from allinone.distributed.device import use_device
@@ -42,6 +43,19 @@ def test_a_path_and_overrides(path, tmp_path):
     assert metrics == again and 'cls/top1' in metrics
     (sample,) = loaded.predict(torch.zeros(1, 3, 64, 64))['cls']
     assert sample.pred_score.shape == (8,)
+
+
+def test_a_config_stays_as_it_is(path, tmp_path):
+    cfg = allinone.load_config(path, work_dir=str(tmp_path / 'w'))
+    before = cfg.to_dict()
+    options = dict(train_cfg=dict(max_iters=2, val_interval=2))
+    allinone.train(cfg, **options)
+    allinone.test(cfg, str(tmp_path / 'w/iter_2.pth'), show_dir=str(tmp_path / 'drawn'))
+    allinone.train(cfg, resume=tmp_path / 'w/iter_1.pth', **options)
+    assert cfg.to_dict() == before
+    plain = Config.fromfile(path)  # As mmengine reads it
+    plain.pop('launcher', None)
+    assert allinone.test(plain, str(tmp_path / 'w/iter_2.pth'), work_dir=str(tmp_path / 'w'))
 
 
 def test_an_override_without_effect_is_refused(path):

@@ -26,6 +26,7 @@ from allinone.training.schedule_length import (
 
 LR = 2e-3
 COSINE = dict(type='CosineAnnealingLR', by_epoch=False)
+EPOCHS = dict(by_epoch=True, convert_to_iter_based=True, epoch_length=8)
 LINEAR = dict(type='LinearLR', start_factor=0.01, by_epoch=False)
 FOLLOWING = [LINEAR, dict(COSINE, eta_min=0)]
 
@@ -128,6 +129,27 @@ def test_a_shorter_run_of_a_recipe_has_the_whole_schedule():
         # A warm-up of its own holds, and an empty list.
         ([dict(LINEAR, end=5), COSINE], 3, [dict(LINEAR, end=5), COSINE]),
         ([], 3, []),
+        *(
+            ([own, COSINE], 3, [own, COSINE])
+            for own in (
+                dict(type='mmdet.QuadraticWarmupLR', by_epoch=False, end=4),
+                dict(type='ConstantLR', by_epoch=False, factor=0.1, end=4),
+                dict(type='OneCycleLR', by_epoch=False, eta_max=0.1, total_steps=40),
+                dict(type='LinearLR', start_factor=0.1, begin=0, end=2),  # epochs
+            )
+        ),
+        # As products give them
+        (
+            [dict(LINEAR, begin=0.0, end=8.0), dict(COSINE, begin=8.0)],
+            None,
+            [dict(LINEAR, begin=0, end=8), dict(COSINE, begin=8)],
+        ),
+        # Epochs may be fractions where they are converted.
+        (
+            COSINE | EPOCHS | dict(begin=0.5, end=1.5),
+            None,
+            COSINE | EPOCHS | dict(begin=0.5, end=1.5),
+        ),
         # A decay that is linear, and a begin that is given
         (
             [dict(LINEAR, start_factor=1.0, end_factor=0.0), dict(COSINE, begin=1)],
@@ -472,8 +494,8 @@ def test_intervals_beyond_the_end_are_told(toy_root, tmp_path, capsys):
         ({'train_cfg.val_interval': 1.5}, r'train_cfg\.val_interval is 1\.5; give a whole number'),
         ({'train_cfg.warmup': -1}, r'train_cfg\.warmup is -1; give a whole number of at least 0'),
         (
-            {'default_hooks.checkpoint.interval': 2.0},
-            r'default_hooks\.checkpoint\.interval is 2\.0; give a whole number of at least 1, or',
+            {'default_hooks.checkpoint.interval': 2.5},
+            r'default_hooks\.checkpoint\.interval is 2\.5; give a whole number of at least 1, or',
         ),
         (
             {'train_cfg.epochs': dict(n=1)},

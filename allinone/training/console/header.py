@@ -1,7 +1,7 @@
 """What is about to be trained, in a few lines."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from mmengine.dist import get_world_size
@@ -77,8 +77,9 @@ def _steps(runner) -> str:
         text += f'; resumed from {_short(runner._load_from)}'
     elif runner._load_from:
         sources = runner._load_from
-        sources = [sources] if isinstance(sources, str) else dict.fromkeys(sources.values())
-        text += f'; weights of {", ".join(map(_short, sources))}'
+        sources = sources.values() if isinstance(sources, Mapping) else [sources]
+        paths = dict.fromkeys(os.fspath(source) for source in sources)
+        text += f'; weights of {", ".join(map(_short, paths))}'
     return text
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,6 +102,8 @@ class _Handler(logging.Handler):
             return
         if record.levelno >= logging.WARNING:
             text = f'{record.levelname.lower()}: {text}'
+        if record.exc_info:
+            text += '\n' + ''.join(traceback.format_exception(*record.exc_info)).rstrip()
         if record.levelno >= logging.ERROR:
             self.screen.console.print(Text(text, STYLES[logging.ERROR]), soft_wrap=True)
         else:

@@ -74,6 +74,11 @@ class EarlyStoppingHook(UpstreamEarlyStoppingHook):
             return  # Not a validation of a training, or stopped already
         super().after_val_epoch(runner, metrics)
         stopped = runner.train_loop.stop_training
+        if stopped:
+            runner.logger.info(
+                f'{type(self).__name__}: {self.wait_count} validations since the best '
+                f'{self.monitor}, {self.best_score:.4g}, so training stops'
+            )
         state = dict(
             wait_count=self.wait_count,
             best=float(self.best_score),

@@ -62,7 +62,9 @@ FILES = {'stock.pth': 'upstream.pth', 'stock_config.py': 'upstream_config.py'}
 NOT_COMPARED = re.compile(
     r'(^|/)(cfg|time|data_time|eta|memory|experiment_name|mmengine_version|work_dir|environment'
     r'|git|command|resume|resumed_from|load_from'
-    r'|default_hooks[./](batch_sizes|follow_validation)[./]type)(/|$)'
+    r'|default_hooks[./](batch_sizes|follow_validation)[./]type'
+    # Variables of configs, and what newer ones have beside an own schedule
+    r'|config\.py/max_iters|toy_\w+/score|train_cfg/warmup)(/|$)'
 )
 
 

@@ -10,7 +10,9 @@ _MESSAGES = (
     r'https://\S+/api/fileio\.html#file-io',
     r'"HardDiskBackend" is the alias of "LocalBackend" and the former will be deprecated in '
     r'future\.',
-    # mmcv, mmseg
+    # mmcv, mmdet, mmseg
+    r'DeprecationWarning: `num_anchors` is deprecated, for consistency or also use '
+    r'`num_base_priors` instead',
     r"Only use 'alpha' for pillow backend\.",
     r'Default ``avg_non_ignore`` is False, if you would like to ignore the certain label and '
     r'average loss over non-ignore labels, which is the same with PyTorch official '

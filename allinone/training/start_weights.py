@@ -158,7 +158,8 @@ def _from_several(model: AllInOne, sources: Mapping[str, str], datasets: Data, r
             raise CheckpointError(
                 f'{KEY}.{task}={paths[task]!r} has nothing for the task: none of its '
                 f'{len(head) + len(part.backbone)} tensors fits model.tasks.{task} or the '
-                f'backbone; it has {shortened([*head, *part.backbone], SHOWN)}'
+                f'backbone; it has {shortened([*head, *part.backbone], SHOWN)}; if it is a '
+                f'backbone alone, give it as {KEY}.{BACKBONE}'
             )
         if task in datasets:
             meta = dict(meta=dict(dataset_meta={task: part.metainfo}))

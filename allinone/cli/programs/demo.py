@@ -17,6 +17,7 @@ from allinone.inference.inferencer import AllInOneInferencer
 from allinone.io.atomic import write_json
 from allinone.io.images import write_image
 from allinone.io.outputs import require_writable
+from allinone.training.console import compact
 from allinone.training.run import test, train
 from allinone.training.signals import Stopped
 
@@ -24,7 +25,8 @@ from allinone.training.signals import Stopped
 def run_demo(args) -> int:
     """Run the demo; the exit status. An error that the user can fix is one sentence."""
     try:
-        _demo(args.config, args.data, args.work_dir)
+        with compact():
+            _demo(args.config, args.data, args.work_dir)
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

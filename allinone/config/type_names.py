@@ -47,11 +47,13 @@ def name_types(cfg: Config, strict: bool = True) -> None:
         ConfigError: If a type cannot be imported, or has no name.
     """
     content = cfg._cfg_dict
-    for name in cfg.__dict__.get('_imported_names') or ():
-        # What a file imports, and no key of the config
-        value = dict.get(content, name)
-        kinds = inspect.isroutine, inspect.isclass, inspect.ismodule
-        if isinstance(value, LAZY) or any(is_kind(value) for is_kind in kinds):
+    imported = cfg.__dict__.get('_imported_names') or ()
+    for name, value in list(dict.items(content)):
+        # What a file imports, and no key of the config; mmengine does not list `import math`.
+        imports = name in imported and (
+            isinstance(value, LAZY) or inspect.isroutine(value) or inspect.isclass(value)
+        )
+        if imports or inspect.ismodule(value):
             dict.pop(content, name)
     scope = dict.get(content, 'default_scope')
     _Namer(strict).visit((), content, scope if isinstance(scope, str) else 'allinone')

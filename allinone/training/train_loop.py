@@ -187,8 +187,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
     def _count_epochs(self) -> None:
         """The epoch that a start begins in.
 
-        A checkpoint of the last iteration of an epoch is saved before the hooks are told of its
-        end. One of an earlier version of this suite has no epochs.
+        A checkpoint of the last iteration of an epoch is saved before ``after_train_epoch`` is
+        called. One of an earlier version of this suite has no epochs.
         """
         if self.epoch_length:
             epoch, done = divmod(self._iter, self.epoch_length)

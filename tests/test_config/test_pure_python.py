@@ -1,5 +1,6 @@
 """Pure Python configs, whose types are classes, are the same runs as text configs."""
 
+import copy
 import sys
 
 import pytest
@@ -154,6 +155,19 @@ def test_each_class_gets_the_name_by_which_its_place_finds_it(tmp_path):
     assert flat_config(Config.fromstring(cfg.pretty_text, '.py')) == flat_config(cfg) | {
         'optim_wrapper.dtype': repr('torch.float16')
     }
+
+
+def test_modules_that_a_config_imports_are_no_keys_of_it(tmp_path):
+    """mmengine keeps them, and a config with a module cannot be copied."""
+    (tmp_path / 'config.py').write_text(
+        'import math\nimport os.path as osp\n'
+        'from mmpretrain.models import ImageClassifier\n'
+        "model = dict(tasks=dict(a=dict(type=ImageClassifier, name=osp.join('x', 'y'))))\n"
+        'lr = math.sqrt(4)\n'
+    )
+    cfg = load_config(str(tmp_path / 'config.py'))
+    assert not {'math', 'osp'} & set(cfg) and cfg.lr == 2
+    assert copy.deepcopy(cfg).model.tasks.a.name == 'x/y'
 
 
 def test_a_dump_of_mmengine_has_import_paths_which_become_names(tmp_path):

@@ -252,7 +252,7 @@ def test_hooks_are_called_where_an_epoch_ends(toy_root, tmp_path):
     'iteration, saved, epoch',
     [
         (5, 2, 2),
-        (6, 3, 3),  # saved by a validation, after the hooks were told of the end of the epoch
+        (6, 3, 3),  # saved by a validation, after after_train_epoch
         (6, 2, 2),  # saved in the last iteration of the epoch, before
         (6, 0, 3),  # saved by an earlier version, which counted no epochs
         (5, 0, 2),

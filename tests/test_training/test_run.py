@@ -12,6 +12,7 @@ from mmengine.config import Config
 import allinone
 from allinone.distributed.device import use_device
 from allinone.errors import ConfigError
+from allinone.training.console import compact
 
 
 @pytest.fixture
@@ -56,6 +57,16 @@ def test_a_config_stays_as_it_is(path, tmp_path):
     plain = Config.fromfile(path)  # As mmengine reads it
     plain.pop('launcher', None)
     assert allinone.test(plain, str(tmp_path / 'w/iter_2.pth'), work_dir=str(tmp_path / 'w'))
+
+
+def test_paths_may_be_paths_also_in_the_short_console(path, tmp_path, capsys):
+    options = dict(train_cfg=dict(max_iters=1, val_interval=1))
+    allinone.train(path, work_dir=str(tmp_path / 'a'), **options)
+    saved = tmp_path / 'a/iter_1.pth'
+    for sources in (saved, dict(cls=saved)):
+        with compact():
+            allinone.train(path, work_dir=str(tmp_path / 'b'), load_from=sources, **options)
+        assert 'a/iter_1.pth' in capsys.readouterr().out
 
 
 def test_an_override_without_effect_is_refused(path):

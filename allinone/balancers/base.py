@@ -70,6 +70,9 @@ class Balancer(nn.Module):
             gradients.
         counters: Names of integer attributes that belong to the state.
         layer: Name prefix of the backbone parameters whose gradients are used; None: all.
+        gradients: Where the gradients of tasks with the same images are compared: at the
+            parameters of the backbone (``'backbone'``) or at its feature maps (``'features'``); see
+            :class:`~allinone.step.SharedStep`.
         task_names: Names of all tasks in the order of the config; empty until :meth:`bind`.
         num_tasks: Number of tasks; before :meth:`bind`, that of the first call. 0: unknown.
     """
@@ -78,6 +81,7 @@ class Balancer(nn.Module):
     weighs_losses = False
     counters: tuple[str, ...] = ()
     layer: str | None = None
+    gradients = 'backbone'
     _buffers: dict[str, Tensor]  # type: ignore[assignment]  # no buffer of a balancer is None
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 import torch
 import torch.distributed as dist
+from mmengine.device import get_device
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -190,6 +191,27 @@ class Shards(Replicas):
                 own = torch.cat(mine)
                 yield slice(done, done + len(own)), own
                 done += len(own)
+
+
+class Spread(Shards):
+    """Processes that each hold a part of long rows, one part after the other.
+
+    Args:
+        elements: Number of elements of a row that this process holds.
+    """
+
+    def __init__(self, elements: int):
+        super().__init__([])
+        self._elements = elements
+
+    @cached_property
+    def _spans(self) -> tuple[int, np.ndarray]:
+        sizes = torch.zeros(dist.get_world_size(), dtype=torch.int64, device=get_device())
+        sizes[dist.get_rank()] = self._elements
+        dist.all_reduce(sizes)
+        ends = sizes.cumsum(0).tolist()
+        end = ends[dist.get_rank()]
+        return ends[-1], np.array([[end - self._elements, end]])
 
 
 ALONE = Alone()

@@ -3,24 +3,29 @@
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.logging import print_log
 from mmengine.model import BaseModel, ImgDataPreprocessor, ModuleDict
 from torch import Tensor, nn
 
+from allinone.balancers.base import Balancer
 from allinone.checkpoint.loading import load_weights
 from allinone.config.build_errors import accepted_keys, unknown_key
 from allinone.config.check import check_frozen
+from allinone.data.shared_sample import is_shared, labelled_batch
 from allinone.distributed.processes import Alone
 from allinone.errors import ConfigError
 from allinone.io.renames import renamed_arguments
 from allinone.registry import BALANCERS, MODELS
-from allinone.registry.options import check_count, check_flag, check_number
+from allinone.registry.options import check_choice, check_count, check_flag, check_number
 from allinone.step import BalancedStep, build_step
 from allinone.step.clipping import ClipWithoutWaiting
 from allinone.step.iteration import micro_batches
 from allinone.step.layers import check_layers
+from allinone.step.shared_step import check_features
 from allinone.tasks import TaskKind
 
 from . import batch_norm
@@ -29,6 +34,7 @@ from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
 from .shared_backbone import SharedBackbone, backbone_pass, built_around, layers_of
+from .shared_images import Losses, check_preprocessors, predict_shared
 from .task_model import build_model, build_task
 from .tta import build_merger, has_views
 
@@ -144,12 +150,13 @@ class AllInOne(BaseModel):
         batch_norm.set_up(self, kind, affine)
         self._tta = {name: cfg.get('tta') for name, cfg in tasks.items()}
         self.distillation = None if distill is None else _build_distillation(distill, self)
-        self.balancer = BALANCERS.build(balancer or dict(type='FixedWeights'))
+        self.balancer = _build_balancer(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
         check_layers(self.balancer, self.backbone)
         if channels_last:
             self.to(memory_format=torch.channels_last)
-        check_tasks(self)
+        #: Labelled images that a task needs in a batch: 2 where batch norm sees one value an image
+        self.min_labelled: dict[str, int] = check_tasks(self)
         freeze(self)
         check_balancer(self, clip_grad_per_task)
         self._step_options: dict = dict(
@@ -157,6 +164,7 @@ class AllInOne(BaseModel):
             grad_similarity_interval=grad_similarity_interval,
             skip_non_finite=skip_non_finite,
         )
+        self._sources: dict[str, tuple[str, ...]] = {}
         self._step: BalancedStep | None = None
         if compile_backbone is not False:
             _compile(self, compile_backbone)
@@ -195,6 +203,55 @@ class AllInOne(BaseModel):
         self._step_options['processes'] = processes
         self._step = None
 
+    def bind_sources(self, sources: Mapping[str, Sequence[str]]) -> None:
+        """Set which tasks each source of training data serves.
+
+        Args:
+            sources: ``{source: tasks}``. Without it, a source serves the task of its name.
+
+        Raises:
+            ConfigError: If the tasks of a source cannot share images, or the balancer cannot work
+                with such sources.
+        """
+        self._sources = {source: tuple(tasks) for source, tasks in sources.items()}
+        self._step = None
+        for source, tasks in self._sources.items():
+            if len(tasks) > 1:
+                check_preprocessors(self, source, tasks)
+        for source, tasks in self._sources.items():
+            adapted = [task for task in self._adapted() if task in tasks]
+            if adapted and len(tasks) > 1:
+                print_log(
+                    f'train_dataloader.{source}: the tasks {adapted} have weights of the backbone '
+                    "for themselves (adapter, or bn='per_task'), so each makes its own pass of the "
+                    'backbone',
+                    'current',
+                )
+        clip = self._step_options['clip_grad_per_task']
+        check_features(self.balancer, self._sources, self._adapted(), clip)
+        self._build_step()
+
+    def _adapted(self) -> list[str]:
+        """Tasks that make their own pass of the backbone."""
+        return [name for name in self.tasks if self.view(name).adapter is not None]
+
+    def _build_step(self) -> BalancedStep:
+        averaging = [
+            name
+            for name, task in self.tasks.items()
+            if self.kinds[name].averages_over_processes(task)
+        ]
+        self._step = build_step(
+            self.balancer,
+            self.backbone,
+            dict(self.tasks.items()),
+            self._sources,
+            synchronised=averaging,
+            adapted=self._adapted(),
+            **self._step_options,
+        )
+        return self._step
+
     @property
     def backbone_is_pretrained(self) -> bool:
         """Whether :meth:`init_weights` reads the backbone's weights from a file."""
@@ -218,62 +275,84 @@ class AllInOne(BaseModel):
             self.distillation.start(self.tasks)
 
     def train_step(self, data: Mapping[str, dict], optim_wrapper) -> dict[str, Tensor]:
-        """Forward and backward of each task in turn, the balancer, one optimizer step.
+        """Forward and backward of each source in turn, the balancer, one optimizer step.
 
         Args:
-            data: ``{task: batch}`` of the participating tasks, each batch as collated by its data
-                loader, or a list of such batches, whose losses are averaged.
+            data: ``{source: batch}`` of the participating sources, each batch as collated by its
+                data loader, or a list of such batches, over whose images losses are averaged.
             optim_wrapper: mmengine's optimizer wrapper; mixed precision and gradient accumulation
                 are supported.
 
         Returns:
             Scalars for the log, ``'TASK/name'`` each, and ``'loss'``, the weighted sum.
         """
-        if self._step is None:
-            self._step = build_step(
-                self.balancer, self.backbone, dict(self.tasks.items()), **self._step_options
-            )
-
-        def losses_of(task: str, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
-            with optim_wrapper.optim_context(self):
-                return self.parse_losses(self.task_losses(task, batch))
-
-        batches = {task: micro_batches(batch) for task, batch in data.items()}
-        log = self._step(batches, losses_of, optim_wrapper)
+        batches = {source: micro_batches(batch) for source, batch in data.items()}
+        losses_of = Losses(self, partial(optim_wrapper.optim_context, self))
+        step = self._step or self._build_step()
+        log = step(batches, losses_of, optim_wrapper)
+        trained = [task for task in self.tasks if f'{task}/loss' in log]
         if optim_wrapper.should_update():
             optim_wrapper.step()
             clip = getattr(optim_wrapper, 'clip_func', None)
             if isinstance(clip, ClipWithoutWaiting) and (norm := clip.take_norm()) is not None:
                 log[optim_wrapper.grad_name] = norm
             optim_wrapper.zero_grad()
-            weighted = [log[f'{task}/weight'] * log[f'{task}/loss'] for task in data]
+            weighted = [log[f'{task}/weight'] * log[f'{task}/loss'] for task in trained]
         else:
-            weighted = [log[f'{task}/loss'] for task in data]
+            weighted = [log[f'{task}/loss'] for task in trained]
         shares = torch.stack(weighted)
         # Only finite tasks count, because only they were trained.
         total = torch.where(torch.isfinite(shares), shares, 0).sum()
         return dict(loss=total, **log)
 
-    def task_losses(self, task: str, batch: dict) -> dict[str, Tensor]:
-        """``{name: loss}`` of one task on one collated batch, including distillation losses."""
+    def task_losses(self, task: str, batch: Mapping) -> dict[str, Tensor]:
+        """``{name: loss}`` of one task on one collated batch, including distillation losses.
+
+        Of a batch of a shared source, the images with labels of the task are used.
+        """
+        data = self.tasks[task].data_preprocessor(labelled_batch(batch, task), True)
+        return self.losses_of_data(task, data)
+
+    def losses_of_data(self, task: str, data: dict) -> dict[str, Tensor]:
+        """As :meth:`task_losses`, of what the task's data preprocessor gives."""
         model = self.tasks[task]
-        data = model.data_preprocessor(batch, True)
         if self.distillation is not None:
             return self.distillation.losses(task, model, data)
         return model._run_forward(data, mode='loss')
 
     def val_step(self, data: Mapping[str, dict]) -> dict[str, list]:
-        """Predictions of each task's model on the task's batch: ``{task: samples}``."""
-        return {task: self.tasks[task].val_step(batch) for task, batch in data.items()}
+        """Predictions of each task's model on its labelled images: ``{task: samples}``.
+
+        Args:
+            data: ``{source: batch}``; the images of a shared source pass the backbone once.
+        """
+        found: dict[str, list] = {}
+        for source, batch in data.items():
+            if is_shared(batch):
+                found |= predict_shared(self, batch)
+            else:
+                found[source] = self.tasks[source].val_step(batch)
+        return found
 
     def test_step(self, data: Mapping[str, dict]) -> dict[str, list]:
-        """As :meth:`val_step`; several views of an image are merged into one prediction."""
-        return {
-            task: build_merger(self.tasks[task], self.kinds[task], self._tta[task]).test_step(batch)
-            if has_views(batch)
-            else self.tasks[task].test_step(batch)
-            for task, batch in data.items()
-        }
+        """As :meth:`val_step`; several views of an image are merged into one prediction.
+
+        Raises:
+            ConfigError: If images of a shared source come in several views.
+        """
+        found: dict[str, list] = {}
+        for source, batch in data.items():
+            if not has_views(batch):
+                found |= self.val_step({source: batch})
+                continue
+            if source not in self.tasks:
+                raise ConfigError(
+                    f'test_dataloader.{source} gives several views of an image (TestTimeAug), '
+                    'which is for sources of one task; give each task its own test_dataloader'
+                )
+            merger = build_merger(self.tasks[source], self.kinds[source], self._tta[source])
+            found[source] = merger.test_step(batch)
+        return found
 
     @torch.no_grad()
     def predict(
@@ -405,6 +484,17 @@ def _build_distillation(cfg: Mapping, model: AllInOne) -> Distillation:
     if not isinstance(cfg, Mapping) or set(cfg) != {'teacher', 'losses'}:
         raise ConfigError(f'model.distill is {cfg!r}; give dict(teacher=..., losses=...)')
     return Distillation(cfg['teacher'], cfg['losses'], dict(model.tasks.items()), model.kinds)
+
+
+def _build_balancer(cfg: Mapping) -> Balancer:
+    cfg = dict(cfg)
+    gradients = cfg.pop('gradients', None)
+    if gradients is not None:
+        check_choice('model.balancer.gradients', gradients, ['backbone', 'features'])
+    balancer = BALANCERS.build(cfg)
+    if gradients is not None:
+        balancer.gradients = gradients
+    return balancer
 
 
 def _pop_pretrained(backbone: ConfigDict) -> dict | None:

@@ -1,10 +1,13 @@
 """Build-time checks that the tasks match the backbone."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.hooks import RemovableHandle
 
 from allinone.errors import ConfigError
 from allinone.tasks.probe import describe, longest_side
@@ -21,11 +24,15 @@ Failure = tuple[int, Exception]  # Size of the image, and what was raised on it
 
 
 @torch.no_grad()
-def check_tasks(model: 'AllInOne') -> None:
+def check_tasks(model: 'AllInOne') -> dict[str, int]:
     """Run a blank image through the backbone and each task, and check shapes and strides.
 
     A task that fails is tried again on larger images. A failure for another reason than the shapes
     of feature maps is only logged, because training may work.
+
+    Returns:
+        ``{task: images}`` that a batch of training needs: 2 where batch norm sees a single value a
+        channel of each image, else 1.
 
     Raises:
         ConfigError: If ``feature_indices`` is out of range, a neck's or head's channels do not
@@ -35,11 +42,15 @@ def check_tasks(model: 'AllInOne') -> None:
     devices = [] if param.device.type == 'cpu' else [param.device]
     training = {module: module.training for module in model.modules()}
     model.eval()
+    pooled: set[str] = set()
+    hooks = [hook for name in model.tasks for hook in _watch_norms(model, name, pooled)]
     try:
         # A prediction that draws random numbers must not change the initial weights.
         with torch.random.fork_rng(devices):
             failures = _failures(model, param)
     finally:
+        for hook in hooks:
+            hook.remove()
         for module, mode in training.items():
             module.training = mode
     for key, (size, error) in failures.items():
@@ -50,6 +61,19 @@ def check_tasks(model: 'AllInOne') -> None:
             f'checked that the tasks match the backbone: {type(error).__name__}: {error}',
             'current',
         )
+    return {name: 2 if name in pooled else 1 for name in model.tasks}
+
+
+def _watch_norms(model: 'AllInOne', name: str, pooled: set[str]) -> Iterator[RemovableHandle]:
+    """Add the task to ``pooled`` if a batch norm of it sees one value a channel of an image."""
+
+    def seen(_, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].shape[2:].numel() == 1:
+            pooled.add(name)
+
+    for module in model.tasks[name].modules():
+        if isinstance(module, _BatchNorm):
+            yield module.register_forward_pre_hook(seen)
 
 
 def probe_sizes(model: 'AllInOne') -> list[int]:

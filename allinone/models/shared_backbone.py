@@ -89,6 +89,14 @@ class SharedBackbone(nn.Module):
             maps = run_backbone(self._backbone, x, self.adapter)
         return self.select(maps)
 
+    def uses(self, index: int) -> bool:
+        """Whether the task uses a feature map of the backbone."""
+        return self.feature_indices is None or index in self.feature_indices
+
+    def reuse(self, x: Tensor | None, maps: tuple[Tensor, ...] | None) -> None:
+        """Answer the images ``x`` with these feature maps of the backbone; None: with its own."""
+        self._cached = None if x is None or maps is None else (x, maps)
+
     def select(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
         """Select the feature maps of the task from all those of the backbone."""
         chosen = self.feature_indices
@@ -141,9 +149,9 @@ def backbone_pass(backbone: nn.Module, views: Sequence[SharedBackbone], x: Tenso
     views = [view for view in views if view.adapter is None]
     cached = (x, run_backbone(backbone, x)) if views else None
     for view in views:
-        view._cached = cached
+        view.reuse(*(cached or (None, None)))
     try:
         yield
     finally:
         for view in views:
-            view._cached = None
+            view.reuse(None, None)

@@ -37,9 +37,13 @@ class BackboneGradients:
 
     def take(self, task: int) -> None:
         """Add the parameters' ``.grad`` to the row of ``task``, and set them to None."""
-        self._add(task, [param.grad for param in self.params])
+        self.add_present(task)
         for param in self.params:
             param.grad = None
+
+    def add_present(self, task: int) -> None:
+        """Add the parameters' ``.grad`` to the row of ``task``, and keep them."""
+        self._add(task, [param.grad for param in self.params])
 
     def add(self, task: int, loss: Tensor) -> None:
         """Add the gradient of ``loss`` to the row of ``task``; keep the graph."""

@@ -33,8 +33,12 @@ class Iteration:
 
     def reaches_multiple_of(self, interval: int) -> bool:
         """Whether a multiple of ``interval`` is among the iterations of this optimizer step."""
-        steps = getattr(self.optim_wrapper, '_accumulative_counts', 1)
-        return bool(interval) and -self.optim_wrapper.inner_count % interval < steps
+        return bool(interval) and -self.optim_wrapper.inner_count % interval < self.steps
+
+    @property
+    def steps(self) -> int:
+        """Number of iterations of an optimizer step."""
+        return getattr(self.optim_wrapper, '_accumulative_counts', 1)
 
     def loss_scale(self, like: Tensor) -> Tensor:
         """The factor of the loss scaler (scalar), on the device of ``like``; 1 without one."""

@@ -76,11 +76,37 @@ class FiniteGuard:
             kept = _all_finite(grads)
             finite = finite & (kept if scale is None else kept | (scale > 1))
         finite = self._agreed(finite)
-        _keep_if(finite, grads)
+        keep_if(finite, grads)
         if self._before is not None:
-            _keep_if(finite, self._buffers(), self._before)
+            keep_if(finite, self._buffers(), self._before)
             self._before = None
         return finite
+
+
+class KeptStatistics:
+    """Running statistics of some modules, to restore after a pass that must not count.
+
+    Args:
+        modules: The modules.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]):
+        self._statistics = RunningStatistics(modules)
+        self._moving: list[tuple[dict[str, Tensor], str]] = []
+        self._before: Tensor | None = None
+
+    def save(self) -> None:
+        """Save them before a forward pass."""
+        self._moving = self._statistics.moving()
+        self._before = flatten(self._buffers()) if self._moving else None
+
+    def restore_unless(self, finite: Tensor) -> None:
+        """Set them to the saved ones unless ``finite`` (scalar, bool) holds."""
+        if self._before is not None:
+            keep_if(finite, self._buffers(), self._before)
+
+    def _buffers(self) -> list[Tensor]:
+        return [buffers[name] for buffers, name in self._moving]
 
 
 def _all_finite(tensors: Sequence[Tensor]) -> Tensor:
@@ -93,7 +119,7 @@ def _all_finite(tensors: Sequence[Tensor]) -> Tensor:
     return torch.isfinite(get_total_norm(tensors, float('inf')))
 
 
-def _keep_if(condition: Tensor, tensors: Sequence[Tensor], otherwise: Tensor | None = None) -> None:
+def keep_if(condition: Tensor, tensors: Sequence[Tensor], otherwise: Tensor | None = None) -> None:
     """Set ``tensors`` to ``otherwise`` (default 0) in place unless ``condition`` holds."""
     if not tensors or (condition.device.type == 'cpu' and condition):
         return

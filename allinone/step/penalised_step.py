@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from allinone.balancers.base import Balancer
 
+from .contributions import Contribution
 from .iteration import Iteration
 from .layers import columns_of
 from .penalty import PenaltyGradients
@@ -27,8 +28,6 @@ class PenalisedStep(BalancedStep):
         **options: As for :class:`BalancedStep`.
     """
 
-    combines_measured = False
-
     def __init__(
         self, balancer: Balancer, backbone: nn.Module, tasks: dict[str, nn.Module], **options: Any
     ):
@@ -43,7 +42,9 @@ class PenalisedStep(BalancedStep):
         self._penalty.before_forward(task)
         super()._before_forward(task)
 
-    def _after_forward(self, task: str, loss: Tensor, iteration: Iteration, parts: int) -> None:
+    def _after_forward(
+        self, task: str, loss: Tensor, iteration: Iteration, contribution: Contribution
+    ) -> None:
         if self._guard is not None:
             self._guard.after_forward(loss)
         self._waiting[task] = loss, iteration.scaled(loss)
@@ -72,7 +73,7 @@ class PenalisedStep(BalancedStep):
             measured = self._gradients if not self._apart else None
             if measured is not None:
                 measured.add(index, iteration.scaled(iteration.share(loss)))
-            self._dropped[task] = self._penalised_backward(task, loss, term, iteration)
+            self._penalised_backward(task, loss, term, iteration)
             if measured is not None:
                 measured.buffer[index].masked_fill_(self._dropped[task], 0)
             self._end_task(task, iteration)
@@ -86,20 +87,24 @@ class PenalisedStep(BalancedStep):
 
     def _penalised_backward(
         self, task: str, loss: Tensor, term: Tensor | None, iteration: Iteration
-    ) -> Tensor:
+    ) -> None:
         if term is None:
             return self._backward(task, loss, iteration, loss)
         # The gradients of the loss cannot be separated from the penalty's afterwards.
         weight: Tensor | int = 1
         if self.balancer.weighs_losses and not self._apart:
             detached = loss.detach().float()
-            weight = self._factor(self._order[task], detached, torch.isfinite(detached))
-        return self._backward(task, loss, iteration, weight * loss + term, weighs=False)
+            finite = torch.isfinite(detached).to(detached)
+            weight = self._factor(self._order[task], detached, finite)
+        self._backward(task, loss, iteration, weight * loss + term, weighs=False)
+
+    def _measure(self, task: str) -> None:
+        """Nothing: the present gradients include the penalty's."""
 
     def _further_means(self) -> list[Tensor]:
         return self._penalty.all_grads()
 
-    def _after_weighing(self) -> dict[str, Tensor]:
+    def _after_weighing(self, names: list[str], scale: Tensor) -> dict[str, Tensor]:
         self._penalty.put()
         value = self._penalty.value
         self._penalty.reset()

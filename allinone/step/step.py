@@ -19,6 +19,7 @@ from allinone.distributed.processes import ALONE, Alone, held_by, local
 from .backbone_gradients import BackboneGradients
 from .clipping import clip_tasks
 from .comparison import compare
+from .contributions import Contribution
 from .gradients import add_back, all_finite, put_aside
 from .iteration import Iteration
 from .layers import columns_of
@@ -26,6 +27,7 @@ from .messages import Messages
 from .non_finite import FiniteGuard
 from .statistics import RunningStatistics
 
+ONE_PASS = Contribution()
 Losses = Callable[[str, Any], tuple[Tensor, Mapping[str, Tensor]]]
 
 
@@ -35,8 +37,8 @@ class BalancedStep:
     Each backward pass is that of one task's loss. A loss weighting then scales its gradients, and
     backbone gradients accumulate in ``.grad``, so none is kept. The tasks' backbone gradients are
     kept apart (one flat buffer of K rows) only for methods that need them, for clipping per task,
-    and on steps that log their similarity. Without gradient accumulation those steps run the same
-    operations as the others, so logging does not change the training by a bit.
+    and, as copies, on steps that log their similarity, so logging does not change the training by a
+    bit.
 
     With gradient accumulation, losses are means over the micro-batches; but if no gradients are
     kept, a loss weighting weighs each micro-batch by its own loss.
@@ -57,9 +59,6 @@ class BalancedStep:
             infinite (see :class:`FiniteGuard`).
         processes: The processes of the step.
     """
-
-    # Whether the backbone's gradient is also computed from gradients kept only for the log
-    combines_measured = True
 
     def __init__(
         self,
@@ -99,7 +98,7 @@ class BalancedStep:
     def _reset(self) -> None:
         self._begun = False
         self._gradients: BackboneGradients | None = None
-        # Whether the backbone's gradient is computed from ``_gradients``, not only the log
+        # Whether the backbone's gradient is computed from the rows, not only the log
         self._apart = False
         self._losses: dict[int, Tensor] = {}
         # Number of micro-batches of each task that were not dropped
@@ -122,46 +121,77 @@ class BalancedStep:
             was dropped), and at an optimizer step the result of :meth:`_combine`.
         """
         iteration = Iteration(optim_wrapper)
-        log: dict[str, Tensor] = {}
         if not self._begun:
             self._begin(iteration)
-        for task, parts in batches.items():
-            found = []
-            for part in parts:
-                self._before_forward(task)
-                loss, terms = losses_of(task, part)
-                iteration.after_forward(loss)
-                self._after_forward(task, loss, iteration, len(parts))
-                found.append({name: value.detach() for name, value in terms.items()})
-            self._end_task(task, iteration)
-            log |= {f'{task}/{name}': value for name, value in _mean(found).items()}
+        found = self._passes(batches, losses_of, iteration)
+        log = {f'{task}/{name}': value for task in found for name, value in found[task].items()}
         self._end_tasks(iteration)
+        if iteration.end():
+            like = next(iter(self._losses.values()))
+            log |= self._combine(iteration.loss_scale(like), iteration.may_skip)
         log |= {f'{task}/dropped': flag for task, flag in self._dropped.items()}
         self._dropped = {}
-        if iteration.end():
-            log |= self._combine(iteration.loss_scale(loss), iteration.may_skip)
         return log
+
+    def _passes(
+        self, batches: Mapping[str, Sequence], losses_of: Losses, iteration: Iteration
+    ) -> dict[str, dict[str, Tensor]]:
+        """Forward and backward passes of all micro-batches; the terms of each task's log."""
+        found = {}
+        for task, parts in batches.items():
+            equal = Contribution(passes=len(parts))
+            found[task] = weighted_mean(
+                [(1.0, self._pass(task, part, losses_of, iteration, equal)) for part in parts]
+            )
+            self._end_task(task, iteration)
+        return found
+
+    def _pass(
+        self,
+        task: str,
+        part: Any,
+        losses_of: Losses,
+        iteration: Iteration,
+        contribution: Contribution,
+    ) -> dict[str, Tensor]:
+        self._before_forward(task)
+        loss, terms = losses_of(task, part)
+        iteration.after_forward(loss)
+        self._after_forward(task, loss, iteration, contribution)
+        return {name: value.detach() for name, value in terms.items()}
 
     def _begin(self, iteration: Iteration) -> None:
         self._begun = True
-        needed = self.balancer.requires != 'losses' or self.clip_grad_per_task is not None
-        if needed or iteration.reaches_multiple_of(self.grad_similarity_interval):
+        self._apart = self._needs_gradients
+        if self._apart or iteration.reaches_multiple_of(self.grad_similarity_interval):
             params = [param for param in self.backbone.parameters() if param.requires_grad]
             if params:
                 self._gradients = BackboneGradients(params, len(self.tasks))
-                self._apart = needed or self.combines_measured
+            self._apart = self._apart and bool(params)
+
+    @property
+    def _needs_gradients(self) -> bool:
+        """Whether the backbone's gradient is computed from the tasks', each apart."""
+        return self.balancer.requires != 'losses' or self.clip_grad_per_task is not None
 
     def _before_forward(self, task: str) -> None:
         if self._guard is not None:
             self._guard.before_forward(task)
 
-    def _after_forward(self, task: str, loss: Tensor, iteration: Iteration, parts: int) -> None:
-        dropped = self._backward(task, loss, iteration, loss if parts == 1 else loss / parts)
-        self._dropped[task] = self._dropped.get(task, False) | dropped
+    def _after_forward(
+        self, task: str, loss: Tensor, iteration: Iteration, contribution: Contribution
+    ) -> None:
+        self._backward(task, loss, iteration, contribution.objective(loss), contribution)
 
     def _backward(
-        self, task: str, loss: Tensor, iteration: Iteration, objective: Tensor, weighs: bool = True
-    ) -> Tensor:
+        self,
+        task: str,
+        loss: Tensor,
+        iteration: Iteration,
+        objective: Tensor,
+        contribution: Contribution = ONE_PASS,
+        weighs: bool = True,
+    ) -> None:
         """Add a task's gradients to ``.grad`` or to its row, and free its graph.
 
         Args:
@@ -169,46 +199,73 @@ class BalancedStep:
             loss: Its loss (scalar).
             iteration: The iteration.
             objective: Scalar whose backward pass is run.
+            contribution: That of this pass.
             weighs: Whether a loss weighting scales the gradients.
-
-        Returns:
-            Whether the gradients were dropped (scalar, bool).
         """
-        index = self._order[task]
-        loss = loss.detach().float()
         aside = put_aside(self._params[task])
         with self._recomputing:
             iteration.backward(objective)
         grads = [local(param.grad) for param in self._params[task] if param.grad is not None]
-        if self._guard is not None:
-            finite = self._guard.after_backward(loss, grads, iteration.scale)
-            loss = torch.where(finite, loss, 0)
-        else:
-            finite = torch.ones_like(loss, dtype=torch.bool)
-        self._losses[index] = self._losses.get(index, 0) + loss
-        self._counts[index] = self._counts.get(index, 0) + finite.to(loss)
-        if weighs and self.balancer.weighs_losses and not self._apart and grads:
-            torch._foreach_mul_(grads, self._factor(index, loss, finite))
+        finite = self._check(self._guard, loss, grads, iteration)
+        self._measure(task)
+        self._count(task, loss, finite, contribution, grads if weighs else [])
         add_back(aside)
         if self._apart:
             assert self._gradients is not None
-            self._gradients.take(index)
-        return ~finite
+            self._gradients.take(self._order[task])
 
-    def _factor(self, index: int, loss: Tensor, finite: Tensor) -> Tensor:
+    def _check(
+        self,
+        guard: FiniteGuard | None,
+        loss: Tensor,
+        grads: Sequence[Tensor],
+        iteration: Iteration,
+    ) -> Tensor:
+        """Whether a contribution is finite (scalar, bool); if not, ``grads`` are set to zero."""
+        if guard is None:
+            return torch.ones_like(loss, dtype=torch.bool)
+        return guard.after_backward(loss, grads, iteration.scale)
+
+    def _measure(self, task: str) -> None:
+        """Copy the gradients of a pass to the task's row, if they are kept for the log alone."""
+        if self._gradients is not None and not self._apart:
+            self._gradients.add_present(self._order[task])
+
+    def _count(
+        self,
+        task: str,
+        loss: Tensor,
+        finite: Tensor,
+        contribution: Contribution,
+        grads: Sequence[Tensor],
+    ) -> None:
+        """Add a pass to the task's loss, and scale its ``grads`` if a loss weighting does."""
+        index = self._order[task]
+        loss = torch.where(finite, loss.detach().float(), 0)
+        count = finite.to(loss)
+        if contribution.share != 1:
+            loss, count = loss * contribution.weight, count * contribution.share
+        self._losses[index] = self._losses.get(index, 0) + loss
+        self._counts[index] = self._counts.get(index, 0) + count
+        self._dropped[task] = self._dropped.get(task, False) | ~finite
+        if self.balancer.weighs_losses and not self._apart and grads:
+            torch._foreach_mul_(list(grads), self._factor(index, loss, count))
+
+    def _factor(self, index: int, loss: Tensor, count: Tensor) -> Tensor:
         """Factor of the mean loss over the processes that did not drop it; NaN loss if all did.
 
         All processes need the same factor, so that the mean gradient is that of one weighted loss.
         """
         if self._weighing.factor_follows_loss:
-            total, count = self.processes.sum(torch.stack([loss, finite.to(loss)]))
-            loss = total / count
+            total, number = self.processes.sum(torch.stack([loss, count]))
+            loss = total / number
         return self._weighing.factor(index, loss)
 
     def _end_task(self, task: str, iteration: Iteration) -> None:
         if self.processes.many and iteration.is_last:
             index = self._order[task]
-            row = None if self._gradients is None else self._gradients.buffer[index]
+            rows = self._messages_rows
+            row = None if rows is None else rows.buffer[index]
             self._messages.send_task(task, [self._losses[index], self._counts[index]], row)
 
     def _end_tasks(self, iteration: Iteration) -> None:
@@ -217,7 +274,16 @@ class BalancedStep:
                 # With gradient accumulation a task may be only in an earlier iteration.
                 if index in self._losses and task not in self._messages.sent:
                     self._end_task(task, iteration)
-            self._messages.send_common(self._gradients, self._apart, self._further_means())
+            self._messages.send_common(self._messages_rows, self._apart, self._further_means())
+
+    @property
+    def _messages_rows(self) -> BackboneGradients | None:
+        """The kept gradients that are averaged over the processes."""
+        return self._gradients
+
+    def _holders(self) -> Alone:
+        """The processes that hold parts of the kept gradients."""
+        return self.processes
 
     def _further_means(self) -> list[Tensor]:
         return []
@@ -234,7 +300,7 @@ class BalancedStep:
             Scalars to log: ``'TASK/weight'`` of each task (0 if it was dropped), and, if gradients
             are kept, the result of :func:`compare`.
         """
-        self._messages.receive(self._gradients)
+        self._messages.receive(self._messages_rows)
         order = sorted(self._losses)
         names = [list(self._order)[index] for index in order]
         losses = torch.stack([self._losses[index] for index in order])
@@ -244,19 +310,19 @@ class BalancedStep:
         skipped = may_skip and self._learns and not self._finite(names)
         log, rows = {}, None
         weigh = self._weigh_losses if self.balancer.weighs_losses else self._weigh_gradients
-        with held_by(self.processes):
+        with held_by(self._holders()):
             if self._gradients is not None:
                 rows = self._gradients.rows(order)
                 log = compare(rows, names, scale)
                 rows = rows if self._apart else None
             weights = weigh(losses, rows, order, names, scale, skipped)
-        log |= self._after_weighing()
+        log |= self._after_weighing(names, scale)
         weights = torch.where(counts > 0, weights, 0)
         log |= {f'{name}/weight': weight for name, weight in zip(names, weights)}
         self._reset()
         return log
 
-    def _after_weighing(self) -> dict[str, Tensor]:
+    def _after_weighing(self, names: list[str], scale: Tensor) -> dict[str, Tensor]:
         return {}
 
     def _weigh_losses(
@@ -340,7 +406,13 @@ class BalancedStep:
         return bool(self.processes.agreed(all_finite(grads)))
 
 
-def _mean(found: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    if len(found) == 1:
-        return found[0]
-    return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
+def weighted_mean(passes: Sequence[tuple[float, Mapping[str, Tensor]]]) -> dict[str, Tensor]:
+    """The mean of the terms of several passes, each with its weight."""
+    if len(passes) == 1:
+        return dict(passes[0][1])
+    total = sum(weight for weight, _ in passes)
+    weights = [weight / total for weight, _ in passes]
+    return {
+        name: torch.stack([terms[name] * w for w, (_, terms) in zip(weights, passes)]).sum()
+        for name in passes[0][1]
+    }

@@ -25,9 +25,11 @@ from allinone.visualization.palette import ClassTable
 
 from .class_lists import METAINFO, ClassLists
 from .class_numbers import set_num_classes
+from .joined_labels import JoinedLabels
 from .label_maps import digest_of_label_maps
 from .labels import check_class_labels, digest_of_labels, label_of
 from .probe import FeatureMaps, longest_side, probe_heads
+from .synchronised import averages_over_processes
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -62,6 +64,10 @@ class TaskKind:
         merger: Config of the model that merges the views of test-time augmentation.
         main_metrics: Short names of the metrics that stand for the kind in plots.
         packer: The transform that ends a pipeline of this kind.
+        annotation_loader: Config of the transform that loads the labels; None where the data set
+            gives them itself.
+        joined_labels: How transforms see the labels of several tasks on one image; None where no
+            transform changes labels.
         visualizer: Type of the visualizer in upstream configs.
         upstream_types: ``{type of this suite: type of the library}`` for upstream configs.
         outputs: ``{'logits' or 'scores': dotted attribute}`` of the module whose output
@@ -86,6 +92,8 @@ class TaskKind:
     merger: Mapping | None = None
     main_metrics: Sequence[str] = ()
     packer: str | None = None
+    annotation_loader: Mapping | None = None
+    joined_labels: type[JoinedLabels] | None = None
     visualizer: str | None = None
     upstream_types: Mapping[str, str] = {}
     outputs: Mapping[str, str] = {}
@@ -230,6 +238,24 @@ class TaskKind:
             )
             samples.append(sample_type(metainfo=info | dict(metainfo[index] if metainfo else {})))
         return samples
+
+    def set_no_labels(self, sample: BaseDataElement, like: BaseDataElement | None) -> None:
+        """Give a data sample labels of an image without objects; by default those of ``like``.
+
+        Such an image stands in a batch for one without labels of the task, and does not enter the
+        loss. The loss on it must be finite.
+
+        Args:
+            sample: Of an image, with its metadata alone; changed in place.
+            like: A sample with labels, whose fields and types the new ones have; None: the usual
+                ones of the kind.
+        """
+        if like is not None:
+            sample.update(like.new(metainfo=sample.metainfo))
+
+    def averages_over_processes(self, model: 'BaseModel') -> bool:
+        """Whether the model's losses are divided by a mean over the processes."""
+        return averages_over_processes(model)
 
     def output_of(self, what: str, model: 'BaseModel') -> str:
         """The module whose output distillation compares.

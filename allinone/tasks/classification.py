@@ -77,6 +77,14 @@ class Classification(TaskKind):
         preprocessor = dict(num_classes=number) | dict(cfg.get('data_preprocessor') or {})
         return ConfigDict(cfg, data_preprocessor=preprocessor)
 
+    def set_no_labels(self, sample: BaseDataElement, like: BaseDataElement | None) -> None:
+        if like is None:
+            sample.set_gt_label(0)
+        else:
+            for name in ('gt_label', 'gt_score'):
+                if name in like:
+                    sample.set_field(like.get(name).clone(), name)
+
     def export_head(self, model: 'BaseModel') -> nn.Module:
         # These heads give one tensor (N, C), of which predict() takes softmax or sigmoid alone.
         if not hasattr(model.head, '_get_predictions'):

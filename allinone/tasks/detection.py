@@ -31,6 +31,8 @@ from .coco import (
 )
 from .coco_checks import check_categories, check_masks, check_sizes
 from .dense_head import DenseHead
+from .joined_labels import JoinedBoxes
+from .label_maps import set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps, check_strides, probe_heads
 
@@ -69,6 +71,8 @@ class Detection(TaskKind):
     )
     main_metrics = ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'mAP')
     packer = 'PackDetInputs'
+    annotation_loader = dict(type='mmdet.LoadAnnotations', with_bbox=True)
+    joined_labels = JoinedBoxes
     visualizer = 'DetLocalVisualizer'
     upstream_types = {
         'allinone.CocoFileDataset': 'CocoDataset',
@@ -104,6 +108,18 @@ class Detection(TaskKind):
             # Where the image lies in the padded one (top, bottom, left, right), for CenterNet
             sample.set_metainfo(dict(border=(0, height, 0, width)) | sample.metainfo)
         return samples
+
+    def set_no_labels(self, sample: BaseDataElement, like: BaseDataElement | None) -> None:
+        from mmdet.structures.mask import BitmapMasks  # Slow to import
+
+        height, width = sample.metainfo['img_shape'][:2]
+        for name in ('gt_instances', 'ignored_instances'):
+            none = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64))
+            if like is None or (name in like and 'masks' in like.get(name)):
+                none.masks = BitmapMasks(np.zeros((0, height, width), np.uint8), height, width)
+            sample.set_field(none, name)
+        if like is not None and 'gt_sem_seg' in like:
+            set_no_areas(sample, like)
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         return DenseHead(model)

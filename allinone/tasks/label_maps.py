@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement, PixelData
 from PIL import Image
 
 from allinone.errors import DataError
@@ -185,3 +187,21 @@ def _check_label_map(
             f'{ignored} for ignored'
         )
     return set(values.tolist()) - {ignored}
+
+
+def set_no_areas(sample: BaseDataElement, like: BaseDataElement | None) -> None:
+    """Set label maps of class 0 alone, with a finite loss, as :meth:`TaskKind.set_no_labels`.
+
+    Args:
+        sample: Changed in place; its ``img_shape`` is the size of the maps.
+        like: A sample whose label maps are matched, by name, channels and type; None:
+            ``gt_sem_seg``.
+    """
+    height, width = sample.metainfo['img_shape'][:2]
+    maps = {} if like is None else {n: v for n, v in like.items() if isinstance(v, PixelData)}
+    for name, value in maps.items():
+        empty = value.data.new_zeros(*value.data.shape[:-2], height, width)
+        sample.set_field(PixelData(data=empty), name)
+    if not maps:
+        empty = torch.zeros(1, height, width, dtype=torch.int64)
+        sample.set_field(PixelData(data=empty), 'gt_sem_seg')

@@ -19,7 +19,8 @@ from allinone.visualization.draw import Drawing, label_areas, to_numpy
 from allinone.visualization.palette import ClassTable
 
 from .base import TaskKind, label_entry_schema
-from .label_maps import check_label_maps
+from .joined_labels import JoinedMaps
+from .label_maps import check_label_maps, set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps
 
@@ -63,10 +64,15 @@ class Segmentation(TaskKind):
     merger = dict(type='SegTTAModel')
     main_metrics = ('mIoU',)
     packer = 'PackSegInputs'
+    annotation_loader = dict(type='mmseg.LoadAnnotations')
+    joined_labels = JoinedMaps
     visualizer = 'SegLocalVisualizer'
     upstream_types = {'allinone.SegmentationMetric': 'IoUMetric'}
     outputs = dict(logits='decode_head.conv_seg')
     track1_section = 'seg'
+
+    def set_no_labels(self, sample: BaseDataElement, like: BaseDataElement | None) -> None:
+        set_no_areas(sample, like)
 
     def padding(self, divisor: int) -> dict:
         # Training pads to a size, and testing pads by options of its own.

@@ -9,7 +9,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from allinone.step import build_step
-from allinone.step.non_finite import FiniteGuard, _keep_if
+from allinone.step.non_finite import FiniteGuard, keep_if
 
 TASKS = ('a', 'b', 'c')
 NAN, INF = float('nan'), float('inf')
@@ -166,7 +166,7 @@ def test_the_choice_of_a_device_is_that_of_the_host(otherwise, monkeypatch):
 
     where = torch.where
     monkeypatch.setattr(torch, 'where', lambda condition, *parts: where(condition.value, *parts))
-    _keep_if(OnDevice(True), kept)
+    keep_if(OnDevice(True), kept)
     assert [value.tolist() for value in kept] == [[[1, 4]], [2]]
-    _keep_if(OnDevice(False), given, otherwise)
+    keep_if(OnDevice(False), given, otherwise)
     assert all(torch.equal(a, b) for a, b in zip(given, expected))

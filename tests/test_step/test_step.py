@@ -212,13 +212,10 @@ def test_a_step_of_one_task_leaves_the_others_heads_alone():
 @pytest.mark.parametrize('kind', ['FAMO', 'GradNorm', 'UPGrad'])
 def test_the_models_training_step(kind):
     """``AllInOne.train_step`` itself, around the toy backbone and heads."""
-    toy = Toy(kind)
+    toy = Toy(kind, grad_similarity_interval=2)
     model = SimpleNamespace(
-        _step=None,
-        _step_options=dict(grad_similarity_interval=2),
-        balancer=toy.balancer,
-        backbone=toy.backbone,
-        tasks=toy.heads,
+        tasks=TASKS,
+        _step=toy.step,
         task_losses=lambda task, batch: toy.loss(task),
         parse_losses=lambda loss: (loss, dict(loss=loss)),
     )
@@ -266,6 +263,7 @@ def test_an_overflow_leaves_model_and_balancer_alone(kind):
         wrapper = ScalingWrapper(toy.wrapper.optimizer)
         # The scale after an overflow is half, which changes nothing else.
         model = SimpleNamespace(
+            tasks=TASKS,
             _step=toy.step,
             task_losses=lambda task, batch, toy=toy: batch(toy.loss(task)),
             parse_losses=lambda loss: (loss, dict(loss=loss)),
@@ -317,6 +315,7 @@ def test_a_gradient_that_is_never_finite_does_not_stall_the_others_under_a_scale
     toy = Toy('FixedWeights')
     wrapper = ScalingWrapper(toy.wrapper.optimizer)
     model = SimpleNamespace(
+        tasks=TASKS,
         _step=toy.step,
         task_losses=lambda task, batch: batch(toy.loss(task)),
         parse_losses=lambda loss: (loss, dict(loss=loss)),

@@ -1,8 +1,10 @@
-"""Configs of data sets inside those of wrappers (``RepeatDataset``) and concatenations."""
+"""Configs of data sets inside those of wrappers, concatenations and shared sources."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 from allinone.registry.scopes import scope_of_type
+
+from .sources import labels_of
 
 
 def scoped_dataset(cfg: Mapping, around: str | None = None) -> dict:
@@ -14,6 +16,8 @@ def scoped_dataset(cfg: Mapping, around: str | None = None) -> dict:
             transforms are those of the library.
     """
     scope = _scope_of(cfg, around)
+    if scope is None and labels_of(cfg) is not None:
+        scope = 'allinone'  # So a shared source is built where no runner has set the scope.
     found = map_inner(cfg, lambda part: scoped_dataset(part, scope))
     if scope != around:
         found.setdefault('_scope_', scope)
@@ -29,6 +33,10 @@ def map_inner(cfg: Mapping, change: Callable[[Mapping], Mapping]) -> dict:
         found['datasets'] = [
             change(part) if _is_data_set(part) else part for part in cfg['datasets']
         ]
+    if (labels := labels_of(cfg)) is not None:
+        found['labels'] = {
+            task: change(part) if _is_data_set(part) else part for task, part in labels.items()
+        }
     return found
 
 

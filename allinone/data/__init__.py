@@ -2,9 +2,10 @@
 
 from allinone.io.renames import renamed_names
 
-from .datasets import CocoFileDataset, ImageListDataset, RandomPipelineDataset
-from .samplers import ClassAwareSampler, SeededInfiniteSampler
+from .datasets import CocoFileDataset, ImageListDataset, RandomPipelineDataset, SharedDataset
+from .samplers import ClassAwareSampler, SeededInfiniteSampler, SharedSampler
 from .storage import LmdbPackBackend, PackBackend, RemoteBackend
+from .transforms import LoadSharedAnnotations, PackSharedInputs
 
 __all__ = [
     'RandomPipelineDataset',
@@ -15,6 +16,10 @@ __all__ = [
     'PackBackend',
     'ImageListDataset',
     'RemoteBackend',
+    'SharedDataset',
+    'SharedSampler',
+    'LoadSharedAnnotations',
+    'PackSharedInputs',
 ]
 
 OLD = ('Branches', 'CocoFile', 'DrawSampler', 'PictureList')

@@ -1,14 +1,20 @@
-"""The endless, numbered draws of one task's training set."""
+"""The endless, numbered draws of one source's training set."""
 
-from collections.abc import Iterator, Sized
+import functools
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from itertools import islice
+from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dist import get_dist_info
+from scipy.optimize import Bounds, LinearConstraint, milp
 from torch.utils.data import Sampler
 
 from allinone.errors import ConfigError
 from allinone.io.seeding import seed_of
 from allinone.registry import DATA_SAMPLERS
+from allinone.registry.options import check_choice, check_count
 
 from .seeded import Draw
 
@@ -99,6 +105,165 @@ class ClassAwareSampler(SeededInfiniteSampler):
             label: _shuffled_for_ever(found, generator) for label, found in self.images.items()
         }
         return [next(images[next(classes)]) for _ in range(self.size)]
+
+
+@DATA_SAMPLERS.register_module()
+class SharedSampler(SeededInfiniteSampler):
+    """A :class:`SeededInfiniteSampler` whose batches have labelled images of every task.
+
+    A batch of a rank is what the base class draws. Where it has fewer images with labels of a task
+    than ``min_labelled``, others that the minima do not need give way to labelled images, which
+    come in random permutations of all images with labels of the task. So a batch is a pure
+    function of the seed, the rank and its number.
+
+    Args:
+        dataset: A :class:`~allinone.data.SharedDataset`, which may be inside a
+            :class:`SeededDataset`.
+        batch_size: Images of a batch of one rank.
+        min_labelled: ``{task: number}`` of images with labels of the task in every batch; 0 or
+            left out: any number.
+        **kwargs: As in :class:`SeededInfiniteSampler`; ``start`` is a multiple of the batch size
+            of all ranks together.
+
+    Raises:
+        ConfigError: If no batch of this size can have so many labelled images.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int, min_labelled: Mapping[str, int], **kwargs):
+        super().__init__(dataset, **kwargs)
+        key = f'train_dataloader.{self.task}' if self.task else 'train_dataloader'
+        if not hasattr(dataset, 'labelled'):
+            raise ConfigError(
+                f"{key}.sampler.type is 'SharedSampler', but the data set does not tell which "
+                "tasks its images have labels of; use 'SeededInfiniteSampler'"
+            )
+        self.batch_size = check_count(f'{key}.batch_size', batch_size)
+        for task, least in min_labelled.items():
+            check_choice(f'{key}.min_labelled', task, dataset.tasks)
+            check_count(f'{key}.min_labelled.{task}', least, 0)
+        self.tasks: tuple[str, ...] = dataset.tasks
+        self.labelled: np.ndarray = dataset.labelled
+        self.least = np.array([min_labelled.get(task, 0) for task in self.tasks])
+        self.pools = [np.flatnonzero(column) for column in self.labelled.T]
+        self._check_pools(key)
+        patterns, members = np.unique(self.labelled, axis=0, return_inverse=True)
+        self.pattern_of = members.reshape(-1)  # Images with the same number are labelled alike.
+        self._fewest = self._fewest_images(key, patterns)
+
+    def __iter__(self) -> Iterator[Draw]:
+        rank, world_size = get_dist_info()
+        drawn = super().__iter__()
+        while True:
+            batch = list(islice(drawn, self.batch_size))
+            before = batch[0].number // (self.batch_size * world_size)
+            images = self.fill([int(draw) for draw in batch], before * world_size + rank)
+            yield from (Draw(image, draw.number) for image, draw in zip(images, batch))
+
+    def fill(self, images: Sequence[int], number: int) -> list[int]:
+        """The images of a batch with some of them replaced where labels of a task are too few.
+
+        Args:
+            images: Those that were drawn.
+            number: Of the batch, counted over all ranks.
+        """
+        images = list(images)
+        for column in np.flatnonzero(self._missing(images)):
+            while self._missing(images)[column]:
+                if not self._replace_one(images, column, number):
+                    return self._replace_most(images, number)
+        return images
+
+    def _missing(self, images: Sequence[int]) -> np.ndarray:
+        """How many labelled images a batch lacks, a task."""
+        return np.maximum(self.least - self.labelled[images].sum(axis=0), 0)
+
+    def _replace_one(self, images: list[int], column: int, number: int) -> bool:
+        """Whether one image could give way to one of a task, in place, without lack of others."""
+        patterns = set(self.pattern_of[self.pools[column]].tolist())
+        for image in self._candidates(column, number, images):
+            pattern = int(self.pattern_of[image])
+            if pattern not in patterns:
+                continue
+            patterns.remove(pattern)  # Images that are labelled alike fit alike.
+            position = self._place(images, image, column)
+            if position is not None:
+                images[position] = image
+                return True
+            if not patterns:
+                break
+        return False
+
+    def _place(self, images: Sequence[int], image: int, column: int) -> int | None:
+        """The last position at which an image makes up for a lack of a task and makes no other."""
+        missing = self._missing(images)
+        for position in reversed(range(len(images))):
+            after = self._missing([*images[:position], image, *images[position + 1 :]])
+            if (after <= missing).all() and after[column] < missing[column]:
+                return position
+        return None
+
+    def _candidates(self, column: int, number: int, images: Sequence[int]) -> Iterator[int]:
+        """Images of a task that a batch has not, in the order of the task's permutations."""
+        pool, present = self.pools[column], set(images)
+        first = number * int(self.least[column])
+        for place in range(first, first + len(pool)):
+            epoch, position = divmod(place, len(pool))
+            seed = seed_of(self.seed, self.task, 'labelled', self.tasks[column], epoch)
+            image = int(pool[_permutation(seed, len(pool))[position]])
+            if image not in present:
+                yield image
+
+    def _replace_most(self, images: list[int], number: int) -> list[int]:
+        """A batch of the fewest images that have all labels, filled up with those drawn."""
+        generator = torch.Generator().manual_seed(
+            seed_of(self.seed, self.task, 'labelled together', number)
+        )
+        chosen: list[int] = []
+        for members, count in self._fewest:
+            order = torch.randperm(len(members), generator=generator)[:count]
+            chosen += members[order.numpy()].tolist()
+        others = [image for image in images if image not in chosen]
+        others += images  # Few images may be left.
+        return [*others[: len(images) - len(chosen)], *chosen]
+
+    def _check_pools(self, key: str) -> None:
+        for task, least, pool in zip(self.tasks, self.least.tolist(), self.pools):
+            if least > len(pool):
+                images = 'only 1 image has' if len(pool) == 1 else f'only {len(pool)} images have'
+                images = 'no image has' if not len(pool) else images
+                raise ConfigError(
+                    f'{key}.min_labelled.{task} is {least}, but {images} labels of {task}; '
+                    f'lower it to {len(pool)}, or give more labels'
+                )
+
+    def _fewest_images(self, key: str, patterns: np.ndarray) -> list[tuple[np.ndarray, int]]:
+        """Images alike in their labels, and the number of them, in a smallest possible batch.
+
+        Args:
+            key: The config key of the loader, for messages.
+            patterns: bool ``(P, K)``, which labels the images of each pattern have.
+        """
+        groups = [np.flatnonzero(self.pattern_of == index) for index in range(len(patterns))]
+        found = milp(
+            np.ones(len(patterns)),
+            constraints=LinearConstraint(patterns.T.astype(float), lb=self.least),
+            bounds=Bounds(0, [len(group) for group in groups]),
+            integrality=np.ones(len(patterns)),
+        )
+        counts = np.rint(found.x).astype(int).tolist()
+        if sum(counts) > self.batch_size:
+            wanted = {task: least for task, least in zip(self.tasks, self.least.tolist()) if least}
+            raise ConfigError(
+                f'{key}.batch_size is {self.batch_size}, but min_labelled={wanted} takes '
+                f'{sum(counts)} images a batch at least, as they are labelled; set batch_size to '
+                f'{sum(counts)} or more, or lower min_labelled'
+            )
+        return [(group, count) for group, count in zip(groups, counts) if count]
+
+
+@functools.lru_cache(maxsize=32)
+def _permutation(seed: int, size: int) -> np.ndarray:
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed)).numpy()
 
 
 def _shuffled_for_ever(values: list[int], generator: torch.Generator) -> Iterator[int]:

@@ -18,9 +18,8 @@ class SharedDataSample(BaseDataElement):
 def is_shared(batch: Mapping) -> bool:
     """Whether a collated batch is of images with labels of several tasks."""
     samples = batch.get('data_samples')
-    return bool(isinstance(samples, Sequence) and samples) and isinstance(
-        samples[0], SharedDataSample
-    )
+    first = samples[0] if isinstance(samples, Sequence) and samples else None
+    return isinstance(first, SharedDataSample)
 
 
 def labelled(batch: Mapping, task: str) -> list[int]:

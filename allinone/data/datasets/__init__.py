@@ -5,7 +5,8 @@ from allinone.io.renames import renamed_names
 from .coco_file import CocoFileDataset
 from .image_list import ImageListDataset
 from .random_pipeline import RandomPipelineDataset
+from .shared_dataset import SharedDataset
 
-__all__ = ['RandomPipelineDataset', 'CocoFileDataset', 'ImageListDataset']
+__all__ = ['RandomPipelineDataset', 'CocoFileDataset', 'ImageListDataset', 'SharedDataset']
 
 __getattr__ = renamed_names(__name__, ('Branches', 'CocoFile', 'PictureList'))

@@ -57,7 +57,8 @@ def test_images_depend_on_seed_split_and_number_only(data_set):
 def test_fewer_images_are_the_same_images(data, tmp_path):
     fewer, all_files = digests(toy.make_toy_data(tmp_path / 'few', images=1)), digests(data)
     images = [name for name in fewer if name.endswith(('.png', '.jpg'))]
-    assert len(images) == 5 * 9  # one train and eight val files; seg has two files an image
+    # One train and eight val files; seg has two files an image, street three but for one image.
+    assert len(images) == 5 * 9 + 3 * 9 - 1
     assert all(fewer[name] == all_files[name] for name in images)
 
 
@@ -116,6 +117,46 @@ def test_label_maps(data, split):
         seen |= set(np.unique(written).tolist())
     assert seen == {*range(len(toy.SEG_CLASSES)), toy.IGNORE}
     assert len(toy.SEG_PALETTE) == len(toy.SEG_CLASSES)
+
+
+@pytest.mark.parametrize('split', toy.SPLITS)
+def test_labels_of_several_tasks_on_the_same_images(data, split):
+    root = data / 'street'
+    have = {number: toy.labels_of_street(split, number) for number in range(1, 9)}
+    coco = COCO(str(root / f'boxes_{split}.json'))
+    assert set(coco.imgs) == {number for number, tasks in have.items() if 'det' in tasks}
+    mapped = {f'{number:05d}' for number, tasks in have.items() if 'seg' in tasks}
+    assert set((root / f'label_{split}.txt').read_text().split()) == mapped
+    assert {path.stem for path in (root / 'label' / split).iterdir()} == mapped
+    scenes = dict(line.split() for line in (root / f'scene_{split}.txt').read_text().splitlines())
+    assert scenes == {
+        f'{number:05d}.jpg': str(number - 1) for number, tasks in have.items() if 'cls' in tasks
+    }
+    for number in have:
+        painted = toy.make_image(0, 'street', split, number)
+        stem = f'{number:05d}'
+        read = cv2.imread(str(root / 'images' / split / f'{stem}.jpg'))
+        assert read.shape == (*painted.classes.shape, 3) == (*toy.SCENE_SIZE[::-1], 3)
+        road = cv2.imread(str(root / 'drivable' / split / f'{stem}.png'), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(road == 1, painted.classes == toy.SEG_CLASSES.index('road'))
+        assert np.array_equal(road == toy.IGNORE, painted.classes == toy.IGNORE)
+        if stem in mapped:
+            classes = cv2.imread(str(root / 'label' / split / f'{stem}.png'), cv2.IMREAD_UNCHANGED)
+            assert np.array_equal(classes, painted.classes)
+        if number in coco.imgs:
+            boxes = [annotation['bbox'] for annotation in coco.imgToAnns[number]]
+            assert boxes == [list(box) for _, box in painted.boxes()]
+
+
+def test_which_images_have_which_labels():
+    have = [toy.labels_of_street('train', number) for number in range(1, 161)]
+    counts = {task: sum(task in found for found in have) for task in ('det', 'seg', 'cls')}
+    assert counts == dict(det=120, seg=107, cls=80)
+    assert all('drivable' in found for found in have)
+    # Of each scene as many images have boxes, and as many its name.
+    for task, count in (('det', 15), ('cls', 10)):
+        assert [sum(task in found for found in have[scene::8]) for scene in range(8)] == [count] * 8
+    assert sum(map(len, (toy.labels_of_street('val', n) for n in range(1, 41)))) == 160 - 16
 
 
 def test_boxes_and_label_map_agree():
@@ -180,7 +221,8 @@ def test_values_out_of_range(tmp_path, wrong):
 
 def test_description(data):
     text, recipe = (data / 'README.md').read_text(), json.loads((data / 'toy.json').read_text())
-    assert recipe['counts']['det'] == [8, 8]
+    assert recipe['counts']['det'] == recipe['counts']['street'] == [8, 8]
+    assert 'In training 6 images have boxes, 6 a class map, 8 a scene' in ' '.join(text.split())
     assert all(name in text for name in toy.SCENE_CLASSES + toy.SEG_CLASSES + toy.SIGN_KINDS)
 
 

@@ -27,6 +27,7 @@ SEG_PALETTE = (
 )
 SKY, BUILDING, ROAD, PAVEMENT, TREE, VEHICLE, SIGN = range(len(SEG_CLASSES))
 IGNORE = 255  # in label maps
+DRIVABLE_CLASSES = ('other', 'road')
 
 SIGN_KINDS = ('prohibition', 'warning', 'mandatory')
 _DESIGNS_OF_KINDS = (

@@ -1,4 +1,4 @@
-"""Small data sets of painted street scenes, in the three formats of the suite.
+"""Small data sets of painted street scenes, in the formats of the suite.
 
 Every image has its own random stream, keyed by seed, data set, split and number: image n is the
 same however many images are made.
@@ -17,6 +17,7 @@ from allinone.io.renames import renamed_arguments
 from .canvas import CLOUDY, DAY, DUSK, NIGHT, View
 from .classes import (
     DET_CLASSES,
+    DRIVABLE_CLASSES,
     IGNORE,
     KIND_OF_SIGN,
     SCENE_CLASSES,
@@ -24,7 +25,7 @@ from .classes import (
     SEG_PALETTE,
     SIGN_KINDS,
 )
-from .formats import FORMATS, readme
+from .formats import FORMATS, labels_of_street, readme
 from .roadside import pedestrian
 from .scene import MIN_SIDE, MIN_VISIBLE, Scene, SceneImage, paint
 from .signs import SIGNS
@@ -37,6 +38,7 @@ __all__ = [
     'DAY',
     'DEFAULT_COUNTS',
     'DET_CLASSES',
+    'DRIVABLE_CLASSES',
     'GENERATOR_VERSION',
     'IGNORE',
     'KIND_OF_SIGN',
@@ -53,15 +55,22 @@ __all__ = [
     'Scene',
     'View',
     'make_image',
+    'labels_of_street',
     'make_toy_data',
     'paint',
     'pedestrian',
     'vehicle',
 ]
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 MAX_IMAGES = 10_000
-DEFAULT_COUNTS = {'cls': (320, 80), 'det': (240, 60), 'seg': (160, 40), 'signs': (160, 40)}
+DEFAULT_COUNTS = {
+    'cls': (320, 80),
+    'det': (240, 60),
+    'seg': (160, 40),
+    'signs': (160, 40),
+    'street': (160, 40),
+}
 SPLITS = ('train', 'val')
 
 
@@ -69,7 +78,7 @@ SPLITS = ('train', 'val')
 def make_toy_data(
     out: str | Path, seed: int = 0, images: int | None = None, progress: bool = False
 ) -> Path:
-    """Paint the toy data sets ``cls``, ``det``, ``seg`` and ``signs`` into a new folder.
+    """Paint the toy data sets of ``DEFAULT_COUNTS`` into a new folder.
 
     Everything is written to a temporary folder beside ``out`` that is renamed at the end, so
     ``out`` is either complete or absent. The same data is not painted again.
@@ -166,12 +175,13 @@ def make_image(seed: int, data_set: str, split: str, number: int) -> SceneImage:
         number: From 1.
 
     Returns:
-        The image with its labels; for ``cls`` its class is ``(number - 1) % len(SCENE_CLASSES)``.
+        The image with its labels; for ``cls`` and ``street`` its class is
+        ``(number - 1) % len(SCENE_CLASSES)``.
     """
     stream = [seed, tuple(DEFAULT_COUNTS).index(data_set), SPLITS.index(split), number]
     rng = np.random.default_rng(stream)
-    if data_set == 'cls':
-        return _tagged_scene(rng, (number - 1) % len(SCENE_CLASSES))
+    if data_set in ('cls', 'street'):
+        return _tagged_scene(rng, (number - 1) % len(SCENE_CLASSES), data_set == 'cls')
     if data_set == 'det' and number % 12 == 5:  # some images show no object
         return paint(street(rng, (), 0, False), rng)
     most = 4 if data_set == 'signs' else 3
@@ -181,8 +191,8 @@ def make_image(seed: int, data_set: str, split: str, number: int) -> SceneImage:
     return paint(street(rng, designs, int(rng.integers(5)), True), rng)
 
 
-def _tagged_scene(rng: np.random.Generator, label: int) -> SceneImage:
-    """Small image of a street for one of ``SCENE_CLASSES``: its light, and quiet or busy.
+def _tagged_scene(rng: np.random.Generator, label: int, small: bool) -> SceneImage:
+    """Image of a street for one of ``SCENE_CLASSES``: its light, and quiet or busy.
 
     A quiet street has neither vehicles nor people, a busy one shows a vehicle at least.
     """
@@ -191,12 +201,13 @@ def _tagged_scene(rng: np.random.Generator, label: int) -> SceneImage:
         designs = rng.choice(tuple(SIGNS), rng.integers(3), replace=False)
         scene = street(rng, designs, int(rng.integers(1, 4)) if busy else 0, busy)
         scene.light = light
-        scene.view = replace(
-            scene.view,
-            size=TAGGED_SIZE,
-            focal=scene.view.focal / 2,
-            centre=tuple(np.array(scene.view.centre) / 2),
-        )
+        if small:
+            scene.view = replace(
+                scene.view,
+                size=TAGGED_SIZE,
+                focal=scene.view.focal / 2,
+                centre=tuple(np.array(scene.view.centre) / 2),
+            )
         painted = paint(scene, rng)
         shown = {thing.det for thing in painted.objects.values()}
         if not busy or DET_CLASSES.index('vehicle') in shown:

@@ -5,17 +5,17 @@ import argparse
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Draw images and annotations of each task as its model receives them.'
+        description='Draw images and annotations of each source as models receive them.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--out-dir',
         required=True,
-        help='folder for TASK/NUMBER-NAME.jpg, and TASK.jpg with all images',
+        help='folder for SOURCE/NUMBER-NAME.jpg, and SOURCE.jpg with all images',
     )
-    parser.add_argument('--tasks', nargs='+', help='only these tasks')
+    parser.add_argument('--tasks', nargs='+', metavar='NAME', help='only these sources or tasks')
     parser.add_argument(
-        '--count', type=int, default=16, help='images per task (default: %(default)s)'
+        '--count', type=int, default=16, help='images per source (default: %(default)s)'
     )
     parser.add_argument(
         '--stage', default='train', help='train, val or test (default: %(default)s)'

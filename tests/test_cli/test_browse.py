@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TOY_CONFIG, run_tool
+from conftest import ROOT, TOY_CONFIG, run_tool
 
 from allinone.cli.programs import browse as module
 from allinone.cli.programs.browse import _image, browse
+from allinone.config.loading import load_config
 from allinone.io.images import read_image
 from allinone.models.allinone import AllInOne
 from allinone.registry import RUNNERS
@@ -74,3 +75,44 @@ def test_tool(toy_root, tmp_path, capsys):
     err = capsys.readouterr().err
     assert "--tasks has ['lane']; train_dataloader of" in err
     assert "--stage is 'trial'; the choices are" in err
+
+
+def test_a_shared_source_has_all_labels_of_an_image_in_one_drawing(toy_root, tmp_path, monkeypatch):
+    shared = ROOT / 'configs/toy/mobilenetv2_toy_shared.py'
+    given, titles = [], []
+    draw, join = module.draw_tasks, module.side_by_side
+    monkeypatch.setattr(
+        module,
+        'draw_tasks',
+        lambda image, truth, *a, **k: given.append(truth) or draw(image, truth, *a, **k),
+    )
+    monkeypatch.setattr(
+        module,
+        'side_by_side',
+        lambda drawings: titles.append([t for t, _ in drawings]) or join(drawings),
+    )
+    cfg = load_config(str(shared))
+    found = [entry for _, entry in zip(range(8), browse(cfg, 'street', 'val'))]
+    assert [len(drawing) for _, drawing in found] and len(titles) == 8
+    # By its number, image 3 has no boxes and image 5 no class map.
+    place = {int(path[-9:-4]): position for position, (path, _) in enumerate(found)}
+    assert titles[place[1]] == ['det, cls, seg', 'drivable']
+    assert titles[place[3]] == ['cls, seg (no labels: det)', 'drivable']
+    assert titles[place[5]] == ['det, cls (no labels: seg)', 'drivable']
+    assert [set(truth) for truth in given[:2]] == [{'det', 'cls', 'seg'}, {'drivable'}]
+    assert [set(truth) for truth in given[2 * place[5] :][:2]] == [{'det', 'cls'}, {'drivable'}]
+    (path, drawing), *_ = browse(cfg, 'seg', 'val')
+    assert path.endswith('00001.jpg') and drawing.shape[1] < found[0][1].shape[1]
+    names = [path for _, (path, _) in zip(range(7), browse(cfg, 'seg', 'val'))]
+    assert not any(name.endswith('00005.jpg') for name in names)
+
+
+def test_the_tool_draws_sources_and_tasks(toy_root, tmp_path, capsys):
+    shared = ROOT / 'configs/toy/mobilenetv2_toy_shared.py'
+    args = [shared, '--out-dir', tmp_path / 'out', '--count', 2]
+    assert run_tool('browse_dataset', *args, '--tasks', 'street', 'drivable') == 0
+    for name in ('street', 'drivable'):
+        assert len(list((tmp_path / 'out' / name).glob('*.jpg'))) == 2
+        assert read_image(tmp_path / f'out/{name}.jpg').shape[1] > 1000
+    assert run_tool('browse_dataset', *args, '--tasks', 'lane') == 2
+    assert "has ['street', 'det', 'seg', 'drivable', 'cls']" in capsys.readouterr().err

@@ -34,7 +34,7 @@ from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
 from .shared_backbone import SharedBackbone, backbone_pass, built_around, layers_of
-from .shared_images import Losses, check_preprocessors, predict_shared
+from .shared_images import Losses, SharedImages, check_preprocessors, predict_shared
 from .task_model import build_model, build_task
 from .tta import build_merger, has_views
 
@@ -231,6 +231,17 @@ class AllInOne(BaseModel):
         check_features(self.balancer, self._sources, self._adapted(), clip)
         self._build_step()
 
+    def check_shared_batch(self, source: str, batch: Mapping) -> None:
+        """Prepare a batch of a shared source for each of its tasks, without running the model.
+
+        Raises:
+            ConfigError: If their data preprocessors give images of different sizes.
+        """
+        tasks = self._sources[source]
+        images = SharedImages(self, tasks, batch)
+        for task in tasks:
+            images.data(task)
+
     def _adapted(self) -> list[str]:
         """Tasks that make their own pass of the backbone."""
         return [name for name in self.tasks if self.view(name).adapter is not None]
@@ -286,6 +297,12 @@ class AllInOne(BaseModel):
         Returns:
             Scalars for the log, ``'TASK/name'`` each, and ``'loss'``, the weighted sum.
         """
+        for source in data:
+            if source not in self._sources and source not in self.tasks:
+                raise ConfigError(
+                    f'the batch of {source!r} is of no task ({list(self.tasks)}); say which tasks '
+                    f'a source serves with model.bind_sources({{{source!r}: [...]}})'
+                )
         batches = {source: micro_batches(batch) for source, batch in data.items()}
         losses_of = Losses(self, partial(optim_wrapper.optim_context, self))
         step = self._step or self._build_step()

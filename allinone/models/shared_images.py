@@ -134,9 +134,8 @@ class SharedImages:
                 image = self._inputs[position]
                 sizes = [(image.shape[-2], image.shape[-1])]
                 (samples[position],) = kind.samples(image[None], sizes, [info])
-                if self._training:
-                    like = theirs[0] if theirs else None
-                    kind.set_no_labels(samples[position], like)
+                # mmpretrain's preprocessor wants labels of all images of a batch, or of none.
+                kind.set_no_labels(samples[position], theirs[0] if theirs else None)
         data = dict(inputs=self._inputs, data_samples=samples)
         data = _preprocessor(self._model, task)(data, self._training)
         return data['inputs'], data['data_samples']

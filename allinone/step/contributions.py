@@ -55,7 +55,9 @@ def contributions(
         ``{task: contributions}``; None where no process has a labelled image.
     """
     flat = [count for passes in counts.values() for count in passes]
-    here = torch.tensor([flat, [1] * len(flat)], dtype=torch.float64, device=like.device)
+    # A single process needs no device, and does not wait for one.
+    device = like.device if processes.many else 'cpu'
+    here = torch.tensor([flat, [1] * len(flat)], dtype=torch.float64, device=device)
     totals, ranks = processes.sum(here).tolist()
     found: dict[str, list[Contribution | None]] = {}
     start = 0

@@ -14,7 +14,8 @@ def averages_over_processes(model: nn.Module) -> bool:
     Such a loss is that of all processes together (GFL, FCOS, ATSS, RTMDet, the DETR family,
     Mask2Former); others are of the images of one process.
     """
-    return any(_calls_average(type(part)) for part in model.modules())
+    classes = {type(part) for part in model.modules()}
+    return any(map(_calls_average, classes))
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from allinone.data.shared_sample import labelled_batch
 from allinone.errors import ConfigError, DataError
 from allinone.models.allinone import AllInOne
+from allinone.models.shared_backbone import SingleMap
 from allinone.models.shared_images import SharedImages
 from benchmarks.saved_tensors import SavedTensors
 
@@ -170,6 +171,36 @@ def test_features_of_several_batches_are_refused():
 def test_a_misspelt_place_of_gradients():
     with pytest.raises(ConfigError, match="model.balancer.gradients is 'feature'"):
         model_of(dict(type='MGDA', gradients='feature'))
+
+
+@pytest.mark.parametrize('frozen', [('backbone', 'sem'), ('sem', 'cls'), ('backbone',)], ids=str)
+def test_frozen_parts(frozen):
+    """With a frozen backbone nothing is learned from a frozen task, so it has no data."""
+    tasks = tuple(task for task in TASKS if task not in frozen or 'backbone' not in frozen)
+    batch = batch_of(PARTIAL)
+    ours, _ = gradients(model_of(frozen=frozen), dict(street=batch), dict(street=tasks))
+    theirs, _ = gradients(model_of(frozen=frozen), separate(batch, tasks))
+    assert difference(ours, theirs) < 1e-6
+    parts = ['backbone.' if part == 'backbone' else f'tasks.{part}.' for part in frozen]
+    assert not any(name.startswith(part) for name in ours for part in parts)
+
+
+def test_a_source_that_the_model_does_not_know():
+    with pytest.raises(ConfigError, match=r"batch of 'street' is of no task .*bind_sources"):
+        gradients(model_of(), dict(street=batch_of(ALL)))
+
+
+def test_a_backbone_that_returns_one_bare_map():
+    """It stays a bare map for heads that take no tuple."""
+    model = model_of(tasks=('cls',))
+    forward = model.backbone.forward
+    model.backbone.forward = lambda x: forward(x)[-1]
+    images = SharedImages(model, ['cls'], batch_of(['cls', 'det']))
+    assert isinstance(images.maps, SingleMap)
+    view = model.view('cls')
+    view.feature_indices, view.bare = None, True
+    data = images.data('cls', [m.detach() for m in images.maps])
+    assert torch.equal(view(data['inputs']), images.maps[0][:1])
 
 
 def joined(*batches):
@@ -339,9 +370,10 @@ def test_a_regulariser_is_refused():
         model_of(balancer).bind_sources(SOURCES)
 
 
-def test_predictions_are_those_of_each_task_alone():
+@pytest.mark.parametrize('labels', [PARTIAL, PARTIAL[2:] + PARTIAL[:2]], ids=['order', 'turned'])
+def test_predictions_are_those_of_each_task_alone(labels):
     model = model_of(dtype=torch.float32).eval()
-    batch = batch_of(PARTIAL)
+    batch = batch_of(labels)
     with torch.no_grad():
         found = model.val_step(dict(street=batch))
         for task in TASKS:

@@ -32,17 +32,26 @@ SCHEDULES = dict(
 )
 # Before and after the first kill
 WORKERS = {'0': (0, 0), '2': (2, 2), '0-then-2': (0, 2)}
-VARIANTS = {
-    f'{schedule}-{balancer.lower()}-{name}': (schedule, balancer, *workers)
-    for schedule in SCHEDULES
-    for balancer in ('PCGrad', 'FAMO')
-    for name, workers in WORKERS.items()
-    # Temperature has one task a step, and is refused with what compares several.
-    if (schedule, balancer) != ('temperature', 'PCGrad')
-} | {
-    f'every-{balancer.lower()}-2': ('every', balancer, 2, 2)
-    for balancer in ('Uncertainty', 'DynamicWeightAverage', 'GradNorm')
-}
+VARIANTS = (
+    {
+        f'{schedule}-{balancer.lower()}-{name}': (schedule, balancer, *workers)
+        for schedule in SCHEDULES
+        for balancer in ('PCGrad', 'FAMO')
+        for name, workers in WORKERS.items()
+        # Temperature has one task a step, and is refused with what compares several.
+        if (schedule, balancer) != ('temperature', 'PCGrad')
+    }
+    | {
+        f'every-{balancer.lower()}-2': ('every', balancer, 2, 2)
+        for balancer in ('Uncertainty', 'DynamicWeightAverage', 'GradNorm')
+    }
+    | {
+        # One source of images that lack labels of some tasks
+        'shared-famo-2': ('shared', 'FAMO', 2, 2),
+        'shared-pcgrad-0-then-2': ('shared', 'PCGrad', 0, 2),
+        'shared-mgda-features-2': ('shared', 'MGDA', 2, 2),
+    }
+)
 
 
 def config(name: str, steps: int, work_dir: Path, save_format: str, workers: int, resume: bool):
@@ -50,6 +59,8 @@ def config(name: str, steps: int, work_dir: Path, save_format: str, workers: int
     from conftest import tiny
 
     schedule, balancer, *_ = VARIANTS[name]
+    if schedule == 'shared':
+        return shared_config(name, steps, work_dir, save_format, workers, resume)
     sizes = dict(type='BatchSyncRandomResize', random_size_range=(64, 160), interval=3)
     cfg = tiny(work_dir, experiment_name=f'{work_dir.name}_{os.getpid()}', resume=resume)
     cfg.train_cfg.update(max_iters=steps, val_interval=5, schedule=SCHEDULES[schedule])
@@ -82,6 +93,38 @@ def config(name: str, steps: int, work_dir: Path, save_format: str, workers: int
                     packed,
                 ],
             )
+    return cfg
+
+
+def shared_config(
+    name: str, steps: int, work_dir: Path, save_format: str, workers: int, resume: bool
+):
+    """As :func:`config`, of one source of several tasks."""
+    from conftest import TOY_CONFIG
+
+    from allinone.config.loading import load_config
+
+    cfg = load_config(str(TOY_CONFIG.with_name('mobilenetv2_toy_shared.py')), work_dir=work_dir)
+    cfg.merge_from_dict(
+        dict(experiment_name=f'{work_dir.name}_{os.getpid()}', resume=resume)
+        | dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
+    )
+    cfg.train_cfg.update(max_iters=steps, val_interval=5, warmup=None)
+    cfg.param_scheduler = [dict(type='ConstantLR', factor=1.0, by_epoch=False)]
+    cfg.model.grad_similarity_interval = 2
+    cfg.model.balancer = dict(type=VARIANTS[name][1])
+    if 'features' in name:
+        cfg.model.balancer.gradients = 'features'
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.update(
+        interval=1, max_keep_ckpts=2, save_best=None, save_format=save_format
+    )
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
+    loader = cfg.train_dataloader.street
+    loader.update(batch_size=3, num_workers=workers, min_labelled=dict(cls=1, seg=2))
+    jitter = dict(type='mmpretrain.ColorJitter', brightness=0.4, contrast=0.4, hue=0.1)
+    crop = dict(type='mmdet.RandomCrop', crop_size=(96, 128), allow_negative_crop=True)
+    loader.dataset.pipeline[2:2] = [crop, jitter]
     return cfg
 
 

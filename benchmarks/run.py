@@ -21,6 +21,7 @@ from .measure import device, quiet
 from .overhead import measure_overhead, overhead_table
 from .precision import measure_precision, precision_table
 from .resume import measure_resume, resume_table
+from .shared import measure_shared, shared_table
 from .step import measure_step, step_table
 from .torchjd import measure_torchjd, torchjd_table
 
@@ -66,6 +67,8 @@ def _measure(args):
     cfg = load_config(args.config, args.cfg_options)
     if args.what == 'step':
         return measure_step(cfg, args.rounds), step_table
+    if args.what == 'shared':
+        return measure_shared(cfg, args.rounds), shared_table
     if args.what == 'precision':
         return measure_precision(cfg, args.rounds, args.kinds), precision_table
     if args.what == 'overhead':

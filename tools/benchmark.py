@@ -16,6 +16,11 @@ def parse_args():
         help='a joint training step against the sum of the upstream single-task steps on the same '
         'batches',
     )
+    shared = kinds.add_parser(
+        'shared',
+        help='a step on images with labels of several tasks against its parts, a plain PyTorch '
+        'loop and a step of each task',
+    )
     balancers = kinds.add_parser(
         'balancers', help='time and memory of each balancing method against fixed weights'
     )
@@ -54,7 +59,7 @@ def parse_args():
         help='metrics of the predictions of both modes of inference, beside those of a test',
     )
     for parser_of_config in (
-        *(step, balancers, overhead, resume, infer, metrics),
+        *(step, shared, balancers, overhead, resume, infer, metrics),
         *(dist, batch_norm, precision, data),
     ):
         parser_of_config.add_argument('config', help='config file')
@@ -84,7 +89,7 @@ def parse_args():
     dist.add_argument('--processes', type=int, default=2, help='processes on this machine')
     data.add_argument('--task', metavar='TASK', help='task (default: all)')
     for kind in (
-        *(step, balancers, overhead, resume, torchjd, coco),
+        *(step, shared, balancers, overhead, resume, torchjd, coco),
         *(infer, dist, batch_norm, precision, data),
     ):
         what = 'training steps of each kind' if kind is batch_norm else 'measured rounds'

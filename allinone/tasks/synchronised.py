@@ -1,6 +1,5 @@
 """Whether a model averages over processes within its losses."""
 
-import functools
 import inspect
 
 from torch import nn
@@ -18,7 +17,6 @@ def averages_over_processes(model: nn.Module) -> bool:
     return any(map(_calls_average, classes))
 
 
-@functools.cache
 def _calls_average(cls: type) -> bool:
     if cls.__module__.startswith('torch.'):
         return False

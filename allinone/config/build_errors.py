@@ -198,7 +198,9 @@ def named(key: str, cfg=None):
     try:
         yield
     except AllInOneError as error:
-        raise type(error)(f'{key}: {error}' if key else str(error)) from error
+        words = str(error)
+        named_already = not key or words.startswith(f'{key}.')
+        raise type(error)(words if named_already else f'{key}: {words}') from error
     except OSError as error:
         remedy = error.filename and missing_data_set(error.filename)
         raise DataError(

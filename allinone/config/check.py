@@ -18,6 +18,8 @@ from allinone.registry.options import check_choice, check_count, check_number, c
 
 from .build_errors import accepted_keys, unknown_key
 from .fractions import check_iterations
+from .source_checks import check_sources
+from .sources import MIN_LABELLED, TASKS, sources_of, tasks_served
 
 STAGES = ('train', 'val', 'test')
 EXTRA_KEYS = (
@@ -41,6 +43,8 @@ LOADER_KEYS = {
     'num_batch_per_epoch',
     'disable_subprocess_warning',
     'skip_corrupt',
+    TASKS,
+    MIN_LABELLED,
 } - {'self', 'shuffle'}
 LIKENESS = 0.85
 BACKBONE = 'backbone'
@@ -281,14 +285,21 @@ def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[st
     for key in keyed:
         if not isinstance(cfg[key], Mapping) or 'type' in cfg[key] or 'dataset' in cfg[key]:
             raise ConfigError(f'{key} must be keyed by task: {{{", ".join(tasks)}}}')
-        extra = [name for name in cfg[key] if name not in tasks]
-        if extra:
-            raise ConfigError(
-                f'{key} has {extra}, which model.tasks does not have ({tasks}); '
-                'add the task, or remove the key'
-            )
+        if key != loader_key:
+            extra = [name for name in cfg[key] if name not in tasks]
+            if extra:
+                raise ConfigError(
+                    f'{key} has {extra}, which model.tasks does not have ({tasks}); '
+                    'add the task, or remove the key'
+                )
+    check_sources(stage, cfg[loader_key], tasks, cfg.get('default_scope') or 'allinone')
+    served = tasks_served(cfg[loader_key])
     if stage == 'train' and BACKBONE in frozen:
-        idle = [name for name in cfg[loader_key] if name in frozen]
+        idle = [
+            source
+            for source, names in sources_of(cfg[loader_key]).items()
+            if set(names) <= set(frozen)
+        ]
         if idle:
             raise ConfigError(
                 f'{loader_key} has {idle}, which model.frozen has too, with the backbone: nothing '
@@ -296,19 +307,18 @@ def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[st
             )
     # Validation and test may omit tasks, but then from dataloader and evaluator.
     learning = [name for name in tasks if name not in frozen]
-    sources = {'model.tasks': learning} if stage == 'train' else {key: cfg[key] for key in keyed}
-    for source, names in sources.items():
+    present_in = {key: served if key == loader_key else cfg[key] for key in keyed}
+    needed = {'model.tasks': learning} if stage == 'train' else present_in
+    for place, names in needed.items():
         for key in keyed:
-            missing = [name for name in names if name not in cfg[key]]
+            missing = [name for name in names if name not in present_in[key]]
             if missing:
                 raise ConfigError(
-                    f'{source} has {missing}, but {key} does not; add it to {key}, '
-                    f'or remove it from {source}'
+                    f'{place} has {missing}, but {key} does not; add it to {key}, '
+                    f'or remove it from {place}'
                 )
-    for task, loader in cfg[loader_key].items():
-        if not isinstance(loader, Mapping):
-            raise ConfigError(f'{loader_key}.{task} is {loader!r}; give the config of a dataloader')
-        _check_keys(f'{loader_key}.{task}', loader, LOADER_KEYS)
+    for source, loader in cfg[loader_key].items():
+        _check_keys(f'{loader_key}.{source}', loader, LOADER_KEYS)
     _check_loop(loop_key, cfg[loop_key], stage, cfg.get('default_scope') or 'allinone')
 
 

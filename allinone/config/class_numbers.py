@@ -14,6 +14,7 @@ from allinone.registry.options import check_count
 from .build_errors import accepted_keys
 from .data_sets import innermost
 from .notes import say
+from .sources import first_data
 
 KEY = 'num_classes'
 
@@ -81,10 +82,10 @@ def _follow(task: str, part, kind: Kind, count: int, source: str, required: bool
 def _count_in_data(cfg: Config, task: str, kind: Kind) -> int | None:
     """The number of classes that a data set knows before it is loaded."""
     for stage in ('train', 'val', 'test'):
-        loader = (cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
-        if not isinstance(loader.get('dataset'), Mapping):
+        data = first_data(cfg, stage, task)
+        if data is None or not isinstance(data.dataset, Mapping):
             continue
-        scope, data_set = next(innermost(loader['dataset']))
+        scope, data_set = next(innermost(data.dataset))
         with DefaultScope.overwrite_default_scope('allinone'):
             try:
                 built = MMENGINE_DATASETS.build(

@@ -2,11 +2,13 @@
 
 An entry is expanded into ``train_dataloader.TASK``, ``val_evaluator.TASK``, ``val_cfg.score`` and
 so on when a config is read, so all that follows reads the long form.
+
+The entry of a source that serves several tasks (``data = dict(SOURCE=ENTRY)``, with ``tasks`` in
+its loaders) has evaluators, numbers of classes and classes keyed by task, and a score of
+``'TASK/metric'``.
 """
 
 import difflib
-import os.path as osp
-from collections import Counter
 from collections.abc import Sequence
 
 from mmengine.config import Config, ConfigDict
@@ -14,14 +16,19 @@ from mmengine.config import Config, ConfigDict
 from allinone.errors import ConfigError
 from allinone.registry.options import check_count
 
+from .entry_tasks import (
+    PARTS,
+    check_by_task,
+    check_classes,
+    data_set_of,
+    is_by_task,
+    tasks_in,
+    tasks_served_by,
+)
 from .merging import merged, separate, with_last
 from .notes import say
 
 KEY = 'data'
-PARTS = (
-    *('train_dataloader', 'val_dataloader', 'val_evaluator'),
-    *('test_dataloader', 'test_evaluator'),
-)
 OPTIONS = ('num_classes', 'classes', 'score')
 LIKENESS = 0.85
 
@@ -54,24 +61,33 @@ def expand_data(cfg: Config) -> dict[str, int | None]:
     if not entries or _is_a_variable(entries, tasks):
         return {}
     dict.pop(content, KEY)
-    for task, entry in entries.items():
-        _check_entry(task, entry, tasks)
-    entries = {task: _with_classes(entry) for task, entry in entries.items()}
+    for source, entry in entries.items():
+        _check_entry(source, entry, tasks)
+    entries = {source: _with_classes(entry) for source, entry in entries.items()}
     frozen = dict.get(model, 'frozen') or ()
     idle = set(frozen) if 'backbone' in frozen else set()  # Nothing learns from their images.
     for part in PARTS:
         if not dict.get(content, f'{part.split("_")[0]}_cfg'):
             continue
-        found = {
-            task: dict.get(entry, part, dict.get(entry, part.replace('test_', 'val_')))
-            for task, entry in entries.items()
-            if not (part == 'train_dataloader' and task in idle)
-            and not (part.startswith('test_') and _is_untested(entry))
-        }
-        _put(content, part, {task: value for task, value in found.items() if value})
+        found: dict = {}
+        places: dict = {}
+        for source, entry in entries.items():
+            value = dict.get(entry, part, dict.get(entry, part.replace('test_', 'val_')))
+            if part == 'train_dataloader' and idle >= set(tasks_served_by(source, entry)):
+                continue
+            if part.startswith('test_') and _is_untested(entry):
+                continue
+            parts = (value or {}) if is_by_task(part, entry) else {source: value}
+            found |= parts
+            places |= dict.fromkeys(parts, f'{KEY}.{source}')
+        _put(content, part, {name: value for name, value in found.items() if value}, places)
     for stage in ('val', 'test'):
         _expand_score(content, stage, entries)
-    return {task: _count(task, entry) for task, entry in entries.items()}
+    return {
+        task: _count(source, entry, task)
+        for source, entry in entries.items()
+        for task in tasks_served_by(source, entry)
+    }
 
 
 def _entries(content: dict) -> dict[str, dict]:
@@ -85,6 +101,8 @@ def _entries(content: dict) -> dict[str, dict]:
 
 def _is_a_variable(entries: dict, tasks: Sequence[str]) -> bool:
     """Whether ``data`` is a variable of the user's own, of data sets under other names."""
+    if any(isinstance(entry, dict) and tasks_in(entry) for entry in entries.values()):
+        return False
     if any(name in tasks for name in entries):
         return False
     if any(difflib.get_close_matches(str(name), tasks, 1) for name in entries):
@@ -99,11 +117,12 @@ def _is_untested(entry: dict) -> bool:
     return any(part in entry and dict.get(entry, part) is None for part in parts)
 
 
-def _check_entry(task: str, entry, tasks: Sequence[str]) -> None:
-    key = f'{KEY}.{task}'
-    if task not in tasks:
+def _check_entry(source: str, entry, tasks: Sequence[str]) -> None:
+    key = f'{KEY}.{source}'
+    served = tasks_in(entry) if isinstance(entry, dict) else None
+    if source not in tasks and served is None:
         raise ConfigError(
-            f'{KEY} has {task!r}, which model.tasks does not have ({list(tasks)}); add the task, '
+            f'{KEY} has {source!r}, which model.tasks does not have ({list(tasks)}); add the task, '
             f'or leave the data set out, as with {KEY}=dict(_delete_=True, ...)'
         )
     if not isinstance(entry, dict):
@@ -120,30 +139,21 @@ def _check_entry(task: str, entry, tasks: Sequence[str]) -> None:
             f'{key} has only {sorted(map(str, dict.keys(entry)))}; give the whole variable of the '
             'data set, which has train_dataloader, val_dataloader and val_evaluator'
         )
-    _check_classes(f'{key}.classes', dict.get(entry, 'classes'))
+    if served is not None:
+        check_by_task(key, entry, served)
+        return
+    check_classes(f'{key}.classes', dict.get(entry, 'classes'))
     score = dict.get(entry, 'score')
     if score is not None and not isinstance(score, dict):
         raise ConfigError(
             f"{key}.score is {score!r}; give {{metric: factor}}, as in {{'bbox_mAP_50': 100}}"
         )
     for metric in score or ():
-        if str(metric).startswith(f'{task}/'):
+        if str(metric).startswith(f'{source}/'):
             raise ConfigError(
-                f"{key}.score has {metric!r}; leave out '{task}/', which is added to each of its "
+                f"{key}.score has {metric!r}; leave out '{source}/', which is added to each of its "
                 'metrics'
             )
-
-
-def _check_classes(key: str, classes) -> None:
-    if classes is None or (isinstance(classes, str) and osp.isfile(classes)):
-        return  # MMEngine reads the file.
-    if not isinstance(classes, (list, tuple)) or not classes:
-        raise ConfigError(
-            f"{key} is {classes!r}; give the names, as in ('car', 'bus'), or a file with one a line"
-        )
-    twice = [name for name, count in Counter(classes).items() if count > 1]
-    if twice:
-        raise ConfigError(f'{key} has {twice[0]!r} twice; give each class a name of its own')
 
 
 def _with_classes(entry: dict) -> dict:
@@ -152,12 +162,15 @@ def _with_classes(entry: dict) -> dict:
     found = separate(entry)
     if classes is None:
         return found
+    by_task = classes if tasks_in(entry) else {None: classes}
     for part in PARTS:
         loader = dict.get(found, part)
-        if part.endswith('_dataloader') and isinstance(loader, dict):
-            for data_set in _innermost(dict.get(loader, 'dataset')):
+        if not part.endswith('_dataloader') or not isinstance(loader, dict):
+            continue
+        for task, given in by_task.items():
+            for data_set in _innermost(data_set_of(loader, task)):
                 metainfo = dict(dict.get(data_set, 'metainfo') or {})
-                names = classes if isinstance(classes, str) else tuple(classes)
+                names = given if isinstance(given, str) else tuple(given)
                 dict.__setitem__(data_set, 'metainfo', ConfigDict(dict(classes=names) | metainfo))
     return found
 
@@ -171,16 +184,23 @@ def _innermost(cfg) -> list[dict]:
     return [data_set for part in parts for data_set in _innermost(part)] if parts else [cfg]
 
 
-def _put(content: dict, key: str, parts: dict) -> None:
-    """Merge what the config has under ``key`` over ``{task: part}``; other tasks come first."""
+def _put(content: dict, key: str, parts: dict, places: dict[str, str]) -> None:
+    """Merge what the config has under ``key`` over ``{name: part}``; other names come first.
+
+    Args:
+        content: The config, changed in place.
+        key: ``val_dataloader`` and the like.
+        parts: ``{task or source: part}``.
+        places: ``{task or source: key of the entry}``, for messages.
+    """
     written = dict.get(content, key, {})
     if not isinstance(written, dict) or not (parts or written):
         return
     found = merged(written, parts)
-    for task, part in parts.items():
-        alone = dict.get(written, task)
-        if isinstance(alone, dict) and found[task] != part and found[task] == merged(alone, {}):
-            say(f'{key}.{task} is written out in the config, so {KEY}.{task} does not change it')
+    for name, part in parts.items():
+        alone = dict.get(written, name)
+        if isinstance(alone, dict) and found[name] != part and found[name] == merged(alone, {}):
+            say(f'{key}.{name} is written out in the config, so {places[name]} does not change it')
     content[key] = ConfigDict(with_last(found, parts))
 
 
@@ -197,37 +217,49 @@ def _expand_score(content: dict, stage: str, entries: dict) -> None:
     members: dict[str, dict] = {}
     for name, factor in written.items():
         members.setdefault(str(name).split('/')[0], {})[name] = factor
-    for task, entry in entries.items():
-        if task in evaluated and task not in members:
-            score = dict.get(entry, 'score') or {}
-            members[task] = {f'{task}/{metric}': factor for metric, factor in score.items()}
+    tasks: list[str] = []
+    for source, entry in entries.items():
+        score = dict.get(entry, 'score') or {}
+        if not tasks_in(entry):
+            score = {f'{source}/{metric}': factor for metric, factor in score.items()}
+        for task in tasks_served_by(source, entry):
+            tasks.append(task)
+            if task in evaluated and task not in members:
+                members[task] = {
+                    name: factor for name, factor in score.items() if name.split('/')[0] == task
+                }
     # A sum has the order of its members.
-    ordered = with_last(members, entries)
+    ordered = with_last(members, dict.fromkeys(tasks))
     score = {name: factor for part in ordered.values() for name, factor in part.items()}
     if score:
         loop['score'] = ConfigDict(score)
 
 
-def _count(task: str, entry: dict) -> int | None:
-    """The number of classes that an entry says.
+def _count(source: str, entry: dict, task: str) -> int | None:
+    """The number of classes of a task that an entry says.
 
     Raises:
         ConfigError: If its ``num_classes`` is not the number of its classes.
     """
-    key, where, names = f'{KEY}.{task}', 'classes', dict.get(entry, 'classes')
+    key, where = f'{KEY}.{source}', 'classes'
+    names, number = dict.get(entry, 'classes'), dict.get(entry, 'num_classes')
+    inner, suffix = 'dataset', ''
+    if tasks_in(entry):
+        names, number = dict.get(names or {}, task), dict.get(number or {}, task)
+        inner, suffix = f'dataset.labels.{task}', f'.{task}'
+        where += suffix
     if names is None:
         loader = next((part for part in PARTS if isinstance(dict.get(entry, part), dict)), PARTS[0])
-        where = f'{loader}.dataset.metainfo.classes'
-        data_sets = _innermost(dict.get(dict.get(entry, loader) or {}, 'dataset'))
+        where = f'{loader}.{inner}.metainfo.classes'
+        data_sets = _innermost(data_set_of(dict.get(entry, loader) or {}, task))
         names = dict.get(dict.get(data_sets[0], 'metainfo') or {}, 'classes') if data_sets else None
-    number = dict.get(entry, 'num_classes')
     if number is not None:
-        check_count(f'{key}.num_classes', number, 1)
+        check_count(f'{key}.num_classes{suffix}', number, 1)
     if not isinstance(names, (list, tuple)):
         return number
     if number not in (None, len(names)):
         raise ConfigError(
-            f'{key}.num_classes is {number}, but {where} has {len(names)} names; leave '
-            'num_classes out'
+            f'{key}.num_classes{suffix} is {number}, but {where} has {len(names)} names; leave '
+            f'num_classes{suffix} out'
         )
     return len(names)

@@ -19,12 +19,16 @@ from allinone.registry import LIBRARIES
 from allinone.registry.scopes import ROOTS, scope_of_type
 
 from .build_errors import REGISTRIES
+from .sources import labels_of
 
 LAZY = (LazyObject, LazyAttr)
 TYPE_KEYS = ('type', 'kind', 'constructor', 'runner_type', 'resize_type')
 # Parts whose names mmcv and mmdet look up in mmcv.ops, not in a registry
 OPS_KEYS = ('nms', 'roi_layer')
 OUTER_LENGTH = 3  # of the path of a task, or of a data set that is in no wrapper
+# Of a shared pipeline: its labels choose the library, so a name is to mean the same in all.
+ANY = 'any library'
+INNER = (('datasets',), ('labels',))  # of the data sets inside another one
 # All places that load weights compare this name; ours reads them without executing code.
 PRETRAINED = 'Pretrained'
 # Parts of a task that are built in the scope of the joint model
@@ -122,6 +126,8 @@ class _Namer:
 def _inner_scope(path: tuple, part: dict) -> str | None:
     """The scope that a model or a data set sets for its parts; None if it sets none."""
     found = scope_of_type(dict.get(part, 'type'))
+    if _is_data_set(path) and labels_of(part) is not None:
+        return ANY
     if _is_data_set(path):
         # As in scoped_dataset
         keeps = '_scope_' in part or (found == 'allinone' and len(path) > OUTER_LENGTH)
@@ -139,7 +145,7 @@ def _is_model(path: tuple) -> bool:
 
 def _is_data_set(path: tuple) -> bool:
     of_data = bool(path) and str(path[0]).endswith('_dataloader')
-    return of_data and (path[-1] == 'dataset' or path[-2:-1] == ('datasets',))
+    return of_data and (path[-1] == 'dataset' or path[-2:-1] in INNER)
 
 
 def _imported(text: str):
@@ -167,7 +173,9 @@ def _registered_name(obj, scope: str, path: tuple) -> str | None:
                 full = f'{registry.scope}.{name}'
                 if of_data and registry.scope == 'allinone':
                     return full
-                return name if _in_scope(root, scope).get(name) is obj else full
+                scopes = ('allinone', *LIBRARIES) if scope == ANY else (scope,)
+                found = all(_in_scope(root, scope).get(name) is obj for scope in scopes)
+                return name if found else full
     return None
 
 

@@ -1,4 +1,4 @@
-"""One PyTorch loader for each task, its data set checked and its draws seeded."""
+"""One PyTorch loader for each source, its data set checked and its draws seeded."""
 
 import inspect
 import traceback
@@ -6,51 +6,63 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from json import JSONDecodeError
+from typing import Any
 
 from mmdet.datasets.transforms import CachedMixUp, CachedMosaic
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from allinone.config.build_errors import named, places
 from allinone.config.data_sets import map_inner, scoped_dataset
+from allinone.config.sources import LABELS, MIN_LABELLED, TASKS, labels_of, tasks_of
 from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.registry.kinds import kind_of_dataset_class
 from allinone.tasks import TaskKind
 from allinone.tasks.coco import reading_normalised
 
 from .checks import check_dataset
+from .pipeline_probe import check_pipeline
 from .seeded import MapDataset, SeededDataset
+from .shared_sample import SharedDataSample
+from .shared_source import check_kinds, default_sampler, set_min_labelled
 from .task_loaders import TIMEOUT
 from .workers import start_worker
 
 CUTTING = ('drop_last', 'num_batch_per_epoch')  # They leave out a part of the data set.
+SHARED_PACKER = 'PackSharedInputs'
 PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
 
 def build_loader(
     key: str,
-    task: str,
+    source: str,
     cfg: dict,
     seed: int,
-    num_classes: int | None,
+    num_classes: int | None | Mapping[str, int | None],
     train: bool,
     check: bool,
-    kind: TaskKind | None = None,
+    kind: TaskKind | None | Mapping[str, TaskKind] = None,
+    min_labelled: Mapping[str, int] | None = None,
 ) -> DataLoader:
-    """An upstream DataLoader of one task, its data set checked and its draws seeded.
+    """An upstream DataLoader of one source, its data set checked and its draws seeded.
 
     Args:
         key: Where the config stands, for messages: ``train_dataloader.det``.
-        task: Name of the task.
-        cfg: mmengine's dataloader config, and for training ``skip_corrupt``; its ``timeout`` is
-            read by :func:`batch_timeout`.
+        source: Name of the source, which without ``tasks`` is that of its task.
+        cfg: mmengine's dataloader config, with ``tasks``, and for training ``skip_corrupt`` and
+            ``min_labelled``; its ``timeout`` is read by :func:`batch_timeout`.
         seed: The run's seed.
-        num_classes: Of the task's head; None where it has no such number.
-        train: Draw endlessly in a random order (``SeededInfiniteSampler``) unless ``cfg`` has a
-            sampler.
+        num_classes: Of the task's head; None where it has no such number. Of several tasks
+            ``{task: number}``.
+        train: Draw endlessly in a random order (``SeededInfiniteSampler``, or ``SharedSampler`` for
+            a shared source) unless ``cfg`` has a sampler.
         check: Compare annotations, images and label maps before the first batch.
-        kind: Of the task. Default: by the data set's class, for checks alone.
+        kind: Of the task, of several ``{task: kind}``. Default: by the data set's class, for checks
+            alone.
+        min_labelled: ``{task: number}`` of labelled images that the model needs in each batch of a
+            shared source. Default: 1.
 
     Raises:
         ConfigError: If it cannot be built, or a sample would depend on what was drawn before it.
@@ -58,6 +70,9 @@ def build_loader(
     """
     cfg = dict(cfg)
     skip_corrupt = cfg.pop('skip_corrupt', False)
+    tasks = tasks_of(source, cfg)
+    given = cfg.pop(MIN_LABELLED, None) or {}
+    cfg.pop(TASKS, None)
     if skip_corrupt and not train:
         raise ConfigError(
             f'{key}.skip_corrupt={skip_corrupt}: it would change the metrics, so it '
@@ -74,19 +89,36 @@ def build_loader(
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
     if train:
         _refuse_caches(f'{key}.dataset', dataset_cfg)
-    with named(f'{key}.dataset', dataset_cfg):
-        dataset = _build_dataset(_with_defaults(dataset_cfg, kind, num_classes))
+    numbers = num_classes if isinstance(num_classes, Mapping) else dict.fromkeys(tasks, num_classes)
+    kinds = kind if isinstance(kind, Mapping) else dict.fromkeys(tasks, kind)
+    shared = labels_of(dataset_cfg) is not None
+    if shared:
+        dataset = _build_shared(f'{key}.dataset', dataset_cfg, kinds, numbers)
+        check_kinds(f'{key}.dataset.{LABELS}', dataset, kinds)
         if check:
-            check_dataset(dataset, num_classes, skip_corrupt, kind)
-    cfg['dataset'] = SeededDataset(dataset, task, seed, skip_corrupt, may_skip=train)
+            print_log(f'{key}: {dataset.coverage()}', 'current')
+        if check:
+            for task, part in dataset.parts.items():
+                with named(f'{key}.dataset.{LABELS}.{task}'):
+                    check_dataset(part, numbers[task], skip_corrupt, kinds[task])
+    else:
+        (task,) = tasks
+        with named(f'{key}.dataset', dataset_cfg):
+            dataset = _build_dataset(_with_defaults(dataset_cfg, kinds[task], numbers[task]))
+            if check:
+                check_dataset(dataset, numbers[task], skip_corrupt, kinds[task])
+    what = 'task' if tasks == (source,) else 'source'
+    cfg['dataset'] = SeededDataset(dataset, source, seed, skip_corrupt, train, what)
     if check:
-        _check_pipeline(f'{key}.dataset.pipeline', cfg['dataset'], kind)
-    cfg.setdefault(
-        'sampler',
-        dict(type='allinone.SeededInfiniteSampler')
-        if train
-        else dict(type='DefaultSampler', shuffle=False),
-    )
+        pipeline = f'{key}.dataset.pipeline'
+        packer = SHARED_PACKER if shared else getattr(kinds[tasks[0]], 'packer', None)
+        _check_pipeline(pipeline, cfg['dataset'], packer, shared)
+        if shared and train:
+            check_pipeline(pipeline, cfg['dataset'])
+    cfg.setdefault('sampler', default_sampler(train, shared))
+    if shared and train:
+        needed = dict.fromkeys(tasks, 1) | dict(min_labelled or {})
+        set_min_labelled(key, cfg, given, {task: needed[task] for task in tasks})
     if cfg.get('num_workers'):
         cfg.setdefault('persistent_workers', True)
     cfg.pop('timeout', None)  # That of PyTorch is for workers only; see TaskLoaders.
@@ -113,31 +145,36 @@ def batch_timeout(key: str, cfg: Mapping) -> float:
 
 
 def training_batches(
-    cfg: Mapping, tasks: Iterable[str], seed: int = 0
+    cfg: Mapping,
+    sources: Iterable[str],
+    seed: int = 0,
+    min_labelled: Mapping[str, int] | None = None,
 ) -> Iterator[dict[str, dict]]:
-    """Endless ``{task: batch}`` of a config's training data, loaded in this process.
+    """Endless ``{source: batch}`` of a config's training data, loaded in this process.
 
     Args:
         cfg: The joint config.
-        tasks: Of which tasks.
+        sources: Of which sources.
         seed: Of order and augmentation.
+        min_labelled: As in :func:`build_loader`.
     """
     loaders = {
-        task: _endless(
+        source: _endless(
             build_loader(
-                f'train_dataloader.{task}',
-                task,
-                in_this_process(cfg['train_dataloader'][task]),
+                f'train_dataloader.{source}',
+                source,
+                in_this_process(cfg['train_dataloader'][source]),
                 seed,
                 None,
                 True,
                 False,
+                min_labelled=min_labelled,
             )
         )
-        for task in tasks
+        for source in sources
     }
     while True:
-        yield {task: next(loader) for task, loader in loaders.items()}
+        yield {source: next(loader) for source, loader in loaders.items()}
 
 
 def in_this_process(cfg: Mapping) -> dict:
@@ -161,10 +198,27 @@ def _endless(loader: Iterable) -> Iterator:
         yield from loader
 
 
+def _build_shared(
+    key: str,
+    cfg: dict,
+    kinds: Mapping[str, TaskKind | None],
+    numbers: Mapping[str, int | None],
+) -> Any:
+    """A shared source's data set, in which each task's labels are read by a data set of its own."""
+    labels = {
+        task: _with_defaults(part, kinds.get(task), numbers.get(task))
+        if isinstance(part, dict)
+        else part
+        for task, part in (labels_of(cfg) or {}).items()
+    }
+    with named(key, cfg):
+        return _build_dataset(dict(cfg, labels=labels))
+
+
 def _build_dataset(cfg: dict) -> MapDataset:
     if not isinstance(cfg.get('pipeline', []), (list, tuple)):
         raise ConfigError(f'pipeline is {cfg["pipeline"]!r}; give a list of transforms')
-    paths = ', '.join(f'{name}={cfg[name]!r}' for name in PATH_KEYS if cfg.get(name))
+    paths = ', '.join(_paths(cfg))
     try:
         with reading_normalised():
             dataset = MMENGINE_DATASETS.build(scoped_dataset(cfg))
@@ -192,6 +246,15 @@ def _build_dataset(cfg: dict) -> MapDataset:
     return dataset
 
 
+def _paths(cfg: Mapping, place: str = '') -> Iterator[str]:
+    """What says where the files of a data set are, also of the labels of a shared source."""
+    for name in PATH_KEYS:
+        if cfg.get(name):
+            yield f'{place}{name}={cfg[name]!r}'
+    for task, part in (labels_of(cfg) or {}).items():
+        yield from _paths(part, f'{LABELS}.{task}.')
+
+
 def _with_defaults(cfg: dict, kind: TaskKind | None, num_classes: int | None) -> dict:
     cfg = map_inner(cfg, lambda part: _with_defaults(dict(part), kind, num_classes))
     cls = cfg.get('type')
@@ -202,7 +265,7 @@ def _with_defaults(cfg: dict, kind: TaskKind | None, num_classes: int | None) ->
     return kind.dataset_defaults(cfg, cls, num_classes)
 
 
-def _check_pipeline(key: str, dataset: SeededDataset, kind: TaskKind | None) -> None:
+def _check_pipeline(key: str, dataset: SeededDataset, packer: str | None, shared: bool) -> None:
     """Whether a sample comes out as models take it; else each loader fails at its first batch."""
     # A broken image is met again in training, where skip_corrupt has its say.
     with suppress(DataError):
@@ -214,7 +277,12 @@ def _check_pipeline(key: str, dataset: SeededDataset, kind: TaskKind | None) -> 
             found = sorted(sample) if isinstance(sample, Mapping) else type(sample).__name__
             raise ConfigError(
                 f"{key} ends with {found}, but models take 'inputs' and 'data_samples'; end it "
-                f'with {kind.packer if kind and kind.packer else "a packing transform"}'
+                f'with {packer or "a packing transform"}'
+            )
+        if shared and not isinstance(sample.get('data_samples'), SharedDataSample):
+            raise ConfigError(
+                f'{key} gives a {type(sample.get("data_samples")).__name__}, but a shared source '
+                f'has data samples of each of its tasks; end it with {packer}'
             )
 
 

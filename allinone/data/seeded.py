@@ -1,8 +1,8 @@
-"""Samples that depend on the seed, the task and the number of the draw, and on nothing else."""
+"""Samples that depend on the seed, the source and the number of the draw, and on nothing else."""
 
 import copy
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from mmengine.logging import print_log
@@ -56,19 +56,20 @@ class DatasetWrapper(Dataset):
 
 
 class SeededDataset(DatasetWrapper):
-    """A task's data set with reproducible augmentation and a name for every broken image.
+    """A source's data set with reproducible augmentation and a name for every broken image.
 
     What a draw gives does not depend on the worker that makes it, so neither the number of
     workers nor an interruption changes a training.
 
     Args:
         dataset: Any map-style data set of the libraries.
-        task: Name of the task.
+        task: Name of the source, which is that of its task if it serves one alone.
         seed: The run's seed.
         skip_corrupt: Replace a sample whose image cannot be read by another one, naming the
             file once, instead of stopping. More than 1 % of the data set (and more than one
             image) is an error still.
         may_skip: Whether the user may set ``skip_corrupt``, for messages: not of what is evaluated.
+        what: Whether the name is that of a ``'task'`` or a ``'source'``, for messages.
 
     Raises:
         DataError: When a sample's image or label map is missing, truncated or no image.
@@ -81,12 +82,14 @@ class SeededDataset(DatasetWrapper):
         seed: int,
         skip_corrupt: bool = False,
         may_skip: bool = True,
+        what: str = 'task',
     ):
         self.dataset = dataset
         self.task = task
         self.seed = seed
         self.skip_corrupt = skip_corrupt
         self.may_skip = may_skip
+        self.what = what
         if hasattr(dataset, 'skip_broken_parts'):
             dataset.skip_broken_parts(skip_corrupt)
         # Shared memory: workers count together, and the loader sees what each of them reads.
@@ -96,7 +99,9 @@ class SeededDataset(DatasetWrapper):
     def __deepcopy__(self, memo: dict) -> 'SeededDataset':
         # mmengine copies the data set into its loader, and a copied tensor is not shared.
         dataset = copy.deepcopy(self.dataset, memo)
-        copied = SeededDataset(dataset, self.task, self.seed, self.skip_corrupt, self.may_skip)
+        copied = SeededDataset(
+            dataset, self.task, self.seed, self.skip_corrupt, self.may_skip, self.what
+        )
         copied.corrupt.copy_(self.corrupt)
         return copied
 
@@ -128,14 +133,16 @@ class SeededDataset(DatasetWrapper):
                                 ', or let training skip such files with '
                                 f'train_dataloader.{self.task}.skip_corrupt=True'
                             )
-                        raise DataError(f'task {self.task}: {error}; {remedy}') from error
+                        raise DataError(f'{self.what} {self.task}: {error}; {remedy}') from error
                     self._count(index, error)
             # Of the draw alone: whether this worker met the broken file before must not matter.
             draw = (*draw, 'instead')
             index = seed_of(*draw, 'index') % len(self)
 
     def paths(self, index: int) -> list[str]:
-        """Files of a sample: its image, and its label map if it has one."""
+        """Files of a sample: its image, and its label maps if it has any."""
+        if hasattr(self.dataset, 'labelled'):
+            return cast(Any, self.dataset).paths(index)
         if not hasattr(self.dataset, 'get_data_info'):
             return []
         info = self.dataset.get_data_info(index)
@@ -171,12 +178,14 @@ class SeededDataset(DatasetWrapper):
                 if isinstance(error, OSError):
                     raise
                 raise RuntimeError(
-                    f'task {self.task}, sample {index} ({", ".join(paths())}): '
+                    f'{self.what} {self.task}, sample {index} ({", ".join(paths())}): '
                     f'{type(error).__name__}: {error}'
                 ) from error
 
         try:
-            sample = patiently(load, may_pass, lambda: f'task {self.task}: {", ".join(paths())}')
+            sample = patiently(
+                load, may_pass, lambda: f'{self.what} {self.task}: {", ".join(paths())}'
+            )
         except OSError as error:
             self._reading.numpy()[slot] = -1
             name = error.filename or ', '.join(paths())
@@ -191,10 +200,10 @@ class SeededDataset(DatasetWrapper):
     def _count(self, index: int, error: DataError) -> None:
         self.corrupt[index] = 1
         count = int(self.corrupt.sum())
-        print_log(f'task {self.task}: skipped ({count} so far): {error}', 'current')
+        print_log(f'{self.what} {self.task}: skipped ({count} so far): {error}', 'current')
         if count > max(1, 0.01 * len(self)) or count == len(self):
             raise DataError(
-                f'task {self.task}: {count} of {len(self)} images cannot be read, '
+                f'{self.what} {self.task}: {count} of {len(self)} images cannot be read, '
                 'more than the 1 % (or one) that skip_corrupt allows; repair the data '
                 f'set. The last: {error}'
             )

@@ -85,14 +85,8 @@ def test_links_to_a_file_are_the_same_image(root, tmp_path, link):
     assert info['cls']['img_path'] == f'{tmp_path}/00.png' != info['det']['img_path']
 
 
-def test_the_log_counts_images_a_task_and_a_combination(root, monkeypatch):
-    logged = []
-    monkeypatch.setattr(
-        'allinone.data.datasets.shared_dataset.print_log', lambda text, logger: logged.append(text)
-    )
-    dataset = SharedDataset(labels(root, 'det', 'lane'))
-    dataset.full_init()
-    (table,) = logged
+def test_images_a_task_and_a_combination(root):
+    table = SharedDataset(labels(root, 'det', 'lane')).coverage()
     assert [line.split() for line in table.splitlines()] == [
         '6 images with labels of 2 tasks'.split(),
         ['task', 'images'],

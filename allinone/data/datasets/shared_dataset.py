@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from mmengine.dataset import Compose
-from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from allinone.data.seeded import IMAGE_KEYS
@@ -126,7 +125,6 @@ class SharedDataset(Dataset):
         self.labelled = self._positions >= 0
         self._refuse_disjoint([names[number] for number in range(len(names))])
         self._fully_initialized = True
-        print_log(self._table(), 'current')
 
     def __len__(self) -> int:
         self.full_init()
@@ -253,8 +251,8 @@ class SharedDataset(Dataset):
                     f'{task} to another source'
                 )
 
-    def _table(self) -> str:
-        """Number of images a task and a combination of tasks."""
+    def coverage(self) -> str:
+        """Table of the number of images of each task and of each combination of tasks."""
         counts = Counter(map(tuple, self.labelled.tolist()))
         combinations = {
             '+'.join(task for task, has in zip(self.tasks, row) if has): count

@@ -232,8 +232,12 @@ class CheckpointRunner(Runner):
             model.load_state_dict(all_read(state), strict=True)
         else:
             load_state_dict(model, state, filename)
-        tasks = self.test_dataloader.loaders if self._testing else model.tasks
-        require_weights(model, state, list(tasks), filename, remedy=TO_TRAIN)
+        served = (
+            [task for tasks in self.test_dataloader.tasks.values() for task in tasks]
+            if (self._testing)
+            else model.tasks
+        )
+        require_weights(model, state, list(served), filename, remedy=TO_TRAIN)
         if self._resume and 'optimizer' in checkpoint:
             optimizer = shard_state(self.optim_wrapper.optimizer, checkpoint['optimizer'])
             checkpoint = dict(checkpoint, optimizer=optimizer)
@@ -244,10 +248,10 @@ class CheckpointRunner(Runner):
         """``{task: (config key, data set)}`` of what is tested, or else trained."""
         stage = 'test' if self._testing else 'train'
         loop = self._test_loop if self._testing else self._train_loop
-        loaders = getattr(getattr(loop, 'dataloader', None), 'loaders', {})
-        return {
-            task: (f'{stage}_dataloader.{task}', loader.dataset) for task, loader in loaders.items()
-        }
+        found: dict[str, tuple[str, Dataset]] = {}
+        for part in getattr(getattr(loop, 'dataloader', None), 'parts', ()):
+            found.setdefault(part.task, (f'{stage}_dataloader.{part.key}', part.dataset))
+        return found
 
 
 def _unwrapped(model) -> AllInOne:

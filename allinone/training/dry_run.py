@@ -23,6 +23,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub
 from mmengine.runner.amp import autocast
 
+from allinone.data.shared_sample import labelled_batch
 from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import AllInOneError, ConfigError
 from allinone.evaluation.names import check_metric_names
@@ -56,11 +57,17 @@ def dry_run(runner) -> None:
     try:
         with unchanged(model), _same_hub(runner.message_hub), TemporaryDirectory() as folder:
             seed_all(runner.seed, 'dry run')
-            for task in runner.train_loop.dataloader.loaders:
-                _train(runner, model, task)
+            loaders = runner.train_loop.dataloader
+            for source, tasks in loaders.tasks.items():
+                for task in tasks:
+                    _train(runner, model, source, task)
+                if len(tasks) > 1:
+                    batch = loaders.first(source, loaders.smallest_batch(source, 1))
+                    model.check_shared_batch(source, batch)
             if runner.val_loop is not None:
-                for task in runner.val_loop.dataloader.loaders:
-                    _validate(runner, task, folder)
+                for source, tasks in runner.val_loop.dataloader.tasks.items():
+                    for task in tasks:
+                        _validate(runner, source, task, folder)
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         if get_world_size() > 1:
@@ -71,17 +78,17 @@ def dry_run(runner) -> None:
     runner.logger.info(f'Dry run: a step and a validation of each task passed in {took:.1f} s')
 
 
-def _train(runner, model, task: str) -> None:
+def _train(runner, model, source: str, task: str) -> None:
     """A forward and backward pass, with two images or else with the smallest batch to come."""
     loop = runner.train_loop
     loaders = loop.dataloader
-    draws = (loop.max_iters - loop.iter) * loop.micro_batches.get(task, 1)
-    smallest = loaders.smallest_batch(task, draws)
+    draws = (loop.max_iters - loop.iter) * loop.micro_batches.get(source, 1)
+    smallest = loaders.smallest_batch(source, draws)
     # What fails with two images may work with a whole batch. One process can try again; several
     # would no longer agree on what they communicate.
     sizes = [smallest] if get_world_size() > 1 else sorted({min(SAMPLES, smallest), smallest})
     for size in sizes:
-        batch = loaders.first(task, size)
+        batch = labelled_batch(loaders.first(source, size, task), task)
         try:
             model.train()
             with runner.optim_wrapper.optim_context(runner.model):
@@ -94,24 +101,24 @@ def _train(runner, model, task: str) -> None:
         except Exception as error:
             if size == sizes[-1]:
                 what = f'model.tasks.{task}: a training step with a batch of {size}'
-                _refuse(runner, what, error, _advice(task, runner.cfg, error))
+                _refuse(runner, what, error, _advice(source, task, runner.cfg, error))
 
 
-def _validate(runner, task: str, folder: str) -> None:
+def _validate(runner, source: str, task: str, folder: str) -> None:
     """A prediction of two images, the evaluation of it, and a drawing where there will be any."""
     loop = runner.val_loop
     model = getattr(runner.model, 'module', runner.model)
     model.eval()
     kind, evaluator = loop.kinds[task], loop.evaluators[task]
-    batch = loop.dataloader.first(task, SAMPLES)
+    batch = loop.dataloader.first(source, SAMPLES, task)
     with torch.no_grad(), _tried(evaluator, osp.join(folder, 'results')):
         with _stage(runner, f'val_dataloader.{task}: a prediction'), autocast(enabled=loop.fp16):
             if task in loop.references:
                 references = TaskLoaders(loop.references).first(task, SAMPLES)
                 kind.before_evaluation(model.tasks[task], iter([references]), evaluator)
-            samples = runner.model.val_step({task: batch})[task]
+            samples = runner.model.val_step(loop.for_model({source: batch}))[task]
         with _stage(runner, f'val_evaluator.{task}: the metric of a prediction'):
-            evaluator.process(data_samples=samples, data_batch=batch)
+            evaluator.process(data_samples=samples, data_batch=labelled_batch(batch, task))
         found = _evaluate(runner, task, evaluator, len(batch['inputs']))
     if found:
         _check_names(runner, task, found, evaluator)
@@ -250,14 +257,14 @@ def _place(error: Exception) -> str:
     return f' ({osp.basename(frames[-1].filename)}, line {frames[-1].lineno})' if frames else ''
 
 
-def _advice(task: str, cfg, error: Exception) -> str:
+def _advice(source: str, task: str, cfg, error: Exception) -> str:
     """The next step, for what users meet most."""
     words = str(error)
     if 'more than 1 value per channel' in words:
         return (
             'batch norm has a single value a channel there: raise '
-            f'train_dataloader.{task}.batch_size to 2 or more, or give that part another norm_cfg '
-            "such as dict(type='GN', num_groups=32)"
+            f'train_dataloader.{source}.batch_size to 2 or more, or give that part another '
+            "norm_cfg such as dict(type='GN', num_groups=32)"
         )
     if 'weight tensor should be defined' in words:
         found = ', '.join(

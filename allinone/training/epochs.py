@@ -47,16 +47,16 @@ def iterations_per_epoch(
     micro_batches: Mapping[str, int] | None = None,
     source: str | None = None,
 ) -> int | None:
-    """Number of iterations in which a task's data set is gone through once.
+    """Number of iterations in which a source's data set is gone through once.
 
     Args:
-        loaders: ``{task: training loader}``.
-        micro_batches: ``{task: n}``, the batches of an iteration. Default: 1 each.
-        source: The task whose data set counts. Default: the only one.
+        loaders: ``{source: training loader}``.
+        micro_batches: ``{source: n}``, the batches of an iteration. Default: 1 each.
+        source: The source whose data set counts. Default: the only one.
 
     Returns:
         As the length of the loader in the libraries: batches of one process, the last one rounded
-        up unless ``drop_last`` is set. None if there are several tasks and no ``source``.
+        up unless ``drop_last`` is set. None if there are several sources and no ``source``.
     """
     if source is None:
         if len(loaders) != 1:

@@ -1,4 +1,4 @@
-"""Validation and test over several tasks' data sets."""
+"""Validation and test over the data sets of several sources."""
 
 import os.path as osp
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,9 +12,12 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from allinone.config.build_errors import named, scoped
+from allinone.config.sources import labels_of, sources_of
 from allinone.data.loaders import batch_timeout, build_loader
-from allinone.data.task_loaders import TaskLoaders
+from allinone.data.shared_sample import is_shared, labelled, labelled_batch
+from allinone.data.task_loaders import TaskLoaders, is_labelled
 from allinone.errors import ConfigError
+from allinone.evaluation import labelled_results
 from allinone.evaluation.names import check_metric_names, metric_names
 from allinone.evaluation.score import combined_score, short_names
 from allinone.registry import LOOPS
@@ -24,23 +27,36 @@ from allinone.tasks.wrapped import wrapped_data_sets
 def build_loaders(
     runner, key: str, cfg: Mapping[str, dict], train: bool, check: bool
 ) -> TaskLoaders:
+    """The loaders of all sources, in the order of the tasks that they serve.
+
+    Args:
+        runner: Its model and seed are read.
+        key: Where ``cfg`` stands.
+        cfg: ``{source: dataloader config}``.
+        train: As in :func:`build_loader`.
+        check: As in :func:`build_loader`.
+    """
     model = getattr(runner.model, 'module', runner.model)
-    tasks = [task for task in model.tasks if task in cfg]
-    timeouts = {task: batch_timeout(f'{key}.{task}', cfg[task]) for task in tasks}
+    order = list(model.tasks)
+    tasks = sources_of(cfg)
+    sources = sorted(cfg, key=lambda source: min(map(order.index, tasks[source])))
+    timeouts = {source: batch_timeout(f'{key}.{source}', cfg[source]) for source in sources}
+    numbers = {task: model.kinds[task].num_classes(model.tasks[task]) for task in order}
     loaders = {
-        task: build_loader(
-            f'{key}.{task}',
-            task,
-            cfg[task],
+        source: build_loader(
+            f'{key}.{source}',
+            source,
+            cfg[source],
             runner.seed,
-            model.kinds[task].num_classes(model.tasks[task]),
+            numbers,
             train,
             check,
-            model.kinds[task],
+            model.kinds,
+            model.min_labelled if train and labels_of(cfg[source].get('dataset')) else None,
         )
-        for task in tasks
+        for source in sources
     }
-    return TaskLoaders(loaders, timeouts)
+    return TaskLoaders(loaders, timeouts, {source: tasks[source] for source in sources})
 
 
 class BrokenOff(Exception):
@@ -52,7 +68,8 @@ class _EvalLoop(BaseLoop):
 
     Args:
         runner: The runner.
-        dataloader: ``{task: dataloader config}``.
+        dataloader: ``{source: dataloader config}``, where a source without ``tasks`` is named like
+            its task. Images of a shared source are read once, and pass the backbone once.
         evaluator: ``{task: metric config or list of them}``.
         score: ``{'TASK/metric': factor}``; the combined score is the mean of the products, with
             factors that turn each into percent. None: no score.
@@ -84,7 +101,9 @@ class _EvalLoop(BaseLoop):
         self.fp16 = fp16
         self.score = dict(score or {})
         self.evaluators: dict[str, Evaluator] = {}
-        for task, loader in self.dataloader.loaders.items():
+        self.parts = {part.task: part for part in self.dataloader.parts}
+        for task in filter(self.parts.__contains__, model.tasks):
+            dataset = self.parts[task].dataset
             metrics = evaluator[task]
             metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
             with named(f'{self.stage}_evaluator.{task}', evaluator[task]):
@@ -95,9 +114,9 @@ class _EvalLoop(BaseLoop):
                 kind = self.kinds[task]
                 classes = kind.num_classes(model.tasks[task])
                 with named(f'{self.stage}_evaluator.{task}'):
-                    kind.prepare_metric(metric, loader.dataset, classes)
-            self._compare_annotations(task, metrics, loader.dataset)
-            self.evaluators[task].dataset_meta = getattr(loader.dataset, 'metainfo', None)
+                    kind.prepare_metric(metric, dataset, classes)
+            self._compare_annotations(task, metrics, dataset)
+            self.evaluators[task].dataset_meta = getattr(dataset, 'metainfo', None)
         for member in self.score:
             if member.split('/')[0] not in evaluator:
                 raise ConfigError(
@@ -111,11 +130,16 @@ class _EvalLoop(BaseLoop):
 
     def _reference_loaders(self, cfg: Mapping[str, dict], check: bool) -> dict[str, DataLoader]:
         key = f'{self.stage}_cfg.references'
+        evaluated = [task for tasks in self.dataloader.tasks.values() for task in tasks]
         for task in cfg:
-            if task not in self.dataloader.loaders:
+            if task not in evaluated:
                 raise ConfigError(
-                    f'{key} has {task!r}, but {self.stage}_dataloader has only '
-                    f'{list(self.dataloader.loaders)}'
+                    f'{key} has {task!r}, but {self.stage}_dataloader has only {evaluated}'
+                )
+            if sources_of(cfg)[task] != (task,) or labels_of(cfg[task].get('dataset')):
+                raise ConfigError(
+                    f'{key}.{task} serves {list(sources_of(cfg)[task])}, but references are of one '
+                    "task: give it a data set of this task's library, without tasks"
                 )
             if not self.kinds[task].takes_references:
                 raise ConfigError(
@@ -133,7 +157,7 @@ class _EvalLoop(BaseLoop):
             if read and compared and osp.realpath(compared) != osp.realpath(read):
                 self.runner.logger.warning(
                     f'{self.stage}_evaluator.{task} compares with the boxes of {compared}, but '
-                    f'{self.stage}_dataloader.{task} reads the images of {read}'
+                    f'{self.stage}_dataloader.{self.parts[task].key} reads the images of {read}'
                 )
 
     def _check_best(self) -> None:
@@ -176,7 +200,7 @@ class _EvalLoop(BaseLoop):
             self._stop_if_asked()
         metrics: dict[str, float] = {}
         for task, evaluator in self.evaluators.items():
-            found = evaluator.evaluate(self.dataloader.sizes[task])
+            found = self._evaluate(task, evaluator)
             metrics |= {
                 f'{task}/{name}': value
                 for name, value in short_names(
@@ -187,6 +211,16 @@ class _EvalLoop(BaseLoop):
         self._call('after_epoch', metrics=metrics)
         self._call('after')
         return metrics
+
+    def _evaluate(self, task: str, evaluator: Evaluator) -> dict:
+        part = self.parts[task]
+        if self._marks(part.source):
+            return labelled_results.evaluate(evaluator, self.dataloader.sizes[part.source])
+        return evaluator.evaluate(part.images)
+
+    def _marks(self, source: str) -> bool:
+        """Whether results of unlabelled images are marked, by which processes agree on places."""
+        return get_world_size() > 1 and is_labelled(self.dataloader.loaders[source].dataset)
 
     def _until_stopped(self, batches: Iterable) -> Iterator:
         for batch in batches:
@@ -203,11 +237,29 @@ class _EvalLoop(BaseLoop):
         self._call('before_iter', batch_idx=index, data_batch=batch)
         step = getattr(self.runner.model, f'{self.stage}_step')
         with autocast(enabled=self.fp16):
-            outputs = step(batch)
-        for task, evaluator in self.evaluators.items():
-            if task in outputs:
-                evaluator.process(data_samples=outputs[task], data_batch=batch[task])
+            outputs = step(self.for_model(batch))
+        for source, data in batch.items():
+            for task in self.dataloader.tasks[source]:
+                if task in self.evaluators:
+                    self._process(source, task, data, outputs.get(task) or [])
         self._call('after_iter', batch_idx=index, data_batch=batch, outputs=outputs)
+
+    def for_model(self, batch: Mapping[str, dict]) -> dict[str, dict]:
+        """``{source: batch}`` as the model takes it: that of one task by the name of the task."""
+        tasks = self.dataloader.tasks
+        return {
+            source if is_shared(data) else tasks[source][0]: data for source, data in batch.items()
+        }
+
+    def _process(self, source: str, task: str, batch: Mapping, samples: Sequence) -> None:
+        evaluator = self.evaluators[task]
+        if self._marks(source):
+            images, chosen = len(batch['inputs']), labelled(batch, task)
+            part = labelled_batch(batch, task)
+            labelled_results.process(evaluator, chosen, images, samples, part)
+        elif samples:
+            data = labelled_batch(batch, task) if is_shared(batch) else batch
+            evaluator.process(data_samples=samples, data_batch=data)
 
 
 @LOOPS.register_module()

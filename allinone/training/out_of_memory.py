@@ -15,23 +15,23 @@ SHOWN = 200  # characters
 
 
 @contextmanager
-def enough_memory(runner, tasks: Iterable[str]) -> Iterator[None]:
+def enough_memory(runner, sources: Iterable[str]) -> Iterator[None]:
     """Explain an error about too little memory in a training step.
 
     Args:
         runner: The runner of the training.
-        tasks: Of the step.
+        sources: Of the step.
 
     Raises:
-        TrainingError: Naming the tasks and their batch sizes, what to lower, and the checkpoint to
-            resume from.
+        TrainingError: Naming the sources and their batch sizes, what to lower, and the checkpoint
+            to resume from.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not _is_about_memory(error):
             raise
-        raise TrainingError(_sentence(runner, tasks, error)) from error
+        raise TrainingError(_sentence(runner, sources, error)) from error
 
 
 def _is_about_memory(error: Exception) -> bool:
@@ -39,9 +39,11 @@ def _is_about_memory(error: Exception) -> bool:
     return named or any(words in str(error) for words in WORDS)
 
 
-def _sentence(runner, tasks: Iterable[str], error: Exception) -> str:
+def _sentence(runner, sources: Iterable[str], error: Exception) -> str:
     loaders: Mapping = runner.cfg.train_dataloader
-    sizes = ', '.join(f'{task} (batch_size={loaders[task].get("batch_size", 1)})' for task in tasks)
+    sizes = ', '.join(
+        f'{source} (batch_size={loaders[source].get("batch_size", 1)})' for source in sources
+    )
     words = ' '.join(str(error).split()) or type(error).__name__
     saved = step_checkpoints(runner.work_dir)
     resume = (

@@ -1,4 +1,4 @@
-"""The length of a training in passes over the data set of one task."""
+"""The length of a training in passes over the data set of one source."""
 
 from collections.abc import Mapping
 
@@ -16,21 +16,21 @@ def max_iters_of(
     micro_batches: Mapping[str, int],
     one_task: str | None = None,
 ) -> tuple[int, int]:
-    """Length of a training in passes over the data set of one task.
+    """Length of a training in passes over the data set of one source.
 
     Args:
-        epochs: ``train_cfg.epochs``: ``dict(source=TASK, n=PASSES)``; with one task, ``source`` may
-            be left out.
-        loaders: ``{task: training loader}``.
-        micro_batches: ``{task: n}``, the batches of an iteration.
-        one_task: Name of the schedule, where an iteration does not have every task.
+        epochs: ``train_cfg.epochs``: ``dict(source=SOURCE, n=PASSES)``; with one source, ``source``
+            may be left out.
+        loaders: ``{source: training loader}``.
+        micro_batches: ``{source: n}``, the batches of an iteration.
+        one_task: Name of the schedule, where an iteration does not have every source.
 
     Returns:
         Iterations of the training, and of one pass.
 
     Raises:
-        ConfigError: If ``epochs`` names no task, or no number of passes, or if the task is not in
-            every iteration.
+        ConfigError: If ``epochs`` names no source, or no number of passes, or if the source is not
+            in every iteration.
     """
     key, tasks = 'train_cfg.epochs', list(loaders)
     if not isinstance(epochs, Mapping) or not set(epochs) <= {'source', 'n'} or 'n' not in epochs:

@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -16,12 +16,14 @@ from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from allinone.data.loaders import training_batches
+from allinone.data.shared_sample import is_shared, labelled
 from allinone.distributed.processes import is_sharded
 from allinone.errors import ConfigError
 from allinone.io.seeding import seeded
 from allinone.models.allinone import AllInOne
 from allinone.models.batch_norm import norms_of
 from allinone.models.shared_backbone import run_backbone
+from allinone.models.shared_images import SharedImages
 from allinone.registry import HOOKS
 from allinone.registry.options import check_count
 
@@ -29,20 +31,25 @@ SEED = 1 << 20  # Other draws of the augmentation than those of the training
 
 
 @torch.no_grad()
-def reestimate(model: AllInOne, batches: Iterable[Mapping[str, dict]]) -> int:
+def reestimate(
+    model: AllInOne,
+    batches: Iterable[Mapping[str, dict]],
+    sources: Mapping[str, Sequence[str]] | None = None,
+) -> int:
     """Replace the backbone's statistics, and those of heads, which its new maps change.
 
     Training moves the backbone's statistics with batches of one data set at a time, so they belong
-    to the last of them. Here each mixed batch normalises the images of all tasks together: its mean
-    is that of the tasks' means, its variance that of the mixture of equal shares, at every layer,
-    whatever sizes the tasks' images have. Means and second moments are then averaged over the
-    batches, as in `Rethinking "Batch" in BatchNorm <https://arxiv.org/abs/2105.07576>`_ (3.1), and
-    over processes.
+    to the last of them. Here each mixed batch normalises the images of all sources together: its
+    mean is that of the sources' means, its variance that of the mixture of equal shares, at every
+    layer, whatever sizes the sources' images have. Means and second moments are then averaged over
+    the batches, as in `Rethinking "Batch" in BatchNorm <https://arxiv.org/abs/2105.07576>`_ (3.1),
+    and over processes.
 
     Args:
         model: A joint model without adapters; its mode is left as it was.
-        batches: Mixed batches ``{task: batch}``, gone through twice. Tasks that are in none keep
+        batches: Mixed batches ``{source: batch}``, gone through twice. Tasks that are in none keep
             their statistics, as frozen ones do.
+        sources: ``{source: tasks that it serves}``. Default: each serves the task of its name.
 
     Returns:
         The number of norms with new statistics.
@@ -53,13 +60,14 @@ def reestimate(model: AllInOne, batches: Iterable[Mapping[str, dict]]) -> int:
     check_reestimable(model)
     norms = norms_of(model.backbone)
     batches = list(batches)
+    served = {source: (source,) for batch in batches for source in batch} | dict(sources or {})
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
         # Augmentation of batches draws, too.
         with seeded('statistics'):
-            _reestimate_backbone(model, norms, batches)
-            heads = _reestimate_heads(model, batches)
+            _reestimate_backbone(model, norms, batches, served)
+            heads = _reestimate_heads(model, batches, served)
     finally:
         for module, mode in training.items():
             module.training = mode
@@ -94,13 +102,10 @@ def check_reestimable(model: AllInOne) -> None:
         )
 
 
-def _reestimate_backbone(model: AllInOne, norms: list[_BatchNorm], batches) -> None:
+def _reestimate_backbone(model: AllInOne, norms: list[_BatchNorm], batches, served) -> None:
     totals = {norm: torch.zeros(2, norm.num_features, dtype=torch.float64) for norm in norms}
     for batch in batches:
-        images = [
-            model.tasks[task].data_preprocessor(data, True)['inputs']
-            for task, data in batch.items()
-        ]
+        images = [_images(model, served[source], data) for source, data in batch.items()]
         _run_together(model.backbone, images, norms, totals)
     for norm, total in totals.items():
         mean, square = _over_processes(total) / len(batches)
@@ -109,13 +114,20 @@ def _reestimate_backbone(model: AllInOne, norms: list[_BatchNorm], batches) -> N
         norm.running_var.copy_(square - mean**2)
 
 
+def _images(model: AllInOne, tasks: Sequence[str], batch: Mapping) -> Tensor:
+    """The images of a source ``(N, 3, H, W)``, normalised and padded."""
+    if is_shared(batch):
+        return SharedImages(model, tasks, batch).images
+    return model.tasks[tasks[0]].data_preprocessor(batch, True)['inputs']
+
+
 def _run_together(
     backbone: nn.Module,
     images: list[Tensor],
     norms: list[_BatchNorm],
     totals: Mapping[_BatchNorm, Tensor],
 ) -> None:
-    """The backbone on each task's images in a thread of its own, which meet at every norm."""
+    """The backbone on each source's images in a thread of its own, which meet at every norm."""
     meet = threading.Barrier(len(images))
     thread = threading.local()
     brought: dict[int, Tensor] = {}
@@ -163,8 +175,9 @@ def _uncompiled(backbone: nn.Module):
     return nullcontext()
 
 
-def _reestimate_heads(model: AllInOne, batches) -> int:
-    tasks = {task for batch in batches for task in batch} - set(model.frozen)
+def _reestimate_heads(model: AllInOne, batches, served) -> int:
+    sources = {source for batch in batches for source in batch}
+    tasks = {task for source in sources for task in served[source]} - set(model.frozen)
     norms = [norm for name, task in model.tasks.items() if name in tasks for norm in norms_of(task)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -172,9 +185,10 @@ def _reestimate_heads(model: AllInOne, batches) -> int:
         norm.momentum = None  # The mean over all batches
         norm.train()
     for batch in batches if norms else ():
-        for task, data in batch.items():
-            if task in tasks:
-                model.task_losses(task, data)
+        for source, data in batch.items():
+            for task in served[source]:
+                if task in tasks and labelled(data, task):
+                    model.task_losses(task, data)
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
         for statistic in (norm.running_mean, norm.running_var):
@@ -242,9 +256,10 @@ class PreciseBNHook(Hook):
             self._reestimate(runner)
 
     def _reestimate(self, runner) -> None:
-        mixed = training_batches(runner.cfg, runner.train_dataloader.loaders, runner.seed + SEED)
-        batches = itertools.islice(mixed, self.batches)
-        count = reestimate(_bare(runner.model), batches)
+        model, sources = _bare(runner.model), runner.train_dataloader.tasks
+        seed = runner.seed + SEED
+        mixed = training_batches(runner.cfg, sources, seed, model.min_labelled)
+        count = reestimate(model, itertools.islice(mixed, self.batches), sources)
         runner.logger.info(
             f'statistics of {count} batch norms estimated again from {self.batches} batches a task'
         )

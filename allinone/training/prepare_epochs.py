@@ -27,8 +27,8 @@ from .upstream_hooks import (
 def prepare_epochs(runner) -> None:
     """Make the parts of a training count what its loop counts, before its first step.
 
-    Where one task is trained, an epoch is one pass over its data set. Where several are, nothing
-    tells whose, and each part that counts epochs is refused.
+    Where there is one source, an epoch is one pass over its data set. Where there are several,
+    nothing tells whose, and each part that counts epochs is refused.
 
     Args:
         runner: A runner whose training loop is built.
@@ -62,22 +62,23 @@ def _parts(runner) -> Iterator[EpochPart]:
     yield from save_by_iteration(runner, key, bool(keys))
     yield from hook_parts(cfg)
     model = getattr(runner.model, 'module', runner.model)
-    trained = runner.train_loop.dataloader.loaders
+    served = runner.train_loop.dataloader.tasks.values()
+    trained = dict.fromkeys(task for tasks in served for task in tasks)
     yield from model_parts({task: model.tasks[task] for task in trained})
 
 
 def _tell(runner, keys: list[str]) -> None:
     loop = runner.train_loop
-    (task,) = loop.dataloader.loaders
+    (source,) = loop.dataloader.loaders
     length, steps = loop.epoch_length, loop.max_iters
     runner.logger.info(
-        f'an epoch is {length} iterations of {task}, and training makes {steps}, for '
+        f'an epoch is {length} iterations of {source}, and training makes {steps}, for '
         f'{", ".join(keys)}'
     )
     if steps < length:
         runner.logger.warning(
             f'training ends after {steps} iterations, amid the first epoch ({length} iterations of '
-            f'{task}), so what counts epochs ({", ".join(keys)}) stays as in the first'
+            f'{source}), so what counts epochs ({", ".join(keys)}) stays as in the first'
         )
 
 

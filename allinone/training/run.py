@@ -10,6 +10,7 @@ from mmengine.device import is_cuda_available
 from torch import nn
 
 from allinone.config.loading import finish_config, load_config
+from allinone.data.fewer_tasks import without_other_tasks
 from allinone.distributed.device import use_device
 from allinone.distributed.launchers import variable_of
 from allinone.errors import ConfigError
@@ -149,8 +150,10 @@ def _keep_tasks(cfg: Config, tasks: list[str]) -> None:
     unknown = [task for task in tasks if task not in cfg.model.tasks]
     if unknown:
         raise ConfigError(f'--tasks has {unknown}; {cfg.filename} has {list(cfg.model.tasks)}')
-    for key in ('test_dataloader', 'test_evaluator'):
-        cfg[key] = {task: value for task, value in cfg[key].items() if task in tasks}
+    cfg.test_dataloader = without_other_tasks(cfg.test_dataloader, tasks)
+    cfg.test_evaluator = {
+        task: value for task, value in cfg.test_evaluator.items() if task in tasks
+    }
     score = cfg.test_cfg.pop('score', None) or {}
     if all(member.split('/')[0] in tasks for member in score):
         cfg.test_cfg.score = score

@@ -76,7 +76,7 @@ HARMLESS = (
 )
 # They are seen by methods that follow validation, and change nothing else.
 VALIDATION = ('val_*', 'train_cfg.val_*', 'train_cfg.dynamic_intervals*')
-BATCH_SIZE = 'train_dataloader.{task}.batch_size'
+BATCH_SIZE = 'train_dataloader.{source}.batch_size'
 
 
 def run_record(runner, cfg: Mapping) -> dict:
@@ -90,8 +90,9 @@ def run_record(runner, cfg: Mapping) -> dict:
     Returns:
         ``config`` ``{dotted key: repr}`` of the keys that the runner reads; ``seed``;
         ``processes``; ``datasets`` ``{'train_dataloader.TASK': {'size', 'annotations'}}`` with
-        the SHA-256 of each annotation file; ``teachers`` ``{checkpoint: SHA-256}``;
-        ``environment``; ``git``; ``command``; ``time``.
+        the number of images with labels of the task and the SHA-256 of each annotation file (of a
+        shared source the key is ``'train_dataloader.SOURCE.dataset.labels.TASK'``); ``teachers``
+        ``{checkpoint: SHA-256}``; ``environment``; ``git``; ``command``; ``time``.
     """
     config = flat_config(cfg)
     config.pop('randomness.seed', None)  # None there is a seed of the runner's own choice.
@@ -104,12 +105,12 @@ def run_record(runner, cfg: Mapping) -> dict:
         seed=runner.seed,
         processes=get_world_size(),
         datasets={
-            f'{key}.{task}': dict(
-                size=len(loader.dataset),
-                annotations=dict(annotation_hashes(loader.dataset, kinds[task])),
+            f'{key}.{part.key}': dict(
+                size=part.images,
+                annotations=dict(annotation_hashes(part.dataset, kinds[part.task])),
             )
-            for key, tasks in loaders.items()
-            for task, loader in tasks.loaders.items()
+            for key, sources in loaders.items()
+            for part in sources.parts
         },
         teachers=_teachers(runner.model),
         environment=environment(),
@@ -212,7 +213,7 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
         other_steps = list(_step_changes(before, now))
         if not other_steps:
             # The same images in each step; what differs is rounding, dropout and batch norm.
-            harmless = (*harmless, BATCH_SIZE.format(task='*'))
+            harmless = (*harmless, BATCH_SIZE.format(source='*'))
             same.append(f'processes was {before["processes"]} and is {now["processes"]}')
     configs = [renamed_record(record['config']) for record in (before, now)]
     follow = [ends_of_schedules(config) for config in configs]
@@ -244,16 +245,16 @@ def changes(before: Mapping, now: Mapping, follows_validation: bool, follows_len
 
 def _step_changes(before: Mapping, now: Mapping) -> Iterator[str]:
     """Where the number of images of a step, processes times batch size, is not what it was."""
-    tasks = [key.partition('.')[2] for key in now['datasets'] if key.startswith('train_')]
-    for task in tasks:
-        key = BATCH_SIZE.format(task=task)
+    sources = [key.split('.')[1] for key in now['datasets'] if key.startswith('train_')]
+    for source in dict.fromkeys(sources):
+        key = BATCH_SIZE.format(source=source)
         old, new = (
             record['processes'] * int(record['config'].get(key, 1)) for record in (before, now)
         )
         if old != new:
             count, left = divmod(old, now['processes'])
             yield (
-                f'a step had {old} images of {task} in {before["processes"]} processes and has '
+                f'a step had {old} images of {source} in {before["processes"]} processes and has '
                 f'{new} in {now["processes"]}' + ('' if left else f' ({key}={count} keeps them)')
             )
 

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from torch import nn
 
+from allinone.data.seeded import SeededDataset
+from allinone.data.task_loaders import TaskPart
+
 
 def pipelines_of(dataset) -> Iterator[tuple]:
     """What tells that a data set, or one that it is made of, reads its images otherwise."""
@@ -30,25 +33,30 @@ class TaskView(_Over):
 
     Attributes:
         task: Name of the task.
+        source: Name of the source that serves it.
         model: Its upstream model.
-        dataset: Its data set as the libraries build it.
+        dataset: Its data set as the libraries build it; in a shared source that of its labels.
         max_epochs: Epochs of the training, not rounded.
     """
 
     task: str
+    source: str
     model: nn.Module
 
-    def __init__(self, runner, task: str, stage: str, loop):
+    def __init__(self, runner, part: TaskPart, stage: str, loop):
         joint = getattr(runner.model, 'module', runner.model)
         loaders = loop.dataloader
-        dataset = loaders.loaders[task].dataset.dataset
+        dataset = part.dataset
+        if isinstance(dataset, SeededDataset):
+            dataset = dataset.dataset
         # Without workers that stay, hooks do not try to restart them.
-        loader = _Over(loaders.loaders[task], dataset=dataset, persistent_workers=False)
+        loader = _Over(loaders.loaders[part.source], dataset=dataset, persistent_workers=False)
         own = {
             f'{stage}_dataloader': loader,
             f'{stage}_loop': _Over(loop, dataloader=loader),
-            'model': joint.tasks[task],
-            'task': task,
+            'model': joint.tasks[part.task],
+            'task': part.task,
+            'source': part.source,
             'dataset': dataset,
             'loaders': loaders,
         }

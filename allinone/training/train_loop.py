@@ -1,4 +1,4 @@
-"""Training over several tasks' data sets in a schedule."""
+"""Training over the data sets of several sources in a schedule."""
 
 import time
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from mmengine.runner.utils import calc_dynamic_intervals
 
 from allinone.config.check import STAGES
 from allinone.config.fractions import interval_in, point_in
+from allinone.config.sources import first_data
 from allinone.data.class_names import require_same_classes, splits_of, splits_of_config
 from allinone.errors import ConfigError
 from allinone.io.renames import renamed_arguments
 from allinone.io.seeding import seed_all
 from allinone.io.text import shortened
 from allinone.registry import LOOPS, TASK_SCHEDULES
-from allinone.registry.options import check_count, check_flag
-from allinone.step.iteration import micro_batches
+from allinone.registry.options import check_flag
 from allinone.tasks.class_lists import METAINFO, misplaced
 
 from .accumulation import ended_with, iterations_of
@@ -31,21 +31,24 @@ from .out_of_memory import enough_memory
 from .passes import max_iters_of
 from .resume import resume_command
 from .signals import Stopped
+from .sources import batch_sizes, check_micro_batches, check_schedule, unit
 
 
 @LOOPS.register_module()
 class MultiTaskTrainLoop(IterBasedTrainLoop):
-    """Iterations over the tasks' data sets in a schedule.
+    """Iterations over the sources' data sets in a schedule.
+
+    A source without ``tasks`` is named like the task that it serves.
 
     Args:
         runner: The runner.
-        dataloader: ``{task: dataloader config}``.
+        dataloader: ``{source: dataloader config}``.
         max_iters: Number of training steps.
-        max_epochs: In its place, where one task is trained: number of times that its data set is
+        max_epochs: In its place, where there is one source: number of times that its data set is
             gone through. ``val_begin``, ``val_interval`` (default: 1) and ``dynamic_intervals``
             then count epochs, too.
-        epochs: In its place, ``dict(source=TASK, n=PASSES)``: number of times that the data set of
-            this task is gone through. The others count iterations, and ``val_interval`` is one
+        epochs: In its place, ``dict(source=SOURCE, n=PASSES)``: number of times that the data set
+            of this source is gone through. The others count iterations, and ``val_interval`` is one
             pass by default.
         warmup: Iterations in which the learning rate rises, or a fraction of the training
             (:func:`~allinone.training.schedule_length.follow_length`).
@@ -54,15 +57,16 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             ``optim_wrapper.accumulative_counts`` after the one that a multiple of it is in. Or a
             fraction of the training. Default: 1000.
         dynamic_intervals: ``[(step, val_interval), ...]``, as in mmengine.
-        schedule: Config of one of ``TASK_SCHEDULES``. Default: every task in every step.
-        micro_batches: ``{task: n}``: a step of this task is of n batches, one after the other (so
-            that they need the memory of one). Default: 1 each.
+        schedule: Config of one of ``TASK_SCHEDULES``, which chooses sources. Default: every source
+            in every step.
+        micro_batches: ``{source: n}``: a step of this source is of n batches, one after the other
+            (so that they need the memory of one). Default: 1 each.
         check_data: Compare annotations, images and label maps before the first step.
         dry_run: Try a step and a validation of each task before the first step
             (:func:`~allinone.training.dry_run.dry_run`).
 
     Raises:
-        ConfigError: If ``micro_batches`` names no task, a number is none, or not exactly one of
+        ConfigError: If ``micro_batches`` names no source, a number is none, or not exactly one of
             ``max_iters``, ``max_epochs`` and ``epochs`` is given.
     """
 
@@ -88,11 +92,12 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         epochs: Mapping | None = None,
         warmup: int | float | None = None,
     ):
-        self.micro_batches = _check_micro_batches(micro_batches, dataloader)
+        self.micro_batches = check_micro_batches(micro_batches, dataloader)
         self.check_data = check_data
         check_flag('train_cfg.dry_run', dry_run)
         self.dry_run = dry_run
         loaders = build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
+        check_schedule(schedule, loaders.tasks)
         self.epoch_length = iterations_per_epoch(loaders.loaders, self.micro_batches)
         self.schedule = TASK_SCHEDULES.build(
             schedule or dict(type='AllTasks'),
@@ -251,12 +256,16 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         raise Stopped(signum, f'{done}, saved in {path}. Go on with: {resume_command()}')
 
     def _start(self) -> None:
-        """Tell balancer and schedule about this training; refuse what cannot work together."""
-        balancer, tasks = self._balancer, self.schedule.tasks
+        """Tell model, balancer and schedule of this training; refuse what cannot work together."""
+        sources = self.dataloader.tasks
+        getattr(self.runner.model, 'module', self.runner.model).bind_sources(sources)
+        balancer = self._balancer
+        alone = [source for source, tasks in sources.items() if len(tasks) == 1]
         compares = balancer.requires != 'losses' or balancer.regulariser is not None
-        if self.schedule.one_task and compares and len(tasks) > 1:
+        if self.schedule.one_task and compares and len(sources) > 1 and alone:
             raise ConfigError(
-                f'train_cfg.schedule.type is {type(self.schedule).__name__!r}, one task a step, '
+                f'train_cfg.schedule.type is {type(self.schedule).__name__!r}, one '
+                f'{unit(sources)} a step, '
                 f'but model.balancer.type {type(balancer).__name__!r} compares the gradients of '
                 "several; use train_cfg.schedule=dict(type='AllTasks')"
             )
@@ -269,8 +278,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         validation = self.runner.val_loop
         evaluated = {} if validation is None else validation.metric_names()
         steps = max(
-            len(loader) // self.micro_batches.get(task, 1)
-            for task, loader in self.dataloader.loaders.items()
+            len(loader) // self.micro_batches.get(source, 1)
+            for source, loader in self.dataloader.loaders.items()
         )
         # A balancer sees optimizer steps.
         steps //= iterations_of(self.runner.optim_wrapper)
@@ -285,28 +294,32 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         cfg, validation = self.runner.cfg, self.runner.val_loop
         model = getattr(self.runner.model, 'module', self.runner.model)
         teachers = {} if model.distillation is None else model.distillation.classes()
-        for task, loader in self.dataloader.loaders.items():
+        for task in dict.fromkeys(part.task for part in self.dataloader.parts):
             kind = model.kinds[task]
             if kind.num_classes(model.tasks[task]) is None:
                 continue  # Such a task has no labels of classes, but of identities and the like.
-            splits = splits_of(f'train_dataloader.{task}', loader.dataset, kind)
-            if validation is not None and task in validation.dataloader.loaders:
-                evaluated = validation.dataloader.loaders[task].dataset
-                splits |= splits_of(f'val_dataloader.{task}', evaluated, kind)
-            datasets = {
-                stage: ((cfg.get(f'{stage}_dataloader') or {}).get(task) or {}).get('dataset')
-                for stage in STAGES
-            }
-            tested = datasets.pop('test')
-            if tested and tested not in datasets.values():
-                splits |= splits_of_config(f'test_dataloader.{task}', tested, kind)
+            trained = [part for part in self.dataloader.parts if part.task == task]
+            splits: dict = {}
+            for part in trained:
+                splits |= splits_of(f'train_dataloader.{part.key}', part.dataset, kind)
+            if validation is not None and task in validation.parts:
+                evaluated = validation.parts[task]
+                splits |= splits_of(f'val_dataloader.{evaluated.key}', evaluated.dataset, kind)
+            data = {stage: first_data(cfg, stage, task) for stage in STAGES}
+            tested = data.pop('test')
+            others = [part.dataset for part in data.values() if part is not None]
+            if tested is not None and tested.dataset and tested.dataset not in others:
+                splits |= splits_of_config(
+                    tested.dataset_key.removesuffix('.dataset'), tested.dataset, kind
+                )
             require_same_classes(splits)
             theirs = teachers.get(task)
-            ours = kind.class_lists(loader.dataset).get(METAINFO)
+            ours = kind.class_lists(trained[0].dataset).get(METAINFO)
             if theirs and ours and misplaced(theirs, ours):
                 raise ConfigError(
                     f'model.distill: the teacher of {task} has the classes {shortened(theirs, 9)}, '
-                    f'and train_dataloader.{task} {shortened(ours, 9)}; give both the same order'
+                    f'and train_dataloader.{trained[0].key} {shortened(ours, 9)}; give both the '
+                    'same order'
                 )
 
     @property
@@ -349,13 +362,13 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             )
         )
 
-    def _draw(self, tasks: list[str]) -> tuple[dict, dict[str, float]]:
+    def _draw(self, sources: list[str]) -> tuple[dict, dict[str, float]]:
         data, times = {}, {}
-        for task in tasks:
+        for source in sources:
             start = time.perf_counter()
-            parts = [self.dataloader.next(task) for _ in range(self.micro_batches.get(task, 1))]
-            data[task] = parts[0] if len(parts) == 1 else parts
-            times[task] = time.perf_counter() - start
+            parts = [self.dataloader.next(source) for _ in range(self.micro_batches.get(source, 1))]
+            data[source] = parts[0] if len(parts) == 1 else parts
+            times[source] = time.perf_counter() - start
         return data, times
 
     def run_iter(
@@ -368,24 +381,9 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
             outputs = self.runner.model.train_step(
                 data_batch, optim_wrapper=self.runner.optim_wrapper
             )
-        for task, batch in data_batch.items():
-            sizes = [len(part['inputs']) for part in micro_batches(batch)]
-            outputs[f'{task}/batch_size'] = sum(sizes)
-            if data_times:
-                outputs[f'{task}/data_time'] = data_times[task]
+        outputs |= batch_sizes(data_batch, self.dataloader.tasks)
+        outputs |= {f'{source}/data_time': took for source, took in (data_times or {}).items()}
         self.runner.call_hook(
             'after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=outputs
         )
         self._iter += 1
-
-
-def _check_micro_batches(counts, tasks: Mapping) -> dict[str, int]:
-    if counts is not None and not isinstance(counts, Mapping):
-        raise ConfigError(f'train_cfg.micro_batches is {counts!r}; give dict(TASK=n)')
-    for name, count in (counts or {}).items():
-        if name not in tasks:
-            raise ConfigError(
-                f'train_cfg.micro_batches has {name!r}, but train_dataloader has only {list(tasks)}'
-            )
-        check_count(f'train_cfg.micro_batches.{name}', count)
-    return dict(counts or {})

@@ -71,6 +71,7 @@ OF_A_TASK = dict(
 # each head with its data set.
 REPLACED = ('ClassNumCheckHook', 'NumClassCheckHook')
 TOLD_APART = frozenset((*OF_A_TASK, *REPLACED))
+ONE_PIPELINE = ('PipelineSwitchHook', 'SwitchRecipeHook')
 SWITCHING = ('PipelineSwitchHook', 'SwitchRecipeHook', 'YOLOXModeSwitchHook')
 # Hooks that cannot work, or not with this option: why, and what to write
 REFUSED: dict[str, tuple[str, str, str]] = dict(
@@ -200,6 +201,8 @@ def prepare_hooks(runner) -> None:
             )
             continue
         needs = _needs(hook)
+        if name in ONE_PIPELINE:
+            _refuse_shared(key, name, runner.train_loop.dataloader)
         if any(needs) and not list(_views(hook, runner, 'train')):
             missing = ' and '.join(
                 f'{attribute} of the {owner}'
@@ -214,6 +217,15 @@ def prepare_hooks(runner) -> None:
                 DefaultScope.overwrite_default_scope(library),
             ):
                 hook.switch_pipeline = Compose(hook.switch_pipeline).transforms
+
+
+def _refuse_shared(key: str, name: str, loaders) -> None:
+    shared = [source for source, tasks in loaders.tasks.items() if len(tasks) > 1]
+    if shared:
+        raise ConfigError(
+            f'{key}: {name} changes the pipeline of a task, but source {shared[0]!r} has one '
+            f'pipeline for {list(loaders.tasks[shared[0]])}; {TWO_RUNS}'
+        )
 
 
 def call_hook(hook: Hook, runner, fn_name: str, kwargs: Mapping[str, Any]) -> None:
@@ -232,14 +244,14 @@ def call_hook(hook: Hook, runner, fn_name: str, kwargs: Mapping[str, Any]) -> No
         before = list(pipelines_of(view.dataset))
         getattr(hook, fn_name)(view, **kwargs)
         if type(hook).__name__ in SWITCHING and list(pipelines_of(view.dataset)) != before:
-            view.loaders.restart(view.task)
+            view.loaders.restart(view.source)
 
 
 def _views(hook: Hook, runner, stage: str) -> Iterator[TaskView]:
     loop = getattr(runner, f'_{stage}_loop')
     needs = _needs(hook)
-    for task in getattr(getattr(loop, 'dataloader', None), 'loaders', ()):
-        view = TaskView(runner, task, stage, loop)
+    for part in getattr(getattr(loop, 'dataloader', None), 'parts', ()):
+        view = TaskView(runner, part, stage, loop)
         if _has(view.model, needs.model) and _has(view.dataset, needs.dataset):
             yield view
 

@@ -87,7 +87,7 @@ def testing(tmp_path):
     for path in dataset.paths:
         write_image(path, np.zeros((64, 64, 3), np.uint8))
     loop = SimpleNamespace(
-        dataloader=SimpleNamespace(loaders=dict(signs=SimpleNamespace(dataset=dataset))),
+        dataloader=SimpleNamespace(part=dict(signs=SimpleNamespace(dataset=dataset)).get),
         kinds=dict(signs=Classification()),
     )
     runner = SimpleNamespace(test_loop=loop, val_loop=loop)

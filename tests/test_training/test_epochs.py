@@ -18,6 +18,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from allinone.data.samplers import SeededInfiniteSampler
+from allinone.data.task_loaders import TaskPart
 from allinone.errors import ConfigError
 from allinone.registry import LIBRARIES, RUNNERS
 from allinone.training import epochs, upstream_hooks
@@ -491,6 +492,7 @@ def joint(**models):
     restarted = []
     loaders = SimpleNamespace(
         loaders={task: SimpleNamespace(dataset=part) for task, part in sets.items()},
+        parts=[TaskPart(task, task, task, part.dataset, 0) for task, part in sets.items()],
         restart=restarted.append,
     )
     loop = SimpleNamespace(dataloader=loaders, epoch_length=4, max_iters=42)

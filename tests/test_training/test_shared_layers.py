@@ -48,7 +48,7 @@ def test_groups_of_one_parameter_are_refused_with_the_option_that_helps(rtmdet):
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     first = 'tasks.det.bbox_head.cls_convs.0.0.conv.weight'
     assert str(error.value) == (
-        "optim_wrapper: optim_wrapper.paramwise_cfg is {'norm_decay_mult': 0.0}, which makes a "
+        "optim_wrapper.paramwise_cfg is {'norm_decay_mult': 0.0}, which makes a "
         f'group of each parameter, but {first} and {first.replace("convs.0", "convs.1")} are one, '
         'in layers that the head shares; set optim_wrapper.paramwise_cfg.bypass_duplicate=True'
     )

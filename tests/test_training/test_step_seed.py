@@ -18,7 +18,9 @@ def step(iteration, draw, seed=0):
     runner = SimpleNamespace(
         seed=seed, model=model, optim_wrapper=None, call_hook=lambda *args, **kwargs: None
     )
-    loop = SimpleNamespace(runner=runner, _iter=iteration, seeded=True)
+    loop = SimpleNamespace(
+        runner=runner, _iter=iteration, seeded=True, dataloader=SimpleNamespace(tasks={})
+    )
     MultiTaskTrainLoop.run_iter(loop, {})
     assert loop._iter == iteration + 1
     return found[0]

@@ -37,7 +37,7 @@ class Submission(Hook):
         self, runner, batch_idx: int, data_batch=None, outputs: Mapping[str, list] | None = None
     ) -> None:
         for task, samples in (outputs or {}).items():
-            dataset = next(wrapped_data_sets(runner.test_loop.dataloader.loaders[task].dataset))
+            dataset = next(wrapped_data_sets(runner.test_loop.dataloader.part(task).dataset))
             for sample in samples:
                 self.add(task, sample, getattr(dataset, 'cat_ids', None))
 

@@ -28,7 +28,8 @@ def header(runner, load: float) -> Iterator[Table | str]:
     )
     for name, text in lines.items():
         yield f'{name.replace("_", " "):<10}{text}'
-    evaluated = {} if runner.val_loop is None else runner.val_loop.dataloader.sizes
+    parts = () if runner.val_loop is None else runner.val_loop.dataloader.parts
+    evaluated = {part.task: part.images for part in parts}
     yield _tasks(loop.dataloader, loop.micro_batches, evaluated)
     hint = cpu_hint(load, _cores(), torch.get_num_threads(), _local_processes(), _is_on_cpu(runner))
     if hint:
@@ -93,19 +94,29 @@ def _device(runner) -> str:
     return f'{text}{f", {world} processes" if world > 1 else ""}{amp}'
 
 
-def _tasks(loaders: TaskLoaders, micro_batches, evaluated) -> Table:
+def _tasks(
+    loaders: TaskLoaders, micro_batches: Mapping[str, int], evaluated: Mapping[str, int]
+) -> Table:
+    """A row for each source, and below a shared one a row for each of its tasks."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column('task')
     for title in ('training samples', 'batch', 'validation samples'):
         table.add_column(title, justify='right')
-    for task, loader in loaders.loaders.items():
+
+    def known(task: str) -> str:
+        return f'{evaluated[task]:,}' if task in evaluated else '-'
+
+    for source, loader in loaders.loaders.items():
         size = getattr(loader, 'batch_size', None) or getattr(
             loader.batch_sampler, 'batch_size', None
         )
-        count = micro_batches.get(task, 1)
+        count = micro_batches.get(source, 1)
         batch = '?' if size is None else f'{count} x {size}' if count > 1 else str(size)
-        known = f'{evaluated[task]:,}' if task in evaluated else '-'
-        table.add_row(Text(task), f'{loaders.sizes[task]:,}', batch, known)
+        alone = loaders.tasks[source] == (source,)
+        size = f'{loaders.sizes[source]:,}'
+        table.add_row(Text(source), size, batch, known(source) if alone else '')
+        for part in () if alone else filter(lambda part: part.source == source, loaders.parts):
+            table.add_row(Text(f'  {part.task}'), f'{part.images:,}', '', known(part.task))
     return table
 
 

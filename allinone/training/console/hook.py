@@ -100,7 +100,8 @@ class ConsoleHook(Hook):
         self._end()
 
     def _columns(self, runner, done: int) -> list[Column]:
-        tasks = list(runner.train_loop.dataloader.loaders)
+        sources = runner.train_loop.dataloader.tasks
+        tasks = list(dict.fromkeys(task for served in sources.values() for task in served))
         window = runner.log_processor.window_size
         scalars = runner.message_hub.log_scalars
 
@@ -119,7 +120,7 @@ class ConsoleHook(Hook):
         if 'train/lr' in scalars:
             columns.append(Column(f'lr {scalars["train/lr"].current():.1e}', 4))
         columns.append(Column(f'eta {self._time_left(runner, done)}', 1))
-        waits = [mean(f'train/{task}/data_time') for task in tasks]
+        waits = [mean(f'train/{source}/data_time') for source in sources]
         if seconds:
             share = sum(wait for wait in waits if wait is not None) / seconds
             columns.append(Column(f'data {min(1, share):.0%}', 5))

@@ -1,6 +1,6 @@
 """Saying which batches were left out, and stopping where nothing else comes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +8,7 @@ from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook, LoggerHook
 from torch import Tensor
 
+from allinone.data.shared_sample import labelled_batch
 from allinone.errors import TrainingError
 from allinone.io.renames import renamed_arguments
 from allinone.registry import HOOKS
@@ -60,11 +61,13 @@ class NonFiniteHook(Hook):
         self._in_a_row = dict(known.get('in_a_row', {}))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        for task, batch in (data_batch or {}).items():
+        loaders = getattr(getattr(runner, 'train_loop', None), 'dataloader', None)
+        sources = getattr(loaders, 'tasks', {})  # Other loops have a source for each task.
+        for task, batches in _by_task(data_batch or {}, sources).items():
             dropped = outputs.pop(f'{task}/dropped', None)
             if isinstance(dropped, Tensor):
                 self._pending.append(
-                    _Share(runner.iter, task, outputs[f'{task}/loss'], dropped, _names(batch))
+                    _Share(runner.iter, task, outputs[f'{task}/loss'], dropped, _names(batches))
                 )
         last = runner.iter + 1 == runner.max_iters
         if last or self.every_n_inner_iters(batch_idx, self._interval):
@@ -136,7 +139,19 @@ class NonFiniteHook(Hook):
         return all_gather_object(own)
 
 
-def _names(batch: Mapping | list) -> list[str]:
-    samples = [sample for part in micro_batches(batch) for sample in part.get('data_samples') or []]
+def _by_task(
+    data_batch: Mapping[str, Mapping | list], sources: Mapping[str, Sequence[str]]
+) -> dict[str, list[Mapping]]:
+    """Batches of each task; those of a shared source have the images that are labelled for it."""
+    found: dict[str, list[Mapping]] = {}
+    for source, batch in data_batch.items():
+        for part in micro_batches(batch):
+            for task in sources.get(source, (source,)):
+                found.setdefault(task, []).append(labelled_batch(part, task))
+    return found
+
+
+def _names(batches: list[Mapping]) -> list[str]:
+    samples = [sample for part in batches for sample in part.get('data_samples') or []]
     names = [str(getattr(sample, 'img_path', None) or '?') for sample in samples]
     return names[:SHOWN] + ([f'and {len(names) - SHOWN} more'] if len(names) > SHOWN else [])

@@ -70,7 +70,7 @@ class PredictionVisualizationHook(Hook):
     def draw(self, loop, outputs: Mapping[str, list]) -> None:
         """Draw ``{task: predicted samples}`` of images of a loop's data sets."""
         for task, samples in outputs.items():
-            dataset = loop.dataloader.loaders[task].dataset
+            dataset = loop.dataloader.part(task).dataset
             if task not in self._images:
                 self._images[task] = _images_of(dataset)
             for sample in samples:

@@ -23,7 +23,9 @@ from allinone.checkpoint.loading import read_checkpoint, trusting_checkpoints
 from allinone.config.build_errors import named
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
+from allinone.config.sources import MIN_LABELLED, sources_of
 from allinone.data.loaders import build_loader, in_this_process
+from allinone.data.shared_sample import labelled_batch
 from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import ConfigError
 from allinone.io.atomic import write_json
@@ -80,7 +82,7 @@ def measure_affinity(
     # Creating a loader's iterator advances the global random generator.
     with seeded_on(model, 'loaders'):
         loaders = _loaders(model, cfg, seed)
-        batches = ({task: loaders.next(task) for task in names} for _ in iter(int, 1))
+        batches = (_batch(loaders, names) for _ in iter(int, 1))
         found = lookahead_affinity(model, islice(batches, steps), rates if lr is None else lr, seed)
     return dict(steps=steps, learning_rates=sorted(set(rates)), **summary(names, found))
 
@@ -146,20 +148,30 @@ def _warnings_only() -> Iterator[None]:
 def _loaders(model: AllInOne, cfg: Config, seed: int) -> TaskLoaders:
     if not cfg.get('train_dataloader'):
         raise ConfigError('the config has no train_dataloader, whose batches affinity is of')
-    return TaskLoaders(
-        {
-            task: build_loader(
-                f'train_dataloader.{task}',
-                task,
-                in_this_process(cfg.train_dataloader[task]),
-                seed,
-                model.kinds[task].num_classes(model.tasks[task]),
-                True,
-                False,
-            )
-            for task in model.tasks
-        }
-    )
+    sources = sources_of(cfg.train_dataloader)
+    numbers = {task: model.kinds[task].num_classes(model.tasks[task]) for task in model.tasks}
+    loaders = {
+        source: build_loader(
+            f'train_dataloader.{source}',
+            source,
+            # Each batch has labelled images of each task, whatever the config says.
+            in_this_process(cfg.train_dataloader[source]) | {MIN_LABELLED: None},
+            seed,
+            numbers,
+            True,
+            False,
+            min_labelled=model.min_labelled,
+        )
+        for source in sources
+    }
+    return TaskLoaders(loaders, tasks=sources)
+
+
+def _batch(loaders: TaskLoaders, tasks: Sequence[str]) -> dict[str, dict]:
+    """``{task: batch}``, each of the next batch of the first source that serves the task."""
+    sources = {task: loaders.part(task).source for task in tasks}
+    batches = {source: loaders.next(source) for source in dict.fromkeys(sources.values())}
+    return {task: labelled_batch(batches[source], task) for task, source in sources.items()}
 
 
 def format_affinity(found: Mapping) -> str:

@@ -23,6 +23,7 @@ from allinone.config.check import check_config
 from allinone.config.expansion import expand_config
 from allinone.config.literals import literal
 from allinone.config.loading import complete_config, load_config
+from allinone.config.sources import TASKS
 from allinone.errors import CheckpointError, ConfigError
 from allinone.registry import LIBRARIES
 from allinone.training.resume import SUFFIXES, first_readable, step_checkpoints
@@ -131,7 +132,8 @@ def _config_of(checkpoint: dict, path: str) -> Config:
         for stage in ('val', 'test'):
             loaders = values.get(f'{stage}_dataloader') or {}
             needed[f'{stage}_dataloader'] = {
-                task: dict(dataset=loader.get('dataset')) for task, loader in loaders.items()
+                source: {key: loader.get(key) for key in ('dataset', TASKS) if key in loader}
+                for source, loader in loaders.items()
             }
         return Config(needed)
     except (SyntaxError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

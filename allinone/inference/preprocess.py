@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from inspect import isclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +13,11 @@ from torch import Tensor
 
 from allinone.config.build_errors import named
 from allinone.config.data_sets import scoped_dataset
+from allinone.config.sources import first_data
+from allinone.data.task_pipeline import pipeline_of_task, transform_name
 from allinone.errors import ConfigError
 from allinone.models.allinone import AllInOne
+from allinone.registry.kinds import kind_of_config
 
 from .input_errors import in_words
 
@@ -40,16 +42,22 @@ class PipelineConfig(NamedTuple):
 def find_pipeline(cfg: Config, task: str) -> PipelineConfig | None:
     """A task's pipeline in the test data, else in the validation data, else None.
 
-    Inside wrappers and concatenations it is that of the first data set.
+    Inside wrappers and concatenations it is that of the first data set. That of a shared source
+    loads and packs for the task alone.
     """
     for stage in ('test', 'val'):
-        loader = (cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
-        scope, dataset = 'allinone', loader.get('dataset')
+        data = first_data(cfg, stage, task)
+        if data is None:
+            continue
+        scope, dataset = 'allinone', data.loader.get('dataset')
         while isinstance(dataset, Mapping):
             scope = scoped_dataset(dataset, scope).get('_scope_', scope)
             if dataset.get('pipeline'):
-                key = f'{stage}_dataloader.{task}.dataset.pipeline'
-                return PipelineConfig(key, scope, dataset['pipeline'])
+                steps = dataset['pipeline']
+                if data.shared:
+                    kind = kind_of_config(f'model.tasks.{task}', cfg['model']['tasks'][task])
+                    steps = pipeline_of_task(dataset, task, kind)
+                return PipelineConfig(f'{data.key}.dataset.pipeline', scope, steps)
             parts = dataset.get('datasets')
             dataset = parts[0] if parts else dataset.get('dataset')
     return None
@@ -140,9 +148,9 @@ def predict_packed(
 def _without_loading(steps: Iterable) -> list:
     found = []
     for step in steps:
-        if _name(step).startswith(LOADING):
+        if transform_name(step).startswith(LOADING):
             continue
-        if isinstance(step, Mapping) and _name(step) == 'TestTimeAug':
+        if isinstance(step, Mapping) and transform_name(step) == 'TestTimeAug':
             # An empty list would leave no view.
             parts = [_without_loading(part) for part in step['transforms']]
             step = dict(step, transforms=list(filter(None, parts)))
@@ -153,12 +161,8 @@ def _without_loading(steps: Iterable) -> list:
 
 def _loads_floats(steps: Iterable) -> bool:
     return any(
-        isinstance(step, Mapping) and _name(step).startswith('LoadImage') and step.get('to_float32')
+        isinstance(step, Mapping)
+        and transform_name(step).startswith('LoadImage')
+        and step.get('to_float32')
         for step in steps
     )
-
-
-def _name(step) -> str:
-    """Name of a transform's class, without its library."""
-    kind = step.get('type') if isinstance(step, Mapping) else type(step)
-    return kind.__name__ if isclass(kind) else str(kind).rpartition('.')[2]

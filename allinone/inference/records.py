@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 
 from allinone.config.build_errors import named
 from allinone.config.data_sets import innermost
+from allinone.config.sources import first_data
 from allinone.registry.kinds import kind_of_prediction, kind_of_record
 from allinone.tasks import TaskKind
 from allinone.tasks.base import Json
@@ -55,11 +56,11 @@ def from_record(
 def dataset_metainfo(cfg: Config, task: str) -> dict:
     """Classes and palette of a task's data set, from the config and the data set's type."""
     for stage in ('test', 'val', 'train'):
-        loader = (cfg.get(f'{stage}_dataloader') or {}).get(task) or {}
-        if not isinstance(loader.get('dataset'), Mapping):
+        data = first_data(cfg, stage, task)
+        if data is None or not isinstance(data.dataset, Mapping):
             continue
-        _, dataset = next(innermost(loader['dataset']))
-        with named(f'{stage}_dataloader.{task}.dataset'):
+        _, dataset = next(innermost(data.dataset))
+        with named(data.dataset_key):
             kind = dataset.get('type')
             kind = MMENGINE_DATASETS.get(kind) if isinstance(kind, str) else kind
             stored = dict(dataset.get('metainfo') or {})

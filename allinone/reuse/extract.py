@@ -1,5 +1,6 @@
 """Training-free extraction of tasks from a joint model, also as a library's upstream model."""
 
+import copy
 import logging
 import os
 import os.path as osp
@@ -10,6 +11,7 @@ from functools import partial
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
+from mmengine.registry import TRANSFORMS
 from torch import Tensor, nn
 
 from allinone.checkpoint.loading import (
@@ -20,6 +22,9 @@ from allinone.checkpoint.loading import (
 )
 from allinone.config.check import STAGES, check_config
 from allinone.config.loading import load_config
+from allinone.config.sources import TASKS, first_data, tasks_served
+from allinone.data.fewer_tasks import without_other_tasks
+from allinone.data.task_pipeline import pipeline_of_task
 from allinone.errors import AllInOneError, ConfigError
 from allinone.inference.records import dataset_metainfo
 from allinone.io.atomic import write_durably, write_whole
@@ -155,11 +160,13 @@ def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
     _without(fewer.model, 'balancer', 'frozen', 'distill')
     _without(fewer, 'load_from', 'resume')
     for stage in STAGES:
-        for key in (f'{stage}_dataloader', f'{stage}_evaluator'):
-            if fewer.get(key):
-                fewer[key] = keep(fewer[key])
+        if fewer.get(f'{stage}_dataloader'):
+            kept = without_other_tasks(fewer[f'{stage}_dataloader'], tasks)
+            fewer[f'{stage}_dataloader'] = ConfigDict(kept)
+        if fewer.get(f'{stage}_evaluator'):
+            fewer[f'{stage}_evaluator'] = keep(fewer[f'{stage}_evaluator'])
     # A model with tasks added later only has data for the new tasks.
-    if set(fewer.get('train_dataloader') or ()) != set(tasks):
+    if set(tasks_served(fewer.get('train_dataloader'))) != set(tasks):
         _without(fewer, 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
     for stage in ('val', 'test'):
         if not fewer.get(f'{stage}_dataloader'):
@@ -204,7 +211,7 @@ def upstream_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
         )
     source = _evaluated(cfg, task)
     classes = list(metainfo.get('classes') or ())
-    loader = _without_allinone(cfg[f'{source}_dataloader'][task].to_dict(), classes, kind)
+    loader = _without_allinone(_upstream_loader(cfg, source, task, kind), classes, kind)
     loader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
     evaluator = _without_allinone(cfg[f'{source}_evaluator'][task], classes, kind)
     upstream['test_pipeline'] = loader['dataset']['pipeline']
@@ -222,12 +229,41 @@ def _evaluated(cfg: Config, task: str) -> str:
         ConfigError: If there is no such stage.
     """
     for stage in ('test', 'val'):
-        if task in (cfg.get(f'{stage}_dataloader') or ()):
+        if first_data(cfg, stage, task) is not None:
             return stage
     raise ConfigError(
         f'neither test_dataloader nor val_dataloader has {task!r}, so there is no pipeline for its '
         'upstream form; add it to one of them'
     )
+
+
+def _upstream_loader(cfg: Config, stage: str, task: str, kind: TaskKind) -> dict:
+    """The dataloader of a task; of a shared source, with the task's labels and a pipeline of it."""
+    data = first_data(cfg, stage, task)
+    assert data is not None  # as in _evaluated
+    loader = copy.deepcopy(dict(Config(dict(loader=data.loader)).to_dict()['loader']))
+    loader.pop(TASKS, None)
+    if data.shared:
+        steps = pipeline_of_task(loader['dataset'], task, kind)
+        options = dict(test_mode=True) if loader['dataset'].get('test_mode') else {}
+        steps = [_prefixed(step, step.get('_scope_') or 'allinone') for step in steps]
+        loader['dataset'] = options | dict(loader['dataset']['labels'][task]) | dict(pipeline=steps)
+    return loader
+
+
+def _prefixed(part, scope: str):
+    """A transform with the prefix of the library in which its name is looked up."""
+    if isinstance(part, (list, tuple)):
+        return type(part)(_prefixed(value, scope) for value in part)
+    if not isinstance(part, Mapping):
+        return part
+    found = {key: _prefixed(value, scope) for key, value in part.items() if key != '_scope_'}
+    name = found.get('type')
+    if isinstance(name, str) and '.' not in name:
+        for registry in (TRANSFORMS.children.get(scope, TRANSFORMS), TRANSFORMS):
+            if name in registry.module_dict:
+                return dict(found, type=f'{registry.scope}.{name}')
+    return found
 
 
 def _without_allinone(part, classes: list[str], kind: TaskKind):

@@ -9,6 +9,7 @@ from PIL import Image
 from allinone.config.build_errors import named
 from allinone.config.data_sets import scoped_dataset
 from allinone.config.loading import load_config
+from allinone.config.sources import first_data, tasks_served
 from allinone.data.checks import check_dataset
 from allinone.errors import AllInOneError, ConfigError, DataError
 
@@ -41,12 +42,13 @@ def print_class_weights(config: str, task: str) -> int:
     """Print class, share of pixels, weight, and the list for the config; the exit status."""
     try:
         cfg = load_config(config)
-        if task not in cfg.train_dataloader:
+        data = first_data(cfg, 'train', task)
+        if data is None:
             raise ConfigError(
-                f'{task} is not in train_dataloader, which has {list(cfg.train_dataloader)}'
+                f'{task} is not in train_dataloader, which has {tasks_served(cfg.train_dataloader)}'
             )
-        dataset_cfg = cfg.train_dataloader[task].dataset
-        with named(f'train_dataloader.{task}.dataset', dataset_cfg):
+        dataset_cfg = data.dataset
+        with named(data.dataset_key, dataset_cfg):
             dataset = DATASETS.build(scoped_dataset(dataset_cfg))
             infos = [dataset.get_data_info(index) for index in range(len(dataset))]
             if not infos or 'seg_map_path' not in infos[0]:

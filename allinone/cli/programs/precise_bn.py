@@ -10,6 +10,7 @@ from allinone.checkpoint.formats import files_of
 from allinone.checkpoint.loading import read_checkpoint, state_dict_of, trusting_checkpoints
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
+from allinone.config.sources import sources_of
 from allinone.data.loaders import training_batches
 from allinone.errors import AllInOneError, ConfigError
 from allinone.io.atomic import write_durably
@@ -59,8 +60,9 @@ def precise_bn(cfg, checkpoint: str, out: str, batches: int) -> int:
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
     # Those that the hook takes in a training by one process
     seed = (loaded.get('meta') or {}).get('seed') or 0
-    mixed = training_batches(cfg, list(cfg.train_dataloader), seed + SEED)
-    count = reestimate(model, itertools.islice(mixed, batches))
+    sources = sources_of(cfg.train_dataloader)
+    mixed = training_batches(cfg, sources, seed + SEED, model.min_labelled)
+    count = reestimate(model, itertools.islice(mixed, batches), sources)
     new = {name: value.cpu() for name, value in model.state_dict().items()}
     kept = {name: new.get(name, value) for name, value in state_dict_of(loaded, checkpoint).items()}
     whole = dict(loaded, state_dict=kept) if 'state_dict' in loaded else dict(state_dict=kept)

@@ -11,6 +11,7 @@ from rich.text import Text
 from allinone.config.check import KNOWN_KEYS, STAGES
 from allinone.config.loading import load_config
 from allinone.config.text import difference, lines_of
+from allinone.data.fewer_tasks import without_other_tasks
 from allinone.errors import AllInOneError, ConfigError
 
 COLOURS = {'+': 'green', '-': 'red', '@': 'cyan'}
@@ -65,9 +66,12 @@ def part_of_task(cfg: Mapping, task: str) -> dict:
     if task in tasks:
         found['model'] = dict(tasks={task: tasks[task]})
     for stage in STAGES:
-        for key in (f'{stage}_dataloader', f'{stage}_evaluator'):
-            if task in (cfg.get(key) or {}):
-                found[key] = {task: cfg[key][task]}
+        loaders = without_other_tasks(cfg.get(f'{stage}_dataloader') or {}, [task])
+        if loaders:
+            found[f'{stage}_dataloader'] = loaders
+        key = f'{stage}_evaluator'
+        if task in (cfg.get(key) or {}):
+            found[key] = {task: cfg[key][task]}
         score = (cfg.get(f'{stage}_cfg') or {}).get('score') or {}
         score = {name: factor for name, factor in score.items() if name.split('/')[0] == task}
         if score:

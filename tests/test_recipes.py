@@ -10,6 +10,7 @@ import yaml
 from conftest import ROOT, SHARED, run_tool
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
+from small_images import shrink
 from track1_data import SIGNS, make_track1
 
 from allinone.checkpoint.loading import read_checkpoint
@@ -18,7 +19,6 @@ from allinone.config.loading import load_config
 from allinone.data.loaders import build_loader
 from allinone.registry import MODELS, RUNNERS
 
-SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'border', 'size'}
 TASKS = ('cls', 'det', 'seg')
 PAGE = (ROOT / 'docs/track1.md').read_text()
 TRAFFIC_MINI = SHARED / 'data/traffic_mini'
@@ -119,21 +119,6 @@ def recipe(name, work_dir, config=None):
             cfg[f'{stage}_dataloader'].cls.batch_size = 3
     shrink(cfg.model.tasks.seg.data_preprocessor)
     return cfg
-
-
-def shrink(part):
-    """Divide the sizes of images in a config by 16, rounded up to multiples of 16."""
-    for key, value in list(part.items() if isinstance(part, dict) else enumerate(part)):
-        if key in SIZES:
-            part[key] = smaller(value)
-        elif isinstance(value, (dict, list)):
-            shrink(value)
-
-
-def smaller(size):
-    if isinstance(size, (list, tuple)):
-        return type(size)(map(smaller, size))
-    return -(-size // 256) * 16 if size > 0 else size // 16
 
 
 def metrics_of(work_dir):

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmengine.model import BaseModel, ImgDataPreprocessor, ModuleDict
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from allinone.balancers.base import Balancer
@@ -164,6 +165,8 @@ class AllInOne(BaseModel):
             grad_similarity_interval=grad_similarity_interval,
             skip_non_finite=skip_non_finite,
         )
+        #: A sample of each task with labels, for images without labels beside it
+        self.labels_like: dict[str, BaseDataElement] = {}
         self._sources: dict[str, tuple[str, ...]] = {}
         self._step: BalancedStep | None = None
         if compile_backbone is not False:
@@ -222,9 +225,9 @@ class AllInOne(BaseModel):
             adapted = [task for task in self._adapted() if task in tasks]
             if adapted and len(tasks) > 1:
                 print_log(
-                    f'train_dataloader.{source}: the tasks {adapted} have weights of the backbone '
-                    "for themselves (adapter, or bn='per_task'), so each makes its own pass of the "
-                    'backbone',
+                    f'train_dataloader.{source}: the tasks {adapted} have task-specific weights '
+                    "of the backbone (adapter, or bn='per_task'), so each makes a separate pass "
+                    'of the backbone',
                     'current',
                 )
         clip = self._step_options['clip_grad_per_task']
@@ -243,7 +246,7 @@ class AllInOne(BaseModel):
             images.data(task)
 
     def _adapted(self) -> list[str]:
-        """Tasks that make their own pass of the backbone."""
+        """Tasks that make a separate pass of the backbone."""
         return [name for name in self.tasks if self.view(name).adapter is not None]
 
     def _build_step(self) -> BalancedStep:

@@ -94,7 +94,7 @@ class SharedBackbone(nn.Module):
         return self.feature_indices is None or index in self.feature_indices
 
     def reuse(self, x: Tensor | None, maps: tuple[Tensor, ...] | None) -> None:
-        """Answer the images ``x`` with these feature maps of the backbone; None: with its own."""
+        """Return these maps for the images ``x`` without running the backbone; None: run it."""
         self._cached = None if x is None or maps is None else (x, maps)
 
     def select(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:

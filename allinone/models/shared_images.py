@@ -17,8 +17,8 @@ from .shared_backbone import run_backbone
 if TYPE_CHECKING:
     from .allinone import AllInOne
 
-PROBE_SIDE = 128  # A multiple of the usual sizes to which images are padded
-REMEDY = 'give these tasks the same data_preprocessor, or sources of their own'
+PROBE_SIZE = 93, 125  # Height and width that a preprocessor pads, unless it pads to nothing
+REMEDY = 'give these tasks the same data_preprocessor, or separate sources'
 
 
 class SharedImages:
@@ -70,28 +70,28 @@ class SharedImages:
 
         Args:
             task: Name of the task.
-            maps: Feature maps of all images for the task's model, in place of a pass of its own.
+            maps: Feature maps of all images, which spare the task's model a pass of the backbone.
         """
         if task not in self._samples:
             images, self._samples[task] = self._prepare(task)
             if images.shape != self.images.shape:
-                sizes = [tuple(found.shape[-2:]) for found in (self.images, images)]
+                sizes = [tuple(batch.shape[-2:]) for batch in (self.images, images)]
                 raise ConfigError(
                     f'the tasks {self._first!r} and {task!r} share images, but their '
                     f'data_preprocessors give images of {sizes[0]} and {sizes[1]} pixels (height, '
                     f'width); {REMEDY}'
                 )
-        chosen = self._chosen[task] or [0]
-        images, everything = self.images, len(chosen) == len(self.images)
+        chosen = self._chosen[task] or [0] * self._model.min_labelled[task]
+        images, everything = self.images, chosen == list(range(len(self.images)))
         index = None if everything else torch.tensor(chosen, device=images.device)
         images = images if index is None else images[index]
         if maps is not None:
             view = self._model.view(task)
-            kept = type(self.maps)(
-                found if index is None or not view.uses(number) else found.index_select(0, index)
-                for number, found in enumerate(maps)
+            chosen_maps = type(self.maps)(
+                m if index is None or not view.uses(number) else m.index_select(0, index)
+                for number, m in enumerate(maps)
             )
-            view.reuse(images, kept)
+            view.reuse(images, chosen_maps)
         return dict(inputs=images, data_samples=[self._samples[task][i] for i in chosen])
 
     def are_for(self, task: str) -> bool:
@@ -123,6 +123,9 @@ class SharedImages:
         """All images as the task's preprocessor gives them, and data samples for all of them."""
         kind, chosen = self._model.kinds[task], self._chosen[task]
         theirs = labelled_batch(self._batch, task)['data_samples']
+        if theirs:
+            self._model.labels_like.setdefault(task, theirs[0])
+        like = theirs[0] if theirs else self._model.labels_like.get(task)
         samples: list = [None] * len(self._inputs)
         for position, sample in zip(chosen, theirs):
             samples[position] = sample
@@ -135,7 +138,7 @@ class SharedImages:
                 sizes = [(image.shape[-2], image.shape[-1])]
                 (samples[position],) = kind.samples(image[None], sizes, [info])
                 # mmpretrain's preprocessor wants labels of all images of a batch, or of none.
-                kind.set_no_labels(samples[position], theirs[0] if theirs else None)
+                kind.set_no_labels(samples[position], like)
         data = dict(inputs=self._inputs, data_samples=samples)
         data = _preprocessor(self._model, task)(data, self._training)
         return data['inputs'], data['data_samples']
@@ -157,8 +160,8 @@ class SharedPass(SharedImages):
         self, task: str, maps: Sequence[Tensor] | None
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         with self._context(), self._reused(task):
-            found = self._model.losses_of_data(task, self.data(task, maps))
-            return self._model.parse_losses(found)
+            losses = self._model.losses_of_data(task, self.data(task, maps))
+            return self._model.parse_losses(losses)
 
 
 class Losses:
@@ -191,18 +194,27 @@ def predict_shared(model: 'AllInOne', batch: Mapping) -> dict[str, list]:
     Images pass the backbone once for all tasks that want the same values, and once more for each
     that does not, such as one that pads them to another size in tests.
     """
+    images = batch['inputs']
+    if len({image.shape for image in images}) > 1:
+        # Padding to a common size would change predictions, and mmseg's preprocessor refuses it.
+        predictions: dict[str, list] = {}
+        for index in range(len(images)):
+            part = {key: values[index : index + 1] for key, values in batch.items()}
+            for task, samples in predict_shared(model, part).items():
+                predictions.setdefault(task, []).extend(samples)
+        return predictions
     tasks = [task for task in model.tasks if labelled(batch, task)]
-    found: dict[str, list] = {}
+    predictions = {}
     passes: list[SharedImages] = []
     for task in tasks:
-        for images in passes:
-            if images.are_for(task):
+        for shared in passes:
+            if shared.are_for(task):
                 break
         else:
-            images = SharedImages(model, [task, *tasks], batch, training=False)
-            passes.append(images)
-        found[task] = images.predict(task)
-    return found
+            shared = SharedImages(model, [task, *tasks], batch, training=False)
+            passes.append(shared)
+        predictions[task] = shared.predict(task)
+    return predictions
 
 
 def check_preprocessors(model: 'AllInOne', source: str, tasks: Sequence[str]) -> None:
@@ -218,29 +230,38 @@ def check_preprocessors(model: 'AllInOne', source: str, tasks: Sequence[str]) ->
             raise ConfigError(
                 f'{key} has {task!r}, whose model.tasks.{task}.data_preprocessor augments batches '
                 '(batch_augments, or train_cfg.augments), but its images are those of the tasks '
-                f'{list(tasks)}; leave that out, or give {task!r} a source of its own'
+                f'{list(tasks)}; leave that out, or give {task!r} a separate source'
             )
     generator = torch.Generator().manual_seed(0)
-    size = (3, PROBE_SIDE, PROBE_SIDE)
-    image = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
-    found = {task: _prepared_image(model, task, image) for task in tasks}
-    first = tasks[0]
+    image = torch.randint(0, 256, (3, *PROBE_SIZE), generator=generator, dtype=torch.uint8)
+    images = {task: _prepared_image(model, task, image) for task in tasks}
+    first = images[tasks[0]]
     for task in tasks[1:]:
-        if not torch.allclose(found[first], found[task], rtol=1e-4, atol=1e-4):
+        other = images[task]
+        what = 'values of padded pixels (pad_value, pad_val)'
+        if other.shape != first.shape or not _close(other, first):
+            height, width = (min(sizes) for sizes in zip(PROBE_SIZE, first.shape[-2:]))
+            if not _close(*(found[..., :height, :width] for found in (other, first))):
+                what = 'values (mean, std or order of colours)'
+            elif other.shape != first.shape:
+                continue  # It depends on the sizes of the images whether they are padded.
             raise ConfigError(
-                f'{key} has {first!r} and {task!r}, which share images, but their '
-                f'data_preprocessors (model.tasks.{task}.data_preprocessor) give other values '
-                f'(mean, std or order of colours); {REMEDY}'
+                f'{key} has {tasks[0]!r} and {task!r}, which share images, but their '
+                f'data_preprocessors (model.tasks.{task}.data_preprocessor) give other {what}; '
+                f'{REMEDY}'
             )
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
 def _prepared_image(model: 'AllInOne', task: str, image: Tensor) -> Tensor:
-    """An image as a task's preprocessor gives it, without what is padded."""
-    (sample,) = model.kinds[task].samples(image[None], [(PROBE_SIDE, PROBE_SIDE)])
+    """An image as a task's preprocessor gives it in training."""
+    (sample,) = model.kinds[task].samples(image[None], [PROBE_SIZE])
     model.kinds[task].set_no_labels(sample, None)
-    data = _preprocessor(model, task)(dict(inputs=[image], data_samples=[sample]), True)
-    return data['inputs'][..., :PROBE_SIDE, :PROBE_SIDE]
+    return _preprocessor(model, task)(dict(inputs=[image], data_samples=[sample]), True)['inputs']
 
 
 def _preprocessor(model: 'AllInOne', task: str):

@@ -1,6 +1,7 @@
 """The training step with sources of several tasks, whose images pass the backbone once."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from .feature_gradients import FeatureGradients
 from .gradients import add_back, all_finite, put_aside, trainable
 from .iteration import Iteration
 from .non_finite import FiniteGuard, KeptStatistics, keep_if
+from .statistics import RunningStatistics
 from .step import BalancedStep, weighted_mean
 
 Maps = Sequence[Tensor]
@@ -70,11 +72,11 @@ class SharedStep(BalancedStep):
       backward pass of the backbone.
 
     The loss of a task is the mean over its labelled images in all sources, micro-batches and
-    processes of the iteration (:class:`Contribution`). A task without a labelled image takes no
-    part in it. A task with weights of the backbone of its own (an adapter) makes its own pass.
+    processes of the iteration (:class:`Contribution`). A task without a labelled image does not
+    take part. A task with task-specific weights of the backbone (an adapter) makes a separate pass.
 
     Non-finite heads and gradients at the maps are dropped by task. If the backbone's gradient is
-    not finite after their sum, the gradients of the whole step are set to zero.
+    not finite after their sum, the gradients of all tasks are set to zero.
 
     Args:
         balancer: As for :class:`BalancedStep`.
@@ -82,7 +84,7 @@ class SharedStep(BalancedStep):
         tasks: As for :class:`BalancedStep`.
         sources: ``{source: its tasks}``.
         synchronised: Tasks whose heads average over the processes within their losses.
-        adapted: Tasks that make their own pass of the backbone.
+        adapted: Tasks that make a separate pass of the backbone.
         **options: As for :class:`BalancedStep`.
     """
 
@@ -107,9 +109,8 @@ class SharedStep(BalancedStep):
         self._head_guard = (
             FiniteGuard(nn.Module(), tasks, self.processes.agreed) if guarded else None
         )
-        self._head_statistics = {name: KeptStatistics([task]) for name, task in tasks.items()}
         self._backbone_statistics = KeptStatistics([backbone])
-        self._trained = trainable(backbone)
+        self._renewed = RunningStatistics([backbone])
 
     def is_shared(self, source: str) -> bool:
         """Whether a source serves several tasks."""
@@ -129,11 +130,15 @@ class SharedStep(BalancedStep):
         return super()._needs_gradients or bool(follows and self._voting)
 
     def _begin(self, iteration: Iteration) -> None:
+        self._trained = trainable(self.backbone)
+        self._wants_rows = False
         super()._begin(iteration)
+
+    def _make_rows(self, params: Sequence[nn.Parameter]) -> None:
         if self._at_maps:
-            # Whether this step needs the rows, which each pass makes of its own feature maps
-            self._wants_rows = self._gradients is not None
-            self._gradients = None
+            self._wants_rows = True  # They are made for the feature maps, which are not there yet.
+        else:
+            super()._make_rows(params)
 
     def _passes(
         self, batches: Mapping[str, Sequence], losses_of: Any, iteration: Iteration
@@ -215,26 +220,27 @@ class SharedStep(BalancedStep):
         everything = shared.maps if joint else ()
         maps = [m for m in everything if m.requires_grad]
         leaves = [m.detach().requires_grad_(m.requires_grad) for m in everything]
-        if self._at_maps and self._wants_rows and maps:
+        if self._wants_rows and maps:
+            # The graph outlives changes of the statistics that it has saved.
+            self._renewed.renew()
             self._gradients = FeatureGradients(  # type: ignore[assignment]
                 maps, len(self.tasks), self._backward_of_combined, self.processes
             )
         finite: list[Tensor] = []
         total: list[Tensor | None] = [None] * len(maps)
-        found: dict[str, Terms] = {}
+        logged: dict[str, Terms] = {}
         for task in joint:
-            if self._head_guard is not None:
-                self._head_guard.before_forward(task)
-            if not running[task].weight:
-                self._head_statistics[task].save()
-            loss, terms = shared.losses(task, leaves)
-            iteration.after_forward(loss)
-            ok, grads = self._head_backward(
-                task, loss, running[task], leaves, maps, iteration, keep=task != joint[-1]
-            )
+            with self._counting(running[task], self.tasks[task]):
+                if self._head_guard is not None:
+                    self._head_guard.before_forward(task)
+                loss, terms = shared.losses(task, leaves)
+                iteration.after_forward(loss)
+                ok, grads = self._head_backward(
+                    task, loss, running[task], leaves, maps, iteration, keep=task != joint[-1]
+                )
             if running[task].weight:
                 finite.append(ok)
-                found[task] = {name: value.detach() for name, value in terms.items()}
+                logged[task] = {name: value.detach() for name, value in terms.items()}
             del loss, terms  # And with them the head's graph
             if not self._apart:
                 total = _sums(total, grads)
@@ -246,13 +252,39 @@ class SharedStep(BalancedStep):
             self._backbone_statistics.restore_unless(torch.stack(finite).any())
         for task in running:
             if task in self._adapted:
-                self._before_forward(task)
-                loss, terms = shared.losses(task, None)
-                iteration.after_forward(loss)
-                self._after_forward(task, loss, iteration, running[task])
+                terms = self._adapted_pass(task, shared, running[task], iteration)
                 if running[task].weight:
-                    found[task] = {name: value.detach() for name, value in terms.items()}
-        return found
+                    logged[task] = terms
+        return logged
+
+    @contextmanager
+    def _counting(self, contribution: Contribution, *modules: nn.Module) -> Iterator[None]:
+        """Restore the running statistics of ``modules`` after a pass of weight zero."""
+        statistics = None if contribution.weight else KeptStatistics(modules)
+        if statistics is not None:
+            statistics.save()
+        yield
+        if statistics is not None:
+            statistics.restore_unless(torch.zeros((), dtype=torch.bool))
+
+    def _adapted_pass(
+        self, task: str, shared: BackbonePass, contribution: Contribution, iteration: Iteration
+    ) -> Terms:
+        """Forward and backward of a task with task-specific weights of the backbone."""
+        with self._counting(contribution, self.backbone, self.tasks[task]):
+            self._before_forward(task)
+            loss, terms = shared.losses(task, None)
+            iteration.after_forward(loss)
+            if contribution.weight:
+                self._after_forward(task, loss, iteration, contribution)
+            else:
+                aside = put_aside(self._params[task])
+                iteration.backward(contribution.objective(loss))
+                _discard(self._params[task], [])
+                add_back(aside)
+                finite = torch.ones_like(loss, dtype=torch.bool)
+                self._count(task, torch.zeros_like(loss), finite, contribution, [])
+        return {name: value.detach() for name, value in terms.items()}
 
     def _head_backward(
         self,
@@ -288,7 +320,6 @@ class SharedStep(BalancedStep):
             leaf.grad = None
         if not contribution.weight:
             _discard(params, at_maps)
-            self._head_statistics[task].restore_unless(torch.zeros((), dtype=torch.bool))
         rows = self._apart and not self._at_maps
         if rows:
             self._backbone_backward(maps, at_maps, keep)
@@ -380,8 +411,8 @@ def check_features(
         )
     if adapted:
         raise ConfigError(
-            f'{key}, but the tasks {sorted(adapted)} make their own pass of the backbone (adapter, '
-            f"or bn='per_task') and have other feature maps; {remedy}"
+            f'{key}, but the tasks {sorted(adapted)} make separate passes of the backbone '
+            f"(adapter, or bn='per_task') and have other feature maps; {remedy}"
         )
     if balancer.layer is not None:
         raise ConfigError(
@@ -403,7 +434,7 @@ def _sums(total: Sequence[Tensor | None], grads: Sequence[Tensor | None]) -> lis
     return [grad if one is None else one for one, grad in zip(total, grads)]
 
 
-def _discard(params: Sequence[nn.Parameter], at_maps: list[Tensor | None]) -> None:
+def _discard(params: Iterable[nn.Parameter], at_maps: list[Tensor | None]) -> None:
     """Take away the gradients of a pass of weight zero, which may be NaN."""
     for param in params:
         # The gradient of a shard is the mean over the processes.

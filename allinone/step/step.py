@@ -20,7 +20,7 @@ from .backbone_gradients import BackboneGradients
 from .clipping import clip_tasks
 from .comparison import compare
 from .contributions import Contribution
-from .gradients import add_back, all_finite, put_aside
+from .gradients import add_back, all_finite, put_aside, trainable
 from .iteration import Iteration
 from .layers import columns_of
 from .messages import Messages
@@ -164,10 +164,14 @@ class BalancedStep:
         self._begun = True
         self._apart = self._needs_gradients
         if self._apart or iteration.reaches_multiple_of(self.grad_similarity_interval):
-            params = [param for param in self.backbone.parameters() if param.requires_grad]
-            if params:
-                self._gradients = BackboneGradients(params, len(self.tasks))
+            params = trainable(self.backbone)
             self._apart = self._apart and bool(params)
+            if params:
+                self._make_rows(params)
+
+    def _make_rows(self, params: Sequence[nn.Parameter]) -> None:
+        """Make the rows of this optimizer step."""
+        self._gradients = BackboneGradients(params, len(self.tasks))
 
     @property
     def _needs_gradients(self) -> bool:
@@ -208,7 +212,7 @@ class BalancedStep:
         grads = [local(param.grad) for param in self._params[task] if param.grad is not None]
         finite = self._check(self._guard, loss, grads, iteration)
         self._measure(task)
-        self._count(task, loss, finite, contribution, grads if weighs else [])
+        self._count(task, loss, finite, contribution, grads if weighs else None)
         add_back(aside)
         if self._apart:
             assert self._gradients is not None
@@ -237,9 +241,12 @@ class BalancedStep:
         loss: Tensor,
         finite: Tensor,
         contribution: Contribution,
-        grads: Sequence[Tensor],
+        grads: Sequence[Tensor] | None,
     ) -> None:
-        """Add a pass to the task's loss, and scale its ``grads`` if a loss weighting does."""
+        """Add a pass to the task's loss, and scale its ``grads`` if a loss weighting does.
+
+        None: they are not to be scaled.
+        """
         index = self._order[task]
         loss = torch.where(finite, loss.detach().float(), 0)
         count = finite.to(loss)
@@ -248,8 +255,11 @@ class BalancedStep:
         self._losses[index] = self._losses.get(index, 0) + loss
         self._counts[index] = self._counts.get(index, 0) + count
         self._dropped[task] = self._dropped.get(task, False) | ~finite
-        if self.balancer.weighs_losses and not self._apart and grads:
-            torch._foreach_mul_(list(grads), self._factor(index, loss, count))
+        if self.balancer.weighs_losses and not self._apart and grads is not None:
+            # Processes that have no gradients take part in the mean of the loss, too.
+            factor = self._factor(index, loss, count)
+            if grads:
+                torch._foreach_mul_(list(grads), factor)
 
     def _factor(self, index: int, loss: Tensor, count: Tensor) -> Tensor:
         """Factor of the mean loss over the processes that did not drop it; NaN loss if all did.

@@ -20,6 +20,7 @@ LIMIT = 240  # seconds; a process that waits for the other one ends
 EQUAL = [['det sem road cls', 'det sem'], ['det sem road cls', 'sem det']]
 UNEQUAL = [['det sem road cls', 'cls', 'sem'], ['det road', 'road cls', 'det']]
 WITHOUT = [['det cls', 'det', 'cls'], ['sem', 'sem cls', 'road']]
+SEPARATE = [['det cls', 'det', 'cls'], ['sem', 'sem road', 'road']]
 LABELS = dict(equal=EQUAL, unequal=UNEQUAL, without=WITHOUT)
 FEATURES = dict(gradients='features')
 METHODS = {
@@ -31,6 +32,16 @@ METHODS = {
     'MGDA features': dict(type='MGDA', **FEATURES),
     'GradNorm features': dict(type='GradNorm', **FEATURES),
 }
+# Batch norm, where it normalises the same images in two processes as in one
+SPECIAL = {
+    'frozen': ('FAMO', 'without', dict(frozen=('backbone',))),
+    'per_task': ('FAMO', 'separate', dict(bn='per_task', norm=dict(type='BN'))),
+}
+# Each process normalises by its images, so that only both can be compared.
+MOVING = {
+    'moving features': ('MGDA features', 'unequal', dict(norm=dict(type='BN'))),
+    'moving': ('FixedWeights', 'without', dict(norm=dict(type='BN'))),
+}
 SHARDED = ('FixedWeights', 'FAMO', 'PCGrad', 'MGDA features')
 RUNS = [
     *((name, labels, False) for name in METHODS for labels in LABELS),
@@ -38,12 +49,13 @@ RUNS = [
 ]
 
 
-def step(balancer, batch, wrap=None, interval=0):
+def step(balancer, batch, wrap=None, interval=0, **options):
     """Gradients and values of the log of a training step."""
     from shared_model import TASKS, Capture, model_of
 
-    model = model_of(balancer, grad_similarity_interval=interval)
-    model.bind_sources(dict(street=TASKS))
+    model = model_of(balancer, grad_similarity_interval=interval, **options)
+    frozen = options.get('frozen', ())
+    model.bind_sources(dict(street=[task for task in TASKS if task not in frozen]))
     wrapped = model if wrap is None else wrap(model)
     wrapper = Capture(model)
     log = wrapped.train_step(dict(street=batch), wrapper)
@@ -66,31 +78,45 @@ def in_pair(rank, folder):
         wrap = AllInOneFSDP if sharded else AllInOneDDP
         found = step(METHODS[name], batch, wrap, interval=1)
         torch.save(found, folder / f'{name}_{labels}_{sharded}_{rank}.pth')
+    for name, (method, labels, options) in (SPECIAL | MOVING).items():
+        batch = batch_of((LABELS | dict(separate=SEPARATE))[labels][rank], seed=rank)
+        found = step(METHODS[method], batch, AllInOneDDP, **options)
+        torch.save(found, folder / f'{name}_{rank}.pth')
     dist.destroy_process_group()
 
 
 def union(labels):
     from shared_model import batch_of
 
-    parts = [batch_of(LABELS[labels][rank], seed=rank) for rank in range(2)]
+    chosen = (LABELS | dict(separate=SEPARATE))[labels]
+    parts = [batch_of(chosen[rank], seed=rank) for rank in range(2)]
     return {key: [*parts[0][key], *parts[1][key]] for key in parts[0]}
 
 
 def compare(folder):
+    for name, labels, sharded in RUNS:
+        theirs = step(METHODS[name], union(labels), interval=1)
+        for rank in range(2):
+            ours = torch.load(folder / f'{name}_{labels}_{sharded}_{rank}.pth')
+            yield f'{name} {labels}{" FSDP" * sharded} {rank}', differences(ours, theirs)
+    for name, (method, labels, options) in SPECIAL.items():
+        theirs = step(METHODS[method], union(labels), **options)
+        for rank in range(2):
+            yield f'{name} {rank}', differences(torch.load(folder / f'{name}_{rank}.pth'), theirs)
+    for name in MOVING:
+        pair_of = [torch.load(folder / f'{name}_{rank}.pth') for rank in range(2)]
+        yield name, differences(*pair_of)
+
+
+def differences(ours, theirs):
     from shared_model import difference
 
-    for name, labels, sharded in RUNS:
-        theirs, log = step(METHODS[name], union(labels), interval=1)
-        for rank in range(2):
-            ours, other = torch.load(folder / f'{name}_{labels}_{sharded}_{rank}.pth')
-            yield (
-                f'{name} {labels}{" FSDP" * sharded} {rank}',
-                dict(
-                    gradients=difference(ours, theirs),
-                    log=max(abs(log[key] - other[key]) / max(abs(log[key]), 1e-3) for key in log),
-                    keys=log.keys() == other.keys(),
-                ),
-            )
+    (gradients, log), (others, other) = ours, theirs
+    return dict(
+        gradients=difference(gradients, others),
+        log=max(abs(log[key] - other[key]) / max(abs(log[key]), 1e-3) for key in log),
+        keys=log.keys() == other.keys(),
+    )
 
 
 def main():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from conftest import ROOT
-from shared_processes import LABELS, METHODS, RUNS, SHARDED
+from shared_processes import LABELS, METHODS, MOVING, RUNS, SHARDED, SPECIAL
 
 LIMIT = 300  # seconds; the pair ends itself before if a process waits for the other one
 
@@ -25,13 +25,25 @@ def found():
     return json.loads(program.stdout.splitlines()[-1])
 
 
+@pytest.mark.parametrize('name', [*SPECIAL, *MOVING])
+def test_special_models(found, name):
+    """A frozen backbone; separate passes of the backbone; batch norm in training mode.
+
+    With separate passes, a process without images of a task leaves loss and gradients alone.
+    """
+    runs = [run for key, run in found.items() if key in (name, f'{name} 0', f'{name} 1')]
+    assert len(runs) == 1 + (name in SPECIAL)
+    for run in runs:
+        assert run['gradients'] < 1e-5 and run['log'] < 1e-5 and run['keys'], run
+
+
 @pytest.mark.parametrize('labels', LABELS)
 def test_two_processes_are_one_with_all_images(found, labels):
     """With as many labelled images each, with others, and with none of a task in one of them.
 
     The detector averages over the processes within its losses, so one without boxes must run it.
     """
-    runs = {name: run for name, run in found.items() if f' {labels}' in name}
+    runs = {name: run for name, run in found.items() if f' {labels} ' in name}
     assert len(runs) == 2 * (len(METHODS) + len(SHARDED)) == 2 * len(RUNS) // len(LABELS)
     for name, run in runs.items():
         assert run['gradients'] < 1e-5, (name, run)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from mmengine.structures import PixelData
 from shared_model import TASKS, Capture, batch_of, difference, gradients, model_of, separate
 from torch.testing import assert_close
 
@@ -147,7 +148,7 @@ def test_gradnorm_at_feature_maps_weighs_heads_too():
         ({}, dict(street=('det', 'sem', 'road'), cls=('cls',)), "sources ['street', 'cls']"),
         (dict(clip_grad_per_task=1.0), SOURCES, 'clip_grad_per_task=1.0'),
         (dict(layer='stages.1'), SOURCES, "layer is 'stages.1'"),
-        (dict(adapter=True), SOURCES, "the tasks ['cls', 'det', 'road', 'sem'] make their own"),
+        (dict(adapter=True), SOURCES, "the tasks ['cls', 'det', 'road', 'sem'] make separate"),
     ],
 )
 def test_features_where_they_cannot_be_compared(options, sources, words):
@@ -278,6 +279,25 @@ class Broken(torch.autograd.Function):
         return grad * float('nan')
 
 
+def test_batch_norm_and_products_at_feature_maps(monkeypatch):
+    """On a GPU the statistics are always written again, before the backbone's backward pass."""
+    batch = batch_of(ALL)
+    plain, _ = gradients(model_of(FEATURES, norm=dict(type='BN')), dict(street=batch), SOURCES)
+
+    def always(condition, tensors, otherwise=None):
+        for tensor in tensors:
+            tensor.mul_(1)
+
+    monkeypatch.setattr('allinone.step.non_finite.keep_if', always)
+    ours, _ = gradients(model_of(FEATURES, norm=dict(type='BN')), dict(street=batch), SOURCES)
+    assert difference(ours, plain) == 0
+
+
+def test_products_at_feature_maps_make_no_rows_of_the_backbone(monkeypatch):
+    monkeypatch.setattr('allinone.step.step.BackboneGradients', None)
+    assert gradients(model_of(FEATURES), dict(street=batch_of(ALL)), SOURCES)
+
+
 @pytest.mark.parametrize('name', ['FixedWeights', 'MGDA'])
 @pytest.mark.parametrize('where', ['loss', 'gradient'])
 def test_a_non_finite_task_is_dropped_alone(name, where):
@@ -308,8 +328,9 @@ def test_a_non_finite_task_is_dropped_alone(name, where):
         assert difference({key: ours[key] for key in theirs}, theirs) < 1e-6
 
 
-def test_images_of_nan_leave_the_backbone_as_it_was():
-    model = model_of(norm=dict(type='BN'))
+@pytest.mark.parametrize('balancer', [None, dict(type='MGDA'), FEATURES], ids=str)
+def test_images_of_nan_leave_the_backbone_as_it_was(balancer):
+    model = model_of(balancer, norm=dict(type='BN'))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     model.backbone.stages[0].register_forward_hook(lambda *args: args[-1] * float('nan'))
     ours, log = gradients(model, dict(street=batch_of(ALL)), SOURCES)
@@ -355,6 +376,54 @@ def test_preprocessors_that_pad_to_other_sizes_are_refused():
     model.tasks['sem'].data_preprocessor.size_divisor = None
     with pytest.raises(ConfigError, match=r"'det' and 'sem'.*\(64, 96\) and \(128, 128\) pixels"):
         gradients(model, dict(street=batch_of(ALL)), SOURCES)
+
+
+def test_preprocessors_that_pad_with_other_values_are_refused():
+    model = model_of()
+    model.tasks['sem'].data_preprocessor.pad_val = 114
+    with pytest.raises(ConfigError, match="'det' and 'sem'.*other values of padded pixels"):
+        model.bind_sources(SOURCES)
+
+
+def test_preprocessors_that_pad_alike_where_images_fit():
+    """One pads to multiples of 32, which the images are."""
+    model = model_of()
+    model.tasks['sem'].data_preprocessor.size_divisor = 1
+    assert gradients(model, dict(street=batch_of(ALL)), SOURCES)
+
+
+def test_predictions_of_images_of_different_sizes():
+    model = model_of(dtype=torch.float32).eval()
+    batch = batch_of(PARTIAL)
+    batch['inputs'][1] = batch['inputs'][1][:, :32, :64]
+    for sample in batch['data_samples'][1].labels.values():
+        sample.set_metainfo(dict(img_shape=(32, 64), ori_shape=(32, 64)))
+        if 'gt_sem_seg' in sample:
+            sample.gt_sem_seg = PixelData(data=sample.gt_sem_seg.data[:, :32, :64])
+    with torch.no_grad():
+        found = model.val_step(dict(street=batch))
+    sizes = [tuple(sample.pred_sem_seg.shape) for sample in found['sem']]
+    assert sizes == [(32, 64), (64, 96)]
+    assert [len(found[task]) for task in TASKS] == [2, 2, 3, 2]
+
+
+def test_an_image_without_labels_has_the_fields_of_those_with_labels():
+    """Some heads want more than the usual ones (PIDNet: edges of areas)."""
+    model, batch = model_of(), batch_of(['sem', 'sem'])
+    for sample in batch['data_samples']:
+        labels = sample.labels['sem']
+        labels.gt_edge_map = PixelData(data=torch.ones_like(labels.gt_sem_seg.data))
+    SharedImages(model, ['sem', 'cls'], batch)
+    images = SharedImages(model, ['cls', 'sem'], batch_of(['cls']))
+    (sample,) = images.data('sem')['data_samples']
+    assert not sample.gt_edge_map.data.any() and not sample.gt_sem_seg.data.any()
+
+
+def test_a_task_with_pooled_maps_and_without_labels_gets_two_images():
+    model = model_of()
+    model.min_labelled['cls'] = 2
+    images = SharedImages(model, TASKS, batch_of(['det']))
+    assert len(images.data('cls')['inputs']) == 2 and len(images.data('sem')['inputs']) == 1
 
 
 def test_batch_augments_are_refused():

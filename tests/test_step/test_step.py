@@ -215,6 +215,7 @@ def test_the_models_training_step(kind):
     toy = Toy(kind, grad_similarity_interval=2)
     model = SimpleNamespace(
         tasks=TASKS,
+        _sources={},
         _step=toy.step,
         task_losses=lambda task, batch: toy.loss(task),
         parse_losses=lambda loss: (loss, dict(loss=loss)),
@@ -264,6 +265,7 @@ def test_an_overflow_leaves_model_and_balancer_alone(kind):
         # The scale after an overflow is half, which changes nothing else.
         model = SimpleNamespace(
             tasks=TASKS,
+            _sources={},
             _step=toy.step,
             task_losses=lambda task, batch, toy=toy: batch(toy.loss(task)),
             parse_losses=lambda loss: (loss, dict(loss=loss)),
@@ -316,6 +318,7 @@ def test_a_gradient_that_is_never_finite_does_not_stall_the_others_under_a_scale
     wrapper = ScalingWrapper(toy.wrapper.optimizer)
     model = SimpleNamespace(
         tasks=TASKS,
+        _sources={},
         _step=toy.step,
         task_losses=lambda task, batch: batch(toy.loss(task)),
         parse_losses=lambda loss: (loss, dict(loss=loss)),

@@ -15,6 +15,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 import allinone.training.runner as engine_runner
+from allinone.config.loading import load_config
 from allinone.data.storage.packs import PackBackend
 from allinone.errors import ConfigError, DataError
 from allinone.registry import BALANCERS
@@ -37,6 +38,7 @@ from benchmarks.overhead import (
 )
 from benchmarks.resume import compare_starts, measure_resume, resume_table
 from benchmarks.run import run_benchmark
+from benchmarks.shared import measure_shared, shared_table
 from benchmarks.step import measure_step
 from benchmarks.torchjd import BASELINES, OurStep, SmallModel, measure_torchjd, torchjd_table
 
@@ -222,6 +224,26 @@ def test_step(toy_cfg):
     found = measure_step(toy_cfg, 1)
     assert set(found['upstream_s']) == {'cls', 'det', 'seg'} and found['joint_s'] > 0
     assert found['joint_parameters'] < sum(found['upstream_parameters'].values())
+
+
+def test_shared(toy_root, toy_cfg):
+    cfg = load_config(str(TOY_CONFIG.with_name('mobilenetv2_toy_shared.py')))
+    cfg.train_dataloader.street.update(batch_size=2, num_workers=0)
+    found = measure_shared(cfg, 1)
+    assert found['tasks'] == ['det', 'seg', 'drivable', 'cls'] and found['batch'] == 2
+    assert {kind: set(ratios) for kind, ratios in found['kinds'].items()} == {
+        'loss weighting': {'parts', 'loop', 'separate'},
+        'features': {'parts', 'separate'},
+        'backbone': {'parts', 'separate'},
+    }
+    sizes = found['bytes']
+    heads = [size for name, size in sizes.items() if name.startswith('H ')]
+    assert sizes['backbone'] < sizes['step'] <= sizes['backbone'] + max(heads) + sizes['maps']
+    assert sizes['step'] < sizes['loop']
+    lines = shared_table(found).splitlines()
+    assert 'undecided' in lines[5] and lines[-1].startswith('saved tensors: step')
+    with pytest.raises(ConfigError, match='each of one task; give a config with a source'):
+        measure_shared(toy_cfg, 1)
 
 
 def test_overhead(toy_cfg, monkeypatch):
@@ -461,9 +483,8 @@ def test_the_tool_knows_its_kinds():
         [sys.executable, str(ROOT / 'tools/benchmark.py'), '--help'], capture_output=True, text=True
     )
     assert shown.returncode == 0
-    assert set('step balancers overhead resume torchjd infer dist batch data'.split()) <= set(
-        re.findall(r'\w+', shown.stdout)
-    )
+    kinds = 'step shared balancers overhead resume torchjd infer dist batch data'
+    assert set(kinds.split()) <= set(re.findall(r'\w+', shown.stdout))
 
 
 def test_infer(trained, toy_root):

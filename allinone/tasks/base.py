@@ -25,6 +25,7 @@ from allinone.visualization.palette import ClassTable
 
 from .class_lists import METAINFO, ClassLists
 from .class_numbers import set_num_classes
+from .image_statistics import ImageStatistics
 from .joined_labels import JoinedLabels
 from .label_maps import digest_of_label_maps
 from .labels import check_class_labels, digest_of_labels, label_of
@@ -63,6 +64,8 @@ class TaskKind:
         box_layers: Names of layers of heads with the four rows of a box for each class.
         merger: Config of the model that merges the views of test-time augmentation.
         main_metrics: Short names of the metrics that stand for the kind in plots.
+        image_statistics: Forms of what its metrics are computed from, image by image, of which
+            intervals are computed.
         packer: The transform that ends a pipeline of this kind.
         annotation_loader: Config of the transform that loads the labels; None where the data set
             gives them itself.
@@ -91,6 +94,7 @@ class TaskKind:
     box_layers: Sequence[str] = ()
     merger: Mapping | None = None
     main_metrics: Sequence[str] = ()
+    image_statistics: Sequence[type[ImageStatistics]] = ()
     packer: str | None = None
     annotation_loader: Mapping | None = None
     joined_labels: type[JoinedLabels] | None = None
@@ -379,6 +383,22 @@ class TaskKind:
     def metric_names(self, metric: BaseMetric) -> set[str] | None:
         """Short names of all values that a metric gives; None where they are not known."""
         return None
+
+    def statistics_of(
+        self, metric: BaseMetric, results: Sequence, images: Sequence[str]
+    ) -> list[ImageStatistics]:
+        """What a metric was computed from, image by image; empty where that is not known.
+
+        Args:
+            metric: One of the task's, after its evaluation.
+            results: What it was computed from, one for each image.
+            images: Names of the images, in the order of the results.
+        """
+        return [
+            statistics
+            for form in self.image_statistics
+            for statistics in form.of_metric(metric, results, images)
+        ]
 
     def before_evaluation(
         self, model: 'BaseModel', batches: Iterable[Mapping], evaluator: Evaluator

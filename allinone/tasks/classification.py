@@ -21,6 +21,7 @@ from allinone.visualization.palette import ClassTable
 
 from .base import TaskKind, label_entry_schema
 from .class_lists import FOLDERS, ClassLists
+from .image_statistics import ImageMeans, LabelCounts, LabelScores
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -56,6 +57,7 @@ class Classification(TaskKind):
     class_layers = ('fc',)
     merger: Mapping | None = dict(type='AverageClsScoreTTA')
     main_metrics = ('top1', 'mAP')
+    image_statistics = (ImageMeans, LabelCounts, LabelScores)
     packer = 'PackInputs'
     visualizer = 'UniversalVisualizer'
     upstream_types = {'allinone.ImageListDataset': 'CustomDataset'}

@@ -31,6 +31,7 @@ from .coco import (
 )
 from .coco_checks import check_categories, check_masks, check_sizes
 from .dense_head import DenseHead
+from .image_statistics import Matches
 from .joined_labels import JoinedBoxes
 from .label_maps import set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
@@ -70,6 +71,7 @@ class Detection(TaskKind):
         tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.65), max_per_img=100),
     )
     main_metrics = ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'mAP')
+    image_statistics = (Matches,)
     packer = 'PackDetInputs'
     annotation_loader = dict(type='mmdet.LoadAnnotations', with_bbox=True)
     joined_labels = JoinedBoxes

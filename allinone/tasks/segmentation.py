@@ -19,6 +19,7 @@ from allinone.visualization.draw import Drawing, label_areas, to_numpy
 from allinone.visualization.palette import ClassTable
 
 from .base import TaskKind, label_entry_schema
+from .image_statistics import PixelAreas
 from .joined_labels import JoinedMaps
 from .label_maps import check_label_maps, set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
@@ -63,6 +64,7 @@ class Segmentation(TaskKind):
     class_layers = ('conv_seg', 'cls_embed')
     merger = dict(type='SegTTAModel')
     main_metrics = ('mIoU',)
+    image_statistics = (PixelAreas,)
     packer = 'PackSegInputs'
     annotation_loader = dict(type='mmseg.LoadAnnotations')
     joined_labels = JoinedMaps

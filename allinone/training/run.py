@@ -72,6 +72,7 @@ def test(
     tasks: list[str] | None = None,
     show_dir: str | None = None,
     device: str | None = None,
+    statistics: str | None = None,
     **overrides,
 ) -> dict[str, float]:
     """Metrics of a checkpoint, ``{'TASK/metric': value}`` and ``'score'``.
@@ -82,6 +83,8 @@ def test(
         tasks: Test only these.
         show_dir: Draw every tested image into this folder.
         device: As in :func:`train`.
+        statistics: Write what the metrics were computed from, image by image, to this ``.npz``
+            file, for :mod:`allinone.evaluation.intervals`.
         **overrides: As in :func:`train`.
 
     Raises:
@@ -89,12 +92,12 @@ def test(
     """
     use_device(device)
     cfg = _config_of(config, overrides)
-    if show_dir:
-        cfg.setdefault('custom_hooks', [])
-        cfg.custom_hooks = [
-            *cfg.custom_hooks,
-            dict(type='PredictionVisualizationHook', out_dir=show_dir),
-        ]
+    hooks = [
+        *([dict(type='PredictionVisualizationHook', out_dir=show_dir)] if show_dir else ()),
+        *([dict(type='ImageStatisticsHook', out=statistics)] if statistics else ()),
+    ]
+    if hooks:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), *hooks]
     return build_test_runner(cfg, checkpoint, tasks).test()
 
 

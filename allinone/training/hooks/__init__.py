@@ -6,6 +6,7 @@ from .deferred_log import DeferredLogHook
 from .early_stopping import EarlyStoppingHook
 from .ema import EMAHook
 from .follow_validation import FollowValidationHook
+from .image_statistics import ImageStatisticsHook
 from .non_finite import NonFiniteHook
 from .prediction_visualization import PredictionVisualizationHook
 
@@ -18,4 +19,5 @@ __all__ = [
     'EMAHook',
     'EarlyStoppingHook',
     'FollowValidationHook',
+    'ImageStatisticsHook',
 ]

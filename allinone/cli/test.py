@@ -1,6 +1,8 @@
 """Test a joint model: python tools/test.py CONFIG CKPT [--tasks cls det] ..."""
 
 import argparse
+import os
+from pathlib import Path
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -15,6 +17,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--tasks', nargs='+', help='only these tasks')
     parser.add_argument('--out', help='write the metrics to this JSON file')
     parser.add_argument('--show-dir', help='draw every tested image into this folder')
+    parser.add_argument(
+        '--intervals',
+        action='store_true',
+        help='print the 95 %% interval of each metric, and write the statistics of each image that '
+        'it is computed from, for tools/analyze.py compare',
+    )
+    parser.add_argument(
+        '--save-statistics',
+        metavar='FILE.npz',
+        help='write these statistics to this file (default with --intervals: '
+        'NAME_OF_CKPT.statistics.npz in the work dir, or beside the file of --out, by its name)',
+    )
     parser.add_argument('--work-dir', help='folder for the log (default: work_dirs/NAME_OF_CONFIG)')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
     parser.add_argument(
@@ -55,8 +69,33 @@ def _test(args) -> None:
         require_writable('--out', args.out)
     if args.show_dir:
         require_writable('--show-dir', args.show_dir, folder=True)
-    metrics = test(cfg, args.checkpoint, args.tasks, args.show_dir)
+    if given := getattr(args, 'save_statistics', None):
+        require_writable('--save-statistics', given)
+    statistics = given or _default_statistics(args, cfg.work_dir)
+    metrics = test(cfg, args.checkpoint, args.tasks, args.show_dir, statistics=statistics)
     if is_first_process():
         if args.out:
             write_json(args.out, metrics)
-        print(format_table(metrics))
+        print(format_table(metrics, _intervals(args, statistics)))
+        if statistics:
+            print(f'statistics of each image: {statistics}')
+
+
+def _default_statistics(args, work_dir: str) -> str | None:
+    """The file of the statistics that ``--intervals`` needs."""
+    from allinone.evaluation.run_statistics import SUFFIX
+
+    if not getattr(args, 'intervals', False):
+        return None
+    if args.out:
+        return os.path.splitext(args.out)[0] + SUFFIX
+    return os.path.join(work_dir, Path(args.checkpoint).stem + SUFFIX)
+
+
+def _intervals(args, statistics: str | None) -> dict | None:
+    from allinone.evaluation.intervals import intervals
+    from allinone.evaluation.run_statistics import read_statistics
+
+    if statistics is None or not getattr(args, 'intervals', False):
+        return None
+    return intervals(read_statistics(statistics))

@@ -1,4 +1,4 @@
-"""Analyse trainings: python tools/analyze.py WORK_DIR..., or affinity CONFIG CKPT."""
+"""Analyse trainings: python tools/analyze.py WORK_DIR..., affinity, compare or power."""
 
 import argparse
 import os
@@ -24,8 +24,9 @@ def report_parser() -> argparse.ArgumentParser:
         description='Write one HTML page with the curves and gradient conflicts of one or more '
         'runs and a table that compares them.',
         epilog='For the affinity between the tasks of a trained model: '
-        '%(prog)s affinity CONFIG CKPT (see %(prog)s affinity --help). '
-        'A work dir of that name is ./affinity.',
+        '%(prog)s affinity CONFIG CKPT. For intervals of differences between tested models: '
+        '%(prog)s compare FILE FILE, and for how small a difference images can show: '
+        '%(prog)s power FILE (each with --help). A work dir of such a name is ./affinity.',
     )
     parser.add_argument(
         'work_dirs', nargs='+', metavar='WORK_DIR', help='work dir of a run, finished or running'
@@ -95,10 +96,88 @@ def affinity_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def seed(value: str) -> int:
+    number = int(value)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f'must be 0 or more, not {number}')
+    return number
+
+
+def compare_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='analyze.py compare',
+        description='Compare tests by the statistics that tools/test.py --intervals writes: 95 % '
+        'intervals of the metrics and of their differences to the first group, on the same images.',
+    )
+    _add_groups(parser, 'the first group is what the others are compared with')
+    parser.add_argument(
+        '--single',
+        nargs='+',
+        action='extend',
+        type=task_and_dir,
+        default=[],
+        metavar='TASK=FILE[,FILE...]',
+        help='tests of single-task runs, which delta_m is relative to (default: the first group)',
+    )
+    parser.set_defaults(command=compare)
+    return parser
+
+
+def power_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='analyze.py power',
+        description='Print the smallest difference of each metric and of delta_m that the images '
+        'of a test can show: before a study of one test, or of two that are paired by image.',
+    )
+    _add_groups(parser, 'one, or two that are paired')
+    parser.set_defaults(command=power)
+    return parser
+
+
+def _add_groups(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        'groups',
+        nargs='+',
+        metavar='[NAME=]FILE[,FILE...]',
+        help='statistics of tests, with commas between those of several seeds of one config; '
+        f'{what}',
+    )
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        metavar='TASK/METRIC',
+        help='only these (default: the main metrics of each task); delta_m is of the same',
+    )
+    parser.add_argument(
+        '--lower-is-better',
+        nargs='+',
+        default=[],
+        metavar='TASK/METRIC',
+        help='metrics for which lower is better (default: none)',
+    )
+    parser.add_argument(
+        '--resamplings',
+        type=at_least_one,
+        default=1000,
+        help='number of sets of images that are drawn (default: %(default)s)',
+    )
+    parser.add_argument('--seed', type=seed, default=0, help='of the draws (default: %(default)s)')
+    parser.add_argument('--out', help='write the numbers to this JSON file, too')
+    parser.add_argument(
+        '--import',
+        dest='imports',
+        nargs='+',
+        default=[],
+        metavar='MODULE',
+        help='import these first, such as the module of a kind of task',
+    )
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ['affinity']:
-        return affinity_parser().parse_args(argv[1:])
+    parsers = dict(affinity=affinity_parser, compare=compare_parser, power=power_parser)
+    if argv and argv[0] in parsers:
+        return parsers[argv[0]]().parse_args(argv[1:])
     return report_parser().parse_args(argv)
 
 
@@ -129,6 +208,18 @@ def affinity(args: argparse.Namespace) -> None:
     from allinone.analysis.affinity import run_affinity
 
     run_affinity(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    from allinone.analysis.interval_tables import run_compare
+
+    run_compare(args)
+
+
+def power(args: argparse.Namespace) -> None:
+    from allinone.analysis.interval_tables import run_power
+
+    run_power(args)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -194,14 +194,17 @@ def set_no_areas(sample: BaseDataElement, like: BaseDataElement | None) -> None:
 
     Args:
         sample: Changed in place; its ``img_shape`` is the size of the maps.
-        like: A sample whose label maps are matched, by name, channels and type; None:
-            ``gt_sem_seg``.
+        like: A sample whose label maps are matched, by the names of all their fields, channels and
+            type; None: ``gt_sem_seg``.
     """
     height, width = sample.metainfo['img_shape'][:2]
     maps = {} if like is None else {n: v for n, v in like.items() if isinstance(v, PixelData)}
     for name, value in maps.items():
-        empty = value.data.new_zeros(*value.data.shape[:-2], height, width)
-        sample.set_field(PixelData(data=empty), name)
+        empty = {
+            field: labels.new_zeros(*labels.shape[:-2], height, width)
+            for field, labels in value.items()
+        }
+        sample.set_field(PixelData(**empty), name)
     if not maps:
-        empty = torch.zeros(1, height, width, dtype=torch.int64)
-        sample.set_field(PixelData(data=empty), 'gt_sem_seg')
+        zeros = torch.zeros(1, height, width, dtype=torch.int64)
+        sample.set_field(PixelData(data=zeros), 'gt_sem_seg')

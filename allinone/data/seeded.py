@@ -1,14 +1,16 @@
 """Samples that depend on the seed, the source and the number of the draw, and on nothing else."""
 
 import copy
+import itertools
 from functools import partial
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch.utils.data import Dataset, get_worker_info
 
-from allinone.errors import DataError
+from allinone.errors import AllInOneError, DataError
 from allinone.io.image_files import check_complete, check_decodes
 from allinone.io.seeding import seed_host, seed_of, state_kept
 
@@ -16,6 +18,7 @@ from .storage.retries import may_pass, patiently
 
 IMAGE_KEYS = ('img_path', 'seg_map_path')
 MAX_WORKERS = 256
+ATTEMPTS = 20  # broken images in turn before one without the labels may take the place
 
 
 class Draw(int):
@@ -65,9 +68,9 @@ class SeededDataset(DatasetWrapper):
         dataset: Any map-style data set of the libraries.
         task: Name of the source, which is that of its task if it serves one alone.
         seed: The run's seed.
-        skip_corrupt: Replace a sample whose image cannot be read by another one, naming the
-            file once, instead of stopping. More than 1 % of the data set (and more than one
-            image) is an error still.
+        skip_corrupt: Replace a sample whose image cannot be read by another one, in a shared source
+            by one with labels of at least its tasks, naming the file once, instead of stopping.
+            More than 1 % of the data set (and more than one image) is an error still.
         may_skip: Whether the user may set ``skip_corrupt``, for messages: not of what is evaluated.
         what: Whether the name is that of a ``'task'`` or a ``'source'``, for messages.
 
@@ -120,8 +123,8 @@ class SeededDataset(DatasetWrapper):
         Leaves the random numbers where loading it has left them.
         """
         draw: tuple = (self.seed, self.task, getattr(index, 'number', int(index)))
-        index = int(index)
-        while True:
+        index = broken = int(index)
+        for attempt in itertools.count():
             if not self.corrupt.numpy()[index]:
                 try:
                     return self._read(index, draw)
@@ -137,7 +140,17 @@ class SeededDataset(DatasetWrapper):
                     self._count(index, error)
             # Of the draw alone: whether this worker met the broken file before must not matter.
             draw = (*draw, 'instead')
-            index = seed_of(*draw, 'index') % len(self)
+            index = self._instead(broken, attempt, seed_of(*draw, 'index'))
+
+    def _instead(self, broken: int, attempt: int, number: int) -> int:
+        """An image in the place of a broken one, with labels of at least its tasks if possible."""
+        if hasattr(self.dataset, 'labelled') and attempt < ATTEMPTS:
+            labelled = cast(Any, self.dataset).labelled
+            same = np.flatnonzero((labelled >= labelled[broken]).all(axis=1))
+            others = same[same != broken]
+            if len(others):
+                return int(others[number % len(others)])
+        return number % len(self)
 
     def paths(self, index: int) -> list[str]:
         """Files of a sample: its image, and its label maps if it has any."""
@@ -170,7 +183,7 @@ class SeededDataset(DatasetWrapper):
                 check_complete(path)
             try:
                 return self.dataset[index]
-            except DataError:
+            except AllInOneError:
                 raise
             except Exception as error:
                 for path in paths():

@@ -271,6 +271,42 @@ def test_the_replacement_does_not_depend_on_what_was_met_before(tmp_path):
         assert (first[0], first[2]) == (later[0], later[2])
 
 
+class SharedFiles(Dataset):
+    """Six images as a shared source has them: labels of two tasks, or of the first alone."""
+
+    def __init__(self, folder, both, broken=(0,)):
+        contents = [b'no image' if index in broken else encoded() for index in range(6)]
+        self.files = write(folder, contents)
+        self.labelled = np.array([[True, index < both] for index in range(6)])
+
+    def __len__(self):
+        return len(self.files)
+
+    def paths(self, index):
+        return [self.files[index]]
+
+    def __getitem__(self, index):
+        return index, np.asarray(Image.open(self.files[index]))
+
+
+@pytest.mark.parametrize('both, expected', [(4, {1, 2, 3}), (1, {1, 2, 3, 4, 5})])
+def test_an_image_with_the_labels_of_a_broken_one_takes_its_place(tmp_path, both, expected):
+    def make():
+        return SeededDataset(SharedFiles(tmp_path, both), 'street', 0, skip_corrupt=True)
+
+    met = make()
+    drawn = [met[Draw(0, number)] for number in range(40)]
+    assert {index for index, *_ in drawn} == expected
+    # A resumed run meets the file anew.
+    assert [make()[Draw(0, number)][0] for number in range(3, 6)] == [i for i, *_ in drawn[3:6]]
+
+
+def test_where_all_images_with_the_labels_are_broken_others_take_their_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(SeededDataset, '_count', lambda self, index, error: None)
+    dataset = SeededDataset(SharedFiles(tmp_path, 2, broken=(0, 1)), 'street', 0, skip_corrupt=True)
+    assert {dataset[Draw(0, number)][0] for number in range(40)} == {2, 3, 4, 5}
+
+
 @pytest.mark.parametrize(
     'total, broken, stops',
     [

@@ -1,11 +1,9 @@
 """One PyTorch loader for each source, its data set checked and its draws seeded."""
 
 import inspect
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from json import JSONDecodeError
 from typing import Any
 
 from mmdet.datasets.transforms import CachedMixUp, CachedMosaic
@@ -17,22 +15,24 @@ from torch.utils.data import DataLoader
 from allinone.config.build_errors import named, places
 from allinone.config.data_sets import map_inner, scoped_dataset
 from allinone.config.sources import LABELS, MIN_LABELLED, TASKS, labels_of, tasks_of
-from allinone.errors import AllInOneError, ConfigError, DataError
+from allinone.errors import ConfigError, DataError
 from allinone.registry.kinds import kind_of_dataset_class
 from allinone.tasks import TaskKind
 from allinone.tasks.coco import reading_normalised
 
+from .annotation_errors import empty, explained
 from .checks import check_dataset
+from .datasets.shared_parts import library_of, scoped_steps
 from .pipeline_probe import check_pipeline
 from .seeded import MapDataset, SeededDataset
+from .shared_pipeline import check_loading, refuse_mixing, refuse_views
 from .shared_sample import SharedDataSample
-from .shared_source import check_kinds, default_sampler, set_min_labelled
+from .shared_source import check_kinds, default_sampler, log_replaced, set_min_labelled
 from .task_loaders import TIMEOUT
 from .workers import start_worker
 
 CUTTING = ('drop_last', 'num_batch_per_epoch')  # They leave out a part of the data set.
 SHARED_PACKER = 'PackSharedInputs'
-PATH_KEYS = ('data_root', 'ann_file', 'data_prefix', 'img_suffix')
 
 
 def build_loader(
@@ -71,7 +71,7 @@ def build_loader(
     cfg = dict(cfg)
     skip_corrupt = cfg.pop('skip_corrupt', False)
     tasks = tasks_of(source, cfg)
-    given = cfg.pop(MIN_LABELLED, None) or {}
+    minima = cfg.pop(MIN_LABELLED, None) or {}
     cfg.pop(TASKS, None)
     if skip_corrupt and not train:
         raise ConfigError(
@@ -87,17 +87,22 @@ def build_loader(
     dataset_cfg = cfg.get('dataset')
     if not isinstance(dataset_cfg, dict):
         raise ConfigError(f'{key}.dataset is {dataset_cfg!r}; give the config of a data set')
-    if train:
-        _refuse_caches(f'{key}.dataset', dataset_cfg)
     numbers = num_classes if isinstance(num_classes, Mapping) else dict.fromkeys(tasks, num_classes)
     kinds = kind if isinstance(kind, Mapping) else dict.fromkeys(tasks, kind)
     shared = labels_of(dataset_cfg) is not None
+    if train and not shared:
+        _refuse_caches(f'{key}.dataset', dataset_cfg)
     if shared:
+        refuse_views(f'{key}.dataset.pipeline', dataset_cfg.get('pipeline'))
         dataset = _build_shared(f'{key}.dataset', dataset_cfg, kinds, numbers)
+        if train:
+            # The library of transforms without a prefix follows from the labels.
+            steps = scoped_steps(dataset_cfg.get('pipeline', ()), library_of(dataset.kinds))
+            _refuse_caches(f'{key}.dataset', dict(pipeline=steps), shared=True)
+        refuse_mixing(f'{key}.dataset.pipeline', dataset)
         check_kinds(f'{key}.dataset.{LABELS}', dataset, kinds)
         if check:
             print_log(f'{key}: {dataset.coverage()}', 'current')
-        if check:
             for task, part in dataset.parts.items():
                 with named(f'{key}.dataset.{LABELS}.{task}'):
                     check_dataset(part, numbers[task], skip_corrupt, kinds[task])
@@ -112,18 +117,23 @@ def build_loader(
     if check:
         pipeline = f'{key}.dataset.pipeline'
         packer = SHARED_PACKER if shared else getattr(kinds[tasks[0]], 'packer', None)
-        _check_pipeline(pipeline, cfg['dataset'], packer, shared)
+        if shared:
+            check_loading(pipeline, dataset)
         if shared and train:
             check_pipeline(pipeline, cfg['dataset'])
+        _check_pipeline(pipeline, cfg['dataset'], packer, shared)
     cfg.setdefault('sampler', default_sampler(train, shared))
     if shared and train:
         needed = dict.fromkeys(tasks, 1) | dict(min_labelled or {})
-        set_min_labelled(key, cfg, given, {task: needed[task] for task in tasks})
+        needed = {task: needed[task] for task in tasks}
+        set_min_labelled(key, cfg, minima, needed, dataset)
     if cfg.get('num_workers'):
         cfg.setdefault('persistent_workers', True)
     cfg.pop('timeout', None)  # That of PyTorch is for workers only; see TaskLoaders.
     with named(key, {name: part for name, part in cfg.items() if name != 'dataset'}):
         loader = Runner.build_dataloader(cfg, seed=seed)
+    if shared and train and check:
+        log_replaced(key, getattr(loader.batch_sampler, 'sampler', loader.sampler), needed)
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     return loader
 
@@ -183,12 +193,14 @@ def in_this_process(cfg: Mapping) -> dict:
     return {key: value for key, value in cfg.items() if key not in options} | dict(num_workers=0)
 
 
-def _refuse_caches(key: str, cfg: dict) -> None:
+def _refuse_caches(key: str, cfg: dict, shared: bool = False) -> None:
+    remedy = 'leave it out, or use {} for a source of one task' if shared else 'use {}'
     for path, name in places(key, cfg, (CachedMixUp, CachedMosaic)):
+        plain = name.removeprefix('Cached')
+        other = f"{plain!r} in the pipeline of type='mmdet.MultiImageMixDataset'"
         raise ConfigError(
             f'{path}.type is {name!r}, which mixes images that its worker happens to have read, '
-            'so a resumed run would be another; use '
-            f"{name.removeprefix('Cached')!r} in the pipeline of type='mmdet.MultiImageMixDataset'"
+            f'so a resumed run would be another; {remedy.format(other)}'
         )
 
 
@@ -218,41 +230,14 @@ def _build_shared(
 def _build_dataset(cfg: dict) -> MapDataset:
     if not isinstance(cfg.get('pipeline', []), (list, tuple)):
         raise ConfigError(f'pipeline is {cfg["pipeline"]!r}; give a list of transforms')
-    paths = ', '.join(_paths(cfg))
-    try:
-        with reading_normalised():
-            dataset = MMENGINE_DATASETS.build(scoped_dataset(cfg))
-            if hasattr(dataset, 'full_init'):
-                dataset.full_init()
+    with reading_normalised(), explained(cfg):
+        dataset = MMENGINE_DATASETS.build(scoped_dataset(cfg))
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
         size = len(dataset)
-    except (UnicodeDecodeError, JSONDecodeError) as error:
-        remedy = 'save it as UTF-8' if isinstance(error, UnicodeDecodeError) else 'make it again'
-        raise DataError(f'the annotation file is damaged ({paths}): {error}; {remedy}') from error
-    except Exception as error:
-        if isinstance(error, (AllInOneError, OSError)):
-            raise
-        # So mmengine fails on packing a list of no samples.
-        if 'need at least one array' not in str(error):
-            if not _while_reading(error):
-                raise
-            words = ' '.join(f'{type(error).__name__}: {error}'.split())
-            raise DataError(
-                f'the data set cannot be read with {paths}: {words}; fix the annotations, or '
-                'these keys'
-            ) from error
-        size = 0
     if size == 0:
-        raise DataError(f'the data set is empty; check its files and filter_cfg ({paths})')
+        raise empty(cfg)
     return dataset
-
-
-def _paths(cfg: Mapping, place: str = '') -> Iterator[str]:
-    """What says where the files of a data set are, also of the labels of a shared source."""
-    for name in PATH_KEYS:
-        if cfg.get(name):
-            yield f'{place}{name}={cfg[name]!r}'
-    for task, part in (labels_of(cfg) or {}).items():
-        yield from _paths(part, f'{LABELS}.{task}.')
 
 
 def _with_defaults(cfg: dict, kind: TaskKind | None, num_classes: int | None) -> dict:
@@ -271,6 +256,8 @@ def _check_pipeline(key: str, dataset: SeededDataset, packer: str | None, shared
     with suppress(DataError):
         try:
             sample = dataset[0]
+        except ConfigError as error:
+            raise ConfigError(f'{key}: {error}') from error
         except RuntimeError as error:
             raise ConfigError(f'{key} fails: {" ".join(str(error).split())}; fix it') from error
         if not isinstance(sample, Mapping) or 'inputs' not in sample:
@@ -284,9 +271,3 @@ def _check_pipeline(key: str, dataset: SeededDataset, packer: str | None, shared
                 f'{key} gives a {type(sample.get("data_samples")).__name__}, but a shared source '
                 f'has data samples of each of its tasks; end it with {packer}'
             )
-
-
-def _while_reading(error: Exception) -> bool:
-    """Whether the annotations are at fault, and not what the config says of the data set."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_code.co_name == 'load_data_list' for frame, _ in frames)

@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from allinone.errors import ConfigError
+from allinone.errors import AllInOneError, ConfigError
 from allinone.io.image_files import IGNORED
 from allinone.io.seeding import seed_host, state_kept
+from allinone.io.text import listed
 from allinone.tasks.joined_labels import JoinedLabels, JoinedMaps
 
+from .datasets.shared_parts import explain_failure
+from .nested_transforms import with_nested
 from .transforms import LoadSharedAnnotations, PackSharedInputs
 from .transforms.shared_labels import joined_tasks
 
@@ -22,7 +25,7 @@ GRID = (3, 4)  # Rows and columns of marks at most, so that a crop shows some of
 CELL = 24  # pixels of a side of the grid's cells at least
 BLUR = 0.2  # part of a mark's side by which a transform may widen it
 NEW = 0.2  # part of the marks that lies where none was: the image has moved
-MIXING = ('get_indexes', 'get_indices', 'results_cache')  # of transforms of several images
+PILLOW = 'pillow'
 DTYPES = (np.uint8, np.float32, np.float64)
 GROUND, BRIGHTER = (40, 100), 150  # brightness, and that of the marks above it
 
@@ -35,12 +38,12 @@ class _Trial(NamedTuple):
 
 
 def check_pipeline(key: str, dataset: Any) -> None:
-    """Refuse a transform that moves the image, but not the labels of all tasks.
+    """Refuse a transform that fails, or that moves the image, but not the labels of all tasks.
 
     Marks are painted into an image of the data set's size, its label maps and its boxes, and each
     transform runs on it several times. Where the marks are in the image afterwards, whatever
     happened to its colours, is where it differs from the same image without marks, transformed with
-    the same random numbers. What cannot be tried so, as a transform that mixes images, ends the
+    the same random numbers. A transform that takes the first image, but not the marks, ends the
     trial.
 
     Args:
@@ -63,8 +66,11 @@ def check_pipeline(key: str, dataset: Any) -> None:
             step = steps[number]
             name = f'{key}.{number} ({type(step).__name__})'
             _refuse_swaps(name, step, joined)
-            if trial is not None:
-                trial = _try(name, step, trial, joined)
+            if trial is None:
+                continue
+            trial = _try(name, step, trial, joined)
+            if trial is None:
+                _refuse_failing(name, dataset, number)
 
 
 def _refuse_swaps(name: str, step, joined: Mapping[type[JoinedLabels], Sequence[str]]) -> None:
@@ -72,7 +78,7 @@ def _refuse_swaps(name: str, step, joined: Mapping[type[JoinedLabels], Sequence[
     swaps = getattr(step, 'swap_seg_labels', None)
     if swaps and len(tasks) > 1:
         raise ConfigError(
-            f'{name}.swap_seg_labels is {swaps}, but the label maps of {_listed(tasks)} go through '
+            f'{name}.swap_seg_labels is {swaps}, but the label maps of {listed(tasks)} go through '
             'it together and have different labels; leave it out, or make separate sources'
         )
 
@@ -97,7 +103,7 @@ def _begin(dataset, steps: Sequence, joined: Mapping) -> _Trial | None:
 
 
 def _marks(height: int, width: int) -> np.ndarray:
-    """Boxes ``(N, 4)`` of marks, one in each cell of a grid at a place of its own."""
+    """Boxes ``(N, 4)`` of marks, one at a random place in each cell of a grid."""
     random = np.random.default_rng(1)
     rows, columns = (max(min(n, side // CELL), 1) for n, side in zip(GRID, (height, width)))
     tall, wide = height / rows, width / columns
@@ -117,16 +123,17 @@ def _try(name: str, step, trial: _Trial, joined: Mapping) -> _Trial | None:
         ConfigError: If labels stay behind.
     """
     marks = _difference(trial)
-    if marks is None or any(hasattr(step, name) for name in MIXING):
+    if marks is None:
         return None
-    step = copy.deepcopy(step)  # It may keep what it sees.
+    # They may store samples, so marked and plain ones must not meet.
+    copies = copy.deepcopy(step), copy.deepcopy(step)
     after, moves = None, 0
     for number in range(TRIALS):
         if moves == MOVES and not hasattr(step, 'transforms'):
             break
-        outcome = _transformed(step, trial, number)
+        outcome = _transformed(copies, trial, number)
         if outcome is None:
-            _refuse_joined(name, step, trial, number, joined.get(JoinedMaps, ()))
+            _refuse_joined(name, copies[0], trial, number, joined.get(JoinedMaps, ()))
             return None
         moved = _difference(outcome) if outcome.marked else None
         if moved is None:
@@ -146,9 +153,9 @@ def _try(name: str, step, trial: _Trial, joined: Mapping) -> _Trial | None:
                     continue
                 if has_moved or (fits_image and resized):
                     raise ConfigError(
-                        f'{name} moves the image, but not the {what} of {_listed(tasks)}; use a '
+                        f'{name} moves the image, but not the {what} of {listed(tasks)}; use a '
                         "transform that moves all labels, such as mmdet's Resize, RandomFlip, "
-                        f'RandomCrop, Rotate and Pad, or give {_listed(tasks)} another source'
+                        f'RandomCrop, Rotate and Pad, or give {listed(tasks)} another source'
                     )
     return after
 
@@ -160,7 +167,7 @@ def _refuse_interpolation(name: str, trial: _Trial, outcome: _Trial, tasks: Sequ
     before, after = (sample['gt_seg_map'] for sample in (trial.marked, outcome.marked))
     if not set(np.unique(after[after > IGNORED])) <= set(np.unique(before)):
         raise ConfigError(
-            f'{name} interpolates the label maps of {_listed(tasks)}, which gives labels that are '
+            f'{name} interpolates the label maps of {listed(tasks)}, which gives labels that are '
             'in none of them; leave it out, or use a transform that takes the nearest label'
         )
 
@@ -170,17 +177,49 @@ def _refuse_joined(name: str, step, trial: _Trial, number: int, tasks: Sequence[
     if len(tasks) < 2:
         return
     parts = JoinedMaps.split(trial.marked, tasks)
-    if _transformed(step, _Trial(*(sample | parts[tasks[0]] for sample in trial)), number):
+    single = _Trial(*(sample | parts[tasks[0]] for sample in trial))
+    if _transformed((step, step), single, number):
+        if any(getattr(part, 'backend', None) == PILLOW for part in with_nested(step)):
+            raise ConfigError(
+                f'{name} takes one label map with backend={PILLOW!r}, but gets those of '
+                f'{listed(tasks)} together; leave backend out'
+            )
         raise ConfigError(
-            f'{name} takes one label map, but fails on those of {_listed(tasks)} together; leave '
+            f'{name} takes one label map, but fails on those of {listed(tasks)} together; leave '
             'it out, or make separate sources'
         )
 
 
-def _transformed(step, trial: _Trial, number: int) -> _Trial | None:
-    """Both samples behind a transform, empty if it drops them; None if it cannot be tried."""
+def _refuse_failing(name: str, dataset, number: int) -> None:
+    """Refuse a transform that fails on the first image itself, whatever it does with marks."""
+    *before, step = copy.deepcopy(dataset.pipeline.transforms[: number + 1])
+    for trial in range(TRIALS):
+        seed_host('pipeline trial', trial)
+        try:
+            results = dataset.prepare_data(dataset.get_data_info(0))
+            for earlier in before:
+                results = results and earlier(results)
+        except Exception:
+            return  # Met again when a sample is loaded
+        try:
+            results and step(copy.deepcopy(results))
+        except (AllInOneError, OSError):
+            return
+        except Exception as error:
+            words, remedy = explain_failure(step, results, error)
+            raise ConfigError(f'{name} {words}; {remedy}') from error
+
+
+def _transformed(steps: Sequence, trial: _Trial, number: int) -> _Trial | None:
+    """Both samples behind a transform, empty if it drops them; None if it cannot be tried.
+
+    Args:
+        steps: The transform of the marked sample and that of the plain one.
+        trial: The samples.
+        number: Of the trial.
+    """
     results = []
-    for sample in trial:
+    for step, sample in zip(steps, trial):
         seed_host('pipeline trial', number)
         try:
             result = step(copy.deepcopy(sample))
@@ -195,7 +234,7 @@ def _transformed(step, trial: _Trial, number: int) -> _Trial | None:
 
 
 def _difference(trial: _Trial) -> np.ndarray | None:
-    """Where the marks are in the image, bool ``(H, W)``; None if they cannot be told."""
+    """Where the marks are in the image, bool ``(H, W)``; None where they are not visible."""
     marked, plain = (sample['img'] for sample in trial)
     if marked.shape != plain.shape or marked.ndim != 3 or marked.dtype not in DTYPES:
         return None
@@ -214,7 +253,3 @@ def _has_moved(before: np.ndarray, after: np.ndarray) -> bool:
     known = cv2.dilate(known, np.ones((side, side), np.uint8))
     new = after & (known[: after.shape[0], : after.shape[1]] == 0)
     return new.sum() > NEW * after.sum()
-
-
-def _listed(tasks: Sequence[str]) -> str:
-    return ' and '.join(filter(None, [', '.join(tasks[:-1]), tasks[-1]]))

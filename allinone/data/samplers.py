@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info
+from numpy.typing import ArrayLike
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch.utils.data import Sampler
 
@@ -111,10 +112,10 @@ class ClassAwareSampler(SeededInfiniteSampler):
 class SharedSampler(SeededInfiniteSampler):
     """A :class:`SeededInfiniteSampler` whose batches have labelled images of every task.
 
-    A batch of a rank is what the base class draws. Where it has fewer images with labels of a task
-    than ``min_labelled``, others that the minima do not need give way to labelled images, which
-    come in random permutations of all images with labels of the task. So a batch is a pure
-    function of the seed, the rank and its number.
+    The images of a batch come from the permutations of the base class. Where a batch of a rank has
+    fewer images with labels of a task than ``min_labelled``, labelled images replace others that
+    the minima do not need. They come in random permutations of all images with labels of the task.
+    So a batch is a pure function of the seed, the rank and its number.
 
     Args:
         dataset: A :class:`~allinone.data.SharedDataset`, which may be inside a
@@ -126,7 +127,7 @@ class SharedSampler(SeededInfiniteSampler):
             of all ranks together.
 
     Raises:
-        ConfigError: If no batch of this size can have so many labelled images.
+        ConfigError: If ``batch_size`` is too small for the minima, or too few images are labelled.
     """
 
     def __init__(self, dataset: Any, batch_size: int, min_labelled: Mapping[str, int], **kwargs):
@@ -134,8 +135,8 @@ class SharedSampler(SeededInfiniteSampler):
         key = f'train_dataloader.{self.task}' if self.task else 'train_dataloader'
         if not hasattr(dataset, 'labelled'):
             raise ConfigError(
-                f"{key}.sampler.type is 'SharedSampler', but the data set does not tell which "
-                "tasks its images have labels of; use 'SeededInfiniteSampler'"
+                f"{key}.sampler.type is 'SharedSampler', but the data set has no table of the "
+                "tasks that its images have labels of (labelled); use 'SeededInfiniteSampler'"
             )
         self.batch_size = check_count(f'{key}.batch_size', batch_size)
         for task, least in min_labelled.items():
@@ -146,24 +147,59 @@ class SharedSampler(SeededInfiniteSampler):
         self.least = np.array([min_labelled.get(task, 0) for task in self.tasks])
         self.pools = [np.flatnonzero(column) for column in self.labelled.T]
         self._check_pools(key)
-        patterns, members = np.unique(self.labelled, axis=0, return_inverse=True)
+        self.patterns, members = np.unique(self.labelled, axis=0, return_inverse=True)
         self.pattern_of = members.reshape(-1)  # Images with the same number are labelled alike.
-        self._fewest = self._fewest_images(key, patterns)
+        self._fewest = self._fewest_images(key)
 
     def __iter__(self) -> Iterator[Draw]:
-        rank, world_size = get_dist_info()
-        drawn = super().__iter__()
-        while True:
-            batch = list(islice(drawn, self.batch_size))
-            before = batch[0].number // (self.batch_size * world_size)
-            images = self.fill([int(draw) for draw in batch], before * world_size + rank)
+        for images, batch in self._batches():
             yield from (Draw(image, draw.number) for image, draw in zip(images, batch))
+
+    def _batches(self) -> Iterator[tuple[list[int], list[Draw]]]:
+        """Endless batches of this rank, each with the samples of the permutation behind it."""
+        rank, world_size = get_dist_info()
+        samples = super().__iter__()
+        while True:
+            batch = list(islice(samples, self.batch_size))
+            before = batch[0].number // (self.batch_size * world_size)
+            yield self.fill([int(draw) for draw in batch], before * world_size + rank), batch
+
+    def replaced(self, batches: int) -> tuple[float, list[str]]:
+        """How far the minima change the next batches.
+
+        Args:
+            batches: Number of batches.
+
+        Returns:
+            The share of images that labelled images replace, and the tasks whose minima are the
+            reason, that of most batches first.
+        """
+        changed, reasons = 0, np.zeros(len(self.tasks), int)
+        for images, batch in islice(self._batches(), batches):
+            permuted = [int(draw) for draw in batch]
+            changed += sum(one != other for one, other in zip(images, permuted))
+            reasons += self._missing(permuted) > 0
+        order = np.argsort(-reasons, kind='stable')
+        tasks = [self.tasks[column] for column in order if reasons[column]]
+        return changed / (batches * self.batch_size), tasks
+
+    def unreachable(self) -> np.ndarray:
+        """Images that no batch can have, as the minima take all places beside each of them."""
+        if self.least.sum() < self.batch_size:
+            return np.zeros(0, int)
+        counts = np.bincount(self.pattern_of)
+        fits = []
+        for index, row in enumerate(self.patterns):
+            others = counts - (np.arange(len(counts)) == index)
+            fewest = self._fewest_of(np.maximum(self.least - row, 0), others)
+            fits.append(fewest.sum() < self.batch_size)
+        return np.flatnonzero(~np.array(fits)[self.pattern_of])
 
     def fill(self, images: Sequence[int], number: int) -> list[int]:
         """The images of a batch with some of them replaced where labels of a task are too few.
 
         Args:
-            images: Those that were drawn.
+            images: Those of the permutation.
             number: Of the batch, counted over all ranks.
         """
         images = list(images)
@@ -214,7 +250,7 @@ class SharedSampler(SeededInfiniteSampler):
                 yield image
 
     def _replace_most(self, images: list[int], number: int) -> list[int]:
-        """A batch of the fewest images that have all labels, filled up with those drawn."""
+        """A batch of the fewest images that have all labels, filled up with others."""
         generator = torch.Generator().manual_seed(
             seed_of(self.seed, self.task, 'labelled together', number)
         )
@@ -236,21 +272,14 @@ class SharedSampler(SeededInfiniteSampler):
                     f'lower it to {len(pool)}, or give more labels'
                 )
 
-    def _fewest_images(self, key: str, patterns: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    def _fewest_images(self, key: str) -> list[tuple[np.ndarray, int]]:
         """Images alike in their labels, and the number of them, in a smallest possible batch.
 
         Args:
             key: The config key of the loader, for messages.
-            patterns: bool ``(P, K)``, which labels the images of each pattern have.
         """
-        groups = [np.flatnonzero(self.pattern_of == index) for index in range(len(patterns))]
-        found = milp(
-            np.ones(len(patterns)),
-            constraints=LinearConstraint(patterns.T.astype(float), lb=self.least),
-            bounds=Bounds(0, [len(group) for group in groups]),
-            integrality=np.ones(len(patterns)),
-        )
-        counts = np.rint(found.x).astype(int).tolist()
+        groups = [np.flatnonzero(self.pattern_of == index) for index in range(len(self.patterns))]
+        counts = self._fewest_of(self.least, [len(group) for group in groups]).tolist()
         if sum(counts) > self.batch_size:
             wanted = {task: least for task, least in zip(self.tasks, self.least.tolist()) if least}
             raise ConfigError(
@@ -259,6 +288,21 @@ class SharedSampler(SeededInfiniteSampler):
                 f'{sum(counts)} or more, or lower min_labelled'
             )
         return [(group, count) for group, count in zip(groups, counts) if count]
+
+    def _fewest_of(self, least: np.ndarray, available: ArrayLike) -> np.ndarray:
+        """Images of each pattern in a smallest set with these numbers of labelled images.
+
+        Args:
+            least: A number a task.
+            available: Images of each pattern.
+        """
+        solution = milp(
+            np.ones(len(self.patterns)),
+            constraints=LinearConstraint(self.patterns.T.astype(float), lb=least),
+            bounds=Bounds(0, available),
+            integrality=np.ones(len(self.patterns)),
+        )
+        return np.rint(solution.x).astype(int)
 
 
 @functools.lru_cache(maxsize=32)

@@ -9,7 +9,7 @@ from allinone.io.image_files import IGNORED
 
 LABEL_STEP = 10**6  # Labels of the i-th task are moved by i times this number.
 NO_TASK = -1  # Label of the box that stands for an image without boxes of any task
-INT_MAPS = 3  # So many maps of 8 bits fit an int32, which OpenCV warps.
+INT_MAPS = 3  # Number of 8-bit maps that fit an int32, which OpenCV warps
 
 
 class JoinedLabels:
@@ -60,7 +60,7 @@ class JoinedLabels:
         Args:
             results: The sample after :meth:`join`.
             tasks: All tasks.
-            boxes: ``(N, 4)``, left, top, right and bottom in whole pixels.
+            boxes: ``(N, 4)``, left, top, right and bottom, integers in pixels.
         """
         raise NotImplementedError
 
@@ -143,10 +143,10 @@ class JoinedBoxes(JoinedLabels):
 
     @classmethod
     def places(cls, results: Mapping) -> dict[str, np.ndarray]:
-        found = dict(boxes=_numbers(results['gt_bboxes']))
+        arrays = dict(boxes=_numbers(results['gt_bboxes']))
         if 'gt_masks' in results:
-            found['masks'] = results['gt_masks'].to_ndarray()
-        return found
+            arrays['masks'] = results['gt_masks'].to_ndarray()
+        return arrays
 
 
 class JoinedMaps(JoinedLabels):

@@ -1,5 +1,7 @@
 """Transforms that leave labels behind are found, and those that work pass."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ from mmdet.registry import TRANSFORMS as MMDET_TRANSFORMS
 from shared_data import cls, det, lane, seg, shared, write_shared_data
 
 from allinone.data.pipeline_probe import check_pipeline
+from allinone.data.shared_pipeline import check_loading, refuse_mixing
 from allinone.errors import ConfigError
 from allinone.io.seeding import seeded
 
 KEY = 'train_dataloader.street.dataset.pipeline'
+FLIP = dict(type='mmdet.RandomFlip', prob=0.5)
 COLOUR = [
     dict(type='mmdet.PhotoMetricDistortion'),
     dict(type='mmseg.PhotoMetricDistortion'),
@@ -111,6 +115,14 @@ class FlipsImageAlone(BaseTransform):
     def transform(self, results):
         if np.random.rand() < self.prob:
             results['img'] = cv2.flip(results['img'], 1)
+        return results
+
+
+class TakesRealImages(BaseTransform):
+    """Fails on images of two colours."""
+
+    def transform(self, results):
+        assert len(np.unique(results['img'])) > 200
         return results
 
 
@@ -224,8 +236,12 @@ def test_interpolated_label_maps_are_refused_where_several_go_together(root):
     with pytest.raises(ConfigError, match=r'\.2 \(RandomRotFlip\) interpolates the label maps of'):
         check_pipeline(KEY, shared(four, step))
     pillow = dict(type='mmseg.Resize', scale=(40, 40), backend='pillow')
-    with pytest.raises(ConfigError, match=r'\(Resize\) takes one label map, .* of seg and lane'):
+    with pytest.raises(ConfigError) as refused:
         check_pipeline(KEY, shared(labels(root, 'seg', 'lane'), pillow))
+    assert str(refused.value) == (
+        f"{KEY}.2 (Resize) takes one label map with backend='pillow', but gets those of seg and "
+        'lane together; leave backend out'
+    )
 
 
 @pytest.mark.parametrize('step', MAPS_ALONE, ids=name_of)
@@ -249,3 +265,160 @@ def test_random_numbers_and_the_data_set_are_as_before(root):
         check_pipeline(KEY, dataset)
         found = np.random.rand(), dataset[2]['inputs']
     assert found[0] == expected[0] and (found[1] == expected[1]).all()
+
+
+@pytest.mark.parametrize(
+    'step, name',
+    [
+        (dict(type='mmdet.RandomResize', scale=(40, 40), ratio_range=(1, 2)), 'RandomResize'),
+        (dict(type='mmdet.RandomChoice', transforms=[[dict(type='Resize', scale=(9, 9))]]), ''),
+    ],
+)
+def test_pillow_inside_another_transform_is_named(root, step, name):
+    inner = step['transforms'][0][0] if 'transforms' in step else step
+    inner['backend'] = 'pillow'
+    with pytest.raises(ConfigError, match="takes one label map with backend='pillow'"):
+        check_pipeline(KEY, shared(labels(root, 'seg', 'lane', 'det'), step))
+
+
+def test_a_transform_that_fails_now_and_then_is_refused_with_its_place(root):
+    # Without a label to fill with, it fails where it expands, in half of the images.
+    dataset = shared(labels(root, 'det', 'seg'), FLIP, dict(type='mmdet.Expand'))
+    with pytest.raises(ConfigError) as refused:
+        check_pipeline(KEY, dataset)
+    assert str(refused.value).startswith(f'{KEY}.3 (Expand) fails (TypeError: ')
+    assert str(refused.value).endswith('); change its options, or leave it out')
+    with pytest.raises(RuntimeError, match=r'^mmdet\.Expand fails \(TypeError: '):
+        for index in range(20):
+            dataset[index % 8]
+
+
+@pytest.mark.parametrize(
+    'step',
+    [
+        dict(type='mmseg.RandomFlip', prob=0.2),
+        dict(type='mmseg.RandomResize', scale=(40, 40), ratio_range=(1, 2)),
+    ],
+    ids=name_of,
+)
+def test_a_transform_of_another_library_that_fails_on_boxes_is_refused_with_its_place(root, step):
+    with pytest.raises(ConfigError) as refused:
+        check_pipeline(KEY, shared(labels(root, 'det'), step))
+    name = step['type'].removeprefix('mmseg.')
+    assert f'{KEY}.2 ({name}) fails on boxes (' in str(refused.value)
+    assert str(refused.value).endswith(f"; use 'mmdet.{name}'")
+
+
+def test_a_transform_that_takes_images_but_not_marks_ends_the_trial(root):
+    MMDET_TRANSFORMS.register_module(module=TakesRealImages)
+    try:
+        check_pipeline(KEY, shared(labels(root, 'det'), dict(type='mmdet.TakesRealImages')))
+    finally:
+        MMDET_TRANSFORMS.module_dict.pop('TakesRealImages')
+
+
+CACHED = dict(type='mmdet.CachedMosaic', img_scale=(96, 64), max_cached_images=6)
+MIXING = [
+    CACHED,
+    dict(type='mmdet.CachedMixUp', img_scale=(96, 64)),
+    dict(type='mmdet.Mosaic'),
+    dict(type='mmdet.MixUp'),
+    dict(type='mmdet.CopyPaste'),
+    dict(type='mmseg.RandomMosaic', prob=1.0),
+    dict(type='mmdet.RandomChoice', transforms=[[FLIP], [FLIP, CACHED]]),
+    dict(type='mmcv.RandomApply', transforms=[CACHED], prob=0.5),
+    dict(type='mmdet.RandomOrder', transforms=[FLIP, CACHED]),
+    dict(type='mmcv.Compose', transforms=[dict(type='mmcv.RandomApply', transforms=[CACHED])]),
+]
+
+
+@pytest.mark.parametrize('step', MIXING, ids=name_of)
+@pytest.mark.parametrize(
+    'tasks, reason',
+    [
+        ('det seg lane', 'this source has label maps (seg and lane)'),
+        ('full cls', 'this source has labels of images (cls)'),
+        ('full det', 'this source has 2 images without labels of det'),
+    ],
+)
+def test_transforms_of_several_images_are_refused(root, step, tasks, reason):
+    dataset = shared(boxes_of_all(root, *tasks.split()), FLIP, step)
+    with pytest.raises(ConfigError) as refused:
+        refuse_mixing(KEY, dataset)
+    sentence = str(refused.value)
+    assert sentence.startswith(f'{KEY}.3 (') and 'mixes several images' in sentence
+    assert reason in sentence and '; leave it out, or make a separate source of ' in sentence
+
+
+def test_cached_images_of_boxes_alone_are_tried_like_others(root):
+    everywhere = boxes_of_all(root, 'full', 'more')
+    for step in MIXING[:2]:
+        dataset = shared(everywhere, step)
+        refuse_mixing(KEY, dataset)
+        check_pipeline(KEY, dataset)
+        with pytest.raises(ConfigError, match=r'\.3 \(FlipsImageAlone\) moves the image'):
+            check_pipeline(KEY, shared(everywhere, step, dict(type='mmdet.FlipsImageAlone')))
+        check_pipeline(KEY, shared(everywhere, step, load=dict(with_mask=True)))
+    # What it mixes comes from a data set that is not that of a shared source.
+    with pytest.raises(ConfigError, match=r'\.2 \(Mosaic\) fails \(AssertionError\); ch'):
+        check_pipeline(KEY, shared(everywhere, dict(type='mmdet.Mosaic')))
+
+
+def boxes_of_all(root, *tasks):
+    """Labels of tasks, of which ``full`` and ``more`` have boxes' labels of all images."""
+    content = json.loads((root / 'boxes.json').read_text())
+    number = {image['file_name']: image['id'] for image in content['images']}
+    content['images'] = [
+        dict(id=number.get(f'{n:02d}.png', n), file_name=f'{n:02d}.png', width=96, height=64)
+        for n in range(8)
+    ]
+    path = root / 'all.json'
+    path.write_text(json.dumps(content))
+    everywhere = dict(det(root), ann_file=str(path))
+    return {
+        task: everywhere if task in ('full', 'more') else labels(root, task)[task] for task in tasks
+    }
+
+
+SEG_MAPS = dict(options=dict(det=dict(with_seg=True)))
+
+
+def with_label_map(root):
+    """Boxes with a label map of each image, as PanopticFPN and HTC have it."""
+    (root / 'stuff').mkdir(exist_ok=True)
+    for number in range(8):
+        cv2.imwrite(str(root / f'stuff/{number:02d}.png'), np.zeros((64, 96), np.uint8))
+    cfg = det(root)
+    cfg['data_prefix'] = dict(img=f'{root}/images/', seg=f'{root}/stuff/')
+    return cfg
+
+
+def test_a_label_map_of_a_detector_is_refused(root):
+    # The first image of the data set has no labels of det.
+    given = dict(seg=dict(seg(root), indices=[2, 3]), det=with_label_map(root), lane=lane(root))
+    dataset = shared(given, FLIP, load=SEG_MAPS)
+    assert not dataset.labelled[0, 1]
+    with pytest.raises(ConfigError) as refused:
+        check_loading(KEY, dataset)
+    assert str(refused.value) == (
+        f"{KEY}.1: LoadSharedAnnotations loads 'gt_seg_map' of det, which transforms would not "
+        'change with the image; take out of options.det what loads it (with_seg=True for the label '
+        'map of a detector), or let a task with label maps load it'
+    )
+    check_loading(KEY, shared(given, FLIP))
+
+
+@pytest.mark.parametrize(
+    'task, options',
+    [
+        ('det', dict(with_mask=True, poly2mask=False)),
+        ('det', dict(box_type='rbox', with_bbox=True)),
+        ('det', dict(with_mask=True)),
+        ('seg', dict(imdecode_backend='cv2')),
+        ('seg', dict(reduce_zero_label=True)),
+    ],
+)
+def test_labels_that_transforms_change_are_loaded(root, task, options):
+    check_loading(
+        KEY, shared(labels(root, 'det', 'seg', 'cls'), load=dict(options={task: options}))
+    )

@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, DefaultScope
 from shared_data import (
     BOXED,
     CLASSED,
@@ -26,6 +26,7 @@ from torchvision.datasets import FakeData
 from allinone.config.data_sets import scoped_dataset
 from allinone.data import SharedDataset
 from allinone.data.checks import check_dataset
+from allinone.data.loaders import build_loader
 from allinone.errors import ConfigError, DataError
 
 PRESENT = dict(det=BOXED, seg=MAPPED, lane=LANED, cls=CLASSED)
@@ -202,8 +203,29 @@ def test_an_empty_part_is_refused(root, tmp_path):
     (tmp_path / 'none.txt').write_text('')
     none = dict(cls(root), ann_file=str(tmp_path / 'none.txt'))
     assert refusal(dict(det=det(root), cls=none)) == (
-        'labels.cls is empty; check its files and filter_cfg'
+        f"labels.cls: the data set is empty; check its files and filter_cfg (ann_file='{tmp_path}/"
+        f"none.txt', data_prefix='{root}/images')"
     )
+
+
+def test_a_damaged_file_is_named_with_its_task_alone(root, tmp_path):
+    (tmp_path / 'boxes.json').write_text((root / 'boxes.json').read_text()[:-40])
+    damaged = dict(det(root), ann_file=str(tmp_path / 'boxes.json'))
+    with DefaultScope.overwrite_default_scope('allinone'), pytest.raises(DataError) as refused:
+        build_loader(
+            'train_dataloader.street',
+            'street',
+            dict(dataset=dict(type='SharedDataset', labels=dict(seg=seg(root), det=damaged))),
+            0,
+            None,
+            True,
+            True,
+        )
+    assert str(refused.value).startswith(
+        'train_dataloader.street.dataset: labels.det: the annotation file is damaged '
+        f"(ann_file='{tmp_path}/boxes.json', data_prefix={{'img': '{root}/images/'}}): "
+    )
+    assert str(refused.value).endswith('; make it again') and 'seg' not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 
 from allinone.data import SharedSampler
 from allinone.errors import ConfigError
@@ -171,3 +172,52 @@ def test_one_image_with_both_labels_is_enough_for_a_batch_of_one():
 def test_a_data_set_without_labels_of_tasks_is_refused():
     with pytest.raises(ConfigError, match="use 'SeededInfiniteSampler'"):
         SharedSampler([1, 2, 3], 2, {})
+
+
+def test_the_share_of_replaced_images_and_its_reasons():
+    # Image 0 alone has labels of seg, so one image of each batch but the first gives way.
+    images = Images([[True, index == 0] for index in range(10)])
+    sampler = SharedSampler(images, 2, dict(det=1, seg=1), shuffle=False)
+    assert sampler.replaced(5) == (4 / 10, ['seg'])
+    assert sampler.replaced(1) == (0, [])
+    assert SharedSampler(images, 2, {}, shuffle=False).replaced(5) == (0, [])
+    images = Images([[index != 3, index == 0, index < 2] for index in range(4)])
+    sampler = SharedSampler(images, 1, dict(det=1, seg=1, lane=1), shuffle=False)
+    # Image 1 lacks seg, image 2 also lane, image 3 all.
+    assert sampler.replaced(4) == (3 / 4, ['seg', 'lane', 'det'])
+
+
+def test_the_share_of_a_million_images_builds_one_permutation_of_them(monkeypatch):
+    labelled = np.zeros((10**6, 2), bool)
+    labelled[:, 0] = labelled[::1000, 1] = True
+    sampler = SharedSampler(Images(labelled), 8, dict(det=1, seg=1), seed=0)
+    sizes, randperm = [], torch.randperm
+    monkeypatch.setattr(
+        torch, 'randperm', lambda size, **options: sizes.append(size) or randperm(size, **options)
+    )
+    share, tasks = sampler.replaced(50)
+    assert 0.12 <= share <= 0.125 and tasks == ['seg']
+    assert sizes == [10**6, 1000]
+
+
+@pytest.mark.parametrize('batch_size, expected', [(1, [0, 1, 2, 3, 4, 5]), (2, []), (3, [])])
+def test_images_that_no_batch_can_have_one_with_all_labels(batch_size, expected):
+    images = Images([[1, 0]] * 4 + [[0, 1]] * 2 + [[1, 1]])
+    sampler = SharedSampler(images, batch_size, dict(det=1, seg=1), seed=0)
+    assert sampler.unreachable().tolist() == expected
+
+
+@pytest.mark.parametrize('first', range(0, 200, 100))
+def test_images_that_no_batch_can_have_are_those_that_never_come(first):
+    some = 0
+    for labelled, least, batch_size, seed in map(random_case, range(first, first + 100)):
+        images = Images(labelled)
+        try:
+            sampler = SharedSampler(images, batch_size, least, seed=seed)
+        except ConfigError:
+            continue
+        seen = {int(draw) for batch in batches(sampler, 400) for draw in batch}
+        unreachable = set(sampler.unreachable().tolist())
+        assert unreachable == set(range(len(images))) - seen
+        some += bool(unreachable)
+    assert some > 3

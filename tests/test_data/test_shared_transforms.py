@@ -143,6 +143,16 @@ def test_a_transform_that_knows_no_boxes_is_named(root):
     shared(dict(det=det(root), seg=seg(root)), dict(type='RandomFlip', prob=1.0))[0]
 
 
+def test_a_loader_that_fails_is_not_mistaken_for_a_transform_of_boxes(root):
+    load = dict(options=dict(seg=dict(reduce_zero_label=True)))
+    dataset = shared(dict(det=det(root), seg=seg(root)), load=load)
+    words = (
+        r'^allinone\.LoadSharedAnnotations fails \(AssertionError: .*reduce_zero_label.*; change'
+    )
+    with pytest.raises(RuntimeError, match=words):
+        dataset[0]
+
+
 def test_labels_loaded_behind_a_resize_keep_the_size_of_the_file(root):
     pipeline = [
         dict(type='LoadImageFromFile'),

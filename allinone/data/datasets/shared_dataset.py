@@ -10,20 +10,22 @@ import numpy as np
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
+from allinone.config.build_errors import named
+from allinone.data.annotation_errors import empty, explained
 from allinone.data.seeded import IMAGE_KEYS
 from allinone.data.transforms import LoadSharedAnnotations, PackSharedInputs
 from allinone.data.transforms.shared_labels import SharedLabels, joined_tasks
-from allinone.errors import ConfigError, DataError
+from allinone.errors import AllInOneError, ConfigError, DataError
 from allinone.io.image_files import is_local
 from allinone.registry import DATASETS
 from allinone.tasks.wrapped import wrapped_data_sets
 
 from .shared_parts import (
     build_part,
+    explain_failure,
     kind_of_part,
     library_of,
     scoped_steps,
-    transform_for_boxes,
 )
 
 NAMED = 3  # files in a message
@@ -61,7 +63,8 @@ class SharedDataset(Dataset):
 
     Raises:
         ConfigError: If the configs cannot be used.
-        DataError: If a data set has an image twice, or shares no image with any other.
+        DataError: If annotations cannot be read, or a data set has an image twice, or shares no
+            image with any other.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class SharedDataset(Dataset):
             raise ConfigError(f'labels is {labels!r}; give {{task: config of a data set}}')
         self.test_mode = test_mode
         self.max_refetch = max_refetch
+        self._configs = dict(labels)
         self.parts: dict[str, Any] = {
             task: build_part(f'labels.{task}', cfg, test_mode) for task, cfg in labels.items()
         }
@@ -181,13 +185,12 @@ class SharedDataset(Dataset):
         for step in self.pipeline.transforms:
             try:
                 sample = step(sample)
-            except Exception as error:
-                if name := transform_for_boxes(step, sample):
-                    raise RuntimeError(
-                        f'{type(step).__module__.split(".")[0]}.{type(step).__name__} fails on '
-                        f'boxes ({type(error).__name__}: {error}); use {name!r}'
-                    ) from error
+            except (AllInOneError, OSError):
                 raise
+            except Exception as error:
+                library = type(step).__module__.split('.')[0]
+                words, remedy = explain_failure(step, sample, error)
+                raise RuntimeError(f'{library}.{type(step).__name__} {words}; {remedy}') from error
             if sample is None:
                 return None
         return sample
@@ -224,17 +227,12 @@ class SharedDataset(Dataset):
 
     def _read(self, task: str) -> list[str]:
         """Paths of the images of a task's data set, in its order."""
-        part = self.parts[task]
-        try:
+        part, cfg = self.parts[task], self._configs[task]
+        with named(f'labels.{task}'), explained(cfg):
             part.full_init()
-        except ValueError as error:
-            # So mmengine fails on packing a list of no samples.
-            if 'need at least one array' not in str(error):
-                raise
-            raise DataError(f'labels.{task} is empty; check its files and filter_cfg') from error
-        count = len(part)
-        if not count:
-            raise DataError(f'labels.{task} is empty; check its files and filter_cfg')
+            count = len(part)
+            if not count:
+                raise empty(cfg)
         return [part.get_data_info(index)['img_path'] for index in range(count)]
 
     def _refuse_disjoint(self, paths: list[str]) -> None:

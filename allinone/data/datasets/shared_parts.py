@@ -7,6 +7,8 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 
 from allinone.config.build_errors import accepted_keys, named
 from allinone.config.data_sets import map_inner, scoped_dataset
+from allinone.data.annotation_errors import explained
+from allinone.data.nested_transforms import with_nested
 from allinone.errors import ConfigError
 from allinone.registry import TRANSFORMS
 from allinone.registry.kinds import kind_of_dataset_class
@@ -22,7 +24,7 @@ def build_part(key: str, cfg: Mapping, test_mode: bool):
     if not isinstance(cfg, Mapping) or 'type' not in cfg:
         raise ConfigError(f'{key} is {cfg!r}; give the config of a data set')
     cfg = _unread(key, cfg, test_mode)
-    with named(key, cfg):
+    with named(key, cfg), explained(cfg):
         part = MMENGINE_DATASETS.build(scoped_dataset(cfg))
     if not all(hasattr(part, name) for name in ('get_data_info', 'full_init', 'metainfo')):
         raise ConfigError(
@@ -50,12 +52,32 @@ def _unread(key: str, cfg: Mapping, test_mode: bool) -> dict:
     return changed
 
 
-def transform_for_boxes(step, sample: Mapping) -> str | None:
+def explain_failure(step, sample: Mapping, error: Exception) -> tuple[str, str]:
+    """How a transform of a shared pipeline fails, and the remedy.
+
+    Args:
+        step: The transform.
+        sample: Its input.
+        error: What it raised.
+    """
+    words = ' '.join(f'{type(error).__name__}: {error}'.split()).removesuffix(':')
+    if name := _transform_for_boxes(step, sample):
+        return f'fails on boxes ({words})', f'use {name!r}'
+    return f'fails ({words})', 'change its options, or leave it out'
+
+
+def _transform_for_boxes(step, sample: Mapping) -> str | None:
     """mmdet's transform of the same name, if this one is of another library and met boxes."""
-    name = f'{BOXES}.{type(step).__name__}'
-    if 'gt_bboxes' not in sample or type(step).__module__.startswith((BOXES, 'allinone')):
-        return None
-    return name if MMENGINE_TRANSFORMS.get(name) not in (None, type(step)) else None
+    if 'gt_bboxes' not in sample or type(step).__module__.startswith('allinone'):
+        return None  # Those of this suite load and pack by transforms of all libraries.
+    for part in with_nested(step):
+        if type(part).__module__.startswith((BOXES, 'allinone')):
+            continue
+        name = f'{BOXES}.{type(part).__name__}'
+        if MMENGINE_TRANSFORMS.get(name) not in (None, type(part)):
+            # RandomResize and its like are of mmcv in all libraries, but not the Resize inside.
+            return name if hasattr(step, 'transforms') else f'{BOXES}.{type(step).__name__}'
+    return None
 
 
 def library_of(kinds: Mapping[str, TaskKind]) -> str:

@@ -7,8 +7,10 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 
 from allinone.config.build_errors import accepted_keys, named
+from allinone.errors import ConfigError
 from allinone.registry import TRANSFORMS
 from allinone.tasks import TaskKind
+from allinone.tasks.joined_labels import JoinedLabels
 
 from .shared_labels import SharedLabels
 
@@ -29,13 +31,17 @@ class LoadSharedAnnotations(BaseTransform):
         with_mask: Load instance masks too, where the task's library can.
         options: ``{task: options}`` of the transform that loads a task's labels, for example
             ``dict(lane=dict(imdecode_backend='cv2'))``.
+
+    Raises:
+        ConfigError: If a task's transform loads labels that no other transform would change, such
+            as the label map of a detector (``with_seg``).
     """
 
     def __init__(
         self, with_mask: bool = False, options: Mapping[str, Mapping[str, Any]] | None = None
     ):
         self.with_mask = with_mask
-        self.options = {task: dict(given) for task, given in (options or {}).items()}
+        self.options = {task: dict(chosen) for task, chosen in (options or {}).items()}
         self._loaders: dict[str, BaseTransform] = {}
 
     def loader(self, task: str, kind: TaskKind) -> BaseTransform | None:
@@ -69,6 +75,7 @@ class LoadSharedAnnotations(BaseTransform):
                 loaded[tasks[0]] = self._load(labels, tasks[0], placeholder, results)
             for task, part in loaded.items():
                 if part is not None and task in labels.infos:
+                    _refuse_left_behind(task, part, labels.infos[task], joined)
                     labels.loaded[task] = frozenset(part)
                     labels.infos[task] = {
                         key: value for key, value in part.items() if key not in joined.keys
@@ -90,3 +97,21 @@ class LoadSharedAnnotations(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(with_mask={self.with_mask}, options={self.options})'
+
+
+def _refuse_left_behind(
+    task: str, loaded: Mapping, info: Mapping, joined: type[JoinedLabels]
+) -> None:
+    """Refuse arrays that a task's loader adds, but which transforms do not see."""
+    for key, value in loaded.items():
+        if key not in joined.keys and value is not info.get(key) and _is_array(value):
+            raise ConfigError(
+                f'LoadSharedAnnotations loads {key!r} of {task}, which transforms would not change '
+                f'with the image; take out of options.{task} what loads it (with_seg=True for the '
+                'label map of a detector), or let a task with label maps load it'
+            )
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a value is an array, boxes or masks."""
+    return len(getattr(value, 'shape', ())) > 0 or hasattr(value, 'to_ndarray')

@@ -63,12 +63,13 @@ class PackSharedInputs(BaseTransform):
         for task in labels.kinds:
             if task not in labels.infos:
                 continue
-            own = {
+            joined_labels = {
                 key: value
                 for key, value in changed.get(task, {}).items()
                 if key in labels.loaded[task]
             }
-            part = self.packer(labels.kinds[task])(labels.infos[task] | common | own)
+            info = labels.infos[task] | common | joined_labels
+            part = self.packer(labels.kinds[task])(info)
             sample.labels[task] = part.pop('data_samples')
             packed |= part
             common.pop('img', None)  # It is packed once.

@@ -1,6 +1,6 @@
 # Track 1 on one GPU: ConvNeXt-T, RTMDet, UPerNet.
 _base_ = ['../_base_/track1.py', '../_base_/models/convnext_t.py', '../_base_/tasks/convnext_t.py',
-          '../_base_/schedules/adamw_cosine.py']
+          '../_base_/schedules/adamw_layer_decay_ema.py']
 
 model = dict(
     # Clip each task's gradient; NormEqual in place of FixedWeights brings them to one norm.
@@ -18,12 +18,3 @@ model = dict(
 
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=60000, warmup=1 / 60, val_interval=1 / 12,
                  schedule=dict(type='AllTasks'))
-optim_wrapper = dict(
-    optimizer=dict(lr=2e-4, weight_decay=0.05),
-    # Layer-wise decay of the learning rate
-    constructor='LayerDecay', paramwise_cfg=dict(layer_decay_rate=0.8, flat_decay_mult=0.))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False),
-    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=0)]
-custom_hooks = [dict(type='EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=2e-4,
-                     update_buffers=True, priority=49)]

@@ -1,15 +1,8 @@
 # Track 1 on one small GPU: MobileNetV2, FCOS, FCN.
-_base_ = ['../_base_/track1.py', '../_base_/models/mobilenetv2.py',
-          '../_base_/schedules/adamw_cosine.py']
+_base_ = ['../_base_/track1.py', '../_base_/models/mobilenetv2_imagenet.py',
+          '../_base_/schedules/adamw_ema.py']
 
 model = dict(
-    backbone=dict(
-        # ImageNet statistics: batches of one task at a time would each pull them their own way.
-        norm_eval=True,
-        init_cfg=dict(
-            type='Pretrained', prefix='backbone',
-            checkpoint='{{$ALLINONE_WEIGHTS:weights}}/mobilenet_v2_imagenet.pth')),
-    channels_last=True,
     tasks=dict(
         cls=dict(
             type='mmpretrain.ImageClassifier', feature_indices=(4,),
@@ -45,9 +38,3 @@ model = dict(
 train_dataloader = dict(cls=dict(batch_size=64), det=dict(batch_size=8), seg=dict(batch_size=8))
 train_cfg = dict(type='MultiTaskTrainLoop', max_iters=40000, warmup=1 / 80, val_interval=0.1,
                  schedule=dict(type='AllTasks'))
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False),
-    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=0)]
-custom_hooks = [dict(type='EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=2e-4,
-                     update_buffers=True, priority=49)]

@@ -170,10 +170,12 @@ def _unknown_type(parts: list, name: str, scope: str | None, thing: str) -> str 
             for registry in (root, *root.children.values())
             if short in registry.module_dict
         )
+        # A name without a library is looked up in this suite, too.
+        scopes = [library or scope, *([] if library else ['allinone'])]
         known = {
             kind
             for root in roots
-            for registry in (_in_scope(root, library or scope), root)
+            for registry in (*(_in_scope(root, name) for name in scopes), root)
             for kind in registry.module_dict
         }
         near = [library + dot + word for word in difflib.get_close_matches(short, known, 1)]

@@ -64,6 +64,11 @@ def set_min_labelled(
         ConfigError: If the sampler does not follow the minima, or batches would be too small for
             the batch norm of a task.
     """
+    if cfg.get('batch_sampler'):
+        raise ConfigError(
+            f'{key}.batch_sampler is set, but the sampler of a shared source makes its batches, so '
+            f'that each has labelled images ({MIN_LABELLED}); leave it out'
+        )
     sampler = cfg['sampler']
     cls = sampler.get('type') if isinstance(sampler, Mapping) else type(sampler)
     name = getattr(cls, '__name__', str(cls))
@@ -73,7 +78,12 @@ def set_min_labelled(
             batch_size=cfg.get('batch_size', 1), min_labelled=dict(needed) | dict(minima)
         ) | dict(sampler)
         key = f'{key}.sampler' if MIN_LABELLED in sampler else key
-        _refuse_too_few(f'{key}.{MIN_LABELLED}', cfg['sampler'][MIN_LABELLED], needed)
+        value = cfg['sampler'][MIN_LABELLED]
+        if not isinstance(value, Mapping):
+            raise ConfigError(
+                f'{key}.{MIN_LABELLED} is {value!r}; give dict({next(iter(needed))}=1)'
+            )
+        _refuse_too_few(f'{key}.{MIN_LABELLED}', value, needed)
     elif minima:
         raise ConfigError(
             f'{key}.{MIN_LABELLED} is {dict(minima)}, but {key}.sampler.type is {name!r}, which '
@@ -90,9 +100,9 @@ def set_min_labelled(
                 )
 
 
-def _refuse_too_few(key: str, minima: Any, needed: Mapping[str, int]) -> None:
+def _refuse_too_few(key: str, minima: Mapping, needed: Mapping[str, int]) -> None:
     for task, least in needed.items():
-        value = minima.get(task, 0) if isinstance(minima, Mapping) else None
+        value = minima.get(task, 0)
         if least > 1 and isinstance(value, int) and value < least:
             raise ConfigError(
                 f'{key}.{task} is {value}, but {_reason(task, least)}; set it to {least} or more, '
@@ -135,7 +145,7 @@ def log_replaced(key: str, sampler: Any, needed: Mapping[str, int]) -> None:
         print_log(
             f'{key}: {absent} of {len(sampler.labelled)} images are in no batch, for '
             f'batch_size={sampler.batch_size} leaves no place beside the images that '
-            f'{MIN_LABELLED} asks for; {remedy}',
+            f'{MIN_LABELLED} takes; {remedy}',
             'current',
             logging.WARNING,
         )

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .allinone import AllInOne
 
 PROBE_SIZE = 93, 125  # Height and width that a preprocessor pads, unless it pads to nothing
-REMEDY = 'give these tasks the same data_preprocessor, or separate sources'
 
 
 class SharedImages:
@@ -79,7 +78,9 @@ class SharedImages:
                 raise ConfigError(
                     f'the tasks {self._first!r} and {task!r} share images, but their '
                     f'data_preprocessors give images of {sizes[0]} and {sizes[1]} pixels (height, '
-                    f'width); {REMEDY}'
+                    'width); let both pad alike (pad_size_divisor of model.data_preprocessor and '
+                    'size_divisor of segmentation tasks), or end the pipeline with images of one '
+                    'size (RandomCrop not larger than the smallest image, or Pad)'
                 )
         chosen = self._chosen[task] or [0] * self._model.min_labelled[task]
         images, everything = self.images, chosen == list(range(len(self.images)))
@@ -248,7 +249,7 @@ def check_preprocessors(model: 'AllInOne', source: str, tasks: Sequence[str]) ->
             raise ConfigError(
                 f'{key} has {tasks[0]!r} and {task!r}, which share images, but their '
                 f'data_preprocessors (model.tasks.{task}.data_preprocessor) give other {what}; '
-                f'{REMEDY}'
+                'set them alike, or give the tasks separate sources'
             )
 
 

@@ -94,8 +94,8 @@ def test_images_a_task_and_a_combination(root):
         ['det', '6'],
         ['lane', '2'],
         ['labels', 'images'],
-        ['det+lane', '2'],
         ['det', '4'],
+        ['det+lane', '2'],
     ]
 
 

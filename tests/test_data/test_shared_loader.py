@@ -122,7 +122,7 @@ def test_much_replacement_and_images_in_no_batch_are_warnings(cfg, said):
     assert much.endswith(f'of the images; to see all images alike, {remedy}')
     assert never == (
         f'{KEY}: {COUNT - 2} of {COUNT} images are in no batch, for batch_size=1 leaves no place '
-        f'beside the images that min_labelled asks for; {remedy}'
+        f'beside the images that min_labelled takes; {remedy}'
     )
     said.clear()
     cfg.update(batch_size=2)

@@ -29,6 +29,7 @@ from .shared_parts import (
 )
 
 NAMED = 3  # files in a message
+MOST_COMBINATIONS = 8  # in the table
 REFETCH = 1000  # as in mmengine
 
 
@@ -252,10 +253,13 @@ class SharedDataset(Dataset):
     def coverage(self) -> str:
         """Table of the number of images of each task and of each combination of tasks."""
         counts = Counter(map(tuple, self.labelled.tolist()))
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         combinations = {
             '+'.join(task for task, has in zip(self.tasks, row) if has): count
-            for row, count in sorted(counts.items(), reverse=True)
+            for row, count in ordered[:MOST_COMBINATIONS]
         }
+        if others := ordered[MOST_COMBINATIONS:]:
+            combinations[f'{len(others)} others'] = sum(count for _, count in others)
         each = dict(zip(self.tasks, self.labelled.sum(axis=0).tolist()))
         lines = [f'{len(self.labelled)} images with labels of {len(self.tasks)} tasks']
         for title, numbers in (('task', each), ('labels', combinations)):

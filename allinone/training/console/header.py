@@ -99,7 +99,8 @@ def _tasks(
 ) -> Table:
     """A row for each source, and below a shared one a row for each of its tasks."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column('task')
+    shared = any(tasks != (source,) for source, tasks in loaders.tasks.items())
+    table.add_column('source, task' if shared else 'task')
     for title in ('training samples', 'batch', 'validation samples'):
         table.add_column(title, justify='right')
 

@@ -27,7 +27,13 @@ from .pipeline_probe import check_pipeline
 from .seeded import MapDataset, SeededDataset
 from .shared_pipeline import check_loading, refuse_mixing, refuse_views
 from .shared_sample import SharedDataSample
-from .shared_source import check_kinds, default_sampler, log_replaced, set_min_labelled
+from .shared_source import (
+    check_evaluated,
+    check_kinds,
+    default_sampler,
+    log_replaced,
+    set_min_labelled,
+)
 from .task_loaders import TIMEOUT
 from .workers import start_worker
 
@@ -121,7 +127,7 @@ def build_loader(
             check_loading(pipeline, dataset)
         if shared and train:
             check_pipeline(pipeline, cfg['dataset'])
-        _check_pipeline(pipeline, cfg['dataset'], packer, shared)
+        _check_pipeline(pipeline, cfg['dataset'], packer, shared, train)
     cfg.setdefault('sampler', default_sampler(train, shared))
     if shared and train:
         needed = dict.fromkeys(tasks, 1) | dict(min_labelled or {})
@@ -250,7 +256,9 @@ def _with_defaults(cfg: dict, kind: TaskKind | None, num_classes: int | None) ->
     return kind.dataset_defaults(cfg, cls, num_classes)
 
 
-def _check_pipeline(key: str, dataset: SeededDataset, packer: str | None, shared: bool) -> None:
+def _check_pipeline(
+    key: str, dataset: SeededDataset, packer: str | None, shared: bool, train: bool
+) -> None:
     """Whether a sample comes out as models take it; else each loader fails at its first batch."""
     # A broken image is met again in training, where skip_corrupt has its say.
     with suppress(DataError):
@@ -271,3 +279,5 @@ def _check_pipeline(key: str, dataset: SeededDataset, packer: str | None, shared
                 f'{key} gives a {type(sample.get("data_samples")).__name__}, but a shared source '
                 f'has data samples of each of its tasks; end it with {packer}'
             )
+        if shared and not train:
+            check_evaluated(key, sample['data_samples'], dataset.kinds)

@@ -13,6 +13,7 @@ from allinone.registry import DATA_SAMPLERS, LIBRARIES
 from allinone.tasks import TaskKind
 
 from .samplers import SharedSampler
+from .shared_sample import SharedDataSample
 
 SIMULATED = 50  # batches
 MUCH = 0.25  # share of images that are replaced, above which there is a warning
@@ -38,6 +39,27 @@ def check_kinds(key: str, dataset: Any, kinds: Mapping[str, TaskKind | None]) ->
             raise ConfigError(
                 f'{key}.{task} has labels of the kind {labels.name!r}, but model.tasks.{task} is '
                 f'of the kind {kind.name!r}; give it the data set that a source of {task} alone has'
+            )
+
+
+def check_evaluated(key: str, sample: SharedDataSample, kinds: Mapping[str, TaskKind]) -> None:
+    """Check that label maps of a sample for evaluation have the size of the file, as metrics need.
+
+    Args:
+        key: Config key of the pipeline.
+        sample: What it gives.
+        kinds: ``{task: kind}``.
+
+    Raises:
+        ConfigError: If not.
+    """
+    for task, labels in sample.labels.items():
+        found, size = kinds[task].label_map_size(labels), labels.get('ori_shape')
+        if found is not None and size and found != tuple(size[:2]):
+            raise ConfigError(
+                f'{key}: the label map of {task} has {found} pixels at the end, but '
+                f'metrics compare at the size of the file, {tuple(size[:2])}; move '
+                'LoadSharedAnnotations behind the transforms that change the size'
             )
 
 

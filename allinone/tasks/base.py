@@ -257,6 +257,10 @@ class TaskKind:
         if like is not None:
             sample.update(like.new(metainfo=sample.metainfo))
 
+    def label_map_size(self, sample: BaseDataElement) -> tuple[int, int] | None:
+        """Height and width of the label maps of a data sample; None if it has none."""
+        return None
+
     def averages_over_processes(self, model: 'BaseModel') -> bool:
         """Whether the model's losses are divided by a mean over the processes."""
         return averages_over_processes(model)

@@ -76,6 +76,9 @@ class Segmentation(TaskKind):
     def set_no_labels(self, sample: BaseDataElement, like: BaseDataElement | None) -> None:
         set_no_areas(sample, like)
 
+    def label_map_size(self, sample) -> tuple[int, int] | None:
+        return tuple(sample.gt_sem_seg.shape) if 'gt_sem_seg' in sample else None
+
     def padding(self, divisor: int) -> dict:
         # Training pads to a size, and testing pads by options of its own.
         return dict(test_cfg=dict(size_divisor=divisor)) if divisor > 1 else {}

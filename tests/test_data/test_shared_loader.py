@@ -150,6 +150,29 @@ def test_caches_of_workers_are_refused_with_and_without_a_prefix(cfg, name, nest
     )
 
 
+def test_label_maps_of_another_size_than_the_file_are_refused_in_validation(cfg):
+    """Metrics would compare them with predictions of the size of the file."""
+    resize = dict(type='mmdet.Resize', scale=(32, 24), keep_ratio=False)
+    cfg['dataset']['pipeline'].insert(-1, resize)
+    names = [step['type'] for step in cfg['dataset']['pipeline']]
+    assert names.index('LoadSharedAnnotations') < names.index('mmdet.Resize', 2)
+    message = refusal(cfg, False)
+    assert message.startswith('val_dataloader.street.dataset.pipeline: the label map of ')
+    assert 'has (24, 32) pixels at the end, but metrics compare at the size of the file' in message
+    assert message.endswith('move LoadSharedAnnotations behind the transforms that change the size')
+    assert build(cfg)
+
+
+def test_a_batch_sampler_is_refused(cfg):
+    cfg['batch_sampler'] = dict(type='mmdet.AspectRatioBatchSampler')
+    assert 'street.batch_sampler is set, but the sampler of a shared source' in refusal(cfg)
+
+
+def test_minima_of_a_sampler_that_are_no_dictionary_are_refused(cfg):
+    cfg['sampler'] = dict(type='SharedSampler', min_labelled=2)
+    assert refusal(cfg) == f'{KEY}.sampler.min_labelled is 2; give dict(det=1)'
+
+
 @pytest.mark.parametrize('name', ['TestTimeAug', 'mmseg.TestTimeAug'])
 def test_several_views_are_refused_in_validation(cfg, name):
     steps = cfg['dataset']['pipeline']

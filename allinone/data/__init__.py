@@ -3,7 +3,8 @@
 from allinone.io.renames import renamed_names
 
 from .datasets import CocoFileDataset, ImageListDataset, RandomPipelineDataset, SharedDataset
-from .samplers import ClassAwareSampler, SeededInfiniteSampler, SharedSampler
+from .samplers import ClassAwareSampler, SeededInfiniteSampler
+from .shared_sampler import SharedSampler
 from .storage import LmdbPackBackend, PackBackend, RemoteBackend
 from .transforms import LoadSharedAnnotations, PackSharedInputs
 

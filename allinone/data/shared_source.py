@@ -12,8 +12,8 @@ from allinone.errors import ConfigError
 from allinone.registry import DATA_SAMPLERS, LIBRARIES
 from allinone.tasks import TaskKind
 
-from .samplers import SharedSampler
 from .shared_sample import SharedDataSample
+from .shared_sampler import SharedSampler
 
 SIMULATED = 50  # batches
 MUCH = 0.25  # share of images that are replaced, above which there is a warning

@@ -80,7 +80,9 @@ def test_ranks_draw_apart_and_each_has_its_labelled_images(monkeypatch):
     images = Images([[True, index % 16 == 0] for index in range(64)])
     found = []
     for rank in range(2):
-        monkeypatch.setattr('allinone.data.samplers.get_dist_info', lambda rank=rank: (rank, 2))
+        for module in ('samplers', 'shared_sampler'):
+            place = f'allinone.data.{module}.get_dist_info'
+            monkeypatch.setattr(place, lambda rank=rank: (rank, 2))
         sampler = SharedSampler(images, 4, dict(seg=1), seed=3)
         found.append(batches(sampler, 6))
         sampler.start = 3 * 4 * 2

@@ -38,7 +38,7 @@ from benchmarks.overhead import (
 )
 from benchmarks.resume import compare_starts, measure_resume, resume_table
 from benchmarks.run import run_benchmark
-from benchmarks.shared import measure_shared, shared_table
+from benchmarks.shared import KINDS, _ratios, measure_shared, shared_table
 from benchmarks.step import measure_step
 from benchmarks.torchjd import BASELINES, OurStep, SmallModel, measure_torchjd, torchjd_table
 
@@ -244,6 +244,17 @@ def test_shared(toy_root, toy_cfg):
     assert 'undecided' in lines[5] and lines[-1].startswith('saved tensors: step')
     with pytest.raises(ConfigError, match='each of one task; give a config with a source'):
         measure_shared(toy_cfg, 1)
+
+
+def test_the_parts_of_a_shared_step():
+    """A backward pass of the backbone for each task where their gradients are compared there."""
+    seconds = {'F': [2.0], 'B': [3.0], 'H a': [1.0], 'H b': [4.0], 'separate': [40.0]}
+    times = {f'{kind}: {name}': found for kind in KINDS for name, found in seconds.items()}
+    times |= dict.fromkeys(KINDS, [20.0]) | dict(loop=[5.0])
+    ratios = {kind: _ratios(times, kind, ['a', 'b']) for kind in KINDS}
+    assert ratios['loss weighting'] == dict(parts=[2] * 3, separate=[0.5] * 3, loop=[4] * 3)
+    assert ratios['features']['parts'] == [2] * 3
+    assert ratios['backbone']['parts'] == [20 / 13] * 3
 
 
 def test_overhead(toy_cfg, monkeypatch):

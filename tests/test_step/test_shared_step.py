@@ -353,6 +353,30 @@ def test_an_overflow_inside_the_backbone_drops_the_step(place):
     assert ours and not any(grad.any() for grad in ours.values())
 
 
+def test_a_loss_scaler_sees_an_overflow_inside_the_backbone():
+    model = model_of()
+    model.bind_sources(SOURCES)
+    model.backbone.stages[0].register_forward_hook(lambda *args: Broken.apply(args[-1]))
+    wrapper = Scaled(model)
+    model.train_step(dict(street=batch_of(ALL)), wrapper)
+    assert any(not grad.isfinite().all() for grad in wrapper.grads.values())
+
+
+def test_predictions_pass_the_backbone_once_and_again_for_other_padding():
+    model = model_of(dtype=torch.float32).eval()
+    batch, passes = batch_of(['det sem road cls'] * 2), []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[-2:]))
+    with torch.no_grad():
+        model.val_step(dict(street=batch))
+        assert passes == [(64, 96)]
+        model.tasks['sem'].data_preprocessor.test_cfg = dict(size_divisor=128)
+        found = model.val_step(dict(street=batch))
+        assert passes[1:] == [(64, 96), (128, 128)]
+        alone = model.tasks['sem'].val_step(labelled_batch(batch, 'sem'))
+    for ours, theirs in zip(found['sem'], alone, strict=True):
+        assert torch.equal(ours.pred_sem_seg.data, theirs.pred_sem_seg.data)
+
+
 def test_running_statistics_count_each_image_once():
     batch = batch_of(ALL)
     model, plain = model_of(norm=dict(type='BN')), model_of(norm=dict(type='BN'))

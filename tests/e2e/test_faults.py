@@ -409,11 +409,12 @@ def test_kills_at_random_moments_change_nothing(toy_root):
     """Two of them; ``tests/e2e/kill_and_resume.py`` has more, and other schedules and balancers."""
     done = subprocess.run(
         [sys.executable, 'tests/e2e/kill_and_resume.py', str(toy_root), '--kills', '2']
-        + ['--only', 'every-famo-0-then-2'],
+        + ['--only', 'every-famo-0-then-2', 'shared-mgda-features-2'],
         cwd=ROOT,
         env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert 'every-famo-0-then-2: 2 kills, on from steps [' in done.stdout, done.stdout
+    for name in ('every-famo-0-then-2', 'shared-mgda-features-2'):
+        assert f'{name}: 2 kills, on from steps [' in done.stdout, done.stdout

@@ -19,7 +19,7 @@ from allinone.registry.options import check_choice, check_count, check_number, c
 from .build_errors import accepted_keys, unknown_key
 from .fractions import check_iterations
 from .source_checks import check_sources
-from .sources import MIN_LABELLED, TASKS, sources_of, tasks_served
+from .sources import LABEL_WEIGHTS, MIN_LABELLED, TASKS, sources_of, tasks_served
 
 STAGES = ('train', 'val', 'test')
 EXTRA_KEYS = (
@@ -45,6 +45,7 @@ LOADER_KEYS = {
     'skip_corrupt',
     TASKS,
     MIN_LABELLED,
+    LABEL_WEIGHTS,
 } - {'self', 'shuffle'}
 LIKENESS = 0.85
 BACKBONE = 'backbone'

@@ -9,9 +9,9 @@ from mmengine.registry import DefaultScope
 
 from allinone.errors import ConfigError
 from allinone.registry import DATASETS
-from allinone.registry.options import check_count
+from allinone.registry.options import check_count, check_number
 
-from .sources import LABELS, MIN_LABELLED, TASKS, labels_of, sources_of
+from .sources import LABEL_WEIGHTS, LABELS, MIN_LABELLED, TASKS, labels_of, sources_of
 
 SHARED = 'SharedDataset'
 
@@ -39,6 +39,8 @@ def check_sources(stage: str, loaders: Mapping, tasks: Sequence[str], scope: str
         with DefaultScope.overwrite_default_scope(scope):
             _check_data_set(f'{key}.{source}', loader, served)
         _check_min_labelled(f'{key}.{source}', loader, served, stage)
+        if loader.get(LABEL_WEIGHTS) is not None:
+            _check_label_weights(f'{key}.{source}', loader[LABEL_WEIGHTS], served, stage)
     if stage != 'train':
         _check_once(key, loaders)
 
@@ -141,13 +143,54 @@ def _check_min_labelled(key: str, loader: Mapping, served: Sequence[str], stage:
     if not isinstance(counts, Mapping):
         raise ConfigError(f'{key} is {counts!r}; give dict({served[0]}=1)')
     for task, count in counts.items():
-        if task not in served:
-            near = difflib.get_close_matches(str(task), served, 1)
-            raise ConfigError(
-                f'{key} has {task!r}, which this source does not serve; '
-                + (f'do you mean {near[0]!r}?' if near else f'name some of {list(served)}')
-            )
+        _check_served(key, task, served)
         check_count(f'{key}.{task}', count, 0)
+
+
+def _check_served(key: str, task, served: Sequence[str]) -> None:
+    if task not in served:
+        near = difflib.get_close_matches(str(task), served, 1)
+        raise ConfigError(
+            f'{key} has {task!r}, which this source does not serve; '
+            + (f'do you mean {near[0]!r}?' if near else f'name some of {list(served)}')
+        )
+
+
+def _check_label_weights(source_key: str, weights, served: Sequence[str], stage: str) -> None:
+    key = f'{source_key}.{LABEL_WEIGHTS}'
+    if stage != 'train':
+        raise ConfigError(
+            f'{key} is {weights!r}, but metrics count all images alike; it is for '
+            'train_dataloader alone, so remove it here'
+        )
+    check_label_weights(source_key, weights, served)
+
+
+def check_label_weights(source_key: str, weights, served: Sequence[str]) -> None:
+    """Check the factors of the losses of a source's tasks.
+
+    Args:
+        source_key: Config key of the source's dataloader.
+        weights: ``{task: factor}``.
+        served: The tasks of the source.
+
+    Raises:
+        ConfigError: If a factor is of no task of the source, or no positive number.
+    """
+    key = f'{source_key}.{LABEL_WEIGHTS}'
+    if not isinstance(weights, Mapping):
+        raise ConfigError(f'{key} is {weights!r}; give dict({served[0]}=0.5)')
+    for task, weight in weights.items():
+        _check_served(key, task, served)
+        # Labels that count nothing would still take images, time and batch norm's statistics.
+        if weight == 0 and not isinstance(weight, bool):
+            several = len(served) > 1
+            remedy = f'leave {task!r} off {source_key}.{TASKS}' if several else 'leave it out'
+            raise ConfigError(
+                f'{key}.{task} is {weight!r}; give a number above 0, or, if {task!r} is not to '
+                f'train on this source, {remedy}'
+            )
+        check_number(f'{key}.{task}', weight, 0, open_low=True)
 
 
 def _check_once(key: str, loaders: Mapping) -> None:

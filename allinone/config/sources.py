@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 TASKS = 'tasks'
 LABELS = 'labels'
 MIN_LABELLED = 'min_labelled'
+LABEL_WEIGHTS = 'label_weights'
 
 
 class TaskData(NamedTuple):
@@ -42,6 +43,15 @@ def tasks_of(source: str, loader: Any) -> tuple[str, ...]:
 def sources_of(loaders: Mapping | None) -> dict[str, tuple[str, ...]]:
     """``{source: tasks that it serves}`` of ``train_dataloader``, ``val_dataloader`` and so on."""
     return {source: tasks_of(source, loader) for source, loader in (loaders or {}).items()}
+
+
+def label_weights_of(loaders: Mapping | None) -> dict[str, dict[str, float]]:
+    """``{source: {task: factor of its loss on the source's images}}`` where a config sets one."""
+    return {
+        source: dict(loader[LABEL_WEIGHTS])
+        for source, loader in (loaders or {}).items()
+        if isinstance(loader, Mapping) and loader.get(LABEL_WEIGHTS)
+    }
 
 
 def tasks_served(loaders: Mapping | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from allinone.config.sources import MIN_LABELLED, labels_of, tasks_of
+from allinone.config.sources import LABEL_WEIGHTS, MIN_LABELLED, labels_of, tasks_of
 
 from .datasets.shared_parts import scoped_steps
 from .task_pipeline import library_of_labels
@@ -32,6 +32,7 @@ def _with_tasks(loader: Mapping, tasks: tuple[str, ...]) -> dict:
         steps = scoped_steps(loader['dataset'].get('pipeline') or (), library_of_labels(labels))
         labels = {task: part for task, part in labels.items() if task in tasks}
         found['dataset'] = dict(loader['dataset'], labels=labels, pipeline=steps)
-    if isinstance(loader.get(MIN_LABELLED), Mapping):
-        found[MIN_LABELLED] = {t: n for t, n in loader[MIN_LABELLED].items() if t in tasks}
+    for key in (MIN_LABELLED, LABEL_WEIGHTS):
+        if isinstance(loader.get(key), Mapping):
+            found[key] = {task: value for task, value in loader[key].items() if task in tasks}
     return found

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from allinone.config.build_errors import named, places
 from allinone.config.data_sets import map_inner, scoped_dataset
-from allinone.config.sources import LABELS, MIN_LABELLED, TASKS, labels_of, tasks_of
+from allinone.config.sources import LABEL_WEIGHTS, LABELS, MIN_LABELLED, TASKS, labels_of, tasks_of
 from allinone.errors import ConfigError, DataError
 from allinone.registry.kinds import kind_of_dataset_class
 from allinone.tasks import TaskKind
@@ -58,7 +58,8 @@ def build_loader(
         key: Where the config stands, for messages: ``train_dataloader.det``.
         source: Name of the source, which without ``tasks`` is that of its task.
         cfg: mmengine's dataloader config, with ``tasks``, and for training ``skip_corrupt`` and
-            ``min_labelled``; its ``timeout`` is read by :func:`batch_timeout`.
+            ``min_labelled`` and ``label_weights``; its ``timeout`` is read by
+            :func:`batch_timeout`.
         seed: The run's seed.
         num_classes: Of the task's head; None where it has no such number. Of several tasks
             ``{task: number}``.
@@ -79,6 +80,7 @@ def build_loader(
     tasks = tasks_of(source, cfg)
     minima = cfg.pop(MIN_LABELLED, None) or {}
     cfg.pop(TASKS, None)
+    cfg.pop(LABEL_WEIGHTS, None)  # Read by the training loop.
     if skip_corrupt and not train:
         raise ConfigError(
             f'{key}.skip_corrupt={skip_corrupt}: it would change the metrics, so it '

@@ -16,6 +16,7 @@ from allinone.balancers.base import Balancer
 from allinone.checkpoint.loading import load_weights
 from allinone.config.build_errors import accepted_keys, unknown_key
 from allinone.config.check import check_frozen
+from allinone.config.source_checks import check_label_weights
 from allinone.data.shared_sample import is_shared, labelled_batch
 from allinone.distributed.processes import Alone
 from allinone.errors import ConfigError
@@ -168,6 +169,7 @@ class AllInOne(BaseModel):
         #: A sample of each task with labels, for images without labels beside it
         self.labels_like: dict[str, BaseDataElement] = {}
         self._sources: dict[str, tuple[str, ...]] = {}
+        self._label_weights: dict[str, dict[str, float]] = {}
         self._step: BalancedStep | None = None
         if compile_backbone is not False:
             _compile(self, compile_backbone)
@@ -206,17 +208,28 @@ class AllInOne(BaseModel):
         self._step_options['processes'] = processes
         self._step = None
 
-    def bind_sources(self, sources: Mapping[str, Sequence[str]]) -> None:
-        """Set which tasks each source of training data serves.
+    def bind_sources(
+        self,
+        sources: Mapping[str, Sequence[str]],
+        label_weights: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        """Set which tasks each source of training data serves, and how much its labels count.
 
         Args:
             sources: ``{source: tasks}``. Without it, a source serves the task of its name.
+            label_weights: ``{source: {task: factor}}`` of a task's loss on the images of a source;
+                default: 1.
 
         Raises:
-            ConfigError: If the tasks of a source cannot share images, or the balancer cannot work
-                with such sources.
+            ConfigError: If the tasks of a source cannot share images, the balancer cannot work
+                with such sources, or a factor is no positive number.
         """
         self._sources = {source: tuple(tasks) for source, tasks in sources.items()}
+        self._label_weights = {}
+        for source, weights in (label_weights or {}).items():
+            served = self._sources.get(source, (source,))
+            check_label_weights(f'train_dataloader.{source}', weights, served)
+            self._label_weights[source] = dict(weights)
         self._step = None
         for source, tasks in self._sources.items():
             if len(tasks) > 1:
@@ -262,6 +275,7 @@ class AllInOne(BaseModel):
             self._sources,
             synchronised=averaging,
             adapted=self._adapted(),
+            label_weights=self._label_weights,
             **self._step_options,
         )
         return self._step

@@ -19,11 +19,27 @@ class Contribution:
         passes: Number of the task's passes in this iteration.
         share: What it counts in that mean: its weight, but for heads that average over the
             processes also where this process has no labelled image.
+        factor: Factor of the task's loss on the images of this source. It is no part of the mean's
+            weights, so images with a smaller one count less also where no other source takes part.
     """
 
     weight: float = 1.0
     passes: int = 1
     share: float = 1.0
+    factor: float = 1.0
+
+    def times_factor(
+        self, loss: Tensor, terms: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """A pass's loss and the terms of its log, those of the loss times ``factor``.
+
+        As in mmengine, terms with ``loss`` in their names make up the loss.
+        """
+        if self.factor == 1:
+            return loss, terms
+        return loss * self.factor, {
+            name: value * self.factor if 'loss' in name else value for name, value in terms.items()
+        }
 
     def objective(self, loss: Tensor) -> Tensor:
         """The part of the task's loss that this pass contributes."""

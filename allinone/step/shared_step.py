@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -72,8 +73,9 @@ class SharedStep(BalancedStep):
       backward pass of the backbone.
 
     The loss of a task is the mean over its labelled images in all sources, micro-batches and
-    processes of the iteration (:class:`Contribution`). A task without a labelled image does not
-    take part. A task with task-specific weights of the backbone (an adapter) makes a separate pass.
+    processes of the iteration (:class:`Contribution`), each times the label weight of its source. A
+    task without a labelled image does not take part. A task with task-specific weights of the
+    backbone (an adapter) makes a separate pass.
 
     Non-finite heads and gradients at the maps are dropped by task. If the backbone's gradient is
     not finite after their sum, the gradients of all tasks are set to zero.
@@ -180,9 +182,12 @@ class SharedStep(BalancedStep):
     ) -> dict[str, list[Contribution | None]]:
         """The contributions of each task's passes, in the order of ``batches``."""
         counts: dict[str, list[int]] = {}
+        factors: dict[str, list[float]] = {}
         for source, parts in batches.items():
             for task in self._of(source):
                 counts.setdefault(task, []).extend(losses_of.labelled(task, part) for part in parts)
+                factor = self._label_weight(source, task)
+                factors.setdefault(task, []).extend([factor] * len(parts))
         weights: dict[str, list[Contribution | None]] = {
             task: [Contribution(passes=len(passes))] * len(passes)
             for task, passes in counts.items()
@@ -191,7 +196,13 @@ class SharedStep(BalancedStep):
         if weighted:
             like = next(self.backbone.parameters())
             weights |= contributions(weighted, self.processes, self._synchronised, like)
-        return weights
+        return {
+            task: [
+                None if weight is None else replace(weight, factor=factor)
+                for weight, factor in zip(weights[task], factors[task])
+            ]
+            for task in weights
+        }
 
     def _shared_pass(
         self,
@@ -233,7 +244,7 @@ class SharedStep(BalancedStep):
             with self._counting(running[task], self.tasks[task]):
                 if self._head_guard is not None:
                     self._head_guard.before_forward(task)
-                loss, terms = shared.losses(task, leaves)
+                loss, terms = running[task].times_factor(*shared.losses(task, leaves))
                 iteration.after_forward(loss)
                 ok, grads = self._head_backward(
                     task, loss, running[task], leaves, maps, iteration, keep=task != joint[-1]
@@ -273,7 +284,7 @@ class SharedStep(BalancedStep):
         """Forward and backward of a task with task-specific weights of the backbone."""
         with self._counting(contribution, self.backbone, self.tasks[task]):
             self._before_forward(task)
-            loss, terms = shared.losses(task, None)
+            loss, terms = contribution.times_factor(*shared.losses(task, None))
             iteration.after_forward(loss)
             if contribution.weight:
                 self._after_forward(task, loss, iteration, contribution)

@@ -58,6 +58,8 @@ class BalancedStep:
         skip_non_finite: Drop a task's contribution to a step if its loss or gradient is NaN or
             infinite (see :class:`FiniteGuard`).
         processes: The processes of the step.
+        label_weights: ``{source: {task: factor}}`` of a task's loss on the images of a source;
+            default: 1. The source of a task has its name.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class BalancedStep:
         grad_similarity_interval: int = 0,
         skip_non_finite: bool = True,
         processes: Alone | None = None,
+        label_weights: Mapping[str, Mapping[str, float]] | None = None,
     ):
         self.balancer, self.backbone, self.tasks = balancer, backbone, tasks
         self.clip_grad_per_task = clip_grad_per_task
         self.grad_similarity_interval = grad_similarity_interval
         self.processes = processes or ALONE
+        self._label_weights = label_weights or {}
         self._messages = Messages(self.processes, backbone, tasks)
         # A backward pass that reruns parts of the forward pass would update statistics twice.
         again = any(getattr(part, 'with_cp', False) for part in backbone.modules())
@@ -139,12 +143,15 @@ class BalancedStep:
         """Forward and backward passes of all micro-batches; the terms of each task's log."""
         found = {}
         for task, parts in batches.items():
-            equal = Contribution(passes=len(parts))
+            equal = Contribution(passes=len(parts), factor=self._label_weight(task, task))
             found[task] = weighted_mean(
                 [(1.0, self._pass(task, part, losses_of, iteration, equal)) for part in parts]
             )
             self._end_task(task, iteration)
         return found
+
+    def _label_weight(self, source: str, task: str) -> float:
+        return self._label_weights.get(source, {}).get(task, 1.0)
 
     def _pass(
         self,
@@ -155,7 +162,7 @@ class BalancedStep:
         contribution: Contribution,
     ) -> dict[str, Tensor]:
         self._before_forward(task)
-        loss, terms = losses_of(task, part)
+        loss, terms = contribution.times_factor(*losses_of(task, part))
         iteration.after_forward(loss)
         self._after_forward(task, loss, iteration, contribution)
         return {name: value.detach() for name, value in terms.items()}

@@ -12,7 +12,7 @@ from mmengine.runner.utils import calc_dynamic_intervals
 
 from allinone.config.check import STAGES
 from allinone.config.fractions import interval_in, point_in
-from allinone.config.sources import first_data
+from allinone.config.sources import first_data, label_weights_of
 from allinone.data.class_names import require_same_classes, splits_of, splits_of_config
 from allinone.errors import ConfigError
 from allinone.io.renames import renamed_arguments
@@ -93,6 +93,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         warmup: int | float | None = None,
     ):
         self.micro_batches = check_micro_batches(micro_batches, dataloader)
+        self.label_weights = label_weights_of(dataloader)
         self.check_data = check_data
         check_flag('train_cfg.dry_run', dry_run)
         self.dry_run = dry_run
@@ -258,7 +259,8 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
     def _start(self) -> None:
         """Tell model, balancer and schedule of this training; refuse what cannot work together."""
         sources = self.dataloader.tasks
-        getattr(self.runner.model, 'module', self.runner.model).bind_sources(sources)
+        model = getattr(self.runner.model, 'module', self.runner.model)
+        model.bind_sources(sources, self.label_weights)
         balancer = self._balancer
         alone = [source for source, tasks in sources.items() if len(tasks) == 1]
         compares = balancer.requires != 'losses' or balancer.regulariser is not None

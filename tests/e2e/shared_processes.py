@@ -36,6 +36,7 @@ METHODS = {
 SPECIAL = {
     'frozen': ('FAMO', 'without', dict(frozen=('backbone',))),
     'per_task': ('FAMO', 'separate', dict(bn='per_task', norm=dict(type='BN'))),
+    'label_weights': ('FAMO', 'without', dict(label_weights=dict(det=0.25, cls=3))),
 }
 # Each process normalises by its images, so that only both can be compared.
 MOVING = {
@@ -49,13 +50,14 @@ RUNS = [
 ]
 
 
-def step(balancer, batch, wrap=None, interval=0, **options):
+def step(balancer, batch, wrap=None, interval=0, label_weights=None, **options):
     """Gradients and values of the log of a training step."""
     from shared_model import TASKS, Capture, model_of
 
     model = model_of(balancer, grad_similarity_interval=interval, **options)
     frozen = options.get('frozen', ())
-    model.bind_sources(dict(street=[task for task in TASKS if task not in frozen]))
+    served = [task for task in TASKS if task not in frozen]
+    model.bind_sources(dict(street=served), dict(street=label_weights or {}))
     wrapped = model if wrap is None else wrap(model)
     wrapper = Capture(model)
     log = wrapped.train_step(dict(street=batch), wrapper)

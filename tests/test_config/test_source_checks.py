@@ -7,7 +7,7 @@ from bad_input import put
 from shared_config import STREET, shared_cfg
 
 from allinone.config.check import check_config
-from allinone.config.sources import first_data, sources_of, tasks_served
+from allinone.config.sources import first_data, label_weights_of, sources_of, tasks_served
 from allinone.data.fewer_tasks import without_other_tasks
 from allinone.errors import ConfigError
 
@@ -40,13 +40,16 @@ def test_the_data_of_a_task_is_that_of_its_labels(good):
 
 def test_fewer_tasks_of_a_shared_source(good):
     good.train_dataloader.street.min_labelled = dict(lane=1, seg=2)
+    good.train_dataloader.street.label_weights = dict(det=0.5, seg=2)
     try:
         left = without_other_tasks(good.train_dataloader, ['lane', 'det'])
     finally:
         good.train_dataloader.street.pop('min_labelled')
+        good.train_dataloader.street.pop('label_weights')
     assert list(left) == ['street'] and left['street']['tasks'] == ('det', 'lane')
     assert list(left['street']['dataset']['labels']) == ['det', 'lane']
     assert left['street']['min_labelled'] == dict(lane=1)
+    assert left['street']['label_weights'] == dict(det=0.5)
     assert list(good.train_dataloader.street.dataset.labels) == list(STREET)
 
 
@@ -58,6 +61,16 @@ def test_two_sources_may_train_one_task(good):
     cfg = copy.deepcopy(good)
     cfg.train_dataloader.more = dict(cfg.train_dataloader.cls, tasks=('cls',))
     check_config(cfg)
+
+
+def test_label_weights_of_shared_and_plain_sources(good):
+    cfg = copy.deepcopy(good)
+    cfg.train_dataloader.street.label_weights = dict(det=0.5, lane=3)
+    cfg.train_dataloader.cls.label_weights = dict(cls=0.25)
+    check_config(cfg)
+    weights = label_weights_of(cfg.train_dataloader)
+    assert weights == dict(street=dict(det=0.5, lane=3), cls=dict(cls=0.25))
+    assert label_weights_of(good.train_dataloader) == {} == label_weights_of(None)
 
 
 def test_a_task_that_is_only_in_a_shared_source_is_trained(good):
@@ -215,6 +228,51 @@ BAD = {
     'a minimum that is a number': (
         put('train_dataloader.street.min_labelled', 2),
         'train_dataloader.street.min_labelled is 2; give dict(det=1)',
+    ),
+    'a label weight of no task': (
+        put('train_dataloader.street.label_weights', dict(lan=0.5)),
+        "train_dataloader.street.label_weights has 'lan', which this source does not serve; do you "
+        "mean 'lane'?",
+    ),
+    'a label weight of a task of another source': (
+        put('train_dataloader.cls.label_weights', dict(lane=0.5)),
+        "train_dataloader.cls.label_weights has 'lane', which this source does not serve; name "
+        "some of ['cls']",
+    ),
+    'a label weight of 0': (
+        put('train_dataloader.street.label_weights', dict(lane=0)),
+        'train_dataloader.street.label_weights.lane is 0; give a number above 0, or, if '
+        "'lane' is not to train on this source, leave 'lane' off train_dataloader.street.tasks",
+    ),
+    'a label weight of 0 of the only task': (
+        put('train_dataloader.cls.label_weights', dict(cls=0.0)),
+        "train_dataloader.cls.label_weights.cls is 0.0; give a number above 0, or, if 'cls' is not "
+        'to train on this source, leave it out',
+    ),
+    'a negative label weight': (
+        put('train_dataloader.street.label_weights', dict(lane=-0.5)),
+        'train_dataloader.street.label_weights.lane is -0.5; give a number above 0',
+    ),
+    'a label weight of NaN': (
+        put('train_dataloader.street.label_weights', dict(lane=float('nan'))),
+        'train_dataloader.street.label_weights.lane is nan; give a number above 0',
+    ),
+    'a label weight that is a flag': (
+        put('train_dataloader.street.label_weights', dict(lane=False)),
+        'train_dataloader.street.label_weights.lane is False; give a number above 0',
+    ),
+    'a label weight that is a text': (
+        put('train_dataloader.street.label_weights', dict(lane='0.5')),
+        "train_dataloader.street.label_weights.lane is '0.5'; give a number above 0",
+    ),
+    'a label weight of all tasks': (
+        put('train_dataloader.street.label_weights', 0.5),
+        'train_dataloader.street.label_weights is 0.5; give dict(det=0.5)',
+    ),
+    'label weights in validation': (
+        put('val_dataloader.cls.label_weights', dict(cls=0.5)),
+        "val_dataloader.cls.label_weights is {'cls': 0.5}, but metrics count all images alike; it "
+        'is for train_dataloader alone, so remove it here',
     ),
     'a task that is evaluated twice': (
         evaluated_twice,

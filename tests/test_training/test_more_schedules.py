@@ -135,17 +135,17 @@ class Loop(MultiTaskTrainLoop):
 
     def __init__(self, balancer, schedule, values=None, state=None, accumulate=1):
         self._iter, self._max_iters, self.schedule = 0, 100, schedule
-        self.micro_batches = {}
+        self.micro_batches, self.label_weights = {}, {}
         loaders = dict(cls=range(12), det=range(7), seg=range(5))
         tasks = {task: (task,) for task in loaders}
-        self.dataloader = SimpleNamespace(loaders=loaders, tasks=tasks)
+        self.dataloader = SimpleNamespace(loaders=loaders, tasks=tasks, parts=())
         validation = values and SimpleNamespace(
             metric_names=lambda: dict.fromkeys(SIZES),
             run=lambda: self.follow(dict(zip(METRICS, values))),
         )
         info = {} if state is None else dict(schedule_state=state)
         self._runner = SimpleNamespace(
-            model=SimpleNamespace(balancer=balancer, bind_sources=lambda sources: None),
+            model=SimpleNamespace(balancer=balancer, bind_sources=lambda sources, weights: None),
             val_loop=validation,
             optim_wrapper=SimpleNamespace(_accumulative_counts=accumulate),
             message_hub=SimpleNamespace(runtime_info=info, update_info=info.__setitem__),

@@ -345,15 +345,31 @@ def test_the_check_of_a_config(cfg, tmp_path, capsys):
     assert capsys.readouterr().out.endswith('config.py: no error, 0 warnings\n')
 
 
+def test_labels_of_half_the_weight_are_logged_with_half_the_loss(run, cfg):
+    plain, _ = run
+    cfg.train_dataloader.cls.label_weights = dict(cls=0.5)
+    cfg.train_dataloader.street.label_weights = dict(lane=2)
+    cfg.train_cfg.max_iters = 1
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
+    runner = build_runner(cfg)
+    runner.train()
+    for task, weight in dict(cls=0.5, lane=2, seg=1).items():
+        expected = weight * scalars(plain, f'train/{task}/loss')[0]
+        assert scalars(runner, f'train/{task}/loss') == [pytest.approx(expected, rel=1e-5)]
+
+
 def test_the_part_of_a_task_is_printed(cfg, tmp_path, capsys):
     from conftest import run_tool
 
+    cfg.train_dataloader.street.label_weights = dict(det=0.5, lane=0.25)
     config = write_config(cfg, tmp_path / 'config.py')
     assert run_tool('print_config', config, '--task', 'lane') == 0
     found = {}
     exec(capsys.readouterr().out, found)
     street = found['train_dataloader']['street']
     assert street['tasks'] == ('lane',) and list(street['dataset']['labels']) == ['lane']
+    assert street['label_weights'] == dict(lane=0.25)
     assert list(found['val_evaluator']) == ['lane']
 
 

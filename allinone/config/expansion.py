@@ -2,6 +2,7 @@
 
 from mmengine.config import Config
 
+from .annotated_classes import move_annotated_classes
 from .class_numbers import follow_data, follow_tasks
 from .data_entries import expand_data
 from .task_copies import expand_copies
@@ -21,6 +22,7 @@ def expand_config(cfg: Config, strict: bool = True) -> None:
         ConfigError: If a short form cannot be expanded, or a type has no name.
     """
     counts = expand_data(cfg)
+    move_annotated_classes(cfg)
     expand_copies(cfg)
     name_types(cfg, strict)
     follow_data(cfg, counts)

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -29,6 +30,7 @@ from allinone.step.iteration import micro_batches
 from allinone.step.layers import check_layers
 from allinone.step.shared_step import check_features
 from allinone.tasks import TaskKind
+from allinone.tasks.annotated_classes import LABELS
 
 from . import batch_norm
 from .adapters import build_adapter
@@ -349,10 +351,16 @@ class AllInOne(BaseModel):
 
     def losses_of_data(self, task: str, data: dict) -> dict[str, Tensor]:
         """As :meth:`task_losses`, of what the task's data preprocessor gives."""
-        model = self.tasks[task]
-        if self.distillation is not None:
-            return self.distillation.losses(task, model, data)
-        return model._run_forward(data, mode='loss')
+        model, samples = self.tasks[task], data.get('data_samples')
+        first = samples[0] if isinstance(samples, Sequence) and samples else None
+        annotated = getattr(first, LABELS, None)
+        only: AbstractContextManager = nullcontext()
+        if samples is not None and annotated is not None:
+            only = self.kinds[task].only_annotated(model, samples, annotated)
+        with only:
+            if self.distillation is not None:
+                return self.distillation.losses(task, model, data)
+            return model._run_forward(data, mode='loss')
 
     def val_step(self, data: Mapping[str, dict]) -> dict[str, list]:
         """Predictions of each task's model on its labelled images: ``{task: samples}``.

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from allinone.registry.kinds import derives, registered_kinds
 from allinone.visualization.draw import Drawing
 from allinone.visualization.palette import ClassTable
 
+from .annotated_classes import ANNOTATED
 from .class_lists import METAINFO, ClassLists
 from .class_numbers import set_num_classes
 from .image_statistics import ImageStatistics
@@ -260,6 +262,33 @@ class TaskKind:
     def label_map_size(self, sample: BaseDataElement) -> tuple[int, int] | None:
         """Height and width of the label maps of a data sample; None if it has none."""
         return None
+
+    def check_partly_annotated(self, key: str, model: 'BaseModel') -> None:
+        """Check that the model can be trained on data that annotates only some of its classes.
+
+        Args:
+            key: The config key of the task, for messages.
+            model: A model of this kind.
+
+        Raises:
+            ConfigError: If its loss cannot leave out the others (:meth:`only_annotated`).
+        """
+        raise ConfigError(
+            f'{key} is of the kind {self.name!r}, whose loss cannot leave out classes; remove '
+            f'metainfo.{ANNOTATED} from its training data'
+        )
+
+    def only_annotated(
+        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int]
+    ) -> AbstractContextManager:
+        """Inside, the model's loss has no term, and no gradient, of other classes.
+
+        Args:
+            model: Of this kind, after :meth:`check_partly_annotated`.
+            samples: Data samples of a batch, which may be changed.
+            labels: The classes that the data of the batch annotates.
+        """
+        return nullcontext()
 
     def averages_over_processes(self, model: 'BaseModel') -> bool:
         """Whether the model's losses are divided by a mean over the processes."""

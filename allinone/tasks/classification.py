@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
@@ -19,6 +20,7 @@ from allinone.visualization.annotator import shorten
 from allinone.visualization.draw import Drawing, to_numpy
 from allinone.visualization.palette import ClassTable
 
+from .annotated_classes import ANNOTATED, masked_logits
 from .base import TaskKind, label_entry_schema
 from .class_lists import FOLDERS, ClassLists
 from .image_statistics import ImageMeans, LabelCounts, LabelScores
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 TOP = 5
 FOLDER_SETS = ('mmpretrain.datasets.custom.CustomDataset',)
 MULTI_LABEL_HEADS = ('mmpretrain.models.heads.multi_label_cls_head.MultiLabelClsHead',)
+SIGMOID_LOSSES = {'CrossEntropyLoss', 'AsymmetricLoss', 'FocalLoss'}
 SCORE = dict(type=['number', 'null'])
 
 
@@ -70,6 +73,12 @@ class Classification(TaskKind):
     def of_model(self, model: 'BaseModel') -> TaskKind:
         head = getattr(model, 'head', None)
         return MultiLabelClassification() if derives(type(head), MULTI_LABEL_HEADS) else self
+
+    def check_partly_annotated(self, key: str, model: 'BaseModel') -> None:
+        raise ConfigError(
+            f'{key} gives each image one class, so an image with a label of any class is labelled '
+            f'for all; remove metainfo.{ANNOTATED} from its training data'
+        )
 
     def model_defaults(self, cfg: ConfigDict) -> ConfigDict:
         number = (cfg.get('head') or {}).get('num_classes')
@@ -219,6 +228,21 @@ class MultiLabelClassification(Classification):
 
     def of_model(self, model: 'BaseModel') -> TaskKind:
         return self
+
+    def check_partly_annotated(self, key: str, model: 'BaseModel') -> None:
+        loss = getattr(model.head, 'loss_module', None)
+        name = type(loss).__name__
+        if name not in SIGMOID_LOSSES or not getattr(loss, 'use_sigmoid', True):
+            raise ConfigError(
+                f'{key}.head.loss is {name}, which is not known to treat each class apart; use one '
+                f'of {sorted(SIGMOID_LOSSES)}, or annotate all classes and remove '
+                f'metainfo.{ANNOTATED}'
+            )
+
+    def only_annotated(
+        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int]
+    ) -> AbstractContextManager:
+        return masked_logits(model.head.loss_module, labels)
 
     def metric_names(self, metric: BaseMetric) -> set[str] | None:
         # mmpretrain derives MultiLabelMetric from SingleLabelMetric, with other options.

@@ -45,6 +45,17 @@ def reading_normalised() -> Iterator[None]:
             normalise(self.dataset)
             super().createIndex()
 
+        def get_cat_ids(self, cat_names=(), *others, **further) -> list:
+            """As of mmdet; in the order of ``cat_names`` if the file has not all of them.
+
+            mmdet numbers classes by the order of this list, from which an absent class would be
+            missing. Such a class has no box here, and gets an id that no box has.
+            """
+            numbers = {category['name']: number for number, category in self.cats.items()}
+            if not cat_names or not set(cat_names) - set(numbers):
+                return super().get_cat_ids(cat_names, *others, **further)
+            return [numbers.get(name, -1 - place) for place, name in enumerate(cat_names)]
+
     before = CocoDataset.COCOAPI
     CocoDataset.COCOAPI = NormalisedCoco
     try:

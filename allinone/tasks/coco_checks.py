@@ -17,6 +17,8 @@ from allinone.io.file_facts import FileFacts
 from allinone.io.image_files import decoded_size, is_local
 from allinone.io.text import shortened
 
+from .annotated_classes import ANNOTATED
+
 
 def _check_images_and_boxes(file: str, images: list[dict], boxes: list[dict]) -> None:
     """What pycocotools and mmdet pass over: of one number two images, boxes of none, NaN."""
@@ -70,10 +72,13 @@ def check_categories(dataset: BaseDataset, classes) -> None:
             f'categories {sorted(names)}; add the category, or fix the boxes'
         )
     absent = [name for name in classes if name not in names.values()]
-    if absent:
+    annotated = (dataset.metainfo or {}).get(ANNOTATED, classes)
+    lacking = [name for name in absent if name in annotated]
+    if lacking:
         raise DataError(
-            f'metainfo.classes has {shortened(absent)}, which {file} does not have; use '
-            f'the names of its categories, {list(names.values())}'
+            f'metainfo.classes has {shortened(lacking)}, which {file} does not have; use '
+            f'the names of its categories, {list(names.values())}, or, if it does not annotate '
+            f'all classes, name those that it does in metainfo.{ANNOTATED}'
         )
     ignored = (dataset.metainfo or {}).get('ignore_classes', ())
     extra = [
@@ -88,7 +93,7 @@ def check_categories(dataset: BaseDataset, classes) -> None:
             'metainfo.ignore_classes'
         )
     order = [name for name in names.values() if name in classes]
-    if order != list(classes):
+    if order != list(classes) and not absent:
         raise DataError(
             f'metainfo.classes is {list(classes)}, but {file} has them in the order '
             f'{order}, and mmdet numbers them so; write the categories of the file in the order of '

@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from allinone.visualization.annotator import shorten
 from allinone.visualization.draw import Drawing, to_numpy
 from allinone.visualization.palette import ClassTable
 
+from .annotated_classes import masked_logits
 from .base import TaskKind, label_entry_schema
 from .class_lists import CATEGORIES, METAINFO, ClassLists
 from .classification import Classification, MultiLabelClassification, caption
@@ -36,6 +38,7 @@ from .joined_labels import JoinedBoxes
 from .label_maps import set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps, check_strides, probe_heads
+from .sigmoid_heads import class_loss_of
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -122,6 +125,14 @@ class Detection(TaskKind):
             sample.set_field(none, name)
         if like is not None and 'gt_sem_seg' in like:
             set_no_areas(sample, like)
+
+    def check_partly_annotated(self, key: str, model: 'BaseModel') -> None:
+        class_loss_of(key, model)
+
+    def only_annotated(
+        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int]
+    ) -> AbstractContextManager:
+        return masked_logits(model.bbox_head.loss_cls, labels)
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         return DenseHead(model)

@@ -13,6 +13,8 @@ from mmengine.logging import print_log
 from allinone.errors import DataError
 from allinone.io.text import shortened
 
+from .annotated_classes import ANNOTATED, annotated_labels
+
 
 def check_class_labels(
     dataset: BaseDataset,
@@ -44,7 +46,11 @@ def check_class_labels(
                     f'num_classes={num_classes}; labels are 0 to {num_classes - 1}'
                 )
         seen.update(map(int, labels))
-    absent = [name for label, name in enumerate(classes or ()) if label not in seen]
+    _refuse_unannotated(dataset, seen, classes)
+    annotated = (getattr(dataset, 'metainfo', None) or {}).get(ANNOTATED, classes or ())
+    absent = [
+        name for label, name in enumerate(classes or ()) if label not in seen and name in annotated
+    ]
     place = getattr(dataset, 'ann_file', None) or type(dataset).__name__
     if not seen and any('instances' in info for info in infos):
         print_log(f'{place} has no box at all', 'current', logging.WARNING)
@@ -53,6 +59,21 @@ def check_class_labels(
             f'{place} has no sample of class {shortened(absent)}',
             'current',
             logging.WARNING,
+        )
+
+
+def _refuse_unannotated(
+    dataset: BaseDataset, seen: set[int], classes: Sequence[str] | None
+) -> None:
+    """Refuse labels of classes that a data set says it does not annotate."""
+    annotated = annotated_labels(dataset)
+    extra = sorted(seen - set(annotated)) if annotated is not None else []
+    if extra:
+        place = getattr(dataset, 'ann_file', None) or type(dataset).__name__
+        names = shortened(classes[label] for label in extra) if classes else shortened(extra)
+        raise DataError(
+            f'{place} has labels of {names}, which metainfo.{ANNOTATED} does not have; add the '
+            'classes if all their objects are labelled, else remove these labels'
         )
 
 

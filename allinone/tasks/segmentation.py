@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from allinone.registry.kinds import derives
 from allinone.visualization.draw import Drawing, label_areas, to_numpy
 from allinone.visualization.palette import ClassTable
 
+from .annotated_classes import ANNOTATED, ignore_others
 from .base import TaskKind, label_entry_schema
 from .image_statistics import PixelAreas
 from .joined_labels import JoinedMaps
@@ -79,17 +81,34 @@ class Segmentation(TaskKind):
     def label_map_size(self, sample) -> tuple[int, int] | None:
         return tuple(sample.gt_sem_seg.shape) if 'gt_sem_seg' in sample else None
 
+    def check_partly_annotated(self, key: str, model: 'BaseModel') -> None:
+        head = getattr(model, 'decode_head', None)
+        if _gives_one_map(head):
+            return
+        raise ConfigError(
+            f'{key}.decode_head is a {type(head).__name__}, which learns what no mask of an image '
+            'covers as background; its data must annotate all classes: complete the labels '
+            f'(tools/pseudo_label.py) and leave metainfo.{ANNOTATED} out, or use a head that '
+            'gives one map of class scores (UPerHead, FCNHead)'
+        )
+
+    def only_annotated(
+        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int]
+    ) -> AbstractContextManager:
+        head = model.decode_head
+        head = cast(Any, head[-1] if isinstance(head, nn.ModuleList) else head)
+        for sample in samples:
+            label_map = ignore_others(sample.gt_sem_seg.data, labels, head.ignore_index)
+            sample.gt_sem_seg = PixelData(data=label_map)
+        return nullcontext()
+
     def padding(self, divisor: int) -> dict:
         # Training pads to a size, and testing pads by options of its own.
         return dict(test_cfg=dict(size_divisor=divisor)) if divisor > 1 else {}
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         head = getattr(model, 'decode_head', None)
-        if (
-            head is None
-            or not derives(type(head), (DECODER,))
-            or 'batch_data_samples' in inspect.signature(head.forward).parameters
-        ):
+        if isinstance(head, nn.ModuleList) or not _gives_one_map(head):
             raise ConfigError(
                 f'{type(head).__name__} cannot be exported: it gives no single map of class scores'
             )
@@ -185,3 +204,14 @@ class Segmentation(TaskKind):
 
     def track1_content(self, sample, cat_ids: Sequence[int] | None = None) -> np.ndarray:
         return sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+
+
+def _gives_one_map(head: nn.Module | None) -> bool:
+    """Whether a head, or each of a cascade, scores the classes of each pixel."""
+    parts = list(head) if isinstance(head, nn.ModuleList) else [head]
+    return all(
+        part is not None
+        and derives(type(part), (DECODER,))
+        and 'batch_data_samples' not in inspect.signature(part.forward).parameters
+        for part in parts
+    )

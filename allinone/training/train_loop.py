@@ -23,6 +23,7 @@ from allinone.registry.options import check_flag
 from allinone.tasks.class_lists import METAINFO, misplaced
 
 from .accumulation import ended_with, iterations_of
+from .annotated_classes import check_annotated_classes
 from .dry_run import dry_run
 from .epochs import in_iterations, iterations_per_epoch, max_epochs_part, require_epochs
 from .eval_loop import BrokenOff, build_loaders
@@ -261,6 +262,7 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         sources = self.dataloader.tasks
         model = getattr(self.runner.model, 'module', self.runner.model)
         model.bind_sources(sources, self.label_weights)
+        check_annotated_classes(model, self.dataloader.parts)
         balancer = self._balancer
         alone = [source for source, tasks in sources.items() if len(tasks) == 1]
         compares = balancer.requires != 'losses' or balancer.regulariser is not None

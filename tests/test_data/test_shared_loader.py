@@ -206,3 +206,18 @@ def test_a_label_map_that_is_left_behind_is_refused(cfg, tmp_path, train):
         f'{stage}_dataloader.street.dataset.pipeline.1: LoadSharedAnnotations loads '
         "'gt_seg_map' of det, which"
     )
+
+
+def test_samples_of_a_task_carry_the_classes_that_its_data_set_annotates(cfg):
+    labels = cfg['dataset']['labels']
+    classes = labels['seg']['metainfo']['classes']
+    labels['seg']['metainfo'] = dict(labels['seg']['metainfo'], annotated_classes=classes[:2])
+    batch = next(iter(build(cfg)))
+    marked = {
+        task: {sample.metainfo.get('annotated_labels')}
+        for shared in batch['data_samples']
+        for task, sample in shared.labels.items()
+    }
+    assert marked == dict(det={None}, seg={(0, 1)}, lane={None})
+    labels['seg']['metainfo'] = dict(labels['seg']['metainfo'], annotated_classes=('no',))
+    assert refusal(cfg).startswith(f"{KEY}.dataset.labels.seg: metainfo.annotated_classes has 'no'")

@@ -14,15 +14,6 @@ import cv2
 import numpy as np
 from mmengine.config import ConfigDict
 from PIL import Image
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from allinone.checkpoint.loading import trusting_checkpoints
 from allinone.errors import AllInOneError, ConfigError, DataError
@@ -39,6 +30,8 @@ from allinone.io.digests import file_hash
 from allinone.io.host_memory import keep_freed_memory
 from allinone.io.images import SUFFIXES, output_names
 from allinone.visualization.draw import draw_tasks
+
+from .progress import RateProgress
 
 RESERVED = ('input', 'name', 'frames', 'rate', 'frame', 'time')
 STOPPED = 130
@@ -69,15 +62,7 @@ class InferRun:
 
     def __init__(self, args):
         self.args, self.problems, self.done = args, 0, 0
-        self.progress = Progress(
-            TextColumn('{task.description}'),
-            BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TextColumn('{task.fields[rate]}'),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
+        self.progress = RateProgress()
         inputs = list(args.inputs)
         weights = inputs.pop(0) if is_config(args.model) else None
         if not inputs:
@@ -126,7 +111,7 @@ class InferRun:
         return 1 if self.problems else 0
 
     def say(self, sentence: str) -> None:
-        self.progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        self.progress.say(sentence)
 
     def note(self, sentence: str) -> None:
         self.say(f'note: {sentence}')
@@ -150,18 +135,6 @@ class InferRun:
         wanted = self.args.tasks or inference_tasks(source.cfg, known)
         return [task for task in wanted if task in known]
 
-    def _tracked(self, found: Iterator, what: str, total: int | None) -> Iterator:
-        task = self.progress.add_task(what, total=total, rate='')
-        try:
-            for entry in found:
-                yield entry
-                self.progress.advance(task)
-                speed = self.progress.tasks[task].speed
-                if speed:
-                    self.progress.update(task, rate=f'{speed:.1f}/s')
-        finally:
-            self.progress.stop_task(task)
-
     def images(self, images: list[str]) -> None:
         """Predict, draw and write these of the inputs."""
         if not images:
@@ -177,7 +150,7 @@ class InferRun:
             names=self.names,
         )
         with closing(found):
-            for index, record, _ in self._tracked(found, 'images', len(images)):
+            for index, record, _ in self.progress.tracked(found, 'images', len(images)):
                 if record is not None:
                     path = images[index]
                     self.results.append(dict(input=path, name=self.names[path], **record))
@@ -206,7 +179,9 @@ class InferRun:
             called=lambda index: f'{source}, frame {len(earlier) + index}',
         )
         os.makedirs(osp.dirname(unfinished), exist_ok=True)
-        tracked = self._tracked(chain(self._again(earlier, frames), found), name, video.count)
+        tracked = self.progress.tracked(
+            chain(self._again(earlier, frames), found), name, video.count
+        )
         with (
             open(unfinished, 'ab' if earlier else 'wb') as lines,
             writer,

@@ -1,9 +1,7 @@
 """Images with labels of several tasks, each task's labels from a data set of its library."""
 
-import os
-import os.path as osp
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from allinone.data.seeded import IMAGE_KEYS
 from allinone.data.transforms import LoadSharedAnnotations, PackSharedInputs
 from allinone.data.transforms.shared_labels import SharedLabels, joined_tasks
 from allinone.errors import AllInOneError, ConfigError, DataError
-from allinone.io.image_files import is_local
+from allinone.io.file_identity import file_identity
 from allinone.registry import DATASETS
 from allinone.tasks.wrapped import wrapped_data_sets
 
@@ -115,7 +113,7 @@ class SharedDataset(Dataset):
         if self._fully_initialized:
             return
         paths = {task: self._read(task) for task in self.tasks}
-        files = {task: [_file_of(path) for path in found] for task, found in paths.items()}
+        files = {task: [file_identity(path) for path in found] for task, found in paths.items()}
         numbers = {file: number for number, file in enumerate(dict.fromkeys(_all(files)))}
         names = dict(zip(map(numbers.__getitem__, _all(files)), _all(paths)))
         self._positions = np.full((len(numbers), len(self.tasks)), -1)
@@ -155,7 +153,7 @@ class SharedDataset(Dataset):
         """Files of a sample: its image and its label maps."""
         infos = self.get_data_info(index)['labels'].values()
         found = [info.get(key) for key in IMAGE_KEYS for info in infos]
-        return list({_file_of(path): path for path in filter(None, found)}.values())
+        return list({file_identity(path): path for path in filter(None, found)}.values())
 
     def __getitem__(self, index: int) -> dict:
         self.full_init()
@@ -267,18 +265,6 @@ class SharedDataset(Dataset):
             lines += [f'  {title:{width}}  images']
             lines += [f'  {name:{width}}  {count:6d}' for name, count in numbers.items()]
         return '\n'.join(lines)
-
-
-def _file_of(path: str) -> Hashable:
-    """The same for all names of one file: paths to it, symbolic and hard links."""
-    if not is_local(path):
-        return path
-    try:
-        found = os.stat(path)
-    except OSError:
-        return osp.abspath(path)  # Checks of the data set name a missing file.
-    # Some file systems have no numbers of files.
-    return (found.st_dev, found.st_ino) if found.st_ino else osp.abspath(path)
 
 
 def _all(paths: Mapping[str, list]):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -194,6 +195,7 @@ class AllInOneInferencer:
         on_note: Callable[[str], None] = lambda sentence: None,
         names: Mapping[str, str] | None = None,
         called: Callable[[int], str] = 'input {}'.format,
+        convert: Callable[[InputImage, dict], Any] | None = None,
     ) -> Iterator[Found]:
         """As :meth:`__call__`, but yields image by image, so memory does not limit their number.
 
@@ -208,6 +210,9 @@ class AllInOneInferencer:
             names: Names of the results by file. Default: unique stems for a list, else the index of
                 the entry.
             called: Name of the array at an index in messages.
+            convert: Function from an image and its data samples ``{task: sample}`` to what is
+                yielded as its prediction; runs in a thread. Default: :func:`to_record` of each
+                task.
 
         Yields:
             Index, prediction, and the drawing or None, in the order of the entries; for an input
@@ -226,10 +231,7 @@ class AllInOneInferencer:
 
         def finish(item: InputImage, samples: dict):
             with input_error(item.name, 'its prediction cannot be converted'):
-                record = {
-                    task: to_record(sample, self.metainfo[task], masks, self.model.kinds[task])
-                    for task, sample in samples.items()
-                }
+                record = convert(item, samples) if convert else self._records(samples, masks)
             drawing = None
             if out_dir or return_vis:
                 image, _ = item.content()
@@ -280,6 +282,12 @@ class AllInOneInferencer:
             while upcoming in waiting:
                 yield take(upcoming)
                 upcoming += 1
+
+    def _records(self, samples: Mapping[str, Any], masks: str) -> dict:
+        return {
+            task: to_record(sample, self.metainfo[task], masks, self.model.kinds[task])
+            for task, sample in samples.items()
+        }
 
     def predict(self, images: Sequence[np.ndarray], tasks: Sequence[str]) -> list[dict]:
         """Data samples ``{task: sample}`` of each BGR image ``(H, W, 3)``, in one batch."""

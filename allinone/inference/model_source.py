@@ -20,6 +20,7 @@ from mmengine.registry import Registry
 from allinone.checkpoint.folder import is_folder
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.config.check import check_config
+from allinone.config.data_sets import map_inner
 from allinone.config.expansion import expand_config
 from allinone.config.literals import literal
 from allinone.config.loading import complete_config, load_config
@@ -91,6 +92,41 @@ def find_model(
     if weights is not None:
         path, checkpoint = _read(weights)
     return ModelSource(cfg, path, checkpoint, trusted=False)
+
+
+def training_data(source: ModelSource) -> dict[str, dict]:
+    """``{source: dict(dataset, tasks)}`` of a model's training data, without their pipelines.
+
+    Args:
+        source: The model. Of a config in its checkpoint the types are checked, as in
+            :func:`find_model`.
+
+    Returns:
+        As ``train_dataloader`` of the config; empty if it has none.
+
+    Raises:
+        CheckpointError: If a type in the checkpoint's config is not registered.
+    """
+    if source.trusted:
+        loaders = source.cfg.get('train_dataloader')
+    else:
+        loaders = literal_config(source.checkpoint['meta']['cfg']).get('train_dataloader')
+    found = {
+        name: {key: loader[key] for key in ('dataset', TASKS) if loader.get(key) is not None}
+        for name, loader in (loaders or {}).items()
+        if isinstance(loader, Mapping)
+    }
+    for loader in found.values():
+        if isinstance(loader.get('dataset'), Mapping):
+            loader['dataset'] = _without_pipelines(loader['dataset'])
+    if not source.trusted:
+        check_types(found, source.path, 'train_dataloader')
+    return found
+
+
+def _without_pipelines(dataset: Mapping) -> dict:
+    inner = map_inner(dataset, _without_pipelines)
+    return {key: value for key, value in inner.items() if key not in ('pipeline', 'pipelines')}
 
 
 def _read(weights: str | os.PathLike) -> tuple[str, dict]:

@@ -53,7 +53,7 @@ class Results:
                     'overwritten; give another folder'
                 )
         size = 0
-        if earlier is not None and not resume and _changed(earlier, settings):
+        if earlier is not None and not resume and changed_settings(earlier, settings):
             self._put_aside()
         if earlier is not None and resume:
             _require_same(path, earlier, settings)
@@ -144,14 +144,15 @@ def cut(path: str, size: int) -> None:
         file.truncate(size)
 
 
-def _changed(earlier: Mapping, settings: Mapping) -> list[str]:
+def changed_settings(earlier: Mapping, settings: Mapping) -> list[str]:
+    """Keys whose values differ, sorted; ``earlier`` was read from JSON."""
     settings = json.loads(json.dumps(settings))  # As read back from JSON
     keys = sorted(settings.keys() | earlier.keys())
     return [key for key in keys if settings.get(key) != earlier.get(key)]
 
 
 def _require_same(path: str, earlier: Mapping, settings: Mapping) -> None:
-    for key in _changed(earlier, settings):  # Report the first difference.
+    for key in changed_settings(earlier, settings):  # Report the first difference.
         raise ConfigError(
             f'--out-dir {path} was made with {key} {earlier.get(key)!r}, which is '
             f'{settings.get(key)!r} now; leave --resume out to begin anew, or give another '

@@ -152,7 +152,7 @@ def test_the_tool_continues_after_a_failure_at_each_stage(tool, tmp_path, monkey
         (out / name).mkdir(parents=True)
     (out / 'infer.json').write_text('{"weights_sha256": "", "earlier": 1}')
     # Those of other settings are moved away, with the folders of this test.
-    monkeypatch.setattr('allinone.inference.output_folder._changed', lambda *_: [])
+    monkeypatch.setattr('allinone.inference.output_folder.changed_settings', lambda *_: [])
     plant_in_model(monkeypatch, IndexError('of size 64'))
     status, said, done = tool(out, folder)
     assert status == 1

@@ -32,6 +32,7 @@ from .joined_labels import JoinedLabels
 from .label_maps import digest_of_label_maps
 from .labels import check_class_labels, digest_of_labels, label_of
 from .probe import FeatureMaps, longest_side, probe_heads
+from .pseudo_labels import PseudoLabels
 from .synchronised import averages_over_processes
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class TaskKind:
         main_metrics: Short names of the metrics that stand for the kind in plots.
         image_statistics: Forms of what its metrics are computed from, image by image, of which
             intervals are computed.
+        pseudo_labels: How predictions are calibrated and become labels; None: they do not.
         packer: The transform that ends a pipeline of this kind.
         annotation_loader: Config of the transform that loads the labels; None where the data set
             gives them itself.
@@ -97,6 +99,7 @@ class TaskKind:
     merger: Mapping | None = None
     main_metrics: Sequence[str] = ()
     image_statistics: Sequence[type[ImageStatistics]] = ()
+    pseudo_labels: type[PseudoLabels] | None = None
     packer: str | None = None
     annotation_loader: Mapping | None = None
     joined_labels: type[JoinedLabels] | None = None

@@ -24,6 +24,7 @@ from .annotated_classes import ANNOTATED, masked_logits
 from .base import TaskKind, label_entry_schema
 from .class_lists import FOLDERS, ClassLists
 from .image_statistics import ImageMeans, LabelCounts, LabelScores
+from .pseudo_labels import PseudoClasses, PseudoLabels
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -61,6 +62,7 @@ class Classification(TaskKind):
     merger: Mapping | None = dict(type='AverageClsScoreTTA')
     main_metrics = ('top1', 'mAP')
     image_statistics = (ImageMeans, LabelCounts, LabelScores)
+    pseudo_labels: type[PseudoLabels] | None = PseudoClasses
     packer = 'PackInputs'
     visualizer = 'UniversalVisualizer'
     upstream_types = {'allinone.ImageListDataset': 'CustomDataset'}
@@ -218,6 +220,7 @@ class MultiLabelClassification(Classification):
 
     models = ()  # The head tells.
     main_metrics = ('mAP', 'f1-score')
+    pseudo_labels = None
     merger = None
     track1_section = None
     multi_label = True

@@ -38,6 +38,7 @@ from .joined_labels import JoinedBoxes
 from .label_maps import set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps, check_strides, probe_heads
+from .pseudo_labels import PseudoBoxes
 from .sigmoid_heads import class_loss_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Detection(TaskKind):
     )
     main_metrics = ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'mAP')
     image_statistics = (Matches,)
+    pseudo_labels = PseudoBoxes
     packer = 'PackDetInputs'
     annotation_loader = dict(type='mmdet.LoadAnnotations', with_bbox=True)
     joined_labels = JoinedBoxes

@@ -26,6 +26,7 @@ from .joined_labels import JoinedMaps
 from .label_maps import check_label_maps, set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps
+from .pseudo_labels import PseudoLabelMaps
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -67,6 +68,7 @@ class Segmentation(TaskKind):
     merger = dict(type='SegTTAModel')
     main_metrics = ('mIoU',)
     image_statistics = (PixelAreas,)
+    pseudo_labels = PseudoLabelMaps
     packer = 'PackSegInputs'
     annotation_loader = dict(type='mmseg.LoadAnnotations')
     joined_labels = JoinedMaps

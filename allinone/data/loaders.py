@@ -23,7 +23,7 @@ from allinone.tasks.coco import reading_normalised
 from .annotation_errors import empty, explained
 from .checks import check_dataset
 from .datasets.shared_parts import library_of, scoped_steps
-from .partly_annotated import PartlyAnnotated, annotated_by_task
+from .partly_annotated import PartlyAnnotated, marks_by_task
 from .pipeline_probe import check_pipeline
 from .seeded import MapDataset, SeededDataset
 from .shared_pipeline import check_loading, refuse_mixing, refuse_views
@@ -122,9 +122,9 @@ def build_loader(
             if check:
                 check_dataset(dataset, numbers[task], skip_corrupt, kinds[task])
     what = 'task' if tasks == (source,) else 'source'
-    annotated = annotated_by_task(f'{key}.dataset', dataset, tasks)
-    if train and annotated:
-        dataset = PartlyAnnotated(dataset, annotated)
+    marks = marks_by_task(f'{key}.dataset', dataset, tasks)
+    if train and marks:
+        dataset = PartlyAnnotated(dataset, marks)
     cfg['dataset'] = SeededDataset(dataset, source, seed, skip_corrupt, train, what)
     if check:
         pipeline = f'{key}.dataset.pipeline'

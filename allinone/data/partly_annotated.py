@@ -1,4 +1,4 @@
-"""Samples that know which classes their data set annotates."""
+"""Samples that know what their data set annotates, and what not."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,9 @@ from mmengine.structures import BaseDataElement
 
 from allinone.config.build_errors import named
 from allinone.config.sources import LABELS as OF_TASKS
+from allinone.registry.options import check_flag
 from allinone.tasks.annotated_classes import LABELS, annotated_labels
+from allinone.tasks.ignored_regions import REGIONS
 
 from .seeded import DatasetWrapper, MapDataset
 from .shared_sample import SharedDataSample
@@ -15,35 +17,31 @@ from .task_loaders import is_labelled
 
 
 class PartlyAnnotated(DatasetWrapper):
-    """A data set whose data samples tell their loss which classes are annotated.
+    """A data set whose data samples tell their loss what is not annotated.
 
     Args:
         dataset: Of a source, with packed samples.
-        labels: ``{task: annotated labels}`` of tasks of which it does not annotate all classes.
+        marks: ``{task: metainfo that its samples get}``.
     """
 
-    def __init__(self, dataset: MapDataset, labels: Mapping[str, tuple[int, ...]]):
+    def __init__(self, dataset: MapDataset, marks: Mapping[str, Mapping[str, Any]]):
         self.dataset = dataset
-        self.annotated = dict(labels)
+        self.marks = dict(marks)
 
     def __getitem__(self, index: int) -> Any:
         sample = self.dataset[index]
         packed = sample.get('data_samples') if isinstance(sample, Mapping) else None
         if isinstance(packed, SharedDataSample):
             for task, labels in packed.labels.items():
-                self._mark(task, labels)
+                labels.set_metainfo(dict(self.marks.get(task, {})))
         elif isinstance(packed, BaseDataElement):
-            (task,) = self.annotated
-            self._mark(task, packed)
+            (mark,) = self.marks.values()
+            packed.set_metainfo(dict(mark))
         return sample
 
-    def _mark(self, task: str, sample: BaseDataElement) -> None:
-        if task in self.annotated:
-            sample.set_metainfo({LABELS: self.annotated[task]})
 
-
-def annotated_by_task(key: str, dataset: Any, tasks: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """``{task: annotated labels}`` of the tasks of a source whose classes are not all annotated.
+def marks_by_task(key: str, dataset: Any, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """``{task: metainfo for its samples}`` of the tasks for which not everything is annotated.
 
     Args:
         key: Config key of the data set, for messages.
@@ -51,15 +49,21 @@ def annotated_by_task(key: str, dataset: Any, tasks: Sequence[str]) -> dict[str,
         tasks: Those of the source.
 
     Raises:
-        ConfigError: If ``metainfo.annotated_classes`` cannot be used.
+        ConfigError: If ``metainfo.annotated_classes`` or ``metainfo.ignored_regions`` cannot be
+            used.
     """
     parts = {key: (tasks[0], dataset)}
     if is_labelled(dataset):
         parts = {f'{key}.{OF_TASKS}.{task}': (task, dataset.parts[task]) for task in tasks}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for place, (task, part) in parts.items():
         with named(place):
             labels = annotated_labels(part)
-        if labels is not None:
-            found[task] = labels
+            regions = (getattr(part, 'metainfo', None) or {}).get(REGIONS, False)
+            check_flag(f'metainfo.{REGIONS}', regions)
+        mark: dict[str, Any] = {} if labels is None else {LABELS: labels}
+        if regions:
+            mark[REGIONS] = True
+        if mark:
+            found[task] = mark
     return found

@@ -31,6 +31,7 @@ from allinone.step.layers import check_layers
 from allinone.step.shared_step import check_features
 from allinone.tasks import TaskKind
 from allinone.tasks.annotated_classes import LABELS
+from allinone.tasks.ignored_regions import REGIONS
 
 from . import batch_norm
 from .adapters import build_adapter
@@ -353,9 +354,9 @@ class AllInOne(BaseModel):
         """As :meth:`task_losses`, of what the task's data preprocessor gives."""
         model, samples = self.tasks[task], data.get('data_samples')
         first = samples[0] if isinstance(samples, Sequence) and samples else None
-        annotated = getattr(first, LABELS, None)
         only: AbstractContextManager = nullcontext()
-        if samples is not None and annotated is not None:
+        if samples and (hasattr(first, LABELS) or hasattr(first, REGIONS)):
+            annotated = getattr(first, LABELS, None)
             only = self.kinds[task].only_annotated(model, samples, annotated)
         with only:
             if self.distillation is not None:

@@ -281,15 +281,20 @@ class TaskKind:
             f'metainfo.{ANNOTATED} from its training data'
         )
 
+    def leaves_out_regions(self, model: 'BaseModel') -> bool:
+        """Whether :meth:`only_annotated` leaves out ignored regions of images."""
+        return False
+
     def only_annotated(
-        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int]
+        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int] | None
     ) -> AbstractContextManager:
-        """Inside, the model's loss has no term, and no gradient, of other classes.
+        """Inside, the model's loss has no term, and no gradient, of what is not annotated.
 
         Args:
             model: Of this kind, after :meth:`check_partly_annotated`.
-            samples: Data samples of a batch, which may be changed.
-            labels: The classes that the data of the batch annotates.
+            samples: Data samples of a batch, which may be changed. Where their metainfo has
+                ``ignored_regions``, ignored boxes are regions in which their class is in doubt.
+            labels: The classes that the data of the batch annotates; None: all.
         """
         return nullcontext()
 

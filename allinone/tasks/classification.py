@@ -2,7 +2,7 @@
 
 import os.path as osp
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
@@ -243,8 +243,10 @@ class MultiLabelClassification(Classification):
             )
 
     def only_annotated(
-        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int]
+        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int] | None
     ) -> AbstractContextManager:
+        if labels is None:
+            return nullcontext()
         return masked_logits(model.head.loss_module, labels)
 
     def metric_names(self, metric: BaseMetric) -> set[str] | None:

@@ -2,7 +2,7 @@
 
 import os.path as osp
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,13 +33,14 @@ from .coco import (
 )
 from .coco_checks import check_categories, check_masks, check_sizes
 from .dense_head import DenseHead
+from .ignored_regions import REGIONS, without_regions
 from .image_statistics import Matches
 from .joined_labels import JoinedBoxes
 from .label_maps import set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps, check_strides, probe_heads
 from .pseudo_labels import PseudoBoxes
-from .sigmoid_heads import class_loss_of
+from .sigmoid_heads import class_loss_of, is_dense
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -131,10 +132,18 @@ class Detection(TaskKind):
     def check_partly_annotated(self, key: str, model: 'BaseModel') -> None:
         class_loss_of(key, model)
 
+    def leaves_out_regions(self, model: 'BaseModel') -> bool:
+        return is_dense(model)
+
     def only_annotated(
-        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int]
+        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int] | None
     ) -> AbstractContextManager:
-        return masked_logits(model.bbox_head.loss_cls, labels)
+        stack = ExitStack()
+        if labels is not None:
+            stack.enter_context(masked_logits(model.bbox_head.loss_cls, labels))
+        if samples[0].get(REGIONS) and is_dense(model):
+            stack.enter_context(without_regions(model.bbox_head, samples))
+        return stack
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         return DenseHead(model)

@@ -95,8 +95,10 @@ class Segmentation(TaskKind):
         )
 
     def only_annotated(
-        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int]
+        self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int] | None
     ) -> AbstractContextManager:
+        if labels is None:
+            return nullcontext()
         head = model.decode_head
         head = cast(Any, head[-1] if isinstance(head, nn.ModuleList) else head)
         for sample in samples:

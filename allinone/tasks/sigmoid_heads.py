@@ -1,6 +1,7 @@
 """Detectors whose negatives come from class scores alone, one sigmoid for each class."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 HEADS = 'mmdet.models.dense_heads.'
 # Where mmdet's heads compute a loss of class scores ``(N, C)`` that enters nothing else: no
 # assignment, no objectness, no weight of another loss. Heads that inherit both methods do the same.
-LOSSES = {
+OF_PRIORS = {
     'AnchorHead.loss_by_feat',  # RetinaNet
     'ATSSHead.loss_by_feat',
     'FCOSHead.loss_by_feat',
@@ -25,6 +26,8 @@ LOSSES = {
     'RTMDetHead.loss_by_feat',
     'RTMDetInsHead.loss_by_feat',
     'VFNetHead.loss_by_feat',
+}
+OF_QUERIES = {
     'DETRHead.loss_by_feat',
     'DeformableDETRHead.loss_by_feat',
     'DINOHead.loss_by_feat',
@@ -62,7 +65,7 @@ def class_loss_of(key: str, model: 'BaseModel') -> nn.Module:
             f'{key}.bbox_head is a {name} without a sigmoid for each class (loss_cls), so all '
             f'classes, and the background, share one loss; {_remedy()}'
         )
-    known = _home(type(head).loss_by_feat) in LOSSES
+    known = _home(type(head).loss_by_feat) in OF_PRIORS | OF_QUERIES
     level = getattr(type(head), 'loss_by_feat_single', None)
     known &= level is None or _home(level).partition('.')[0] in OF_A_LEVEL
     if not known or type(loss).__name__ not in SIGMOID_LOSSES or getattr(loss, 'activated', False):
@@ -71,6 +74,14 @@ def class_loss_of(key: str, model: 'BaseModel') -> nn.Module:
             f'whether class scores enter anything but their loss; {_remedy()}'
         )
     return loss
+
+
+def is_dense(model: 'BaseModel') -> bool:
+    """Whether all class scores of a detector, one sigmoid each, are of places of the image."""
+    with suppress(ConfigError):
+        class_loss_of('', model)
+        return _home(type(model.bbox_head).loss_by_feat) in OF_PRIORS
+    return False
 
 
 def _home(method: Callable | None) -> str:

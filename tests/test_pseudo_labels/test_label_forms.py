@@ -227,7 +227,8 @@ def test_written_boxes_are_a_coco_file(tmp_path):
     ]
     cfg = form.dataset_config(str(tmp_path / 'out'), str(tmp_path), '.png', ['bus'])
     assert cfg.pop('type') == 'mmdet.CocoDataset'
-    assert cfg['metainfo'] == dict(classes=CLASSES, annotated_classes=('bus',))
+    regions = dict(ignored_regions=True)
+    assert cfg['metainfo'] == dict(classes=CLASSES, annotated_classes=('bus',), **regions)
     dataset = CocoDataset(**cfg, pipeline=[])
     check_dataset(dataset, 2)
     assert len(dataset) == 2  # An image without boxes is a negative.

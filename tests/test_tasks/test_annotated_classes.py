@@ -154,10 +154,16 @@ class Seen:
         self.calls.append((args, kwargs, value))
 
 
-def losses_of(model, kind, labels=None):
+def losses_of(model, kind, labels=None, regions=None):
     """Losses and logits ``(..., C)`` of the head on :func:`maps`, whose batch norms are frozen."""
     model.eval()
     head, data = model.bbox_head.train(), samples(kind)
+    for sample, boxes in zip(data, regions or ()):
+        sample.ignored_instances = InstanceData(
+            bboxes=torch.tensor([box for box, _ in boxes]),
+            labels=torch.tensor([label for _, label in boxes]),
+        )
+        sample.set_metainfo(dict(ignored_regions=True))
     logits = []
     if hasattr(model, 'encoder'):
         features = model.neck(maps())
@@ -178,7 +184,7 @@ def losses_of(model, kind, labels=None):
         for level in outputs[0]:
             level.retain_grad()
         logits = outputs[0]
-    if labels is None:
+    if labels is None and regions is None:
         losses = run()
     else:
         kind.check_partly_annotated('model.tasks.det', model)
@@ -243,6 +249,60 @@ def test_classes_of_queries_get_no_gradient_in_any_layer_of_a_detr():
     for branch in model.bbox_head.cls_branches:
         assert branch.weight.grad[1].count_nonzero() == 0 and branch.bias.grad[1] == 0
         assert branch.weight.grad[0].count_nonzero() and branch.weight.grad[2].count_nonzero()
+
+
+ONE, BOTH = ([10.0, 10.0, 100.0, 80.0], 1), ([0.0, 0.0, 30.0, 95.0], 0)
+REGIONS = [[ONE, BOTH], [BOTH]]
+
+
+@pytest.mark.parametrize('name', TRAINED)
+def test_a_dense_head_learns_nothing_of_a_class_where_it_is_in_doubt(name):
+    model, kind = detector(name)
+    assert kind.leaves_out_regions(model)
+    grads = []
+    for regions in (None, REGIONS):
+        losses, logits = losses_of(model, kind, regions=regions)
+        total(losses, 'loss_cls').backward()
+        grads.append([level.grad.permute(0, 2, 3, 1).unflatten(-1, (-1, 3)) for level in logits])
+    left_out = 0
+    for (before, after), stride in zip(zip(*grads), STRIDES):
+        height, width = before.shape[1:3]
+        # Centres of the cells, where these heads have points, or their corners, of anchors
+        shift = 0 if name in ('RetinaNet', 'ATSS', 'GFL', 'VFNet', 'RTMDet') else stride / 2
+        y, x = (torch.arange(size) * stride + shift for size in (height, width))
+        inside = torch.zeros(2, height, width, 3, dtype=torch.bool)
+        for image, boxes in enumerate(REGIONS):
+            for (left, top, right, bottom), label in boxes:
+                rows, columns = (y >= top) & (y <= bottom), (x >= left) & (x <= right)
+                inside[image, ..., label] |= rows[:, None] & columns
+        inside = inside[:, :, :, None].expand_as(before)
+        changed = before != after
+        assert not changed[~inside].any()
+        # What stays inside are positives of the class itself, whose scores rise.
+        assert (after[inside & ~changed] <= 0).all() and (after[changed] == 0).all()
+        left_out += int(changed.sum())
+    assert left_out > 20
+    assert 'loss_by_feat' not in vars(model.bbox_head)
+
+
+def test_positives_keep_their_class_where_it_is_in_doubt():
+    model, kind = detector('FCOS')
+    region = [([0.0, 0.0, float(SIZE[1]), float(SIZE[0])], label) for label in range(3)]
+    seen = Seen(model.bbox_head.loss_cls)
+    losses_of(model, kind, regions=[region] * 2)
+    (args, _, _) = seen.calls[0]
+    logits, target = args[:2]
+    assert ((logits != -20).sum(1) == (target < 3)).all() and (target < 3).sum() > 5
+    assert (logits != -20)[target < 3].int().argmax(1).equal(target[target < 3])
+
+
+def test_heads_of_queries_and_of_two_stages_do_not_leave_out_regions():
+    for model, kind in (detr(), build(dict(SECOND, _scope_='mmdet'))):
+        assert not kind.leaves_out_regions(model)
+    model, kind = detr()
+    losses, _ = losses_of(model, kind, regions=REGIONS)
+    unmasked, _ = losses_of(model, kind)
+    assert torch.equal(total(losses, 'loss'), total(unmasked, 'loss'))
 
 
 SECOND = dict(

@@ -14,6 +14,7 @@ from allinone.visualization.draw import to_numpy
 
 from ..annotated_classes import ANNOTATED
 from ..coco import complete_annotations, fit_to_dataset, is_numbered_by_file
+from ..ignored_regions import REGIONS
 from ..image_statistics import Matches
 from .base import ClassRule, HeldOutPart, LabelledImage, OwnClasses, PseudoLabels
 from .thresholds import HeldOutScores
@@ -172,7 +173,7 @@ class PseudoBoxes(PseudoLabels):
     def dataset_config(
         self, folder: str, images: str, suffix: str | None, labelled: Collection[str]
     ) -> dict:
-        metainfo = dict(classes=tuple(self.classes))
+        metainfo = {'classes': tuple(self.classes), REGIONS: True}
         annotated = tuple(name for name in self.classes if name in labelled)
         if len(annotated) < len(self.classes):
             # Else what has no box would be background, also objects of the other classes.

@@ -81,7 +81,7 @@ def deform_conv_backward_input(
     geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
     grads = _gradients(gradOutput, input, weight, offset, None, None, geometry)
     gradInput += grads[0]
-    gradOffset += grads[2]
+    gradOffset += _as_mmcv(grads[2], offset, (kH, kW), geometry)
 
 
 def deform_conv_backward_parameters(
@@ -177,7 +177,7 @@ def modulated_deform_conv_backward(
     )
     grad_input += grads[0]
     grad_weight += grads[1]
-    _add(grad_offset, grads[2])
+    _add(grad_offset, _as_mmcv(grads[2], offset, (kernel_h, kernel_w), geometry))
     _add(grad_mask, grads[3])
     if with_bias:
         grad_bias += grads[4]
@@ -201,6 +201,34 @@ def _outside(offset: Tensor) -> Tensor:
     mmcv's kernels read 0 there; torchvision's take NaN for a place in memory, and the process dies.
     """
     return offset.nan_to_num(nan=FAR, posinf=FAR, neginf=-FAR)
+
+
+def _as_mmcv(
+    grad_offset: Tensor, offset: Tensor, kernel: tuple[int, int], geometry: tuple[int, ...]
+) -> Tensor:
+    """Returns torchvision's gradient of the offsets with mmcv's value at the border.
+
+    Bilinear interpolation has two slopes at a whole number. Both libraries take that towards
+    larger coordinates, but at -1, just outside of the first row or column, mmcv takes the slope
+    outside, which is 0. All of the padding of a layer is there as long as its offsets are 0.
+
+    Args:
+        grad_offset: torchvision's gradient, of the shape of ``offset``.
+        offset: Offsets, shape (B, deformable groups * kH * kW * 2, H_out, W_out).
+        kernel: kH and kW.
+        geometry: Strides, paddings and dilations, each of y before that of x, and the groups.
+    """
+    places, taps = offset.shape[2:], kernel
+    grad = grad_offset.view(len(offset), -1, *taps, 2, *places)
+    at = offset.to(grad.dtype).view(grad.shape)
+    for axis in (0, 1):
+        stride, pad, dilation = geometry[axis], geometry[2 + axis], geometry[4 + axis]
+        place = torch.arange(places[axis], device=offset.device) * stride - pad
+        tap = torch.arange(taps[axis], device=offset.device) * dilation
+        # Summed as integers before the offset is added, as the kernels do, so that rounding agrees.
+        whole = tap.view(-1, *[1] * (3 - axis)) + place.view(-1, *[1] * (1 - axis))
+        grad[..., axis, :, :].masked_fill_(at[..., axis, :, :] + whole == -1, 0)
+    return grad_offset
 
 
 def _add(grad: Tensor, found: Tensor) -> None:

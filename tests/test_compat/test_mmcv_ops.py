@@ -68,12 +68,12 @@ def test_stand_in_is_found_last_and_keeps_its_own_spec():
 
 
 def test_unknown_op_fails_when_called_naming_op_and_remedy():
-    assert hasattr(ext, 'carafe_forward')
+    assert hasattr(ext, 'border_align_forward')
     boxes = torch.tensor([[5.0, 5, 4, 4, 0.1]])
     with pytest.raises(UnavailableOpError, match=r"'nms_rotated'.*MMCV_WITH_OPS=1 pip install"):
         ops.nms_rotated(boxes, torch.ones(1), 0.5)
-    with pytest.raises(NotImplementedError, match='carafe_forward'):
-        ext.carafe_forward(1, key=2)
+    with pytest.raises(NotImplementedError, match='border_align_forward'):
+        ext.border_align_forward(1, key=2)
     assert not hasattr(ext, '__wrapped__')
 
 
@@ -746,6 +746,11 @@ def test_cuda_agrees_with_cpu(dtype):
     x, offset, mask, weight = (t.detach().to(dtype) for t in deform_inputs({}))
     compare(ops.deform_conv2d, x, offset, weight)
     compare(ops.modulated_deform_conv2d, x, offset, mask, weight)
+    kernels = torch.rand(2, 18, 14, 12).to(dtype)
+    compare(lambda x, k: ops.carafe(x, k, 3, 2, 2), features, kernels)
+    compare(ops.PSAMask('collect', (3, 5)), torch.randn(2, 15, 4, 3).to(dtype))
+    bins = torch.randn(3, 2, 2, 2).to(dtype)
+    compare(lambda x, o: ops.deform_roi_pool(x, rois.to(x), o, 2, 0.5), features, bins)
     target = torch.tensor([0, 2, 3, 1])
     compare(ops.sigmoid_focal_loss, torch.randn(4, 3).to(dtype), target)
     compare(ops.softmax_focal_loss, torch.randn(4, 4).to(dtype), target)

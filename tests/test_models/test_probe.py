@@ -244,16 +244,15 @@ def test_an_operator_that_is_not_installed_is_named():
     from mmcv import ops
 
     try:
-        ops.PSAMask('collect', (3, 3))(torch.zeros(1, 9, 4, 4))
+        ops.RoIAlign(2, pool_mode='max')(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5))
     except NotImplementedError:
         pass
     else:
         pytest.skip('mmcv has its operators')
-    head = dict(
-        type='PSAHead', in_channels=80, channels=8, num_classes=3, mask_size=(5, 5), compact=False
-    )
-    text = refusal(seg=dict(type='mmseg.EncoderDecoder', decode_head=head))
-    assert text.startswith("model.tasks.seg: mmcv's operator 'psamask_forward' needs")
+    cfg = sparse_rcnn()
+    cfg['roi_head']['bbox_roi_extractor']['roi_layer'].update(pool_mode='max')
+    text = refusal(det=cfg)
+    assert text.startswith("model.tasks.det: mmcv's operator 'roi_align(pool_mode='max')' needs")
     assert 'in_channels' not in text
 
 

@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import matplotlib.pyplot  # noqa: F401  # lists the fonts with a program when first imported
 import mmengine.hub
 import pytest
 from mmengine.config import Config

@@ -33,7 +33,7 @@ def follow_data(cfg: Config, counts: Mapping[str, int | None]) -> None:
     """
     for task, count in counts.items():
         part = cfg.model.tasks[task]
-        kind = _kind(task, part)
+        kind = kind_of_task(task, part)
         if kind is None or KEY in part:
             continue
         count = count or _count_in_data(cfg, task, kind)
@@ -53,14 +53,14 @@ def follow_tasks(cfg: Config) -> None:
     model = cfg.get('model')
     tasks = model.get('tasks') if isinstance(model, Mapping) else None
     for task, part in (tasks or {}).items() if isinstance(tasks, Mapping) else ():
-        kind = _kind(task, part) if isinstance(part, Mapping) and KEY in part else None
+        kind = kind_of_task(task, part) if isinstance(part, Mapping) and KEY in part else None
         if kind is None or KEY in accepted_keys(model_class(part)):
             continue
         count = check_count(f'model.tasks.{task}.{KEY}', part.pop(KEY), 1)
         _follow(task, part, kind, count, f'model.tasks.{task}.{KEY}', required=True)
 
 
-def _kind(task: str, part) -> Kind | None:
+def kind_of_task(task: str, part) -> Kind | None:
     """The kind of a task; None where its type is wrong, which the build refuses."""
     with suppress(ConfigError):
         return kind_of_config(f'model.tasks.{task}', part) if isinstance(part, Mapping) else None

@@ -97,7 +97,7 @@ def finish_config(
         # The long form, which other options change, is made of it.
         of_data = {key: parsed.pop(key) for key in list(parsed) if key.split('.')[0] == DATA}
         _merge_options(cfg, path, of_data)
-    expand_config(cfg)
+    expand_config(cfg, wire=False)  # Options may set another backbone.
     complete_config(cfg, path, parsed, _name_of(options))
     expand_config(cfg)  # Options may have short forms.
     cfg.launcher = launcher or cfg.get('launcher') or 'none'

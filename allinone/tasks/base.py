@@ -1,7 +1,7 @@
 """What the suite asks of a kind of task, with answers that suit most kinds."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from allinone.config.build_errors import accepted_keys
+from allinone.config.feature_maps import FeatureMap
 from allinone.errors import ConfigError, DataError
 from allinone.io.text import cut_short
 from allinone.registry.kinds import derives, registered_kinds
@@ -34,6 +35,7 @@ from .labels import check_class_labels, digest_of_labels, label_of
 from .probe import FeatureMaps, longest_side, probe_heads
 from .pseudo_labels import PseudoLabels
 from .synchronised import averages_over_processes
+from .wiring import Wiring
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -216,6 +218,27 @@ class TaskKind:
             ConfigError: If something that depends on the number cannot follow.
         """
         return set_num_classes(key, cfg, self.class_heads, self.apart, count)
+
+    def wire(self, key: str, cfg: Any, maps: Callable[[], Sequence[FeatureMap]]) -> str:
+        """Fill channels, strides and levels that a task's config leaves out, in place.
+
+        Args:
+            key: The config key of the task, for messages.
+            cfg: Its config.
+            maps: Gives the backbone's feature maps; called if something is left out.
+
+        Returns:
+            What was filled, in words; empty if nothing was.
+
+        Raises:
+            ConfigError: If the backbone has no map that the task wants.
+        """
+        wiring = Wiring(key, cfg, maps)
+        self.wire_parts(wiring)
+        return wiring.words()
+
+    def wire_parts(self, wiring: Wiring) -> None:
+        """What :meth:`wire` does for this kind; by default nothing."""
 
     def samples(
         self,

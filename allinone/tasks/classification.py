@@ -25,6 +25,7 @@ from .base import TaskKind, label_entry_schema
 from .class_lists import FOLDERS, ClassLists
 from .image_statistics import ImageMeans, LabelCounts, LabelScores
 from .pseudo_labels import PseudoClasses, PseudoLabels
+from .wiring import Wiring, accepts, is_auto, left_out
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -97,6 +98,14 @@ class Classification(TaskKind):
             for name in ('gt_label', 'gt_score'):
                 if name in like:
                     sample.set_field(like.get(name).clone(), name)
+
+    def wire_parts(self, wiring: Wiring) -> None:
+        head = wiring.cfg.get('head')
+        if not isinstance(head, dict) or not accepts(head, 'in_channels', 'mmpretrain'):
+            return
+        if left_out(head, 'in_channels') or is_auto(wiring.cfg, 'feature_indices'):
+            last = wiring.choose(wiring.maps[-1:])[-1]
+            wiring.fill_absent(head, 'in_channels', last.channels, 'head')
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         # These heads give one tensor (N, C), of which predict() takes softmax or sigmoid alone.

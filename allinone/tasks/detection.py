@@ -33,6 +33,7 @@ from .coco import (
 )
 from .coco_checks import check_categories, check_masks, check_sizes
 from .dense_head import DenseHead
+from .detector_wiring import wire_detector
 from .ignored_regions import REGIONS, without_regions
 from .image_statistics import Matches
 from .joined_labels import JoinedBoxes
@@ -41,6 +42,7 @@ from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps, check_strides, probe_heads
 from .pseudo_labels import PseudoBoxes
 from .sigmoid_heads import class_loss_of, is_dense
+from .wiring import Wiring
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -144,6 +146,9 @@ class Detection(TaskKind):
         if samples[0].get(REGIONS) and is_dense(model):
             stack.enter_context(without_regions(model.bbox_head, samples))
         return stack
+
+    def wire_parts(self, wiring: Wiring) -> None:
+        wire_detector(wiring)
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         return DenseHead(model)

@@ -27,6 +27,8 @@ from .label_maps import check_label_maps, set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps
 from .pseudo_labels import PseudoLabelMaps
+from .segmentor_wiring import wire_segmentor
+from .wiring import Wiring
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -109,6 +111,9 @@ class Segmentation(TaskKind):
     def padding(self, divisor: int) -> dict:
         # Training pads to a size, and testing pads by options of its own.
         return dict(test_cfg=dict(size_divisor=divisor)) if divisor > 1 else {}
+
+    def wire_parts(self, wiring: Wiring) -> None:
+        wire_segmentor(wiring)
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         head = getattr(model, 'decode_head', None)

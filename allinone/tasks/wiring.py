@@ -1,0 +1,143 @@
+"""Channels, strides and numbers of levels that a task's config leaves out.
+
+A key is left out if it is absent or ``'auto'``. The backbone's feature maps say the rest. Values
+that are written in the config stay.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from mmengine.registry import MODELS as MMENGINE_MODELS
+
+from allinone.config.build_errors import accepted_keys
+from allinone.config.feature_maps import FeatureMap, described
+from allinone.errors import ConfigError
+
+AUTO = 'auto'
+
+
+class Wiring:
+    """What is left out of a task's config, filled in place.
+
+    Args:
+        key: The config key of the task, for messages.
+        cfg: Its config.
+        maps: Gives the backbone's feature maps; called once something is left out.
+
+    Attributes:
+        filled: ``{path below the task: value}`` of what was filled.
+    """
+
+    def __init__(self, key: str, cfg: Any, maps: Callable[[], Sequence[FeatureMap]]):
+        self.key, self.cfg = key, cfg
+        self.filled: dict[str, Any] = {}
+        self._maps = maps
+
+    @cached_property
+    def maps(self) -> list[FeatureMap]:
+        """The feature maps that the task selects: those of ``feature_indices``, or all."""
+        every, chosen = list(self._maps()), self.cfg.get('feature_indices')
+        if chosen is None or chosen == AUTO:
+            return every
+        wrong = [index for index in chosen if not -len(every) <= index < len(every)]
+        if wrong:
+            raise ConfigError(
+                f'{self.key}.feature_indices has {wrong[0]}, but the backbone has '
+                f'{len(every)} feature maps ({described(every)})'
+            )
+        return [every[index] for index in chosen]
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the maps are to be chosen."""
+        return self.cfg.get('feature_indices') in (None, AUTO)
+
+    def choose(self, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
+        """Let the task select these maps, unless its config says which."""
+        if not self.chooses:
+            return self.maps
+        indices = tuple(found.number for found in maps)
+        if indices != tuple(range(len(self.maps))) or self.cfg.get('feature_indices') == AUTO:
+            self.fill(self.cfg, 'feature_indices', indices)
+        return list(maps)
+
+    def fill(self, part: Any, name: str, value: Any, path: str = '') -> None:
+        part[name] = value
+        self.filled[f'{path}.{name}'.strip('.')] = value
+
+    def fill_absent(self, part: Any, name: str, value: Any, path: str) -> None:
+        """Fill a key that is left out."""
+        if left_out(part, name):
+            self.fill(part, name, value, path)
+
+    def words(self) -> str:
+        return ', '.join(f'{path} {_short(value)}' for path, value in self.filled.items())
+
+
+def left_out(part: Mapping, name: str) -> bool:
+    value = part.get(name, AUTO)
+    return isinstance(value, str) and value == AUTO
+
+
+def is_auto(part: Mapping, name: str) -> bool:
+    value = part.get(name)
+    return isinstance(value, str) and value == AUTO
+
+
+def pyramid(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
+    """The maps with places, one of each stride: of several the last, which is the deepest."""
+    last = {found.stride: found for found in maps if found.stride is not None}
+    return [last[stride] for stride in sorted(last)]
+
+
+def with_strides(key: str, maps: Sequence[FeatureMap], strides: Sequence[int]) -> list[FeatureMap]:
+    """The map of each stride.
+
+    Raises:
+        ConfigError: If the backbone has none of a stride.
+    """
+    found = {m.stride: m for m in pyramid(maps)}
+    for stride in strides:
+        if stride not in found:
+            near = min(found, key=lambda other: abs((other or 0) - stride), default=None)
+            raise ConfigError(
+                f'{key} has the stride {stride}, of which the backbone has no feature map '
+                f'({described(maps)})' + (f'; the nearest is {near}' if near else '')
+            )
+    return [found[stride] for stride in strides]
+
+
+def require_pyramid(key: str, what: str, maps: Sequence[FeatureMap]) -> None:
+    """Refuse maps of a single stride where a part combines several.
+
+    Raises:
+        ConfigError: If so.
+    """
+    if len(pyramid(maps)) < 2:
+        raise ConfigError(
+            f'{key} is a {what}, which combines maps of several strides, but the backbone has no '
+            f'two ({described(maps)}), as a plain vision transformer; use '
+            "neck=dict(type='SimpleFeaturePyramid', out_channels=...), which makes some of one, or "
+            'give the backbone more out_indices'
+        )
+
+
+def _short(value: Any) -> str:
+    return str(list(value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def class_of(part: Mapping, library: str) -> type | None:
+    """The class of a part of a task's model; None if there is none of the name."""
+    cls = part.get('type')
+    if not isinstance(cls, str):
+        return cls
+    scope = part.get('_scope_', library)
+    names = [cls] if '.' in cls else [f'{scope}.{cls}', f'allinone.{cls}']
+    return next(filter(None, map(MMENGINE_MODELS.get, names)), None)
+
+
+def accepts(part: Mapping, name: str, library: str) -> bool:
+    """Whether the class of a part of a task's model takes an option."""
+    cls = class_of(part, library)
+    return cls is not None and name in accepted_keys(cls)

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from allinone.errors import DataError
 from allinone.io.text import shortened
 
+from .annotated_classes import ANNOTATED
 from .wrapped import wrapped_data_sets
 
 BOX_METRICS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
@@ -132,6 +133,14 @@ def fit_to_dataset(metric: BaseMetric, dataset: Dataset) -> None:
     numbers = {category['name']: number for number, category in coco.cats.items()}
     classes = list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
     lacking = [name for name in classes if name not in numbers]
+    annotated = (getattr(dataset, 'metainfo', None) or {}).get(ANNOTATED)
+    if lacking and annotated and not set(lacking) & set(annotated):
+        # Classes without boxes, which the metric leaves out of its mean
+        for number, name in enumerate(lacking, max(coco.cats, default=0) + 1):
+            coco.dataset['categories'].append(dict(id=number, name=name))
+            coco.cats[number] = coco.dataset['categories'][-1]
+            numbers[name] = number
+        lacking = []
     if lacking:
         raise DataError(
             f'its annotation file has no category {shortened(lacking)}, which the data set has; '

@@ -19,12 +19,13 @@ from allinone.registry.kinds import derives
 from allinone.visualization.draw import Drawing, label_areas, to_numpy
 from allinone.visualization.palette import ClassTable
 
-from .annotated_classes import ANNOTATED, ignore_others
+from .annotated_classes import ignore_others
 from .base import TaskKind, label_entry_schema
 from .image_statistics import PixelAreas
 from .joined_labels import JoinedMaps
 from .label_maps import check_label_maps, set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
+from .pixel_losses import check_ignores
 from .probe import FeatureMaps
 from .pseudo_labels import PseudoLabelMaps
 from .segmentor_wiring import wire_segmentor
@@ -86,15 +87,7 @@ class Segmentation(TaskKind):
         return tuple(sample.gt_sem_seg.shape) if 'gt_sem_seg' in sample else None
 
     def check_partly_annotated(self, key: str, model: 'BaseModel') -> None:
-        head = getattr(model, 'decode_head', None)
-        if _gives_one_map(head):
-            return
-        raise ConfigError(
-            f'{key}.decode_head is a {type(head).__name__}, which learns what no mask of an image '
-            'covers as background; its data must annotate all classes: complete the labels '
-            f'(tools/pseudo_label.py) and leave metainfo.{ANNOTATED} out, or use a head that '
-            'gives one map of class scores (UPerHead, FCNHead)'
-        )
+        check_ignores(key, model)
 
     def only_annotated(
         self, model: 'BaseModel', samples: Sequence[BaseDataElement], labels: Sequence[int] | None

@@ -34,7 +34,8 @@ OF_QUERIES = {
 }
 OF_A_LEVEL = {'AnchorHead', 'ATSSHead', 'GFLHead', 'RepPointsHead', 'RTMDetHead', 'DETRHead'}
 SIGMOID_LOSSES = {'FocalLoss', 'QualityFocalLoss', 'VarifocalLoss', 'CrossEntropyLoss'}
-SUPPORTED = 'GFL, FCOS, RetinaNet, ATSS, RTMDet, VFNet, DETR-like with focal loss'
+OBJECTNESS = ('loss_obj', 'multi_level_conv_obj', 'loss_conf')  # YOLOX and others
+SUPPORTED = 'GFL, FCOS, RetinaNet, ATSS, RTMDet, VFNet, DINO'
 
 
 def class_loss_of(key: str, model: 'BaseModel') -> nn.Module:
@@ -48,30 +49,37 @@ def class_loss_of(key: str, model: 'BaseModel') -> nn.Module:
         ConfigError: If something else makes negatives, too, or a class is a negative of another.
     """
     head = getattr(model, 'bbox_head', None)
-    if head is None:
+    if hasattr(model, 'rpn_head') or hasattr(model, 'roi_head'):
         raise ConfigError(
             f'{key} is a {type(model).__name__}, whose first stage learns any object without a '
             f'label as background, of whatever class; {_remedy()}'
         )
-    name = type(head).__name__
-    if hasattr(head, 'loss_obj') or hasattr(head, 'multi_level_conv_obj'):
+    name, home = type(head).__name__, _home(getattr(type(head), 'loss_by_feat', None))
+    # The first stage of Deformable DETR has one score, trained as that of class 0.
+    proposals = getattr(head, 'as_two_stage', False) and home == 'DeformableDETRHead.loss_by_feat'
+    if proposals or any(hasattr(head, part) for part in OBJECTNESS):
         raise ConfigError(
             f'{key}.bbox_head is a {name}, whose objectness learns any object without a label as '
             f'background, of whatever class; {_remedy()}'
         )
     loss = getattr(head, 'loss_cls', None)
-    if not isinstance(loss, nn.Module) or not getattr(loss, 'use_sigmoid', False):
+    if isinstance(loss, nn.Module) and not getattr(loss, 'use_sigmoid', True):
         raise ConfigError(
             f'{key}.bbox_head is a {name} without a sigmoid for each class (loss_cls), so all '
             f'classes, and the background, share one loss; {_remedy()}'
         )
-    known = _home(type(head).loss_by_feat) in OF_PRIORS | OF_QUERIES
+    known = home in OF_PRIORS | OF_QUERIES
     level = getattr(type(head), 'loss_by_feat_single', None)
     known &= level is None or _home(level).partition('.')[0] in OF_A_LEVEL
-    if not known or type(loss).__name__ not in SIGMOID_LOSSES or getattr(loss, 'activated', False):
+    known &= type(loss).__name__ in SIGMOID_LOSSES and not getattr(loss, 'activated', False)
+    if not known or not isinstance(loss, nn.Module):
+        what = (
+            f'{key} is a {type(model).__name__}' if head is None else f'{key}.bbox_head is a {name}'
+        )
+        what += f' with {type(loss).__name__}' if isinstance(loss, nn.Module) else ''
         raise ConfigError(
-            f'{key}.bbox_head is a {name} with {type(loss).__name__}, of which it is not known '
-            f'whether class scores enter anything but their loss; {_remedy()}'
+            f'{what}, of which it is not known whether an object without a label is background '
+            f'for anything but the score of its class; {_remedy()}'
         )
     return loss
 

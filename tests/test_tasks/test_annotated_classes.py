@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData, PixelData
 from test_export_head import CHANNELS, HEADS, SIZE, STRIDES, TESTED
 
 from allinone.errors import ConfigError
-from allinone.registry.kinds import kind_of_class
+from allinone.registry.kinds import kind_of_class, kind_of_config
 from allinone.tasks.annotated_classes import annotated_labels, ignore_others
 
 ATSS = dict(assigner=dict(type='ATSSAssigner', topk=9), allowed_border=-1, pos_weight=-1)
@@ -305,12 +305,31 @@ def test_heads_of_queries_and_of_two_stages_do_not_leave_out_regions():
     assert torch.equal(total(losses, 'loss'), total(unmasked, 'loss'))
 
 
+def test_positives_of_quality_heads_keep_their_class_where_it_is_in_doubt():
+    model, kind = detector('VFNet')  # Its target is a number for each class.
+    region = [([0.0, 0.0, float(SIZE[1]), float(SIZE[0])], label) for label in range(3)]
+    seen = Seen(model.bbox_head.loss_cls)
+    losses_of(model, kind, regions=[region] * 2)
+    ((logits, target, *_), _, _) = seen.calls[0]
+    assert torch.equal(logits != -20, target > 0) and (target > 0).any()
+
+
 SECOND = dict(
     type='mmdet.FasterRCNN',
     backbone=dict(type='ResNet', depth=18, init_cfg=None),
     rpn_head=dict(type='RPNHead', in_channels=32, anchor_generator=dict(
         type='AnchorGenerator', ratios=[1.0], scales=[8], strides=STRIDES)),
     roi_head=None, train_cfg=dict(rpn=None, rcnn=None), test_cfg=dict(rpn=None, rcnn=None),
+)  # fmt: skip
+TWO_STAGE_DETR = dict(
+    DETR, as_two_stage=True, backbone=dict(type='ResNet', depth=18, init_cfg=None),
+)  # fmt: skip
+CENTERNET = dict(
+    type='CenterNet',
+    backbone=dict(type='ResNet', depth=18, init_cfg=None),
+    neck=dict(type='CTResNetNeck', in_channels=512, num_deconv_filters=(8, 8, 8),
+              num_deconv_kernels=(4, 4, 4), use_dcn=False),
+    bbox_head=dict(type='CenterNetHead', num_classes=3, in_channels=8, feat_channels=8),
 )  # fmt: skip
 YOLOX = dict(
     type='YOLOX',
@@ -330,6 +349,14 @@ YOLOX = dict(
         (
             lambda: build(dict(YOLOX, _scope_='mmdet')),
             r'bbox_head is a YOLOXHead, whose objectness learns any object without a label',
+        ),
+        (
+            lambda: build(dict(TWO_STAGE_DETR, _scope_='mmdet')),
+            r'bbox_head is a DeformableDETRHead, whose objectness learns any object without',
+        ),
+        (
+            lambda: build(dict(CENTERNET, _scope_='mmdet')),
+            r'bbox_head is a CenterNetHead, of which it is not known whether an object without',
         ),
         (
             lambda: detector('RetinaNet', loss_cls=dict(type='CrossEntropyLoss')),
@@ -417,6 +444,75 @@ def test_pixels_of_other_classes_are_ignored():
     assert ignore_others(label_map.to(torch.uint8), (1, 2), 255).dtype == torch.uint8
     assert torch.equal(loss(label_map, (1, 2)), loss(expected))
     assert not torch.equal(loss(label_map, (1, 2)), loss(label_map))
+
+
+SEGMENTOR = dict(
+    type='FCNHead', in_channels=4, channels=4, num_classes=3, num_convs=0, concat_input=False,
+    in_index=0,
+)  # fmt: skip
+
+
+def decoder(head):
+    """A segmentor's heads, without the rest of it."""
+    from mmengine.registry import MODELS
+
+    heads = torch.nn.Module()
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        if isinstance(head, list):
+            heads.decode_head = torch.nn.ModuleList(MODELS.build(dict(part)) for part in head)
+        else:
+            heads.decode_head = MODELS.build(dict(head))
+        heads.auxiliary_head = MODELS.build(dict(SEGMENTOR))
+    return heads
+
+
+LOSSES = [dict(type='CrossEntropyLoss'), dict(type='DiceLoss')]
+ENCODING = dict(SEGMENTOR, type='EncHead', in_channels=[4], in_index=[0], num_codes=2)
+for _name in ('num_convs', 'concat_input'):
+    ENCODING.pop(_name)
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        SEGMENTOR,
+        [SEGMENTOR, dict(SEGMENTOR, ignore_index=254)],
+        dict(SEGMENTOR, loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)),
+        dict(SEGMENTOR, loss_decode=dict(type='LovaszLoss', reduction='none')),
+        dict(SEGMENTOR, loss_decode=dict(type='FocalLoss')),
+        dict(ENCODING, use_se_loss=False),
+    ],
+)
+def test_segmentors_whose_losses_ignore_pixels_are_accepted(head):
+    kind = kind_of_config('model', dict(type='mmseg.EncoderDecoder'))
+    kind.check_partly_annotated('model.tasks.seg', decoder(head))
+
+
+@pytest.mark.parametrize(
+    'head, says',
+    [
+        (
+            dict(SEGMENTOR, loss_decode=LOSSES),
+            r'decode_head.loss_decode is DiceLoss, in which ign',
+        ),
+        ([SEGMENTOR, dict(SEGMENTOR, loss_decode=LOSSES)], r'decode_head.1.loss_decode is DiceLos'),
+        (ENCODING, r'decode_head is a EncHead, which learns more of an image than the classes'),
+    ],
+)
+def test_segmentors_to_which_ignored_pixels_are_background_are_refused(head, says):
+    kind = kind_of_config('model', dict(type='mmseg.EncoderDecoder'))
+    with pytest.raises(ConfigError, match=says):
+        kind.check_partly_annotated('model.tasks.seg', decoder(head))
+
+
+def test_pixels_are_ignored_by_the_number_of_the_last_head_of_a_cascade():
+    from mmseg.structures import SegDataSample
+
+    heads = decoder([SEGMENTOR, dict(SEGMENTOR, ignore_index=254)])
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.tensor([[[0, 1, 2]]])))
+    kind = kind_of_config('model', dict(type='mmseg.EncoderDecoder'))
+    with kind.only_annotated(heads, [sample], (1,)):
+        assert sample.gt_sem_seg.data.tolist() == [[[254, 1, 254]]]
 
 
 class Some:

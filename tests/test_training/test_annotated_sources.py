@@ -12,6 +12,8 @@ from allinone.data.partly_annotated import PartlyAnnotated
 from allinone.errors import ConfigError
 from allinone.registry import RUNNERS
 from allinone.tasks.annotated_classes import LABELS
+from allinone.tasks.detection import Detection
+from allinone.training import annotated_classes
 
 PARTS = dict(street=('vehicle', 'pedestrian'), signs=('sign',))
 
@@ -68,6 +70,56 @@ def test_the_program_trains_a_detector_whose_classes_come_from_two_sources(two):
     assert any('bbox_mAP' in name for name in metrics)
 
 
+def test_a_file_for_evaluation_may_lack_categories_that_it_does_not_annotate(two, toy):
+    two.val_dataloader.det.dataset.update(
+        annotated_classes=('sign',), ann_file=str(toy / 'det/val_signs.json')
+    )
+    two.val_evaluator.det.update(ann_file=str(toy / 'det/val_signs.json'), classwise=True)
+    content = json.loads((toy / 'det/val.json').read_text())
+    (sign,) = [c for c in content['categories'] if c['name'] == 'sign']
+    content['categories'] = [sign]
+    content['annotations'] = [
+        a for a in content['annotations'] if a['category_id'] == sign['id']
+    ]  # fmt: skip
+    (toy / 'det/val_signs.json').write_text(json.dumps(content))
+    runner = RUNNERS.build(two)
+    runner.train()
+    scalars = runner.message_hub.log_scalars
+    (found,) = [scalars[name] for name in scalars if name.endswith('bbox_mAP')]
+    assert found.current() >= 0  # COCO's mean over no class is -1.
+
+
+def test_regions_in_doubt_reach_the_loss(two, toy):
+
+    def doubt(content):
+        for annotation in content['annotations']:
+            annotation['iscrowd'] = 1
+
+    edit(toy / 'det/signs.json', doubt)
+    part = two.train_dataloader.signs.dataset
+    part.metainfo = dict(part.metainfo, ignored_regions=True)
+    runner = RUNNERS.build(two)
+    head = runner.model.tasks.det.bbox_head
+    seen = []
+    head.loss_cls.register_forward_hook(lambda _, args, __: seen.append((args[0] == -20).sum(0)))
+    runner.train()
+    street, signs = seen[-2:]
+    assert street[0] == street[1] == 0 and street[2] > 0  # The rest of its classes
+    assert signs[0] == signs[1] > signs[2] > 0  # Of the sign some, in the boxes
+
+
+def test_a_warning_names_heads_that_do_not_leave_out_regions(two, monkeypatch, capsys):
+    part = two.train_dataloader.signs.dataset
+    part.metainfo = dict(part.metainfo, ignored_regions=True)
+    monkeypatch.setattr(Detection, 'leaves_out_regions', lambda *_: False)
+    runner = RUNNERS.build(two)
+    found = []
+    monkeypatch.setattr(annotated_classes, 'print_log', lambda text, *_: found.append(text))
+    annotated_classes.check_annotated_classes(runner.model, runner.train_loop.dataloader.parts)
+    (text,) = found
+    assert text.startswith('train_dataloader.signs has metainfo.ignored_regions, but FCOS of the')
+
+
 def test_data_that_annotates_all_classes_is_not_wrapped(cfg):
     loader = build_loader('train_dataloader.det', 'det', cfg.train_dataloader.det, 0, 3, True, True)
     assert not isinstance(loader.dataset.dataset, PartlyAnnotated)
@@ -109,9 +161,19 @@ def name_none(cfg, toy):
     cfg.train_dataloader.signs.dataset.pop('annotated_classes')
 
 
+def concatenate(cfg, toy):
+    parts = [cfg.train_dataloader.pop(source).dataset for source in ('street', 'signs')]
+    for part in parts[1:]:
+        part.pipeline = parts[0].pipeline
+    cfg.train_dataloader.both = dict(
+        tasks=('det',), batch_size=2, dataset=dict(type='ConcatDataset', datasets=parts)
+    )
+
+
 @pytest.mark.parametrize(
     'change, says',
     [
+        (concatenate, r'both.dataset concatenates data sets with different metainfo.annotated_cla'),
         (forget, r"^the task 'det' has the classes pedestrian, which no source annotates"),
         (misspell, r"signs.*: metainfo.annotated_classes has 'signs', .*do you mean 'sign'\?$"),
         (contradict, r'street.json has labels of pedestrian, which metainfo.annotated_classes'),

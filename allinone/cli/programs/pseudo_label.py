@@ -60,7 +60,7 @@ def pseudo_label(args) -> int:
         print(f'error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print('stopped; the same command with --resume goes on', file=sys.stderr)
+        print('stopped; the same command with --resume continues', file=sys.stderr)
         return STOPPED
     finally:
         cv2.setLogLevel(level)
@@ -87,6 +87,7 @@ class PseudoLabelRun:
             for task, teacher in self.tasks.items()
         }
         self.forms = {task: teacher.new_form(task) for task, teacher in self.tasks.items()}
+        self._check_ignored()
         self.own = self._own(loaders)
         self._note_evaluated()
         names = list(self.images.names.values())
@@ -99,13 +100,16 @@ class PseudoLabelRun:
         ignore = None if lower == 1 else lower
         found = {}
         for task, precision in parse_precision(self.args.precision, list(self.tasks)).items():
-            if ignore is not None and ignore > precision:
-                raise ConfigError(
-                    f'--ignore-precision is {ignore:g}, above the precision {precision:g} of '
-                    f'{task}; give a lower one, or 1 for no ignored boxes'
-                )
             found[task] = Wanted(precision, ignore, self.args.min_predictions)
         return found
+
+    def _check_ignored(self) -> None:
+        for task, wanted in self.wanted.items():
+            if self.forms[task].ignores and (wanted.ignore or 0) > wanted.precision:
+                raise ConfigError(
+                    f'--ignore-precision is {wanted.ignore:g}, above the precision '
+                    f'{wanted.precision:g} of {task}; give a lower one, or 1 for no ignored boxes'
+                )
 
     def _refuse_own_folder(self) -> None:
         root, out = osp.realpath(self.images.given), osp.realpath(self.args.out)

@@ -100,7 +100,6 @@ class PseudoLabels(ABC):
         classes: Names of the classes.
 
     Attributes:
-        unit: What is right or wrong, in the plural.
         ignores: Whether doubtful predictions become regions that training ignores, by a second,
             lower threshold.
         completes: Whether labels of some classes that an image has can be completed by the others.
@@ -108,7 +107,6 @@ class PseudoLabels(ABC):
             scores.
     """
 
-    unit: ClassVar[str]
     ignores: ClassVar[bool] = False
     completes: ClassVar[bool] = False
     takes_views: ClassVar[bool] = True

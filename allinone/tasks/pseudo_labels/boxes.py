@@ -32,7 +32,6 @@ class PseudoBoxes(PseudoLabels):
     (``iscrowd`` 1), which training ignores, unless a certain box has their place.
     """
 
-    unit = 'boxes'
     ignores = True
     completes = True
 

@@ -21,8 +21,6 @@ FILE, SCORES = 'labels.txt', 'scores.csv'
 class PseudoClasses(PseudoLabels):
     """The class with the highest score, right where it is the label; doubtful images have none."""
 
-    unit = 'images'
-
     def __init__(self, classes: Sequence[str]):
         super().__init__(classes)
         self._found: list[tuple[int, float, bool]] = []

@@ -30,7 +30,6 @@ class PseudoLabelMaps(PseudoLabels):
     alike.
     """
 
-    unit = 'pixels'
     takes_views = False  # mmseg merges the views, and keeps the scores of the last one alone.
 
     def __init__(self, classes: Sequence[str]):

@@ -1,17 +1,19 @@
 """The feature maps of a backbone, found by running it once on a blank image."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS as MMENGINE_MODELS
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from allinone.errors import ConfigError
 from allinone.registry.scopes import scope_of_type
 
-from .build_errors import fault
+from .build_errors import named
 
 SIZES = (128, 224, 256, 384, 512)  # Heights and widths of the image, in the order of the attempts
 
@@ -49,31 +51,83 @@ def feature_maps(key: str, cfg: Mapping) -> list[FeatureMap]:
     Raises:
         ConfigError: If it cannot be built, or run on an image of any usual size.
     """
+    return running_backbone(key, cfg)[1]
+
+
+def running_backbone(key: str, cfg: Mapping) -> tuple[nn.Module, list[FeatureMap]]:
+    """A backbone in evaluation mode with its feature maps; arguments as in :func:`feature_maps`.
+
+    If its layers allow it, it is on the meta device, where weights take no memory.
+    """
     part = ConfigDict({name: value for name, value in cfg.items() if name != 'init_cfg'})
     part.setdefault('_scope_', scope_of_type(part.get('type')) or 'allinone')
-    try:
-        with torch.random.fork_rng([]):
-            backbone = MMENGINE_MODELS.build(part)
-    except Exception as error:
-        raise ConfigError(fault(key, part, error)) from error
-    backbone.eval()  # Returns None for those whose train() does.
-    own = getattr(backbone, 'img_size', None)
-    own = max(own) if isinstance(own, Sequence) else own
     failure: Exception | None = None
-    for size in [own, *SIZES] if isinstance(own, int) else SIZES:
-        try:
-            with torch.no_grad(), torch.random.fork_rng([]):
-                found = backbone(torch.zeros(1, 3, size, size))
-        except Exception as error:
-            failure = failure or error
+    for build in (_on_meta, _on_cpu):
+        backbone = build(key, part)
+        if backbone is None:
             continue
-        found = found if isinstance(found, (tuple, list)) else (found,)
-        return [_described(index, value, size) for index, value in enumerate(found)]
+        failure = None
+        for size in _sizes(backbone):
+            try:
+                return backbone, maps_at(backbone, size)
+            except Exception as error:
+                failure = failure or error
     raise ConfigError(
         f'{key} fails on blank images of {SIZES[0]} to {SIZES[-1]} pixels, so what tasks leave '
         f'out does not follow from it: {type(failure).__name__}: {failure}; write in_channels '
         'and strides of the tasks'
     ) from failure
+
+
+@torch.no_grad()
+def maps_at(backbone: nn.Module, height: int, width: int | None = None) -> list[FeatureMap]:
+    """The feature maps on a blank image. Raises what the backbone raises."""
+    width = width or height
+    meta = next(backbone.parameters()).is_meta
+    with torch.random.fork_rng([]), _meta() if meta else nullcontext():
+        found = backbone(torch.zeros(1, 3, height, width))
+    found = found if isinstance(found, (tuple, list)) else (found,)
+    return [_described(index, value, width) for index, value in enumerate(found)]
+
+
+class _RangesOnCPU(TorchFunctionMode):
+    """Computes ranges on the CPU: backbones read numbers from them (rates of stochastic depth)."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if func is torch.linspace:
+            kwargs['device'] = 'cpu'
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _meta() -> Iterator[None]:
+    with torch.device('meta'), _RangesOnCPU():
+        yield
+
+
+def _on_meta(key: str, part: ConfigDict) -> nn.Module | None:
+    try:
+        with _meta():
+            return _evaluated(MMENGINE_MODELS.build(part))
+    except Exception:
+        return None  # Its layers compute with values, or the config is wrong.
+
+
+def _on_cpu(key: str, part: ConfigDict) -> nn.Module:
+    with named(key, part), torch.random.fork_rng([]):
+        return _evaluated(MMENGINE_MODELS.build(part))
+
+
+def _evaluated(backbone: nn.Module) -> nn.Module:
+    backbone.eval()  # Returns None for those whose train() does.
+    return backbone
+
+
+def _sizes(backbone: nn.Module) -> list[int]:
+    own = getattr(backbone, 'img_size', None)
+    own = max(own) if isinstance(own, Sequence) else own
+    return [own, *SIZES] if isinstance(own, int) else [*SIZES]
 
 
 def _described(index: int, value: Tensor, size: int) -> FeatureMap:

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
+from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS
 from torch import Tensor, nn
 
@@ -84,8 +85,10 @@ def extract(
     fewer = fewer_tasks(cfg, tasks)
     upstream = None
     if len(tasks) == 1:
-        own_types = [cfg.model.tasks[tasks[0]].type]
-        if own_types[0].split('.')[0] in LIBRARIES:
+        model_type, backbone = cfg.model.tasks[tasks[0]].type, cfg.model.backbone.type
+        own_types = [model_type] if model_type.split('.')[0] not in LIBRARIES else []
+        own_types += [backbone] if _is_own_backbone(backbone) else []
+        if not own_types:
             upstream = upstream_config(cfg, tasks[0], metainfo[tasks[0]])
             own_types = sorted(set(_own_types(upstream.to_dict())))
     if len(tasks) == 1 and own_types:
@@ -283,6 +286,12 @@ def _without_allinone(part, classes: list[str], kind: TaskKind):
     if isinstance(part, (list, tuple)):
         return type(part)(_without_allinone(value, classes, kind) for value in part)
     return part
+
+
+def _is_own_backbone(name: str) -> bool:
+    """Whether no library has a backbone's type."""
+    found = MMENGINE_MODELS.get(name)
+    return found is None or found.__module__.split('.')[0] == 'allinone'
 
 
 def _own_types(part) -> Iterator[str]:

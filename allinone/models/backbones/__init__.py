@@ -1,0 +1,4 @@
+from .timm import TimmBackbone
+from .torchvision import TorchvisionBackbone
+
+__all__ = ['TimmBackbone', 'TorchvisionBackbone']

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +17,10 @@ from torch import nn
 from allinone.errors import CheckpointError
 from allinone.io.text import shortened
 
+from .fitting import Fit, fit
 from .folder import is_folder, read_folder
 from .formats import check_pickle, check_zip, is_safetensors, read_safetensors
-from .shards import all_read, sharded_as
+from .shards import sharded_as
 from .zoo import local_checkpoint
 
 WORDS = 200
@@ -156,36 +156,6 @@ def state_dict_of(checkpoint: Mapping, path) -> dict:
     return {re.sub(r'^module\.', '', name): value for name, value in state.items()}
 
 
-class Fit(NamedTuple):
-    """How a state dict fits a module.
-
-    Attributes:
-        weights: What can be loaded, ``{name: tensor}``.
-        missing: Names of the module that the state dict lacks.
-        unexpected: Names of the state dict that the module lacks.
-        shapes: ``{name: shapes}`` of tensors that both have, in different shapes.
-    """
-
-    weights: dict
-    missing: list[str]
-    unexpected: list[str]
-    shapes: dict[str, str]
-
-
-def fit(module: nn.Module, state: Mapping) -> Fit:
-    """Compare a state dict with a module, whose layers may first adapt it to their shapes."""
-    own = module.state_dict()
-    if _other_shapes(state, own):
-        state = _resized(module, all_read(state))
-    shapes = _other_shapes(state, own)
-    return Fit(
-        {name: value for name, value in state.items() if name in own and name not in shapes},
-        sorted(own.keys() - state.keys()),
-        sorted(state.keys() - own.keys()),
-        dict(sorted(shapes.items())),
-    )
-
-
 def load_state_dict(
     module: nn.Module,
     state: dict,
@@ -217,6 +187,7 @@ def load_state_dict(
             'missing': found.missing,
             'unexpected': found.unexpected,
             'of another shape': shapes,
+            'resized': found.resized,
         }
         print_log(
             f'{path}: loaded {len(weights)} of {len(own)} tensors of the model'
@@ -226,23 +197,6 @@ def load_state_dict(
             'current',
         )
     return found
-
-
-def _other_shapes(state: Mapping, own: Mapping) -> dict[str, str]:
-    return {
-        name: f'{tuple(getattr(state[name], "shape", ()))} instead of {tuple(own[name].shape)}'
-        for name in state.keys() & own.keys()
-        if getattr(state[name], 'shape', None) != own[name].shape
-    }
-
-
-def _resized(module: nn.Module, state: Mapping) -> dict:
-    """Let modules adapt a state dict, such as position embeddings of another image size."""
-    state = dict(state)
-    for name, part in module.named_modules():
-        for hook in part._load_state_dict_pre_hooks.values():
-            hook(state, name and f'{name}.', {}, False, [], [], [])
-    return state
 
 
 def require_weights(

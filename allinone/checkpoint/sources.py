@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from allinone.errors import CheckpointError, ConfigError
 from allinone.io.text import shortened
 
-from .loading import fit, state_dict_of
+from .fitting import fit
+from .loading import state_dict_of
 from .shards import StoredTensor, all_read
 
 BACKBONE = 'backbone'

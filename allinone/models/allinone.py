@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from allinone.balancers.base import Balancer
-from allinone.checkpoint.loading import load_weights
+from allinone.checkpoint.backbone_weights import load_backbone
 from allinone.config.build_errors import accepted_keys, unknown_key
 from allinone.config.check import check_frozen
 from allinone.config.source_checks import check_label_weights
@@ -295,7 +295,7 @@ class AllInOne(BaseModel):
     def init_weights(self) -> None:
         super().init_weights()
         if self._pretrained is not None:
-            load_weights(
+            load_backbone(
                 self.backbone,
                 self._pretrained['checkpoint'],
                 prefix=self._pretrained.get('prefix'),

@@ -7,9 +7,8 @@ from typing import NamedTuple
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from allinone.checkpoint.fitting import Fit, fit
 from allinone.checkpoint.loading import (
-    Fit,
-    fit,
     load_state_dict,
     read_checkpoint,
     require_weights,

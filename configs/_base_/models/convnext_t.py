@@ -1,12 +1,10 @@
 # ConvNeXt-T, pretrained. Maps: 0: 96 channels, stride 4; 1: 192, 8; 2: 384, 16; 3: 768, 32.
+_base_ = '../backbones/convnext_t.py'
+
 model = dict(
-    type='AllInOne',
-    data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True, pad_size_divisor=32),
+    data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
-        type='mmpretrain.ConvNeXt', arch='tiny', out_indices=(0, 1, 2, 3), drop_path_rate=0.3,
-        layer_scale_init_value=1.0, gap_before_final_norm=False,
+        drop_path_rate=0.3, layer_scale_init_value=1.0,
         init_cfg=dict(
             type='Pretrained', prefix='backbone',
             checkpoint='{{$ALLINONE_WEIGHTS:weights}}/'

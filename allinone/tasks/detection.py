@@ -65,7 +65,10 @@ class Detection(TaskKind):
     sample_type = 'mmdet.structures.DetDataSample'
     preprocessor = 'DetDataPreprocessor'
     heads = ('rpn_head', 'bbox_head', 'roi_head', 'panoptic_head')
-    class_heads = ('bbox_head', 'roi_head.bbox_head', 'panoptic_head', 'mask_head')
+    class_heads = (
+        *('bbox_head', 'roi_head.bbox_head', 'panoptic_head'),
+        *('mask_head', 'roi_head.mask_head'),
+    )
     apart = ('rpn_head', 'semantic_head')
     class_layers = (
         *('conv_cls', 'gfl_cls', 'retina_cls', 'atss_cls', 'rtm_cls', 'fovea_cls', 'tood_cls'),

@@ -66,7 +66,7 @@ class Segmentation(TaskKind):
     sample_type = 'mmseg.structures.SegDataSample'
     preprocessor = 'SegDataPreProcessor'
     heads = ('decode_head',)
-    class_heads = ('decode_head',)
+    class_heads = ('decode_head', 'auxiliary_head')
     class_layers = ('conv_seg', 'cls_embed')
     merger = dict(type='SegTTAModel')
     main_metrics = ('mIoU',)

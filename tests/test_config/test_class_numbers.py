@@ -150,6 +150,22 @@ def test_a_head_without_a_number_gets_one():
     assert model['bbox_head'] == dict(type='FCOSHead', in_channels=8, num_classes=4)
 
 
+def test_all_heads_without_a_number_get_one():
+    """mmseg's have no default, and that of mmdet's mask head is COCO's."""
+    model = dict(
+        type='mmseg.EncoderDecoder',
+        decode_head=dict(type='UPerHead'),
+        auxiliary_head=[dict(type='FCNHead'), dict(type='FCNHead')],
+    )
+    Segmentation().set_num_classes('k', model, 4)
+    assert model['decode_head']['num_classes'] == 4
+    assert [head['num_classes'] for head in model['auxiliary_head']] == [4, 4]
+    heads = dict(bbox_head=dict(type='Shared2FCBBoxHead'), mask_head=dict(type='FCNMaskHead'))
+    model = dict(type='mmdet.MaskRCNN', roi_head=heads)
+    Detection().set_num_classes('k', model, 4)
+    assert heads['bbox_head']['num_classes'] == heads['mask_head']['num_classes'] == 4
+
+
 @pytest.mark.parametrize(
     'model, says',
     [
@@ -201,7 +217,8 @@ def test_a_number_for_a_task_builds_its_model(tmp_path, capsys):
         (
             dict(type='mmdet.RPN', rpn_head=dict(num_classes=1), num_classes=7),
             'model.tasks.a.num_classes is 7, but no part of model.tasks.a takes a number of '
-            'classes (bbox_head, roi_head.bbox_head, panoptic_head, mask_head); leave it out',
+            'classes (bbox_head, roi_head.bbox_head, panoptic_head, mask_head, '
+            'roi_head.mask_head); leave it out',
         ),
     ],
 )

@@ -8,11 +8,13 @@ from allinone.errors import ConfigError
 
 from .wiring import (
     AUTO,
+    PIXEL_DECODER,
     Wiring,
     accepts,
     is_auto,
     left_out,
     pyramid,
+    require_levels_of_masks,
     require_pyramid,
     with_strides,
 )
@@ -46,6 +48,8 @@ def wire_detector(wiring: Wiring) -> None:
         _rois(wiring, cfg.roi_head, channels, strides)
     if isinstance(cfg.get('panoptic_head'), dict):
         maps = wiring.maps if wiring.chooses is False else wiring.choose(pyramid(wiring.maps))
+        if PIXEL_DECODER in cfg.panoptic_head:
+            require_levels_of_masks(f'{wiring.key}.panoptic_head', cfg.panoptic_head, maps)
         wiring.fill_absent(
             cfg.panoptic_head, 'in_channels', [m.channels for m in maps], 'panoptic_head'
         )

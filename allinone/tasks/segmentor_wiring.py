@@ -5,7 +5,17 @@ from collections.abc import Mapping, Sequence
 
 from allinone.config.feature_maps import FeatureMap
 
-from .wiring import Wiring, accepts, class_of, is_auto, left_out, pyramid, require_pyramid
+from .wiring import (
+    PIXEL_DECODER,
+    Wiring,
+    accepts,
+    class_of,
+    is_auto,
+    left_out,
+    pyramid,
+    require_levels_of_masks,
+    require_pyramid,
+)
 
 LIBRARY = 'mmseg'
 HEADS = ('decode_head', 'auxiliary_head')
@@ -13,7 +23,6 @@ SEVERAL = {'multiple_select', 'resize_concat'}  # ``input_transform`` of heads o
 LOW_LEVEL = 'c1_in_channels'  # Of DeepLabV3+, whose decoder takes a fine map, too
 INNER = 'kernel_generate_head'  # Of K-Net, around a head of any kind
 OTHERS = 'SideAdapterCLIPHead'  # Takes images and features of its own encoder.
-MASKS = 'pixel_decoder'  # Of mask classification, which takes all maps with their strides
 
 
 def wire_segmentor(wiring: Wiring) -> None:
@@ -66,7 +75,8 @@ def _after(neck: Mapping, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
 
 def _head(wiring: Wiring, path: str, head: dict, levels: Sequence[FeatureMap]) -> None:
     last = len(levels) - 1
-    if MASKS in head:
+    if PIXEL_DECODER in head:
+        require_levels_of_masks(f'{wiring.key}.{path}', head, levels)
         wiring.fill_absent(head, 'in_channels', [m.channels for m in levels], path)
         if _accepts(head, 'strides'):
             wiring.fill_absent(head, 'strides', [m.stride for m in levels], path)

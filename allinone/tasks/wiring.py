@@ -15,6 +15,7 @@ from allinone.config.feature_maps import FeatureMap, described
 from allinone.errors import ConfigError
 
 AUTO = 'auto'
+PIXEL_DECODER = 'pixel_decoder'  # Of mask classification, which takes all maps with their strides
 
 
 class Wiring:
@@ -118,9 +119,19 @@ def require_pyramid(key: str, what: str, maps: Sequence[FeatureMap]) -> None:
         raise ConfigError(
             f'{key} is a {what}, which combines maps of several strides, but the backbone has no '
             f'two ({described(maps)}), as a plain vision transformer; use '
-            "neck=dict(type='SimpleFeaturePyramid', out_channels=...), which makes some of one, or "
-            'give the backbone more out_indices'
+            "neck=dict(type='SimpleFeaturePyramid', out_channels=...), which makes some of one (as "
+            'NAME_vit of configs/_base_/tasks has it), or give the backbone more out_indices'
         )
+
+
+def require_levels_of_masks(key: str, head: Mapping, maps: Sequence[FeatureMap]) -> None:
+    """Refuse fewer maps than the pixel decoder of a head of mask classification refines.
+
+    Raises:
+        ConfigError: If so.
+    """
+    if left_out(head, 'in_channels') and len(maps) < (head[PIXEL_DECODER].get('num_outs') or 1):
+        require_pyramid(key, str(head.get('type')), maps)
 
 
 def _short(value: Any) -> str:

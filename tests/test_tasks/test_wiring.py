@@ -179,6 +179,21 @@ def test_masks_of_queries_get_all_maps_with_their_strides():
     assert cfg.decode_head.strides == [4, 8, 16, 32]
 
 
+def test_masks_of_queries_want_as_many_maps_as_their_decoder_refines():
+    decoder = dict(type='MSDeformAttnPixelDecoder', num_outs=3)
+    head = dict(type='Mask2FormerHead', num_classes=3, pixel_decoder=decoder)
+    with pytest.raises(ConfigError, match=r'decode_head is a Mask2FormerHead, which combines maps'):
+        wire(segmentor(head), VIT)
+    with pytest.raises(ConfigError, match=r'panoptic_head is a Mask2FormerHead, which combines'):
+        wire(dict(type='mmdet.Mask2Former', panoptic_head=head), VIT)
+    neck = dict(type='SimpleFeaturePyramid', out_channels=48)
+    cfg, _ = wire(segmentor(head, neck=neck), VIT)
+    assert cfg.decode_head.strides == [4, 8, 16, 32]
+    one = dict(head, type='MaskFormerHead', pixel_decoder=dict(type='PixelDecoder'))
+    cfg, _ = wire(segmentor(one), VIT)  # It refines what it gets.
+    assert cfg.decode_head.in_channels == [192]
+
+
 def test_a_pyramid_before_a_segmentation_head():
     neck = dict(type='SimpleFeaturePyramid', out_channels=48)
     cfg, _ = wire(segmentor(dict(type='UPerHead', channels=16, num_classes=3), neck=neck), VIT)

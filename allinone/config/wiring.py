@@ -26,6 +26,8 @@ def follow_backbone(cfg: Config) -> None:
     backbone = model.get('backbone') if isinstance(model, Mapping) else None
     if not isinstance(tasks, Mapping) or not isinstance(backbone, Mapping):
         return
+    if 'type' not in backbone:
+        return  # Building it will say so.
     maps = functools.cache(functools.partial(feature_maps, 'model.backbone', backbone))
     for task, part in tasks.items():
         kind = kind_of_task(task, part)

@@ -117,7 +117,8 @@ def test_a_copy_is_changed_alone(child):
     tasks = cfg.model.tasks
     tasks.signs.bbox_head.num_classes = 9
     assert tasks.det.bbox_head.num_classes == 3
-    assert tasks.more.type == 'mmdet.FCOS' and tasks.more.bbox_head == dict(type='ATSSHead')
+    assert tasks.more.type == 'mmdet.FCOS'
+    assert tasks.more.bbox_head == dict(type='ATSSHead', in_channels=48)  # That of the neck
     assert (tasks.more.neck.num_outs, tasks.more.neck.out_channels) == (2, 48)
     assert tasks.det.neck.num_outs == 3
 

@@ -48,6 +48,8 @@ HARMLESS = (
     'experiment_name',
     'inference*',
     'env_cfg*',
+    # Of parameters that are grouped twice, without which the optimizer is not built
+    'optim_wrapper.paramwise_cfg.bypass_duplicate',
     'default_hooks.runtime_info*',
     'default_hooks.logger*',
     'default_hooks.timer*',

@@ -388,6 +388,14 @@ def test_what_follows_validation_or_length_makes_more_keys_matter():
     assert len(other) == 3 and same == ['work_dir was a and is other']
 
 
+def test_an_option_of_shared_layers_is_the_same_run():
+    """Without such layers it changes nothing, and with them the optimizer is not built without."""
+    before = dict(config={}, seed=0, processes=1, datasets={}, environment={}, git=None)
+    now = dict(before, config={'optim_wrapper.paramwise_cfg.bypass_duplicate': 'True'})
+    other, same = changes(before, now, follows_validation=False, follows_length=False)
+    assert not other and len(same) == 1
+
+
 def test_other_processes_are_the_same_run_if_a_step_has_the_same_images():
     size = dict(size=9, annotations={})
 

@@ -4,4 +4,5 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.02),
     clip_grad=dict(max_norm=10),
-    paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0.))
+    # Heads whose levels share layers (RTMDet) list their parameters more than once.
+    paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0., bypass_duplicate=True))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .allinone import AllInOne
 
 PROBE_SIZE = 128
-LARGER = (256, 512)
+LARGER = (224, 256, 512)  # Patches of 14 pixels divide the first.
 
 Failure = tuple[int, Exception]  # Size of the image, and what was raised on it
 

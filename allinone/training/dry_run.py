@@ -29,6 +29,7 @@ from allinone.errors import AllInOneError, ConfigError
 from allinone.evaluation.names import check_metric_names
 from allinone.evaluation.score import short_names
 from allinone.io.seeding import seed_all
+from allinone.models.image_sizes import explain_size
 
 from .hooks.prediction_visualization import PredictionVisualizationHook
 from .snapshot import Snapshot, unchanged
@@ -238,6 +239,8 @@ def _refuse(runner, what: str, error: Exception, remedy: str = 'fix it') -> NoRe
         if isinstance(handler, logging.FileHandler):
             record = (runner.logger.name, logging.ERROR, '', 0, f'Dry run: {what} fails\n{text}')
             handler.emit(logging.LogRecord(*record, (), None))
+    if size := explain_size(runner.cfg.model.backbone, error):
+        raise ConfigError(f'{what} fails: {size}') from error
     raise ConfigError(f'{what} fails: {_words(error)}{_place(error)}; {remedy}, {SKIPPING}') from (
         error
     )

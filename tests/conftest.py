@@ -28,6 +28,9 @@ def pytest_addoption(parser):
     parser.addoption(
         '--coco-files', type=int, default=200, help='COCO files in test_coco_grammar (%(default)s)'
     )
+    parser.addoption(
+        '--zoo', action='store_true', help='all pairs of backbones and heads in test_zoo_pairs'
+    )
 
 
 @pytest.fixture(scope='session', autouse=True)

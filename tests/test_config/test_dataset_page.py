@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from conftest import ROOT, build_model, run_tool
+from mmengine.optim import build_optim_wrapper
 
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.config.loading import load_config
@@ -108,7 +109,9 @@ def test_tasks_of_a_base_file_follow_their_data(toy_root, configs, tmp_path):
     )
     (configs / 'toy/scratch.py').write_text(text)
     cfg = load_config(str(configs / 'toy/scratch.py'), work_dir=str(tmp_path))
-    tasks = build_model(cfg).tasks
+    model = build_model(cfg)
+    build_optim_wrapper(model, cfg.optim_wrapper)  # Of RTMDet's shared layers, too
+    tasks = model.tasks
     numbers = (
         tasks.scene.head.num_classes,
         tasks.boxes.bbox_head.num_classes,

@@ -52,7 +52,7 @@ def reading_normalised() -> Iterator[None]:
             mmdet numbers classes by the order of this list, from which an absent class would be
             missing. Such a class has no box here, and gets an id that no box has.
             """
-            numbers = {category['name']: number for number, category in self.cats.items()}
+            numbers = {part['name']: part['id'] for part in self.dataset['categories']}
             if not cat_names or not set(cat_names) - set(numbers):
                 return super().get_cat_ids(cat_names, *others, **further)
             return [numbers.get(name, -1 - place) for place, name in enumerate(cat_names)]

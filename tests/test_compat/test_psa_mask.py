@@ -40,18 +40,20 @@ def test_psa_mask_by_hand():
 
 
 def test_psa_head_trains():
+    from mmengine.registry import DefaultScope
     from mmseg.models.decode_heads import PSAHead
 
     torch.manual_seed(0)
-    head = PSAHead(
-        in_channels=4,
-        channels=4,
-        num_classes=2,
-        in_index=0,
-        mask_size=(7, 7),
-        psa_type='bi-direction',
-        norm_cfg=dict(type='BN'),
-    )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        head = PSAHead(
+            in_channels=4,
+            channels=4,
+            num_classes=2,
+            in_index=0,
+            mask_size=(7, 7),
+            psa_type='bi-direction',
+            norm_cfg=dict(type='BN'),
+        )
     found = head([torch.randn(2, 4, 8, 8)])
     assert found.shape == (2, 2, 8, 8)
     found.square().sum().backward()

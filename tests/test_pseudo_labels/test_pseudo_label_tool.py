@@ -93,7 +93,7 @@ def refusal(status, capsys):
     return lines[0].removeprefix('error: ')
 
 
-# Of a held-out image: vehicles .9 and .7 are right, .6 is half a picture away from one, .2 right
+# Of a held-out image: vehicles .9 and .7 are right, .6 is half an image away from one, .2 right
 def det_answer(annotations, surest=0.9):
     vehicles = [box['bbox'] for box in annotations if box['category_id'] == 1][:1]
     return [

@@ -31,6 +31,8 @@ def test_each_command_works_where_the_one_before_ended(tmp_path, monkeypatch, ca
         arguments += SMALLER.get(name, [])
         if name == 'train':
             options = [f'train_cfg.max_iters={ITERATIONS}', 'default_hooks.logger.interval=1']
+            # In one process, mmengine would take `check`'s logs for those of the same second.
+            options.append('experiment_name=readme')
             arguments += ['--cfg-options', *options]
         if name == 'make_toy_data':
             status = program.main(arguments)

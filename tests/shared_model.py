@@ -43,6 +43,15 @@ def model_of(balancer=None, norm=None, dtype=torch.float64, tasks=TASKS, **optio
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=4, in_channels=32)),
     )  # fmt: skip
+    for task in options.get('shared_neck', {}).get('tasks', ()):
+        # It has maps of 8 channels at strides 8 to 32.
+        every[task] = {
+            key: part for key, part in every[task].items() if key not in ('neck', 'feature_indices')
+        }
+        if 'decode_head' in every[task]:
+            every[task]['decode_head'].update(
+                in_channels=[8, 8, 8], in_index=[0, 1, 2], feature_strides=[8, 16, 32]
+            )
     torch.manual_seed(0)
     model = MODELS.build(
         dict(

@@ -130,7 +130,7 @@ def _backbone_rates(model: AllInOne, cfg: Config) -> list[float]:
     ):
         groups = build_optim_wrapper(model, copy.deepcopy(wrapper)).param_groups
     rates = {id(param): group['lr'] for group in groups for param in group['params']}
-    return [rates[id(param)] for param in model.backbone.parameters() if param.requires_grad]
+    return [rates[id(param)] for param in model.shared_part().parameters() if param.requires_grad]
 
 
 @contextmanager

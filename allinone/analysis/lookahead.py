@@ -34,8 +34,8 @@ def lookahead_affinity(
     generators are restored bit for bit; gradients are cleared.
 
     Args:
-        model: An :class:`AllInOne`, or an object with its ``backbone``, ``tasks``, ``task_losses``
-            and ``parse_losses``.
+        model: An :class:`AllInOne`, or an object with its ``shared_part``, ``tasks``,
+            ``task_losses`` and ``parse_losses``.
         batches: N dictionaries ``{task: batch}`` with all K tasks.
         rates: Learning rate, or one for each trainable parameter of the backbone.
         seed: Seed of the dropout.
@@ -48,7 +48,7 @@ def lookahead_affinity(
         ConfigError: If the backbone has no trainable parameter.
     """
     names = list(model.tasks)
-    params = [param for param in model.backbone.parameters() if param.requires_grad]
+    params = [param for param in model.shared_part().parameters() if param.requires_grad]
     if not params:
         raise ConfigError('model.backbone has no trainable parameter, so no task moves it')
     rates = [rates] * len(params) if isinstance(rates, (int, float)) else rates

@@ -14,6 +14,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from numpy._core import multiarray
 from torch import nn
 
+from allinone.config.parts import PREFIXES
 from allinone.errors import CheckpointError
 from allinone.io.text import shortened
 
@@ -220,7 +221,7 @@ def require_weights(
     Raises:
         CheckpointError: If a tensor is missing or has another shape.
     """
-    needed = (*(['backbone.'] if backbone else []), *(f'tasks.{task}.' for task in tasks))
+    needed = (*(PREFIXES if backbone else ()), *(f'tasks.{task}.' for task in tasks))
     lacking = [
         name
         for name, value in model.state_dict().items()

@@ -6,14 +6,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from allinone.config.parts import BACKBONE, is_shared_weight
 from allinone.errors import CheckpointError, ConfigError
 from allinone.io.text import shortened
 
 from .fitting import fit
 from .loading import state_dict_of
 from .shards import StoredTensor, all_read
+from .upstream_neck import SHARED, UpstreamNeck
 
-BACKBONE = 'backbone'
 COUNTER = 'num_batches_tracked'
 
 State = Mapping[str, Tensor | StoredTensor]
@@ -23,7 +24,7 @@ class Parts(NamedTuple):
     """What a checkpoint has for a task of a joint model.
 
     Attributes:
-        backbone: ``{'backbone.*': tensor}``.
+        backbone: ``{'backbone.*': tensor}``, and ``shared_neck.*`` if it has one.
         head: ``{'tasks.NAME.*': tensor}``.
         metainfo: Of the data that the task was trained on; empty if unknown.
         joint: Whether it is a checkpoint of a joint model.
@@ -40,7 +41,14 @@ def tasks_of(state: Mapping) -> list[str]:
     return sorted({name.split('.')[1] for name in state if name.startswith('tasks.')})
 
 
-def parts_for(checkpoint: Mapping, path, task: str, key: str, entry: str = BACKBONE) -> Parts:
+def parts_for(
+    checkpoint: Mapping,
+    path,
+    task: str,
+    key: str,
+    entry: str = BACKBONE,
+    neck: UpstreamNeck | None = None,
+) -> Parts:
     """Take a checkpoint apart for one task.
 
     Args:
@@ -50,6 +58,7 @@ def parts_for(checkpoint: Mapping, path, task: str, key: str, entry: str = BACKB
         task: Name of the task in the joint model.
         key: The config key that names the checkpoint, for messages.
         entry: The upstream model's attribute that is its backbone.
+        neck: Of a task of the shared neck: its names in the upstream model.
 
     Raises:
         CheckpointError: If it holds no state dict, or a joint model without the task.
@@ -65,14 +74,18 @@ def parts_for(checkpoint: Mapping, path, task: str, key: str, entry: str = BACKB
         theirs = task if task in tasks else tasks[0]
         head = _below(state, f'tasks.{theirs}.', f'tasks.{task}.')
         metainfo = metainfo_of(checkpoint, theirs)
-        return Parts(_below(state, 'backbone.', 'backbone.'), head, metainfo, True)
-    backbone = _below(state, f'{entry}.', 'backbone.')
-    head = {
-        f'tasks.{task}.{name}': value
+        return Parts(_shared(state), head, metainfo, True)
+    backbone = _below(state, f'{entry}.', f'{BACKBONE}.')
+    rest = {
+        name if neck is None else neck.joint(name): value
         for name, value in state.items()
         if not name.startswith(f'{entry}.')
     }
-    return Parts(backbone, head, metainfo_of(checkpoint), False)
+    shared_neck = {} if neck is None else _below(rest, SHARED, SHARED)
+    head = {
+        f'tasks.{task}.{name}': value for name, value in rest.items() if name not in shared_neck
+    }
+    return Parts({**backbone, **shared_neck}, head, metainfo_of(checkpoint), False)
 
 
 def backbone_for(model: nn.Module, checkpoint: Mapping, path, key: str) -> State:
@@ -82,9 +95,7 @@ def backbone_for(model: nn.Module, checkpoint: Mapping, path, key: str) -> State
         ConfigError: If none of its tensors fits the joint model's backbone.
     """
     state = state_dict_of(checkpoint, path)
-    backbone = _below(state, 'backbone.', 'backbone.') or {
-        f'backbone.{name}': value for name, value in state.items()
-    }
+    backbone = _shared(state) or {f'backbone.{name}': value for name, value in state.items()}
     require_fitting(model, backbone, path, key)
     return backbone
 
@@ -96,7 +107,7 @@ def require_fitting(model: nn.Module, backbone: State, path, key: str) -> None:
         ConfigError: If none of its tensors fits the joint model's backbone.
     """
     if not fit(model, backbone).weights:
-        own = [name for name in model.state_dict() if name.startswith('backbone.')]
+        own = [name for name in model.state_dict() if is_shared_weight(name)]
         raise ConfigError(
             f'{key}={str(path)!r}: none of its {len(backbone)} tensors of a backbone fits the '
             f'{len(own)} of model.backbone; it has {shortened(backbone, 3) or "nothing"}, and the '
@@ -140,7 +151,7 @@ def chosen_backbone(
 def _lacking(found) -> list[str]:
     """What of the backbone a checkpoint does not give, but for counters that old files lack."""
     names = (*found.missing, *found.shapes)
-    return [n for n in names if n.startswith('backbone.') and not n.endswith(COUNTER)]
+    return [n for n in names if is_shared_weight(n) and not n.endswith(COUNTER)]
 
 
 def same(one: State, other: State) -> bool:
@@ -191,6 +202,10 @@ def metainfo_of(checkpoint: Mapping, task: str | None = None) -> dict:
             if isinstance(place.get(name), (list, tuple)):
                 return dict(found, classes=place[name])
     return found
+
+
+def _shared(state: Mapping) -> State:
+    return {name: value for name, value in state.items() if is_shared_weight(name)}
 
 
 def _below(state: Mapping, prefix: str, new: str) -> State:

@@ -18,6 +18,7 @@ from allinone.registry.options import check_choice, check_count, check_number, c
 
 from .build_errors import accepted_keys, unknown_key
 from .fractions import check_iterations
+from .parts import BACKBONE, SHARED_NECK
 from .source_checks import check_sources
 from .sources import LABEL_WEIGHTS, MIN_LABELLED, TASKS, sources_of, tasks_served
 
@@ -37,7 +38,7 @@ EXTRA_KEYS = (
     'load_classes',
 )
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, *EXTRA_KEYS} - {'self', 'cfg'}
-MODEL_KEYS = ('backbone', 'tasks', 'balancer')
+MODEL_KEYS = (BACKBONE, SHARED_NECK, 'tasks', 'balancer')
 LOADER_KEYS = {
     *inspect.signature(DataLoader.__init__).parameters,
     'num_batch_per_epoch',
@@ -48,7 +49,6 @@ LOADER_KEYS = {
     LABEL_WEIGHTS,
 } - {'self', 'shuffle'}
 LIKENESS = 0.85
-BACKBONE = 'backbone'
 # Parts without a class, or whose class passes all keys on: a misspelt key would have no effect.
 PARTS = dict(
     randomness=accepted_keys(Runner.set_randomness),
@@ -102,6 +102,8 @@ def check_config(cfg: Mapping) -> None:
                 '(TASK/metric) and weights (tasks.TASK.*) are written with'
             )
     frozen = check_frozen(model.get('frozen') or (), list(tasks))
+    if model.get(SHARED_NECK) is not None:
+        check_shared_neck(model[SHARED_NECK], list(tasks))
     for stage in STAGES:
         _check_stage(cfg, stage, list(tasks), frozen)
     for name, task in tasks.items():
@@ -267,6 +269,31 @@ def check_frozen(frozen: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]
     if set(frozen) == set(parts):
         raise ConfigError(f'model.frozen has all of {parts}; leave something to train')
     return tuple(frozen)
+
+
+def check_shared_neck(neck, tasks: Sequence[str]) -> Mapping:
+    """Return ``model.shared_neck``, after a check of what is not of its class.
+
+    Raises:
+        ConfigError: If it has no type, or does not say which tasks use it.
+    """
+    key, example = f'model.{SHARED_NECK}', "dict(tasks=('TASK', ...), type='mmdet.FPN', ...)"
+    if not isinstance(neck, Mapping) or 'type' not in neck:
+        raise ConfigError(f'{key} is {neck!r}; give {example}')
+    users = neck.get('tasks')
+    if not isinstance(users, (list, tuple)) or not users or not set(users) <= set(tasks):
+        raise ConfigError(
+            f'{key}.tasks is {users!r}; name those of {list(tasks)} that use its feature maps'
+        )
+    chosen = neck.get('feature_indices')
+    if chosen is not None and not (
+        isinstance(chosen, (list, tuple)) and all(type(index) is int for index in chosen)
+    ):
+        raise ConfigError(
+            f'{key}.feature_indices is {chosen!r}; give numbers of feature maps of the backbone, '
+            'as in (1, 2, 3)'
+        )
+    return neck
 
 
 def _check_stage(cfg: Mapping, stage: str, tasks: list[str], frozen: Sequence[str]) -> None:

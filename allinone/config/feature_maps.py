@@ -1,5 +1,6 @@
 """The feature maps of a backbone, found by running it once on a blank image."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from allinone.registry.scopes import scope_of_type
 
 from .build_errors import named
 
+FINEST = 32  # Places a side of the deepest map that a neck gets
 SIZES = (128, 224, 256, 384, 512)  # Heights and widths of the image, in the order of the attempts
 
 
@@ -84,10 +86,53 @@ def maps_at(backbone: nn.Module, height: int, width: int | None = None) -> list[
     """The feature maps on a blank image. Raises what the backbone raises."""
     width = width or height
     meta = next(backbone.parameters()).is_meta
-    with torch.random.fork_rng([]), _meta() if meta else nullcontext():
+    with torch.random.fork_rng([]), on_meta() if meta else nullcontext():
         found = backbone(torch.zeros(1, 3, height, width))
     found = found if isinstance(found, (tuple, list)) else (found,)
     return [_described(index, value, width) for index, value in enumerate(found)]
+
+
+@torch.no_grad()
+def maps_of_neck(key: str, cfg: Mapping, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
+    """The feature maps that a neck makes of those of a backbone.
+
+    Args:
+        key: Its config key, for messages.
+        cfg: Its config, with ``feature_indices`` of the backbone's maps that it takes.
+        maps: Those of the backbone.
+
+    Raises:
+        ConfigError: If it cannot be built, or does not take the maps.
+    """
+    part = ConfigDict({name: cfg[name] for name in cfg if name not in ('tasks', 'feature_indices')})
+    part.setdefault('_scope_', scope_of_type(part.get('type')) or 'allinone')
+    chosen = cfg.get('feature_indices')
+    seen = list(maps) if chosen is None else [maps[index] for index in chosen]
+    # All maps have places, also after halving their size several times.
+    size = FINEST * math.lcm(*(found.stride or 1 for found in seen))
+    failure: Exception | None = None
+    for build, context in ((_on_meta, on_meta), (_on_cpu, nullcontext)):
+        neck = build(key, part)
+        if neck is None:
+            continue
+        try:
+            with torch.random.fork_rng([]), context():
+                made = neck(tuple(_blank(found, size) for found in seen))
+        except Exception as error:
+            failure = error
+            continue
+        made = made if isinstance(made, (tuple, list)) else (made,)
+        return [_described(index, value, size) for index, value in enumerate(made)]
+    raise ConfigError(
+        f'{key} fails on the feature maps that it gets from the backbone ({described(seen)}): '
+        f'{type(failure).__name__}: {failure}; set its in_channels, or {key}.feature_indices, to '
+        'match'
+    ) from failure
+
+
+def _blank(found: FeatureMap, size: int) -> Tensor:
+    side = size // (found.stride or size)
+    return torch.zeros(1, found.channels, side, side)
 
 
 class _RangesOnCPU(TorchFunctionMode):
@@ -101,14 +146,14 @@ class _RangesOnCPU(TorchFunctionMode):
 
 
 @contextmanager
-def _meta() -> Iterator[None]:
+def on_meta() -> Iterator[None]:
     with torch.device('meta'), _RangesOnCPU():
         yield
 
 
 def _on_meta(key: str, part: ConfigDict) -> nn.Module | None:
     try:
-        with _meta():
+        with on_meta():
             return _evaluated(MMENGINE_MODELS.build(part))
     except Exception:
         return None  # Its layers compute with values, or the config is wrong.

@@ -19,6 +19,7 @@ from allinone.registry import LIBRARIES
 from allinone.registry.scopes import ROOTS, scope_of_type
 
 from .build_errors import REGISTRIES
+from .parts import BACKBONE, SHARED_NECK
 from .sources import labels_of
 
 LAZY = (LazyObject, LazyAttr)
@@ -140,7 +141,7 @@ def _is_task(path: tuple) -> bool:
 
 
 def _is_model(path: tuple) -> bool:
-    return _is_task(path) or path == ('model', 'backbone')
+    return _is_task(path) or path in (('model', BACKBONE), ('model', SHARED_NECK))
 
 
 def _is_data_set(path: tuple) -> bool:

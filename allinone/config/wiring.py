@@ -1,13 +1,19 @@
 """Channels, strides and levels of tasks that follow from the backbone's feature maps."""
 
+import copy
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 from mmengine.config import Config
 
+from allinone.registry.kinds import Kind
+
+from .check import check_shared_neck
 from .class_numbers import kind_of_task
-from .feature_maps import feature_maps
+from .feature_maps import feature_maps, maps_of_neck
 from .notes import say
+from .parts import BACKBONE, SHARED_NECK
 
 
 def follow_backbone(cfg: Config) -> None:
@@ -29,8 +35,28 @@ def follow_backbone(cfg: Config) -> None:
     if 'type' not in backbone:
         return  # Building it will say so.
     maps = functools.cache(functools.partial(feature_maps, 'model.backbone', backbone))
+    neck = model.get(SHARED_NECK)
+    users: tuple[str, ...] = ()
+    if neck is not None:
+        users = tuple(check_shared_neck(neck, list(tasks))['tasks'])
+        _wire_neck(cfg, neck, kind_of_task(users[0], tasks[users[0]]), maps)
+    after_neck = functools.cache(lambda: maps_of_neck(f'model.{SHARED_NECK}', neck, maps()))
     for task, part in tasks.items():
-        kind = kind_of_task(task, part)
-        filled = kind.wire(f'model.tasks.{task}', part, maps) if kind is not None else ''
+        kind, of_neck = kind_of_task(task, part), task in users
+        if kind is None:
+            continue
+        filled = kind.wire(f'model.tasks.{task}', part, after_neck if of_neck else maps, of_neck)
         if filled:
-            say(f'task {task!r} follows the backbone: {filled}')
+            giver = 'shared neck' if of_neck else 'backbone'
+            say(f'task {task!r} follows the {giver}: {filled}')
+
+
+def _wire_neck(cfg: Config, neck: Any, kind: Kind | None, maps) -> None:
+    if kind is not None and (filled := kind.wire_neck(f'model.{SHARED_NECK}', neck, maps)):
+        say(f'the shared neck follows the backbone: {filled}')
+    paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
+    options = paramwise.get('custom_keys') or {}
+    if BACKBONE in options and not any(SHARED_NECK in name for name in options):
+        # Names are matched by parts of them, and the neck is a part of the backbone.
+        options[SHARED_NECK] = copy.deepcopy(options[BACKBONE])
+        say(f'the shared neck has the options of the backbone: {dict(options[BACKBONE])}')

@@ -2,9 +2,10 @@
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import cast
 
 import torch
 from mmengine.config import ConfigDict
@@ -15,14 +16,16 @@ from torch import Tensor, nn
 
 from allinone.balancers.base import Balancer
 from allinone.checkpoint.backbone_weights import load_backbone
+from allinone.checkpoint.upstream_neck import UpstreamNeck, skipped_levels
 from allinone.config.build_errors import accepted_keys, unknown_key
-from allinone.config.check import check_frozen
+from allinone.config.check import check_frozen, check_shared_neck
 from allinone.config.source_checks import check_label_weights
 from allinone.data.shared_sample import is_shared, labelled_batch
 from allinone.distributed.processes import Alone
 from allinone.errors import ConfigError
 from allinone.io.renames import renamed_arguments
 from allinone.registry import BALANCERS, MODELS
+from allinone.registry.kinds import model_class
 from allinone.registry.options import check_choice, check_count, check_flag, check_number
 from allinone.step import BalancedStep, build_step
 from allinone.step.clipping import ClipWithoutWaiting
@@ -40,6 +43,7 @@ from .frozen import check_balancer, freeze
 from .probe import check_tasks
 from .shared_backbone import SharedBackbone, backbone_pass, built_around, layers_of
 from .shared_images import Losses, SharedImages, check_preprocessors, predict_shared
+from .shared_neck import BackboneWithNeck
 from .task_model import build_model, build_task
 from .tta import build_merger, has_views
 
@@ -58,6 +62,11 @@ class AllInOne(BaseModel):
         backbone: Config of the backbone, which returns one or several feature maps. An ``init_cfg``
             of type ``Pretrained`` is loaded without executing code; a file without any matching key
             is an error.
+        shared_neck: Config of a neck, with ``tasks``, the names of those that use its feature maps
+            instead of the backbone's, and ``feature_indices``, the backbone's feature maps that it
+            takes (default: all). It is a part of the backbone: what is said of the backbone's
+            gradients, batch norm, learning rate and freezing applies to it. Its state is under
+            ``shared_neck.*``, and it runs once for all its tasks.
         tasks: ``{name: model config}``; the user chooses the names. Besides the upstream keys, a
             config may have ``feature_indices``, the backbone's feature maps that the task uses, in
             order (default: all); ``adapter``, the config of a :class:`BackboneAdapter`; ``tta``,
@@ -112,6 +121,7 @@ class AllInOne(BaseModel):
         channels_last: bool = False,
         bn: str | Mapping = 'shared',
         compile_backbone: bool | Mapping = False,
+        shared_neck: Mapping | None = None,
         init_cfg: dict | None = None,
         **misspelt,
     ):
@@ -140,6 +150,7 @@ class AllInOne(BaseModel):
         backbone = ConfigDict(backbone)
         self._pretrained = _pop_pretrained(backbone)
         self.backbone = build_model('model.backbone', backbone)
+        self._set_shared_neck(shared_neck, list(tasks))
         self.channels_last = channels_last
         if channels_last:
             self.backbone.register_forward_pre_hook(_channels_last)
@@ -157,7 +168,7 @@ class AllInOne(BaseModel):
         self.distillation = None if distill is None else _build_distillation(distill, self)
         self.balancer = _build_balancer(balancer or dict(type='FixedWeights'))
         self.balancer.bind(list(self.tasks))
-        check_layers(self.balancer, self.backbone)
+        check_layers(self.balancer, self.shared_part())
         if channels_last:
             self.to(memory_format=torch.channels_last)
         #: Labelled images that a task needs in a batch: 2 where batch norm sees one value an image
@@ -181,12 +192,59 @@ class AllInOne(BaseModel):
         key = f'model.tasks.{name}'
         adapter = cfg.pop('adapter', None)
         cfg.pop('tta', None)
+        if name in self.neck_tasks and 'neck' in accepted_keys(model_class(cfg)):
+            cfg.setdefault('neck', None)  # Which some detectors require
         with built_around(self.backbone):
             task, self.kinds[name] = build_task(key, cfg, normalisation)
         if adapter is not None:
-            task.adapter = build_adapter(f'{key}.adapter', adapter, self.backbone)
-        self.view(name, task).bind(self.backbone, getattr(task, 'adapter', None))
+            task.adapter = build_adapter(f'{key}.adapter', adapter, self.shared_part([name]))
+        self.bind_view(name, task)
         return task
+
+    def bind_view(self, name: str, task: nn.Module | None = None) -> None:
+        """Let a task see the backbone, or the shared neck, through its adapter if it has one."""
+        task = self.tasks[name] if task is None else task
+        adapter = getattr(task, 'adapter', None)
+        self.view(name, task).bind(self.shared_part([name]), adapter, self._with_neck)
+
+    def _set_shared_neck(self, cfg: Mapping | None, tasks: list[str]) -> None:
+        self.neck_tasks: tuple[str, ...] = ()
+        self.shared_neck: nn.Module | None = None
+        with_neck = None
+        if cfg is not None:
+            neck = ConfigDict(copy.deepcopy(dict(check_shared_neck(cfg, tasks))))
+            self.neck_tasks, chosen = tuple(neck.pop('tasks')), neck.pop('feature_indices', None)
+            self.shared_neck = build_model('model.shared_neck', neck)
+            with_neck = BackboneWithNeck(self.backbone, self.shared_neck, chosen)
+        # Outside the module tree, in which both parts are
+        object.__setattr__(self, '_with_neck', with_neck)
+
+    def upstream_neck(self, task: str) -> UpstreamNeck | None:
+        """Names of the shared neck in the upstream model of a task; None if it does not use it."""
+        if task not in self.neck_tasks:
+            return None
+        neck, own = self.shared_neck, getattr(self.tasks[task], 'neck', None)
+        listed = isinstance(own, nn.Sequential)
+        skipped = skipped_levels(
+            type(neck).__name__,
+            getattr(neck, 'start_level', 0),
+            getattr(neck, 'num_outs', 0),
+            self.view(task).feature_indices,
+        )
+        return UpstreamNeck(
+            len(cast(nn.Sequential, own)) if listed else int(own is not None), listed, skipped or 0
+        )
+
+    def shared_part(self, tasks: Iterable[str] | None = None) -> nn.Module:
+        """What tasks share: the backbone, with the shared neck if one of them uses it.
+
+        Args:
+            tasks: Names of the tasks. Default: all.
+        """
+        used = self._with_neck is not None and (
+            tasks is None or not set(self.neck_tasks).isdisjoint(tasks)
+        )
+        return self._with_neck if used else self.backbone
 
     def view(self, name: str, task: nn.Module | None = None) -> SharedBackbone:
         """The shared backbone as a task sees it."""
@@ -197,7 +255,7 @@ class AllInOne(BaseModel):
         super().train(mode)
         freeze(self)
         if self.bn == 'frozen':
-            for norm in batch_norm.norms_of(self.backbone):
+            for norm in batch_norm.norms_of(self.shared_part()):
                 norm.eval()
         return self
 
@@ -247,7 +305,8 @@ class AllInOne(BaseModel):
                     'current',
                 )
         clip = self._step_options['clip_grad_per_task']
-        check_features(self.balancer, self._sources, self._adapted(), clip)
+        beside = [task for task in self.tasks if self.neck_tasks and task not in self.neck_tasks]
+        check_features(self.balancer, self._sources, self._adapted(), clip, beside)
         self._build_step()
 
     def check_shared_batch(self, source: str, batch: Mapping) -> None:
@@ -273,7 +332,7 @@ class AllInOne(BaseModel):
         ]
         self._step = build_step(
             self.balancer,
-            self.backbone,
+            self.shared_part(),
             dict(self.tasks.items()),
             self._sources,
             synchronised=averaging,
@@ -435,7 +494,7 @@ class AllInOne(BaseModel):
         """As :meth:`predict`, on a normalised and padded batch ``(N, 3, H, W)``."""
         height, width = batch.shape[-2:]
         sizes = sizes or [(height, width)] * len(batch)
-        with backbone_pass(self.backbone, [self.view(task) for task in tasks], batch):
+        with self._pass(tasks, batch):
             return {
                 task: self._predict_task(
                     task, batch, self.kinds[task].samples(batch, sizes, metainfo)
@@ -472,11 +531,16 @@ class AllInOne(BaseModel):
             ``{task: result}``.
         """
         names = self.task_names(tasks)
-        with backbone_pass(self.backbone, [self.view(task) for task in names], inputs):
+        with self._pass(names, inputs):
             return {
                 task: self.tasks[task](inputs, (data_samples or {}).get(task), mode=mode)
                 for task in names
             }
+
+    def _pass(self, tasks: Sequence[str], images: Tensor) -> AbstractContextManager:
+        adapted = set(self._adapted())
+        shared = self.shared_part([task for task in tasks if task not in adapted])
+        return backbone_pass(shared, [self.view(task) for task in tasks], images)
 
     def task_names(self, tasks: Sequence[str] | None = None) -> list[str]:
         """``tasks`` after a check, or the names of all tasks."""
@@ -519,7 +583,7 @@ def _compile(model: AllInOne, options: bool | Mapping) -> None:
     options = {'dynamic': True, **(options if options is not True else {})}
     # Layer by layer, because each then begins with plain symbolic sizes: through a full backbone
     # they become nested divisions, which take minutes. The modules stay, and with them their names.
-    for layer in list(layers_of(model.backbone)) or [model.backbone]:
+    for layer in list(layers_of(model.shared_part())) or [model.backbone]:
         layer.compile(**options)
 
 

@@ -52,10 +52,10 @@ def set_up(model: 'AllInOne', kind: str, affine: bool) -> None:
     """
     if kind == 'shared':
         return
-    if not norms_of(model.backbone):
+    if not norms_of(model.shared_part()):
         raise ConfigError(f"model.bn is {kind!r}, but the backbone has no batch norm; use 'shared'")
     if kind == 'sync':
-        synchronise(model.backbone)
+        synchronise(model.shared_part())
     if kind != 'per_task':
         return
     for name, task in model.tasks.items():
@@ -64,8 +64,8 @@ def set_up(model: 'AllInOne', kind: str, affine: bool) -> None:
                 f"model.tasks.{name}.adapter is set, and model.bn is 'per_task', which is one; "
                 'choose'
             )
-        task.adapter = TaskNorm(model.backbone, affine)
-        model.view(name).bind(model.backbone, task.adapter)
+        task.adapter = TaskNorm(model.shared_part([name]), affine)
+        model.bind_view(name)
     print_log(
         f"model.bn is 'per_task': predicting all tasks takes {len(model.tasks)} passes of the "
         'backbone, one a task',
@@ -127,7 +127,8 @@ def inherit(model: 'AllInOne', state_dict: dict[str, Tensor], prefix: str) -> No
         for key, change in adapter.changes.items() if isinstance(adapter, TaskNorm) else ():
             for name in change.state_dict():
                 own = f'{prefix}tasks.{task}.adapter.changes.{key}.{name}'
-                shared = f'{prefix}backbone.{_layer(key)}.{name}'
+                layer = _layer(key) if task in model.neck_tasks else f'backbone.{_layer(key)}'
+                shared = f'{prefix}{layer}.{name}'
                 if shared in state_dict:
                     state_dict.setdefault(own, state_dict[shared])
 
@@ -135,6 +136,6 @@ def inherit(model: 'AllInOne', state_dict: dict[str, Tensor], prefix: str) -> No
 @torch.no_grad()
 def start(model: 'AllInOne') -> None:
     """Initialise task-specific statistics from those of a pretrained backbone."""
-    for task in model.tasks.values():
+    for name, task in model.tasks.items():
         if isinstance(getattr(task, 'adapter', None), TaskNorm):
-            task.adapter.start(model.backbone)
+            task.adapter.start(model.shared_part([name]))

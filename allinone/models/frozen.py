@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from allinone.config.check import BACKBONE
+from allinone.config.parts import BACKBONE
 from allinone.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def freeze(model: 'AllInOne') -> None:
 
 
 def frozen_parts(model: 'AllInOne') -> list[nn.Module]:
-    return [model.backbone if name == BACKBONE else model.tasks[name] for name in model.frozen]
+    return [model.shared_part() if name == BACKBONE else model.tasks[name] for name in model.frozen]
 
 
 def check_balancer(model: 'AllInOne', clip_grad_per_task: float | None) -> None:
@@ -32,7 +32,7 @@ def check_balancer(model: 'AllInOne', clip_grad_per_task: float | None) -> None:
     Raises:
         ConfigError: If the balancer needs them.
     """
-    if any(parameter.requires_grad for parameter in model.backbone.parameters()):
+    if any(parameter.requires_grad for parameter in model.shared_part().parameters()):
         return
     balancer = model.balancer
     if balancer.requires != 'losses' or balancer.regulariser is not None:

@@ -52,7 +52,8 @@ class AllInOneFSDP(AllInOneDDP):
             )
         # Scalars cannot be sharded: every process holds them in full.
         scalars = {param for param in module.parameters() if not param.dim()}
-        if any(param in scalars for param in module.backbone.parameters()):
+        shared = module.shared_part()
+        if any(param in scalars for param in shared.parameters()):
             raise ConfigError(
                 'model.backbone has parameters of one number each, which cannot be sharded: use '
                 "type='AllInOneDDP'"
@@ -63,11 +64,12 @@ class AllInOneFSDP(AllInOneDDP):
 
         super().__init__(module)
         mesh = init_device_mesh(get_device(), (dist.get_world_size(),))
-        for part in [*layers_of(module.backbone), module.backbone, *module.tasks.values()]:
+        roots = [part for part in (module.backbone, module.shared_neck) if part is not None]
+        for part in [*layers_of(shared), *roots, *module.tasks.values()]:
             # Else direct parameters of a backbone or task stay gathered after its forward pass,
             # and the balancer would mistake them for shards.
             fully_shard(part, mesh=mesh, ignored_params=scalars, reshard_after_forward=True)
         # Scalars, and parameters outside backbone and tasks
         module.to(get_device())
-        backbone = [param for param in module.backbone.parameters() if param.requires_grad]
+        backbone = [param for param in shared.parameters() if param.requires_grad]
         module.step_with(Shards(backbone))

@@ -18,7 +18,7 @@ REMEDY = (
 )
 
 
-def explain_size(cfg: Mapping, error: BaseException) -> str | None:
+def explain_size(cfg: Mapping, error: BaseException, remedy: str = REMEDY) -> str | None:
     """Say that images have a size that the backbone does not take.
 
     The backbone is built again, without its weights, to see if blank images of this size fail and
@@ -27,6 +27,7 @@ def explain_size(cfg: Mapping, error: BaseException) -> str | None:
     Args:
         cfg: The config of the backbone.
         error: What a model raised.
+        remedy: What to do.
 
     Returns:
         A sentence with the size and a near one that passes; None if the size is not the cause.
@@ -47,7 +48,7 @@ def explain_size(cfg: Mapping, error: BaseException) -> str | None:
     return (
         f'model.backbone is a {type(backbone).__name__}, which takes no images of '
         f'{_text(size)} pixels (height x width): {words}; it takes {_text(near)}, for example: '
-        f'{REMEDY}'
+        f'{remedy}'
     )
 
 

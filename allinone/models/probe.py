@@ -1,6 +1,6 @@
 """Build-time checks that the tasks match the backbone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,9 +10,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from allinone.errors import ConfigError
-from allinone.tasks.probe import describe, longest_side
+from allinone.tasks.probe import describe, fitting, longest_side
 
 from .shared_backbone import SingleMap, backbone_pass, run_backbone
+from .shared_neck import BackboneWithNeck
 
 if TYPE_CHECKING:
     from .allinone import AllInOne
@@ -39,6 +40,8 @@ def check_tasks(model: 'AllInOne') -> dict[str, int]:
             match its input maps, or anchor strides do not match the neck's maps.
     """
     param = next(model.backbone.parameters())
+    if param.is_meta:  # Without values, some networks fail for another reason.
+        return dict.fromkeys(model.tasks, 1)
     devices = [] if param.device.type == 'cpu' else [param.device]
     training = {module: module.training for module in model.modules()}
     model.eval()
@@ -113,8 +116,13 @@ def _failures(model: 'AllInOne', param: Tensor) -> dict[str, Failure]:
         except Exception as error:
             failures.setdefault('model.backbone', (size, error))
             continue
+        try:
+            maps, alone = _with_neck(model, maps, size), maps
+        except Exception as error:
+            failures.setdefault('model.shared_neck', (size, error))
+            continue
         if not passed:
-            _check_features(model, maps, size)
+            _check_features(model, maps, alone, size)
         passed = True
         for name in list(pending):
             failure = _failure(model, name, blank, maps)
@@ -124,7 +132,8 @@ def _failures(model: 'AllInOne', param: Tensor) -> dict[str, Failure]:
                 failures[key] = size, failure
         if not pending:
             break
-    keys = {f'model.tasks.{name}' for name in pending} if passed else {'model.backbone'}
+    keys = {f'model.tasks.{name}' for name in pending}
+    keys = keys if passed else {'model.backbone', 'model.shared_neck'}
     return {key: failure for key, failure in failures.items() if key in keys}
 
 
@@ -139,7 +148,7 @@ def _failure(
     for view.bare in (False, True) if isinstance(maps, SingleMap) else (False,):
         seen = view.select(maps)
         try:
-            with backbone_pass(model.backbone, [view], blank):
+            with backbone_pass(model.shared_part([name]), [view], blank):
                 model.kinds[name].probe(f'model.tasks.{name}', model.tasks[name], blank, seen)
             return None
         except Exception as error:
@@ -148,21 +157,51 @@ def _failure(
     return first
 
 
-def _check_features(model: 'AllInOne', maps: tuple[Tensor, ...], size: int) -> None:
-    read: set[int] = set()
+def _with_neck(model: 'AllInOne', maps: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:
+    """The feature maps of the backbone, and those of the shared neck if there is one.
+
+    Raises:
+        ConfigError: If the neck does not fit the backbone's.
+    """
+    shared = model.shared_part()
+    if not isinstance(shared, BackboneWithNeck):
+        return maps
+    key, chosen = 'model.shared_neck', shared.feature_indices
+    _check_range(f'{key}.feature_indices', chosen or (), 'model.backbone', maps, size)
+    seen = maps if chosen is None else tuple(maps[index] for index in chosen)
+    with fitting('model', model, ('shared_neck',), 'the backbone', seen, size, key):
+        return shared.with_neck(maps)
+
+
+def _check_range(
+    key: str, features: Sequence[int], giver: str, maps: Sequence[Tensor], size: int
+) -> None:
+    for index in features:
+        if not 0 <= index < len(maps):
+            raise ConfigError(
+                f'{key} is {tuple(features)}, but {index} is out of '
+                f'range: {giver} gives {len(maps)} maps ({describe(maps, size)})'
+            )
+
+
+def _check_features(
+    model: 'AllInOne', maps: tuple[Tensor, ...], alone: tuple[Tensor, ...], size: int
+) -> None:
+    """Check the indices of all tasks, by the maps of a pass and those of the backbone alone."""
+    chosen = getattr(model.shared_part(), 'feature_indices', None)
+    read = set(range(len(alone)) if chosen is None else chosen) if model.neck_tasks else set()
     for name in model.tasks:
-        features = model.view(name).feature_indices
-        features = tuple(range(len(maps))) if features is None else features
-        for index in features:
-            if not 0 <= index < len(maps):
-                raise ConfigError(
-                    f'model.tasks.{name}.feature_indices is {features}, but {index} is out of '
-                    f'range: model.backbone gives {len(maps)} maps ({describe(maps, size)})'
-                )
-        read.update(features)
-    if len(maps) - 1 not in read:
+        view = model.view(name)
+        given = maps[len(alone) :] if view.of_neck else alone
+        features = view.feature_indices
+        features = tuple(range(len(given))) if features is None else features
+        giver = 'model.shared_neck' if view.of_neck else 'model.backbone'
+        _check_range(f'model.tasks.{name}.feature_indices', features, giver, given, size)
+        if not view.of_neck:
+            read.update(features)
+    if len(alone) - 1 not in read:
         print_log(
-            f'No task reads map {len(maps) - 1} of model.backbone, the last one; what only '
+            f'No task reads map {len(alone) - 1} of model.backbone, the last one; what only '
             'that map needs is computed for nothing and not trained. Leave it out of '
             'model.backbone.out_indices.',
             'current',

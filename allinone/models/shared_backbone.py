@@ -11,6 +11,7 @@ from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
 from .adapters import BackboneAdapter
+from .shared_neck import BackboneWithNeck
 
 PLAIN = (int, float, str)
 # The backbone of the views that are being built, for models that read its numbers in ``__init__``
@@ -36,16 +37,20 @@ class SharedBackbone(nn.Module):
     their heads take no tuple of it (PIDNet); for those, the probe of the joint model sets ``bare``.
 
     Args:
-        feature_indices (Sequence[int], optional): Indices of the backbone's feature maps that the
-            task uses, in order. Default: all.
+        feature_indices (Sequence[int], optional): Indices of the feature maps that the task uses,
+            in order, of those of the backbone or, for a task of the shared neck, of the neck.
+            Default: all.
 
     Attributes:
         bare: Whether a map that the backbone returns bare is returned bare.
+        of_neck: Whether the task uses the feature maps of the shared neck.
     """
 
     _backbone: nn.Module
+    _with_neck: BackboneWithNeck | None
     adapter: BackboneAdapter | None
     bare = False
+    of_neck = False
 
     def __init__(self, feature_indices: Sequence[int] | None = None):
         super().__init__()
@@ -60,13 +65,28 @@ class SharedBackbone(nn.Module):
             )
         self.feature_indices = None if chosen is None else tuple(chosen)
         object.__setattr__(self, '_backbone', _building.get())
+        object.__setattr__(self, '_with_neck', None)
         object.__setattr__(self, 'adapter', None)
         self._cached: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
-    def bind(self, backbone: nn.Module, adapter: BackboneAdapter | None = None) -> None:
+    def bind(
+        self,
+        backbone: nn.Module,
+        adapter: BackboneAdapter | None = None,
+        with_neck: BackboneWithNeck | None = None,
+    ) -> None:
+        """Set what the view runs.
+
+        Args:
+            backbone: The backbone, or ``with_neck`` for a task of the shared neck.
+            adapter: Task-specific values of its weights.
+            with_neck: The backbone with the shared neck, if the joint model has one.
+        """
         object.__setattr__(self, '_backbone', backbone)
+        object.__setattr__(self, '_with_neck', with_neck)
         # The adapter is in the task's module tree.
         object.__setattr__(self, 'adapter', adapter)
+        self.of_neck = with_neck is not None and backbone is with_neck
 
     def __getattr__(self, name: str):
         """Numbers and strings that models read of their backbone (``num_branch`` of TridentNet).
@@ -76,7 +96,10 @@ class SharedBackbone(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            value = getattr(self.__dict__.get('_backbone'), name, None)
+            backbone = self.__dict__.get('_backbone')
+            if isinstance(backbone, BackboneWithNeck):
+                backbone = backbone.backbone
+            value = getattr(backbone, name, None)
             if name.startswith('_') or not isinstance(value, PLAIN):
                 raise
             return value
@@ -89,20 +112,24 @@ class SharedBackbone(nn.Module):
             maps = run_backbone(self._backbone, x, self.adapter)
         return self.select(maps)
 
-    def uses(self, index: int) -> bool:
-        """Whether the task uses a feature map of the backbone."""
-        return self.feature_indices is None or index in self.feature_indices
+    def places(self, total: int) -> Sequence[int]:
+        """Indices of the task's feature maps among the ``total`` ones of a shared pass."""
+        every = range(total)
+        if self._with_neck is not None:
+            every = self._with_neck.places(total, self.of_neck)
+        chosen = self.feature_indices
+        return every if chosen is None else [every[index] for index in chosen]
 
     def reuse(self, x: Tensor | None, maps: tuple[Tensor, ...] | None) -> None:
         """Return these maps for the images ``x`` without running the backbone; None: run it."""
         self._cached = None if x is None or maps is None else (x, maps)
 
     def select(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
-        """Select the feature maps of the task from all those of the backbone."""
-        chosen = self.feature_indices
-        if self.bare and chosen is None and isinstance(maps, SingleMap):
+        """Select the feature maps of the task from all those of a pass."""
+        if self.bare and self.feature_indices is None and isinstance(maps, SingleMap):
             return maps[0]
-        return maps if chosen is None else tuple(maps[i] for i in chosen)
+        places = self.places(len(maps))
+        return maps if places == range(len(maps)) else tuple(maps[place] for place in places)
 
 
 @contextmanager
@@ -133,8 +160,9 @@ def run_backbone(
 
 def layers_of(backbone: nn.Module) -> Iterator[nn.Module]:
     """The outermost callable submodules with parameters (such as the stages of a ResNet)."""
+    parts = isinstance(backbone, BackboneWithNeck)
     for child in backbone.children():
-        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+        if parts or isinstance(child, (nn.ModuleList, nn.ModuleDict)):
             yield from layers_of(child)
         elif any(True for _ in child.parameters()):
             yield child

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from allinone.data.shared_sample import labelled, labelled_batch
 from allinone.errors import ConfigError, DataError
@@ -60,7 +60,10 @@ class SharedImages:
     @cached_property
     def maps(self) -> tuple[Tensor, ...]:
         """The feature maps of all images, with their graph in training."""
-        return run_backbone(self._model.backbone, self.images)
+        return run_backbone(self._shared_part(), self.images)
+
+    def _shared_part(self) -> nn.Module:
+        return self._model.shared_part(self._chosen)
 
     def data(self, task: str, maps: Iterable[Tensor] | None = None) -> dict:
         """``inputs`` and ``data_samples`` of a task's labelled images, as its model takes them.
@@ -87,9 +90,10 @@ class SharedImages:
         index = None if everything else torch.tensor(chosen, device=images.device)
         images = images if index is None else images[index]
         if maps is not None:
-            view = self._model.view(task)
+            view, maps = self._model.view(task), list(maps)
+            used = set(view.places(len(maps)))
             chosen_maps = type(self.maps)(
-                m if index is None or not view.uses(number) else m.index_select(0, index)
+                m if index is None or number not in used else m.index_select(0, index)
                 for number, m in enumerate(maps)
             )
             view.reuse(images, chosen_maps)
@@ -155,7 +159,7 @@ class SharedPass(SharedImages):
     @cached_property
     def maps(self) -> tuple[Tensor, ...]:
         with self._context():
-            return run_backbone(self._model.backbone, self.images)
+            return run_backbone(self._shared_part(), self.images)
 
     def losses(
         self, task: str, maps: Sequence[Tensor] | None

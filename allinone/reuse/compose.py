@@ -22,6 +22,7 @@ from allinone.checkpoint.sources import parts_for
 from allinone.checkpoint.zoo import local_checkpoint
 from allinone.config.check import check_config
 from allinone.config.loading import load_config
+from allinone.config.parts import BACKBONE, SHARED_NECK, is_shared_weight
 from allinone.errors import AllInOneError, CheckpointError, ConfigError
 from allinone.inference.records import dataset_metainfo
 from allinone.io.atomic import write_durably
@@ -31,7 +32,6 @@ from allinone.io.text import shortened
 from allinone.models.joint import build_network
 from allinone.tasks.class_lists import misplaced, names_of
 
-BACKBONE = 'backbone.'
 STATISTICS = ('running_mean', 'running_var')
 
 State = dict[str, Tensor]
@@ -44,13 +44,14 @@ def average(backbones: Mapping[str, State], weights: Mapping[str, float]) -> Sta
     weights: continue training, or re-estimate them.
 
     Args:
-        backbones: ``{task: state dict}``, all with the same keys and shapes.
+        backbones: ``{task: state dict}``. A tensor that some lack, such as one of the shared neck,
+            is averaged over the others.
         weights: ``{task: w}``, non-negative; divided by their sum.
     """
-    total = sum(weights.values())
     found: State = {}
-    for name, first in next(iter(backbones.values())).items():
-        values = {task: backbone[name] for task, backbone in backbones.items()}
+    for name in dict.fromkeys(name for backbone in backbones.values() for name in backbone):
+        values = {task: part[name] for task, part in backbones.items() if name in part}
+        first, total = next(iter(values.values())), sum(weights[task] for task in values)
         if first.is_floating_point():
             scaled = (weights[task] / total * value for task, value in values.items())
             found[name] = sum(scaled, first.new_zeros(()))
@@ -77,7 +78,9 @@ def task_arithmetic(
     for name, value in ancestor.items():
         if value.is_floating_point() and not name.endswith(STATISTICS):
             found[name] = value + sum(
-                scales[task] * (backbone[name] - value) for task, backbone in backbones.items()
+                scales[task] * (backbone[name] - value)
+                for task, backbone in backbones.items()
+                if name in backbone
             )
     return found
 
@@ -129,9 +132,7 @@ def compose(
     weights = _checked_weights(weights or {}, tasks, backbone)
     model = build_network(cfg)
     own = model.state_dict()
-    shapes = {
-        name[len(BACKBONE) :]: value.shape for name, value in own.items() if _of_backbone(name)
-    }
+    shapes = {name: value.shape for name, value in own.items() if is_shared_weight(name)}
     backbones: dict[str, State] = {}
     heads: State = {}
     metainfo: dict[str, dict] = {}
@@ -141,9 +142,11 @@ def compose(
     }
     for task, path in sources.items():
         loaded, key = read_checkpoint(path), f'--checkpoints {task}'
-        parts = parts_for(loaded, path, task, key, model.kinds[task].entry)
+        neck = model.upstream_neck(task)
+        parts = parts_for(loaded, path, task, key, model.kinds[task].entry, neck)
         state = all_read(dict(parts.backbone)) or state_dict_of(loaded, path)
-        backbones[task] = _backbone_of(state, shapes, path)
+        wanted = {name: shapes[name] for name in shapes if neck is not None or not _of_neck(name)}
+        backbones[task] = _backbone_of(state, wanted, path)
         heads |= all_read(dict(parts.head))
         expected = dataset_metainfo(cfg, task)
         metainfo[task] = parts.metainfo or expected
@@ -156,8 +159,9 @@ def compose(
         state = state_dict_of(read_checkpoint(base_checkpoint), base_checkpoint)
         merged = task_arithmetic(backbones, _backbone_of(state, shapes, base_checkpoint), weights)
     else:
-        merged = backbones[backbone]
-    state = {BACKBONE + name: value for name, value in merged.items()} | heads
+        # It may lack the shared neck, or levels of it.
+        merged = average(backbones, dict.fromkeys(backbones, 1.0)) | backbones[backbone]
+    state = merged | heads
     state = {name: value for name, value in state.items() if name in own}
     require_weights(model, state, tasks, ', '.join(map(str, sources.values())))
     for task, (theirs, ours) in classes.items():
@@ -171,19 +175,21 @@ def compose(
     write_durably(out, partial(torch.save, checkpoint))
 
 
-def _of_backbone(name: str) -> bool:
-    return name.startswith(BACKBONE)
+def _of_neck(name: str) -> bool:
+    return name.startswith(f'{SHARED_NECK}.')
 
 
 def _backbone_of(state: State, shapes: Mapping[str, torch.Size], path) -> State:
     """The backbone's part of a state dict, or the full state dict of a backbone.
 
+    It may lack the shared neck, or levels of it that its task does not use.
+
     Raises:
         CheckpointError: If it does not match the backbone of the joint config.
     """
-    backbone = {
-        name[len(BACKBONE) :]: value for name, value in state.items() if _of_backbone(name)
-    } or state
+    backbone = {name: value for name, value in state.items() if is_shared_weight(name)} or {
+        f'{BACKBONE}.{name}': value for name, value in state.items()
+    }
     # Files of old PyTorch versions lack the counter of batches.
     counters = (name for name in shapes if name.endswith('num_batches_tracked'))
     backbone = {**dict.fromkeys(counters, torch.tensor(0)), **backbone}
@@ -191,13 +197,14 @@ def _backbone_of(state: State, shapes: Mapping[str, torch.Size], path) -> State:
         name
         for name, shape in shapes.items()
         if getattr(backbone.get(name), 'shape', None) != shape
+        and (name in backbone or not _of_neck(name))
     ]
     if wrong:
         raise CheckpointError(
             f'{path} has another backbone than the joint config: {len(wrong)} of {len(shapes)} '
-            f'tensors are missing or of another shape, such as {BACKBONE}{wrong[0]}'
+            f'tensors are missing or of another shape, such as {wrong[0]}'
         )
-    return {name: backbone[name] for name in shapes}
+    return {name: backbone[name] for name in shapes if name in backbone}
 
 
 def _checked_weights(

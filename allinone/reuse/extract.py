@@ -23,6 +23,7 @@ from allinone.checkpoint.loading import (
 )
 from allinone.config.check import STAGES, check_config
 from allinone.config.loading import load_config
+from allinone.config.parts import BACKBONE, SHARED_NECK, is_shared_weight
 from allinone.config.sources import TASKS, first_data, tasks_served
 from allinone.data.fewer_tasks import without_other_tasks
 from allinone.data.task_pipeline import pipeline_of_task
@@ -36,7 +37,7 @@ from allinone.registry import LIBRARIES
 from allinone.registry.kinds import kind_of_config
 from allinone.tasks import TaskKind
 
-from .upstream import upstream_model_config
+from .upstream import NoUpstreamForm, upstream_model_config
 
 
 def extract(
@@ -59,7 +60,8 @@ def extract(
 
     Returns:
         Numbers of parameters: ``'joint'`` of the full joint model, ``'extracted'`` of the written
-        one, and of its parts ``'backbone'`` and each task by name.
+        one, and of its parts ``'backbone'``, ``'shared_neck'`` if there is one, and each task by
+        name.
 
     Raises:
         ConfigError: If a task is unknown, or a file exists already.
@@ -88,9 +90,16 @@ def extract(
         model_type, backbone = cfg.model.tasks[tasks[0]].type, cfg.model.backbone.type
         own_types = [model_type] if model_type.split('.')[0] not in LIBRARIES else []
         own_types += [backbone] if _is_own_backbone(backbone) else []
+        neck = fewer.model.get(SHARED_NECK)
+        own_types += [neck.type] if neck and _is_own_backbone(neck.type) else []
         if not own_types:
-            upstream = upstream_config(cfg, tasks[0], metainfo[tasks[0]])
-            own_types = sorted(set(_own_types(upstream.to_dict())))
+            try:
+                upstream = upstream_config(cfg, tasks[0], metainfo[tasks[0]])
+            except NoUpstreamForm as error:
+                text = f'no upstream form of {tasks[0]} is written: {error}'
+                print_log(text, 'current', logging.WARNING)
+            else:
+                own_types = sorted(set(_own_types(upstream.to_dict())))
     if len(tasks) == 1 and own_types:
         print_log(
             f'no upstream form of {tasks[0]} is written: {own_types} are not in its library',
@@ -115,6 +124,7 @@ def extract(
     return dict(
         joint=_parameters(joint),
         backbone=_parameters(model.backbone),
+        **({'shared_neck': _parameters(model.shared_neck)} if model.shared_neck else {}),
         **{task: _parameters(model.tasks[task]) for task in tasks},
         extracted=_parameters(model),
     )
@@ -131,16 +141,20 @@ def upstream_state(model: AllInOne, state: Mapping[str, Tensor]) -> dict[str, Te
     ((name, task),) = model.tasks.items()
     prefix = f'tasks.{name}.'
     adapter = getattr(task, 'adapter', None)
-    upstream = {
-        name.removeprefix(prefix): value
-        for name, value in state.items()
-        if not name.startswith(f'{prefix}adapter.')
+    kept = {
+        name: value for name, value in state.items() if not name.startswith(f'{prefix}adapter.')
     }
     if adapter is not None:
         with torch.no_grad():
-            values = adapter.values(model.backbone)
-        upstream |= {f'backbone.{name}': value for name, value in values.items()}
-    return upstream
+            values = adapter.values(model.shared_part())
+        start = '' if model.shared_neck is not None else 'backbone.'
+        kept |= {f'{start}{name}': value for name, value in values.items()}
+    kept = {name.removeprefix(prefix): value for name, value in kept.items()}
+    neck = model.upstream_neck(name)
+    if neck is not None:
+        renamed = ((neck.upstream(name), value) for name, value in kept.items())
+        kept = {name: value for name, value in renamed if name is not None}
+    return kept
 
 
 def _parameters(part: nn.Module) -> int:
@@ -148,7 +162,7 @@ def _parameters(part: nn.Module) -> int:
 
 
 def _is_network(name: str) -> bool:
-    return name.startswith(('backbone.', 'tasks.'))
+    return is_shared_weight(name) or name.startswith('tasks.')
 
 
 def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
@@ -159,6 +173,12 @@ def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
         return ConfigDict({task: value for task, value in section.items() if task in tasks})
 
     fewer.model.tasks = keep(fewer.model.tasks)
+    if fewer.model.get(SHARED_NECK):
+        users = tuple(task for task in fewer.model.shared_neck.tasks if task in tasks)
+        if users:
+            fewer.model.shared_neck.tasks = users
+        else:
+            _without(fewer.model, SHARED_NECK)
     # These may name removed tasks, and only concern the finished training.
     _without(fewer.model, 'balancer', 'frozen', 'distill')
     _without(fewer, 'load_from', 'resume')
@@ -320,7 +340,8 @@ def run_extract(args) -> int:
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    parts = ', '.join(f'{name} {counts[name]:,}' for name in ('backbone', *args.tasks))
+    names = [name for name in (BACKBONE, SHARED_NECK, *args.tasks) if name in counts]
+    parts = ', '.join(f'{name} {counts[name]:,}' for name in names)
     print(
         f'{", ".join(args.tasks)} in {args.out}: {counts["extracted"]:,} of the '
         f'{counts["joint"]:,} parameters ({parts})'

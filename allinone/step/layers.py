@@ -7,6 +7,8 @@ from allinone.balancers.wrappers.wrapper import Wrapper
 from allinone.distributed.processes import local
 from allinone.errors import ConfigError
 
+BACKBONE = 'backbone.'
+
 
 def check_layers(balancer: Balancer, backbone: nn.Module) -> None:
     """Check that ``layer`` of a method and of its wrapped methods names backbone parameters.
@@ -32,9 +34,12 @@ def columns_of(layer: str | None, backbone: nn.Module) -> slice:
     """
     if layer is None:
         return slice(None)
+    # With a shared neck, the backbone's names begin as in the joint model's state dict.
+    with_neck = hasattr(backbone, 'shared_neck')
     start = stop = None
     offset = 0
     for name, param in backbone.named_parameters():
+        name = name.removeprefix(BACKBONE) if with_neck else name
         if param.requires_grad:
             if name == layer or name.startswith(f'{layer}.'):
                 start = offset if start is None else start

@@ -405,6 +405,7 @@ def check_features(
     sources: Mapping[str, Sequence[str]],
     adapted: Collection[str] = (),
     clip_grad_per_task: float | None = None,
+    beside_neck: Collection[str] = (),
 ) -> None:
     """Check that gradients at the feature maps can be compared, where the balancer does so.
 
@@ -424,6 +425,11 @@ def check_features(
         raise ConfigError(
             f'{key}, but the tasks {sorted(adapted)} make separate passes of the backbone '
             f"(adapter, or bn='per_task') and have other feature maps; {remedy}"
+        )
+    if beside_neck:
+        raise ConfigError(
+            f'{key}, but the tasks {sorted(beside_neck)} use feature maps of the backbone, and '
+            f'others those of model.shared_neck, at which gradients cannot be compared; {remedy}'
         )
     if balancer.layer is not None:
         raise ConfigError(

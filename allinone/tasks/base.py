@@ -32,6 +32,7 @@ from .image_statistics import ImageStatistics
 from .joined_labels import JoinedLabels
 from .label_maps import digest_of_label_maps
 from .labels import check_class_labels, digest_of_labels, label_of
+from .neck_wiring import wire_shared_neck
 from .probe import FeatureMaps, longest_side, probe_heads
 from .pseudo_labels import PseudoLabels
 from .synchronised import averages_over_processes
@@ -219,13 +220,20 @@ class TaskKind:
         """
         return set_num_classes(key, cfg, self.class_heads, self.apart, count)
 
-    def wire(self, key: str, cfg: Any, maps: Callable[[], Sequence[FeatureMap]]) -> str:
+    def wire(
+        self,
+        key: str,
+        cfg: Any,
+        maps: Callable[[], Sequence[FeatureMap]],
+        of_neck: bool = False,
+    ) -> str:
         """Fill channels, strides and levels that a task's config leaves out, in place.
 
         Args:
             key: The config key of the task, for messages.
             cfg: Its config.
             maps: Gives the backbone's feature maps; called if something is left out.
+            of_neck: Whether they are those of the shared neck.
 
         Returns:
             What was filled, in words; empty if nothing was.
@@ -233,8 +241,14 @@ class TaskKind:
         Raises:
             ConfigError: If the backbone has no map that the task wants.
         """
-        wiring = Wiring(key, cfg, maps)
+        wiring = Wiring(key, cfg, maps, of_neck)
         self.wire_parts(wiring)
+        return wiring.words()
+
+    def wire_neck(self, key: str, cfg: Any, maps: Callable[[], Sequence[FeatureMap]]) -> str:
+        """As :meth:`wire`, of the config of a shared neck."""
+        wiring = Wiring(key, cfg, maps)
+        wire_shared_neck(wiring)
         return wiring.words()
 
     def wire_parts(self, wiring: Wiring) -> None:

@@ -90,6 +90,9 @@ def _anything_left_out(cfg: Mapping) -> bool:
 def _neck(wiring: Wiring) -> tuple[Any, list[int]]:
     """Fill the neck; the channels (a number, or one a level) and strides of what heads get."""
     cfg, necks = wiring.cfg, _necks(wiring.cfg)
+    if not necks and wiring.of_neck:
+        maps = _levels_of_shared_neck(wiring)
+        return maps[-1].channels, [m.stride or 0 for m in maps]
     if not necks:
         maps = wiring.choose(pyramid(wiring.maps)[-1:]) if wiring.chooses else wiring.maps
         channels = [m.channels for m in maps]
@@ -117,6 +120,28 @@ def _neck(wiring: Wiring) -> tuple[Any, list[int]]:
             strides.append(2 * strides[-1])
         strides = strides[:count]
     return neck.get('out_channels', [m.channels for m in maps]), strides
+
+
+def _levels_of_shared_neck(wiring: Wiring) -> list[FeatureMap]:
+    """The maps of the shared neck that heads get: those of the strides that the config says."""
+    if not wiring.chooses:
+        return wiring.maps
+    written, cfg = _written_strides(wiring.cfg), wiring.cfg
+    if written:
+        return wiring.choose(
+            with_strides(f'{wiring.key} (strides of its head)', wiring.maps, written)
+        )
+    levels, count = pyramid(wiring.maps), cfg.get('num_feature_levels')
+    if isinstance(count, int):
+        return wiring.choose(levels[-count:])
+    return wiring.choose(levels[-1:] if _is_detr(cfg) else _of_stage(cfg, levels))
+
+
+def _of_stage(cfg: Mapping, levels: list[FeatureMap]) -> list[FeatureMap]:
+    """Without the maps of strides that one-stage detectors do not use."""
+    if any(isinstance(cfg.get(name), dict) for name in ALL_LEVELS):
+        return levels
+    return [m for m in levels if (m.stride or 0) >= FIRST_STRIDE] or levels
 
 
 def _from_one_map(wiring: Wiring, neck: dict, path: str) -> tuple[Any, list[int]]:
@@ -152,8 +177,7 @@ def _inputs(wiring: Wiring, neck: Mapping, path: str, written: Sequence[int]) ->
     if isinstance(count, int):
         # Of several levels the last is made by the neck.
         return wiring.choose(levels[-max(1, count - 1) :])
-    if not any(isinstance(cfg.get(name), dict) for name in ALL_LEVELS):
-        levels = [m for m in levels if (m.stride or 0) >= FIRST_STRIDE] or levels
+    levels = _of_stage(cfg, levels)
     return wiring.choose(levels[-1:] if _single_input(neck) or _is_detr(cfg) else levels)
 
 

@@ -36,9 +36,17 @@ def describe(maps: FeatureMaps, size: int) -> str:
 
 @contextmanager
 def fitting(
-    key: str, model: nn.Module, parts: Sequence[str], giver: str, maps: FeatureMaps, size: int
+    key: str,
+    model: nn.Module,
+    parts: Sequence[str],
+    giver: str,
+    maps: FeatureMaps,
+    size: int,
+    chooser: str | None = None,
 ):
     """Say of what goes wrong inside that the first of ``parts`` does not fit ``maps``.
+
+    ``chooser`` is the config key whose ``feature_indices`` select the maps; default: ``key``.
 
     Other errors, such as those of missing annotations, say nothing about the feature maps and pass.
     """
@@ -55,8 +63,8 @@ def fitting(
         raise ConfigError(
             f'{key}.{name}{f" has in_channels={channels} and" if channels else ""} does not fit '
             f'the maps it gets from {giver} ({describe(maps, size)}): '
-            f'{error or type(error).__name__}; set its in_channels, or {key}.feature_indices, to '
-            'match'
+            f'{error or type(error).__name__}; set its in_channels, or '
+            f'{chooser or key}.feature_indices, to match'
         ) from error
 
 

@@ -21,6 +21,7 @@ LIBRARY = 'mmseg'
 HEADS = ('decode_head', 'auxiliary_head')
 SEVERAL = {'multiple_select', 'resize_concat'}  # ``input_transform`` of heads of several maps
 LOW_LEVEL = 'c1_in_channels'  # Of DeepLabV3+, whose decoder takes a fine map, too
+LAST_STRIDE = 32  # Of the maps of a shared neck that heads use
 INNER = 'kernel_generate_head'  # Of K-Net, around a head of any kind
 OTHERS = 'SideAdapterCLIPHead'  # Takes images and features of its own encoder.
 
@@ -39,6 +40,9 @@ def wire_segmentor(wiring: Wiring) -> None:
     elif any(left_out(head, 'in_channels') or is_auto(head, 'in_index') for _, head in heads):
         if isinstance(neck, dict):
             levels = _after(neck, wiring.maps)
+        elif wiring.of_neck and wiring.chooses and not is_auto(cfg, 'feature_indices'):
+            # Heads select by ``in_index``, which upstream models have, too.
+            levels = [m for m in wiring.maps if (m.stride or 0) <= LAST_STRIDE] or wiring.maps
         else:
             levels = wiring.choose(pyramid(wiring.maps)) if wiring.chooses else wiring.maps
     else:

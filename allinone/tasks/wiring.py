@@ -25,13 +25,21 @@ class Wiring:
         key: The config key of the task, for messages.
         cfg: Its config.
         maps: Gives the backbone's feature maps; called once something is left out.
+        of_neck: Whether they are those of the shared neck.
 
     Attributes:
         filled: ``{path below the task: value}`` of what was filled.
     """
 
-    def __init__(self, key: str, cfg: Any, maps: Callable[[], Sequence[FeatureMap]]):
-        self.key, self.cfg = key, cfg
+    def __init__(
+        self,
+        key: str,
+        cfg: Any,
+        maps: Callable[[], Sequence[FeatureMap]],
+        of_neck: bool = False,
+    ):
+        self.key, self.cfg, self.of_neck = key, cfg, of_neck
+        self.giver = 'shared neck' if of_neck else 'backbone'
         self.filled: dict[str, Any] = {}
         self._maps = maps
 
@@ -44,7 +52,7 @@ class Wiring:
         wrong = [index for index in chosen if not -len(every) <= index < len(every)]
         if wrong:
             raise ConfigError(
-                f'{self.key}.feature_indices has {wrong[0]}, but the backbone has '
+                f'{self.key}.feature_indices has {wrong[0]}, but the {self.giver} has '
                 f'{len(every)} feature maps ({described(every)})'
             )
         return [every[index] for index in chosen]

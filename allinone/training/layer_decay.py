@@ -16,7 +16,7 @@ class LayerDecay(LearningRateDecayOptimWrapperConstructor):
     """mmpretrain's layer-wise decay for a joint model: of the backbone's layers only.
 
     ``paramwise_cfg`` is that of the upstream constructor. With ``layer_decay_rate`` d, a layer n
-    below the heads learns at d^n times their rate.
+    below the heads learns at d^n times their rate; a shared neck, above all layers, at theirs.
 
     Raises:
         ConfigError: If the backbone does not tell the depth of its layers.

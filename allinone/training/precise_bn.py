@@ -95,7 +95,7 @@ def check_reestimable(model: AllInOne) -> None:
             f'model.bn is {model.bn!r} and model.frozen is {list(model.frozen)}: the statistics of '
             'the backbone are to stay as they are, so leave out estimating them again'
         )
-    if any(is_sharded(param) for param in model.backbone.parameters()):
+    if any(is_sharded(param) for param in model.shared_part().parameters()):
         raise ConfigError(
             'the backbone is sharded, and the tasks cannot go through it together; estimate the '
             'statistics afterwards, by tools/precise_bn.py'
@@ -179,6 +179,8 @@ def _reestimate_heads(model: AllInOne, batches, served) -> int:
     sources = {source for batch in batches for source in batch}
     tasks = {task for source in sources for task in served[source]} - set(model.frozen)
     norms = [norm for name, task in model.tasks.items() if name in tasks for norm in norms_of(task)]
+    if model.shared_neck is not None and not tasks.isdisjoint(model.neck_tasks):
+        norms += norms_of(model.shared_neck)  # It sees the images of its tasks alone.
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -16,7 +16,6 @@ from allinone.checkpoint.loading import (
 )
 from allinone.checkpoint.shards import all_read
 from allinone.checkpoint.sources import (
-    BACKBONE,
     COUNTER,
     Parts,
     State,
@@ -28,6 +27,7 @@ from allinone.checkpoint.sources import (
     tasks_of,
 )
 from allinone.checkpoint.zoo import local_checkpoint
+from allinone.config.parts import BACKBONE, prefixes_of
 from allinone.errors import CheckpointError
 from allinone.io.text import shortened
 from allinone.models.allinone import AllInOne
@@ -145,8 +145,8 @@ def _from_several(model: AllInOne, sources: Mapping[str, str], datasets: Data, r
             continue
         key = f'{KEY}.{task}'
         paths[task], checkpoint = read(source, key)
-        entry = model.kinds[task].entry
-        parts[task] = parts_for(checkpoint, paths[task], task, key, entry)
+        entry, neck = model.kinds[task].entry, model.upstream_neck(task)
+        parts[task] = parts_for(checkpoint, paths[task], task, key, entry, neck)
     backbone, origin = _backbone(model, sources, parts, paths, read)
     state = dict(backbone)
     origins = {BACKBONE: origin} if origin else {}
@@ -202,7 +202,7 @@ def _report(model: AllInOne, found: Fit, start: Start) -> None:
     """Log a line for the backbone and each task; a warning where it keeps initial values."""
     own = model.state_dict()
     for part in (BACKBONE, *model.tasks):
-        prefix = f'{BACKBONE}.' if part == BACKBONE else f'tasks.{part}.'
+        prefix = prefixes_of(part)
         loaded = [name for name in found.weights if name.startswith(prefix)]
         shapes = [
             f'{name} ({text})' for name, text in found.shapes.items() if name.startswith(prefix)
@@ -232,7 +232,7 @@ def _report(model: AllInOne, found: Fit, start: Start) -> None:
         )
 
 
-def _needed(names: Sequence[str], prefix: str) -> list[str]:
+def _needed(names: Sequence[str], prefix: tuple[str, ...]) -> list[str]:
     """Names of a part but for what only begins with a training, or old files lack."""
     return [
         name

@@ -32,11 +32,16 @@ METHODS = {
     'MGDA features': dict(type='MGDA', **FEATURES),
     'GradNorm features': dict(type='GradNorm', **FEATURES),
 }
+NECK = dict(
+    tasks=('det', 'sem', 'road'), type='mmdet.FPN', in_channels=[16, 32, 32], out_channels=8,
+    num_outs=3, feature_indices=(1, 2, 3))  # fmt: skip
 # Batch norm, where it normalises the same images in two processes as in one
 SPECIAL = {
     'frozen': ('FAMO', 'without', dict(frozen=('backbone',))),
     'per_task': ('FAMO', 'separate', dict(bn='per_task', norm=dict(type='BN'))),
     'label_weights': ('FAMO', 'without', dict(label_weights=dict(det=0.25, cls=3))),
+    'shared_neck': ('MGDA', 'unequal', dict(shared_neck=NECK)),
+    'shared_neck FSDP': ('MGDA', 'unequal', dict(shared_neck=NECK)),
 }
 # Each process normalises by its images, so that only both can be compared.
 MOVING = {
@@ -82,7 +87,8 @@ def in_pair(rank, folder):
         torch.save(found, folder / f'{name}_{labels}_{sharded}_{rank}.pth')
     for name, (method, labels, options) in (SPECIAL | MOVING).items():
         batch = batch_of((LABELS | dict(separate=SEPARATE))[labels][rank], seed=rank)
-        found = step(METHODS[method], batch, AllInOneDDP, **options)
+        wrap = AllInOneFSDP if name.endswith('FSDP') else AllInOneDDP
+        found = step(METHODS[method], batch, wrap, **options)
         torch.save(found, folder / f'{name}_{rank}.pth')
     dist.destroy_process_group()
 

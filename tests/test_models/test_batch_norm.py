@@ -84,9 +84,17 @@ def test_statistics_of_a_tasks_own(cfg, batches, affine):
 
 
 class _Joint(nn.Module):
+    shared_neck = None
+
     def __init__(self, backbone, tasks):
         super().__init__()
         self.backbone, self.tasks = backbone, tasks
+
+    def shared_part(self):
+        return self.backbone
+
+    def upstream_neck(self, task):
+        return None
 
 
 def test_own_statistics_begin_as_the_shared_ones_of_a_checkpoint(cfg, batches, tmp_path):

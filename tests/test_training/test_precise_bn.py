@@ -28,6 +28,8 @@ class Task(nn.Module):
 class Joint(nn.Module):
     """A backbone of two norms, and heads with one."""
 
+    shared_neck = None
+
     def __init__(self, *tasks):
         super().__init__()
         torch.manual_seed(0)
@@ -42,6 +44,9 @@ class Joint(nn.Module):
 
     def view(self, task):
         return self.tasks[task].backbone
+
+    def shared_part(self, tasks=None):
+        return self.backbone
 
 
 def images(seed, size):

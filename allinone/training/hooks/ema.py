@@ -3,6 +3,7 @@
 import torch
 from mmengine.hooks import EMAHook as StockEMAHook
 
+from allinone.config.parts import prefixes_of
 from allinone.registry import HOOKS
 
 
@@ -18,8 +19,7 @@ class EMAHook(StockEMAHook):
     def before_train(self, runner) -> None:
         super().before_train(runner)
         frozen = tuple(
-            'backbone.' if name == 'backbone' else f'tasks.{name}.'
-            for name in getattr(self.src_model, 'frozen', ())
+            prefix for name in getattr(self.src_model, 'frozen', ()) for prefix in prefixes_of(name)
         )
         parameters = dict(self.src_model.named_parameters())
         self._fixed = [

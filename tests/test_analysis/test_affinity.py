@@ -28,6 +28,9 @@ class Quadratics(nn.Module):
         self.tasks = nn.ModuleDict({name: nn.Identity() for name in slopes})
         self.slopes, self.targets = slopes, targets
 
+    def shared_part(self):
+        return self.backbone
+
     def task_losses(self, task, batch):
         distance = self.backbone.theta - torch.tensor(self.targets[task], dtype=torch.float64)
         return dict(loss=batch['scale'] * self.slopes[task] / 2 * (distance**2).sum())
@@ -45,6 +48,9 @@ class Network(nn.Module):
             nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5)
         )
         self.tasks = nn.ModuleDict({'x': nn.Linear(8, 1), 'y': nn.Linear(8, 1)})
+
+    def shared_part(self):
+        return self.backbone
 
     def task_losses(self, task, batch):
         noise = 1 + 0.1 * np.random.rand() + 0.1 * random.random()

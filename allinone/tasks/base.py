@@ -191,6 +191,18 @@ class TaskKind:
         samples = self.samples(image, [(height, width)])
         probe_heads(key, model, self.heads, image, samples, maps)
 
+    def run_network(
+        self, model: 'BaseModel', image: Tensor, samples: list[BaseDataElement]
+    ) -> None:
+        """Run all layers of a model on images, without what reads predictions from them.
+
+        Args:
+            model: Of this kind, in evaluation mode.
+            image: ``(N, 3, H, W)``, normalised.
+            samples: As :meth:`samples` gives them.
+        """
+        model(image, samples, mode='tensor')
+
     def num_classes(self, model: 'BaseModel') -> int | None:
         """``num_classes`` of the model's head; None where it has none."""
         for path in self.class_heads:

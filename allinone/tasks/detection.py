@@ -47,6 +47,7 @@ from .wiring import Wiring
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
 
+TWO_STAGE = 'mmdet.models.detectors.two_stage.TwoStageDetector'
 COCO_METRIC = 'mmdet.evaluation.metrics.coco_metric.CocoMetric'
 CLASSIFIED = 'classified'  # Field of instances: ``{task: record}`` of each box, by classification
 
@@ -109,6 +110,19 @@ class Detection(TaskKind):
         head = getattr(model, 'bbox_head', None) or getattr(model, 'rpn_head', None)
         check_strides(key, head, levels, image.shape[-1])
         _check_queries(key, model, head)
+
+    def run_network(
+        self, model: 'BaseModel', image: Tensor, samples: list[BaseDataElement]
+    ) -> None:
+        """As of all kinds; a second stage sees as many proposals as ``test_cfg`` lets pass."""
+        first = (getattr(model, 'test_cfg', None) or {}).get('rpn')
+        if first is None or not derives(type(model), (TWO_STAGE,)):
+            super().run_network(model, image, samples)
+            return
+        levels = model.extract_feat(image)
+        model.rpn_head(levels)
+        proposals = [InstanceData(bboxes=image.new_zeros(first.max_per_img, 4)) for _ in samples]
+        model.roi_head.forward(levels, proposals, samples)
 
     def samples(
         self,

@@ -123,7 +123,7 @@ def probe_heads(
     if isinstance(levels, (tuple, list)):
         with fitting(key, model, ('auxiliary_head',), giver, levels, size):
             for head in auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]:
-                if head is not None and not _wants_samples(head):
+                if head is not None and not wants_samples(head):
                     head(levels)
     return levels
 
@@ -135,7 +135,7 @@ def _run(model: 'BaseModel', image: Tensor, samples: list) -> None:
     training and prediction do not use it. The latter needs a ``test_cfg``.
     """
     first = None
-    if not _wants_samples(getattr(model, 'decode_head', None)):
+    if not wants_samples(getattr(model, 'decode_head', None)):
         try:
             model(image, samples, mode='tensor')
             return
@@ -148,7 +148,7 @@ def _run(model: 'BaseModel', image: Tensor, samples: list) -> None:
         raise (first if first and known else error) from error
 
 
-def _wants_samples(head: nn.Module | None) -> bool:
+def wants_samples(head: nn.Module | None) -> bool:
     """Whether a head takes more than feature maps, all that mmseg's ``'tensor'`` mode gives."""
     return head is not None and 'batch_data_samples' in signature(head.forward).parameters
 

@@ -26,7 +26,7 @@ from .joined_labels import JoinedMaps
 from .label_maps import check_label_maps, set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .pixel_losses import check_ignores
-from .probe import FeatureMaps
+from .probe import FeatureMaps, wants_samples
 from .pseudo_labels import PseudoLabelMaps
 from .segmentor_wiring import wire_segmentor
 from .wiring import Wiring
@@ -79,6 +79,15 @@ class Segmentation(TaskKind):
     upstream_types = {'allinone.SegmentationMetric': 'IoUMetric'}
     outputs = dict(logits='decode_head.conv_seg')
     track1_section = 'seg'
+
+    def run_network(
+        self, model: 'BaseModel', image: Tensor, samples: list[BaseDataElement]
+    ) -> None:
+        head = model.decode_head
+        if wants_samples(head):  # MaskFormer and its like, which mmseg's 'tensor' mode leaves out
+            head(model.extract_feat(image), samples)
+        else:
+            super().run_network(model, image, samples)
 
     def set_no_labels(self, sample: BaseDataElement, like: BaseDataElement | None) -> None:
         set_no_areas(sample, like)

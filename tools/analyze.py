@@ -1,4 +1,4 @@
-"""Analyse trainings: python tools/analyze.py WORK_DIR..., or affinity CONFIG CKPT."""
+"""Analyse trainings: python tools/analyze.py WORK_DIR..., affinity CONFIG CKPT, ..."""
 
 import sys
 

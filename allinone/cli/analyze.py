@@ -1,4 +1,4 @@
-"""Analyse trainings: python tools/analyze.py WORK_DIR..., affinity, compare or power."""
+"""Analyse trainings and models: python tools/analyze.py WORK_DIR..., affinity, compare, ..."""
 
 import argparse
 import os
@@ -26,7 +26,8 @@ def report_parser() -> argparse.ArgumentParser:
         epilog='For the affinity between the tasks of a trained model: '
         '%(prog)s affinity CONFIG CKPT. For intervals of differences between tested models: '
         '%(prog)s compare FILE FILE, and for how small a difference images can show: '
-        '%(prog)s power FILE (each with --help). A work dir of such a name is ./affinity.',
+        '%(prog)s power FILE. For parameters, operations and memory: %(prog)s complexity CONFIG '
+        '(each with --help). A work dir of such a name is ./affinity.',
     )
     parser.add_argument(
         'work_dirs', nargs='+', metavar='WORK_DIR', help='work dir of a run, finished or running'
@@ -134,6 +135,30 @@ def power_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def complexity_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='analyze.py complexity',
+        description='Count parameters, operations and memory of joint models for one image, by '
+        'part: what the backbone has of them, and what one pass for all tasks saves. Weights are '
+        'neither needed nor read.',
+    )
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config file')
+    parser.add_argument(
+        '--size',
+        nargs=2,
+        type=at_least_one,
+        metavar=('H', 'W'),
+        help='height and width of the image in pixels (default: of the largest test images of the '
+        'tasks that see whole images, or 640 640)',
+    )
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='only these (default: all)')
+    parser.add_argument(
+        '--out', help='write the numbers to this .json file, or the tables to this .md file, too'
+    )
+    parser.set_defaults(command=complexity)
+    return parser
+
+
 def _add_groups(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         'groups',
@@ -175,7 +200,12 @@ def _add_groups(parser: argparse.ArgumentParser, what: str) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     argv = sys.argv[1:] if argv is None else argv
-    parsers = dict(affinity=affinity_parser, compare=compare_parser, power=power_parser)
+    parsers = dict(
+        affinity=affinity_parser,
+        compare=compare_parser,
+        power=power_parser,
+        complexity=complexity_parser,
+    )
     if argv and argv[0] in parsers:
         return parsers[argv[0]]().parse_args(argv[1:])
     return report_parser().parse_args(argv)
@@ -220,6 +250,12 @@ def power(args: argparse.Namespace) -> None:
     from allinone.analysis.interval_tables import run_power
 
     run_power(args)
+
+
+def complexity(args: argparse.Namespace) -> None:
+    from allinone.analysis.complexity_tables import run_complexity
+
+    run_complexity(args)
 
 
 def main(args: argparse.Namespace) -> int:

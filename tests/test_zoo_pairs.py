@@ -65,5 +65,6 @@ def test_the_page_has_a_row_for_each_backbone():
 def test_bases_of_tasks_say_nothing_of_backbone_and_data(head):
     text = (zoo_configs.TASKS / f'{head}.py').read_text()
     # Mask2Former's loss has a weight a class, and its decoder a number of its own levels.
-    of_masks = {'num_classes', 'num_outs'} if head == 'mask2former' else set()
-    assert not (set(re.findall(r'\b(\w+)=', text)) & FOLLOW) - of_masks
+    # A second neck takes the channels of the first one.
+    allowed = dict(mask2former={'num_classes', 'num_outs'}, rtmdet={'in_channels'})
+    assert not (set(re.findall(r'\b(\w+)=', text)) & FOLLOW) - allowed.get(head, set())

@@ -22,4 +22,12 @@ rtmdet = dict(
 # For backbones of one stride (plain vision transformers)
 rtmdet_vit = dict(
     rtmdet, neck=dict(type='allinone.SimpleFeaturePyramid', out_channels=256, scales=(2, 1, 0.5)))
-del _silu  # only the tasks are inherited
+# For backbones with wide maps: the neck's layers have 256 channels. On ResNet-50 it has 6.8 M
+# parameters in place of 86.5 M, on MobileNetV3-Large 6.2 M in place of 11.2 M.
+_gn = dict(type='GN', num_groups=32)
+rtmdet_mapped = dict(
+    rtmdet, neck=[
+        dict(type='ChannelMapper', kernel_size=1, out_channels=256, act_cfg=None, norm_cfg=_gn),
+        dict(type='CSPNeXtPAFPN', in_channels=[256, 256, 256], out_channels=256,
+             num_csp_blocks=3, expand_ratio=0.5, norm_cfg=_gn, act_cfg=_silu)])
+del _silu, _gn  # only the tasks are inherited

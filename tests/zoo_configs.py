@@ -58,12 +58,27 @@ def task(name: str, maps: list[FeatureMap], **options: Any) -> dict:
     variables = Config.fromfile(_base_of(name))
     found = variables.get(name + VIT) if single else None
     part = deepcopy(found or variables[name])
-    _cut(part)
+    cut_layers(part)
     return dict(part, **options)
 
 
 def _base_of(name: str) -> Path:
     return TASKS / f'{name}.py'
+
+
+def shallow(cfg: Config, size: int) -> Config:
+    """The config of a run with few layers and random weights, changed in place.
+
+    Args:
+        cfg: With numbers of channels and strides, which stay.
+        size: Of the images: preprocessors that pad to a larger one pad to this one.
+    """
+    cut_depth(cfg.model.backbone)
+    for part in cfg.model.tasks.values():
+        cut_layers(part)
+        if 'size' in part.get('data_preprocessor', {}):
+            part.data_preprocessor.size = (size, size)
+    return cfg
 
 
 def cut_depth(cfg: dict) -> None:
@@ -86,10 +101,10 @@ def cut_depth(cfg: dict) -> None:
     if isinstance(arch, Mapping) and 'depths' in arch:
         cfg['arch'] = dict(arch, depths=[1] * len(arch['depths']))
     elif isinstance(arch, Mapping) and isinstance(arch.get('num_layers'), int):
-        _cut_layers(cfg, dict(arch))
+        _cut_plain(cfg, dict(arch))
 
 
-def _cut_layers(cfg: dict, arch: dict) -> None:
+def _cut_plain(cfg: dict, arch: dict) -> None:
     """A plain transformer whose maps come after its last layers."""
     indices = cfg.get('out_indices', -1)
     indices = [indices] if isinstance(indices, int) else list(indices)
@@ -101,7 +116,8 @@ def _cut_layers(cfg: dict, arch: dict) -> None:
         cfg['out_indices'] = tuple(range(count - len(indices), count))
 
 
-def _cut(part: Any) -> None:
+def cut_layers(part: Any) -> None:
+    """Few layers, queries, boxes and inner channels of a task, in place."""
     for found in _dictionaries(part):
         for key, most in MOST.items():
             if isinstance(found.get(key), int):

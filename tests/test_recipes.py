@@ -3,15 +3,14 @@
 import copy
 import json
 import re
-from importlib.metadata import files
 
 import pytest
-import yaml
 from conftest import ROOT, SHARED, run_tool
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from small_images import shrink
 from track1_data import SIGNS, make_track1
+from weights_table import files_of_weights
 
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.config.check import check_config
@@ -162,19 +161,8 @@ def test_a_recipe_is_built_as_it_is(name, monkeypatch):
 
 
 def test_the_page_names_the_weights_that_mmpretrain_has():
-    zoo = {
-        model['Name']: model.get('Weights')
-        for path in files('onedl-mmpretrain')
-        if path.match('.mim/configs/*/metafile.yml')
-        for model in yaml.safe_load(path.locate().read_text()).get('Models') or ()
-    }
     wanted = {load_config(config_of(name)).model.backbone.init_cfg.checkpoint for name in NARROW}
-    rows = re.findall(
-        r'^\| \S+ \| `(\S+)` \| `(\S+)`(?: \(there `(\S+)`\))? \|$', PAGE, re.MULTILINE
-    )
-    assert {file for _, file, _ in rows} == {path.rsplit('/', 1)[1] for path in wanted}
-    for name, file, there in rows:
-        assert zoo[name].endswith('/' + (there or file))
+    assert files_of_weights(PAGE) == {path.rsplit('/', 1)[1] for path in wanted}
 
 
 def test_all_recipes_are_tried():

@@ -29,7 +29,9 @@ def pytest_addoption(parser):
         '--coco-files', type=int, default=200, help='COCO files in test_coco_grammar (%(default)s)'
     )
     parser.addoption(
-        '--zoo', action='store_true', help='all pairs of backbones and heads in test_zoo_pairs'
+        '--zoo',
+        action='store_true',
+        help='all of the pages of the zoo: test_zoo_pairs, test_zoo_page',
     )
 
 

@@ -39,6 +39,8 @@ from allinone.tasks import TaskKind
 
 from .upstream import NoUpstreamForm, upstream_model_config
 
+PREFIX = f'{BACKBONE}.'
+
 
 def extract(
     cfg: Config, checkpoint: str | os.PathLike, tasks: Sequence[str], out: str | os.PathLike
@@ -116,8 +118,9 @@ def extract(
     _write_checkpoint(kept, meta, osp.join(out, 'model.pth'))
     if upstream is not None:
         write_whole(osp.join(out, 'upstream_config.py'), upstream.pretty_text.encode())
+        entry = model.kinds[tasks[0]].entry
         _write_checkpoint(
-            upstream_state(model, kept),
+            _of_fewer_maps(upstream_state(model, kept), upstream.model[entry], cfg.model.backbone),
             dict(dataset_meta=metainfo[tasks[0]]),
             osp.join(out, 'upstream.pth'),
         )
@@ -155,6 +158,21 @@ def upstream_state(model: AllInOne, state: Mapping[str, Tensor]) -> dict[str, Te
         renamed = ((neck.upstream(name), value) for name, value in kept.items())
         kept = {name: value for name, value in renamed if name is not None}
     return kept
+
+
+def _of_fewer_maps(
+    state: dict[str, Tensor], backbone: Mapping, shared: Mapping
+) -> dict[str, Tensor]:
+    """Without weights of feature maps that an upstream backbone does not give, such as norms."""
+    if backbone.get('out_indices') == shared.get('out_indices'):
+        return state
+    with torch.random.fork_rng([]):
+        own = MMENGINE_MODELS.build(copy.deepcopy(backbone)).state_dict()
+    return {
+        name: value
+        for name, value in state.items()
+        if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in own
+    }
 
 
 def _parameters(part: nn.Module) -> int:

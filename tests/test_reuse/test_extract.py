@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT, build_model, run_tool
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.config.check import check_config
@@ -299,3 +299,20 @@ def test_a_file_that_could_run_code_is_for_those_who_trust_it(joint, tmp_path, c
     assert error.startswith(f'error: {odd} is refused: it holds pathlib') and '--trust' in error
     assert not (tmp_path / 'out').exists()
     assert run_tool('extract', *given, '--trust-checkpoint') == 0
+
+
+def test_norms_of_feature_maps_that_a_task_does_not_use_are_left_out(toy_cfg, tmp_path):
+    toy_cfg.model.backbone = dict(
+        type='mmdet.SwinTransformer', embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)
+    )
+    toy_cfg.model.tasks = dict(det=toy_cfg.model.tasks.det)
+    toy_cfg.model.tasks.det.neck.in_channels = [16, 32, 64]
+    model = build_model(toy_cfg)
+    assert 'backbone.norm0.weight' in model.state_dict()
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'joint.pth')
+    extract(toy_cfg, tmp_path / 'joint.pth', ['det'], tmp_path / 'det')
+    upstream = Config.fromfile(tmp_path / 'det/upstream_config.py')
+    assert tuple(upstream.model.backbone.out_indices) == (1, 2, 3)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        alone = MODELS.build(upstream.model)
+    alone.load_state_dict(read_checkpoint(tmp_path / 'det/upstream.pth')['state_dict'])

@@ -2,8 +2,10 @@
 
 import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT
 from mmengine.config import Config
 
@@ -55,9 +57,36 @@ def test_the_page_has_no_other_bases():
     assert re.findall(r'^\| `(\w+)` \|', PAGE, re.MULTILINE) == BASES
 
 
-def test_weights_of_cspnext_are_of_bgr_images():
-    preprocessor = Config.fromfile(FOLDER / 'cspnext_tiny.py').model.data_preprocessor
-    assert preprocessor.bgr_to_rgb is False and preprocessor.mean == [103.53, 116.28, 123.675]
+def configs_of_zoo() -> dict[str, Path]:
+    """``{name of weights: upstream config}`` of the libraries."""
+    found = {}
+    for library in ('mmdet', 'mmpretrain'):
+        root = Path(find_spec(library).submodule_search_locations[0]) / '.mim'
+        for file in root.glob('configs/*/metafile.y*'):
+            content = yaml.load(file.read_text(), getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+            models = content.get('Models') if isinstance(content, dict) else content
+            for model in models or ():
+                found[model['Name']] = root / model['Config']
+    return found
+
+
+def normalisation_of(cfg) -> tuple:
+    """Mean, deviation and whether images are RGB, of an upstream config or a base."""
+    part = dict(cfg.get('data_preprocessor') or {}, **cfg.model.get('data_preprocessor', {}))
+    return list(part['mean']), list(part['std']), part.get('to_rgb', part.get('bgr_to_rgb', False))
+
+
+def test_bases_have_the_normalisation_of_their_weights():
+    configs, count = configs_of_zoo(), 0
+    for line in PAGE.splitlines():
+        if not line.startswith('| `') or line.startswith(('| `timm_', '| `torchvision_')):
+            continue
+        base = line.split('`')[1]
+        own = normalisation_of(Config.fromfile(FOLDER / f'{base}.py'))
+        for name in NAME.findall(line.split('|')[-2]):
+            assert own == normalisation_of(Config.fromfile(configs[name])), (base, name)
+            count += 1
+    assert count > 30
 
 
 def test_a_large_backbone_takes_no_memory_for_its_maps():

@@ -4,8 +4,9 @@
 #     init_cfg=dict(type='Pretrained', prefix='backbone', checkpoint=NAME)
 model = dict(
     type='AllInOne',
+    # Its weights are of BGR images.
     data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True),
+        mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395],
+        bgr_to_rgb=False),
     backbone=dict(
         type='mmpretrain.RegNet', arch='regnetx_400mf', out_indices=(0, 1, 2, 3)))

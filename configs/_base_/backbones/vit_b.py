@@ -6,8 +6,9 @@
 #     init_cfg=dict(type='Pretrained', prefix='backbone', checkpoint=NAME)
 model = dict(
     type='AllInOne',
+    # Of these weights; those of DeiT and MAE have ImageNet's mean and deviation (vit_s.py).
     data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+        mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5],
         bgr_to_rgb=True),
     backbone=dict(
         type='mmpretrain.VisionTransformer', arch='base', img_size=224, patch_size=16,

@@ -4,4 +4,6 @@
 #     as in vit_b.py
 _base_ = './vit_b.py'
 
-model = dict(backbone=dict(arch='deit-small'))
+model = dict(
+    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+    backbone=dict(arch='deit-small'))

@@ -1,16 +1,20 @@
 """Weights of the backbone from a checkpoint as mmpretrain, timm or torchvision save it."""
 
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from torch import nn
 
 from allinone.errors import CheckpointError
+from allinone.io.text import shortened
 
+from .architecture import misfit
 from .fitting import Fit, fit
-from .loading import load_state_dict, read_checkpoint, state_dict_of
+from .loading import load_fit, read_checkpoint, state_below, state_dict_of
 from .zoo import local_checkpoint
+
+# Where authors' files have the state dict, if not under state_dict; the first is taken.
+NESTED = ('model', 'model_ema', 'state_dict_ema', 'teacher')
 
 
 def load_backbone(
@@ -26,33 +30,34 @@ def load_backbone(
         key: The config key that named the file, for messages.
 
     Raises:
-        CheckpointError: If the file cannot be read, or is of another architecture.
+        CheckpointError: If the file cannot be read, has the names of another library, or is of
+            another architecture.
     """
     path = local_checkpoint(path, key)
     state = _unwrapped(read_checkpoint(path), path)
-    if prefix is None and _any_below(state, 'backbone.') and not fit(backbone, state).weights:
-        prefix = 'backbone'
     if prefix:
-        start = prefix.rstrip('.') + '.'
-        below = {n[len(start) :]: value for n, value in state.items() if n.startswith(start)}
-    else:
-        below = state
-    found = fit(backbone, below)
-    wrong = misfit(backbone, found) if found.weights or found.shapes else None
+        state = state_below(state, prefix, path, key)
+    found = fit(backbone, state)
+    if not (prefix or found.weights or found.shapes) and _any_below(state, 'backbone.'):
+        state = state_below(state, 'backbone', path, key)
+        found = fit(backbone, state)
+    if _foreign(backbone, found):
+        raise CheckpointError(f'{key}={str(path)!r}: {_names(backbone, state, found, prefix)}')
+    wrong = misfit(backbone, found)
     if wrong:
         raise CheckpointError(
             f'{key}={str(path)!r} is of another architecture than model.backbone: {wrong}; give '
             'a checkpoint of the same architecture, or take what fits of it with '
             f'load_from=dict(backbone={str(path)!r})'
         )
-    load_state_dict(backbone, state, path, prefix, key)
+    load_fit(backbone, found, path)
 
 
 def _unwrapped(checkpoint: Mapping, path) -> dict:
-    """The state dict; that of authors' own files is often under ``model``."""
+    """The state dict; that of authors' own files is often under another name."""
     if isinstance(checkpoint, Mapping) and 'state_dict' not in checkpoint:
-        inner = checkpoint.get('model')
-        checkpoint = inner if isinstance(inner, Mapping) else checkpoint
+        inner = (checkpoint.get(name) for name in NESTED)
+        checkpoint = next((found for found in inner if isinstance(found, Mapping)), checkpoint)
     return state_dict_of(checkpoint, path)
 
 
@@ -60,70 +65,45 @@ def _any_below(state: Mapping, start: str) -> bool:
     return any(name.startswith(start) for name in state)
 
 
-def misfit(backbone: nn.Module, found: Fit) -> str | None:
-    """The first tensor that shows that a state dict is of another architecture.
-
-    Parts that a library adds to an architecture may lack (norms of feature maps, offsets of
-    deformable layers, plugins), and a head or layers behind the last feature map may be left.
-
-    Args:
-        backbone: The module.
-        found: How the state dict fits it.
-
-    Returns:
-        A clause; None if it is of the architecture.
-    """
+def _foreign(backbone: nn.Module, found: Fit) -> bool:
+    """Whether a state dict has other names than the backbone."""
     own = [name for name, _ in backbone.named_parameters()]
-    for name in own:
-        if name in found.shapes:
-            return f'{name!r} has the shape {found.shapes[name]}'
-    lacking = [name for name in own if name not in found.weights]
+    known = sum(name in found.weights for name in own)
+    if any(name in found.shapes for name in own):
+        return False
     # A backbone may have more of its own than it takes (DetectoRS).
-    if 2 * len(lacking) > len(own) and len(found.unexpected) > len(found.weights):
-        return f'{lacking[0]!r} and {len(lacking) - 1} more of its {len(own)} tensors are missing'
-    there, left = _blocks(found.weights), _blocks(found.unexpected)
-    for name in lacking:
-        for container, index in _places(name):
-            known = there.get(container, {}).keys() | left.get(container, {}).keys()
-            if known and index > max(known):
-                return f'{name!r} is missing, for {container!r} has only {max(known) + 1} blocks'
-            others = left.get(container, {}).get(index)
-            if others and index in there.get(container, {}):
-                return f'{name!r} is missing, and {others!r} is there instead'
-    return _deeper(found)
+    return not known or (2 * known < len(own) and len(found.unexpected) > known)
 
 
-def _deeper(found: Fit) -> str | None:
-    """The first block that the file has between blocks that are used."""
-    there, left = _blocks(found.weights), _blocks(found.unexpected)
-    order = [container for container in there]
-    for container, blocks in left.items():
-        more = [index for index in blocks if index > max(there.get(container, {-1: ''}))]
-        # Behind the last map, layers may be left.
-        if container in there and more and _used_behind(container, order):
-            return f'{blocks[min(more)]!r} has no place, for {container!r} has fewer blocks'
+def _names(backbone: nn.Module, state: Mapping, found: Fit, prefix: str | None) -> str:
+    """What is said of such a state dict: what it has, what is needed, what to do."""
+    own = [name for name, _ in backbone.named_parameters()]
+    count = sum(name in own for name in found.weights)
+    below = _prefix(backbone, state)
+    prefix = below and (f'{prefix.rstrip(".")}.{below}' if prefix else below)
+    return (
+        f'{count or "none"} of its {len(state)} keys {"are" if count > 1 else "is"} of '
+        f'model.backbone. It has {shortened(found.unexpected, shown=3, last=", ")}; the backbone '
+        f'has {shortened(found.missing, shown=3, last=", ")}; '
+        + (
+            f'set prefix={prefix!r} in init_cfg, below which keys fit'
+            if prefix
+            else 'give weights as the library of the backbone saves them, or take those of timm by '
+            'TimmBackbone, those of torchvision by TorchvisionBackbone'
+        )
+    )
+
+
+def _prefix(backbone: nn.Module, state: Mapping) -> str | None:
+    """The prefix below which keys fit, of one or two levels."""
+    starts = {
+        '.'.join(parts[:levels])
+        for parts in (name.split('.') for name in state)
+        for levels in (1, 2)
+        if len(parts) > levels
+    }
+    for start in sorted(starts):
+        below = {n[len(start) + 1 :]: v for n, v in state.items() if n.startswith(f'{start}.')}
+        if not _foreign(backbone, fit(backbone, below)):
+            return start
     return None
-
-
-def _used_behind(container: str, order: list[str]) -> bool:
-    """Whether a container of blocks beside this one, with a later name, is used."""
-    stage = re.sub(r'\d+', '#', container)
-    beside = [other for other in order if re.sub(r'\d+', '#', other) == stage]
-    return beside.index(container) + 1 < len(beside)
-
-
-def _places(name: str) -> Iterable[tuple[str, int]]:
-    """``(container, index)`` of each numbered module around a tensor, outermost first."""
-    parts = name.split('.')
-    for place, part in enumerate(parts[:-1]):
-        if place and part.isdigit():
-            yield '.'.join(parts[:place]), int(part)
-
-
-def _blocks(names: Iterable[str]) -> dict[str, dict[int, str]]:
-    """``{container: {index: first tensor}}`` of numbered modules."""
-    found: dict[str, dict[int, str]] = {}
-    for name in names:
-        for container, index in _places(name):
-            found.setdefault(container, {}).setdefault(index, name)
-    return found

@@ -22,6 +22,7 @@ from .fitting import Fit, fit
 from .folder import is_folder, read_folder
 from .formats import check_pickle, check_zip, is_safetensors, read_safetensors
 from .shards import sharded_as
+from .tables import computed
 from .zoo import local_checkpoint
 
 WORDS = 200
@@ -167,37 +168,65 @@ def load_state_dict(
 ) -> Fit:
     """As :func:`load_weights`, from a state dict in memory; returns how it fits."""
     if prefix:
-        state = {
-            name[len(prefix.rstrip('.')) + 1 :]: value
-            for name, value in state.items()
-            if name.startswith(prefix.rstrip('.') + '.')
-        }
-    own = module.state_dict()
+        state = state_below(state, prefix, path, key)
     found = fit(module, state)
     if not found.weights:
         raise CheckpointError(
             f'{key}={str(path)!r}: none of its {len(state)} keys'
             f'{f" below {prefix!r}" if prefix else ""} fits the model. It has '
-            f'{_some(state)}; the model has {_some(own)}'
+            f'{_some(state)}; the model has {_some(module.state_dict())}'
         )
+    load_fit(module, found, path, log)
+    return found
+
+
+def state_below(state: Mapping, prefix: str, path, key: str) -> dict:
+    """The part of a state dict whose keys are below a prefix, without it.
+
+    Raises:
+        CheckpointError: If no key is.
+    """
+    start = prefix.rstrip('.') + '.'
+    below = {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
+    if not below:
+        tops = sorted({name.split('.')[0] for name in state})
+        raise CheckpointError(
+            f'{key}={str(path)!r} has no keys below {prefix!r}, but below {_some(tops)}; give '
+            'one of these as prefix, or no prefix'
+        )
+    return below
+
+
+def load_fit(module: nn.Module, found: Fit, path, log: bool = True) -> None:
+    """Load what fits a module, and log it with what is missing, left, or was resized.
+
+    Tables that are computed from sizes of images and windows are not counted.
+
+    Args:
+        module: The module.
+        found: As :func:`allinone.checkpoint.fitting.fit` found it.
+        path: Of the checkpoint, for the log.
+        log: Whether to log.
+    """
+    own = module.state_dict()
     weights = {name: sharded_as(value, own[name]) for name, value in found.weights.items()}
     module.load_state_dict(weights, strict=False)
     if log:
-        shapes = [f'{name} ({shape})' for name, shape in found.shapes.items()]
+        shapes = [f'{n} ({shape})' for n, shape in found.shapes.items() if not computed(n)]
         report = {
-            'missing': found.missing,
-            'unexpected': found.unexpected,
+            'missing': [name for name in found.missing if not computed(name)],
+            'unexpected': [name for name in found.unexpected if not computed(name)],
             'of another shape': shapes,
             'resized': found.resized,
         }
+        loaded, needed = (sum(not computed(n) for n in names) for names in (weights, own))
         print_log(
-            f'{path}: loaded {len(weights)} of {len(own)} tensors of the model'
+            f'{path}: loaded {loaded} of {needed} tensors of the model'
             + ''.join(
                 f'; {len(names)} {what}: {_some(names)}' for what, names in report.items() if names
             ),
             'current',
         )
-    return found
 
 
 def require_weights(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from allinone.config.parts import BACKBONE, is_shared_weight
 from allinone.errors import CheckpointError, ConfigError
+from allinone.io.program import program
 from allinone.io.text import shortened
 
 from .fitting import fit
@@ -143,7 +144,7 @@ def chosen_backbone(
                 f'load_from.{first}={paths[first]!r} and load_from.{other}={paths[other]!r} have '
                 f'different backbones, and the model has one; add {BACKBONE}={first!r} or '
                 f'{BACKBONE}={other!r} to load_from, or {BACKBONE}= a checkpoint, such as one of '
-                'tools/compose.py'
+                f'{program("compose")}'
             )
     return first
 

@@ -3,18 +3,27 @@
 import math
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor
 
 RELATIVE = 'relative_position_bias_table'
 ABSOLUTE = 'pos_embed'
+# Computed from the config where a file has none, or has those of another window
+COMPUTED = ('relative_position_index', 'relative_coords_table', 'attn_mask')
+
+
+def computed(name: str) -> bool:
+    """Whether a tensor is no weight but computed from the sizes of images and windows."""
+    return name.endswith(COMPUTED)
 
 
 def resized_relative(state: Mapping, own: Mapping) -> dict:
-    """Tables ``((2 w - 1)**2, heads)`` of windows of another size, by bicubic interpolation.
+    """Tables ``((2 w - 1)**2 + extra, heads)`` of windows of another size, bicubically.
 
-    As Swin's authors do for other windows. mmpretrain's own hook calls what SciPy 1.14 removed.
+    As Swin's authors do for other windows. mmpretrain's own hook calls what SciPy 1.14 removed. The
+    extra rows are those of the class token (BEiT), which stay.
 
     Args:
         state: The state dict.
@@ -56,8 +65,9 @@ def _side(length: int) -> tuple[int, int]:
 
 def _square(table: Tensor, wanted: Tensor) -> Tensor:
     (side, extra), (new, others) = _side(table.shape[0]), _side(wanted.shape[0])
-    if extra or others:
+    if extra != others:
         return table
-    grid = table.float().T.reshape(1, -1, side, side)
+    places, rest = table[: side * side], table[side * side :]
+    grid = places.float().T.reshape(1, -1, side, side)
     grid = F.interpolate(grid, (new, new), mode='bicubic', align_corners=False)
-    return grid.flatten(2)[0].T.to(table.dtype)
+    return torch.cat([grid.flatten(2)[0].T.to(table.dtype), rest])

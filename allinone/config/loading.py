@@ -34,7 +34,11 @@ Options = Sequence[str] | Mapping[str, Any] | None
 
 
 def load_config(
-    path: str, options: Options = None, work_dir: str | None = None, launcher: str = 'none'
+    path: str,
+    options: Options = None,
+    work_dir: str | None = None,
+    launcher: str = 'none',
+    wire: bool = True,
 ) -> Config:
     """Read a config, apply options, and set ``work_dir`` and ``launcher``.
 
@@ -45,6 +49,7 @@ def load_config(
         options: As in :func:`parse_options`.
         work_dir: In place of the config's. Default: ``work_dirs/NAME``.
         launcher: Of the processes, as in mmengine.
+        wire: Fill what follows from the backbone.
 
     Raises:
         ConfigError: If the file is missing or cannot be parsed, or an option or a short form does
@@ -73,7 +78,7 @@ def load_config(
         # mmengine gives no reason where a pure Python config defines a class or a function.
         words = words or 'define classes in a module, and list it in custom_imports'
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {words}') from error
-    return finish_config(cfg, path, options, work_dir, launcher)
+    return finish_config(cfg, path, options, work_dir, launcher, wire)
 
 
 def finish_config(
@@ -82,6 +87,7 @@ def finish_config(
     options: Options = None,
     work_dir: str | None = None,
     launcher: str | None = None,
+    wire: bool = True,
 ) -> Config:
     """Bring a config into the form that a run reads, in place; see :func:`load_config`.
 
@@ -91,6 +97,7 @@ def finish_config(
         options: As in :func:`parse_options`.
         work_dir: In place of the config's.
         launcher: In place of the config's.
+        wire: As in :func:`load_config`.
     """
     parsed = parse_options(options)
     if has_data(cfg):
@@ -99,7 +106,7 @@ def finish_config(
         _merge_options(cfg, path, of_data)
     expand_config(cfg, wire=False)  # Options may set another backbone.
     complete_config(cfg, path, parsed, _name_of(options))
-    expand_config(cfg)  # Options may have short forms.
+    expand_config(cfg, wire=wire)  # Options may have short forms.
     cfg.launcher = launcher or cfg.get('launcher') or 'none'
     default = osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
     cfg.work_dir = work_dir or cfg.get('work_dir') or default

@@ -38,6 +38,7 @@ from allinone.tasks.ignored_regions import REGIONS
 
 from . import batch_norm
 from .adapters import build_adapter
+from .backbones.normalisation import warn_of_mismatch
 from .distillation import Distillation
 from .frozen import check_balancer, freeze
 from .probe import check_tasks
@@ -148,8 +149,7 @@ class AllInOne(BaseModel):
         )
         self.frozen = frozen
         backbone = ConfigDict(backbone)
-        self._pretrained = _pop_pretrained(backbone)
-        self.backbone = build_model('model.backbone', backbone)
+        self.backbone, self._pretrained = _build_backbone(backbone)
         self._set_shared_neck(shared_neck, list(tasks))
         self.channels_last = channels_last
         if channels_last:
@@ -360,6 +360,7 @@ class AllInOne(BaseModel):
                 prefix=self._pretrained.get('prefix'),
                 key='model.backbone.init_cfg.checkpoint',
             )
+            warn_of_mismatch(self.backbone, self.data_preprocessor)
         batch_norm.start(self)
         if self.distillation is not None:
             self.distillation.start(self.tasks)
@@ -604,9 +605,28 @@ def _build_balancer(cfg: Mapping) -> Balancer:
     return balancer
 
 
-def _pop_pretrained(backbone: ConfigDict) -> dict | None:
-    """Remove an ``init_cfg`` of type ``Pretrained``: mmengine's loader would unpickle its file."""
-    init_cfg = backbone.get('init_cfg')
-    if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
-        return backbone.pop('init_cfg')
-    return None
+def _build_backbone(cfg: ConfigDict) -> tuple[nn.Module, dict | None]:
+    """The backbone, and its ``init_cfg`` of type ``Pretrained``, which mmengine would unpickle.
+
+    Constructors see it where they accept it, because some initialise added layers otherwise
+    without it. No module keeps it.
+    """
+    key, pretrained = 'model.backbone', cfg.get('init_cfg')
+    if not _is_pretrained(pretrained):
+        return build_model(key, cfg), None
+    without = ConfigDict({name: value for name, value in cfg.items() if name != 'init_cfg'})
+    cls = model_class(cfg)
+    if cls is None or 'init_cfg' not in accepted_keys(cls):
+        return build_model(key, without), pretrained
+    try:
+        backbone = build_model(key, cfg)
+    except ConfigError:
+        return build_model(key, without), pretrained
+    for module in backbone.modules():
+        if _is_pretrained(getattr(module, 'init_cfg', None)):
+            module.init_cfg = None  # type: ignore[assignment]
+    return backbone, pretrained
+
+
+def _is_pretrained(init_cfg) -> bool:
+    return isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'

@@ -28,6 +28,7 @@ def test_a_base_by_its_name(listed):
         'parameters  11.2 M',
         'images      any size',
         'weights     resnet18_8xb32_in1k (Apache-2.0 of mmpretrain, no licence of their own)',
+        'normalised  mean [123.675, 116.28, 103.53], std [58.395, 57.12, 57.375], RGB',
         'map  channels  stride',
         '  0        64       4',
         '  1       128       8',
@@ -49,6 +50,24 @@ def test_a_config_and_a_model_of_torchvision(listed, tmp_path):
     assert text.splitlines()[-2:] == ['  0       128       8', '  1       512      32']
 
 
+def test_a_config_whose_task_does_not_fit(listed, tmp_path):
+    bases = f'{ROOT}/configs/_base_'
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f"_base_ = ['{bases}/backbones/vit_s.py', '{bases}/tasks/rtmdet.py']\n"
+        'model = dict(tasks=dict(boxes={{_base_.rtmdet}}))\n'
+    )
+    status, text, error = listed(config)
+    assert (status, error) == (0, '') and text.splitlines()[-1] == '  0       384      16'
+
+
+def test_strides_of_a_model_for_one_size_of_images(listed):
+    pytest.importorskip('timm')
+    # 14, 7 and 4 places of 224 pixels
+    _, text, _ = listed('timm:levit_128s')
+    assert [line.split()[-1] for line in text.splitlines()[-3:]] == ['16', '32', '64']
+
+
 def test_a_model_of_timm_with_the_licence_of_its_weights(listed):
     pytest.importorskip('timm')
     status, text, _ = listed('timm:convnextv2_atto.fcmae')
@@ -60,6 +79,22 @@ def test_a_model_of_timm_with_the_licence_of_its_weights(listed):
         '  2       160      16',
         '  3       320      32',
     ]
+
+
+def test_the_normalisation_of_weights_of_timm(listed, tmp_path):
+    pytest.importorskip('timm')
+    status, text, _ = listed('timm:vit_tiny_patch16_224.augreg_in21k')
+    half = 'mean [127.5, 127.5, 127.5], std [127.5, 127.5, 127.5], RGB'
+    assert status == 0 and f'\nnormalised  {half}\n' in text and 'warning' not in text
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f"_base_ = '{ROOT}/configs/_base_/backbones/timm_vit_s_dinov2.py'\n"
+        "model = dict(backbone=dict(model_name='vit_tiny_patch16_224.augreg_in21k'))\n"
+    )
+    text = listed(config)[1]
+    assert '\nnormalised  mean [123.675, 116.28, 103.53], std ' in text
+    assert '\nwarning     model.data_preprocessor has mean [123.675, 116.28, 103.53]' in text
+    assert f'but the weights of model.backbone expect {half}, as its library lists them' in text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from conftest import build_model
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import MODELS as MMENGINE_MODELS
 
 from allinone.data.loaders import build_loader
 from allinone.errors import CheckpointError, ConfigError
@@ -351,6 +352,24 @@ def test_a_file_of_which_nothing_fits_is_refused(toy_cfg, tmp_path):
     )
     with pytest.raises(CheckpointError, match=r'init_cfg.*none of its 1 keys.*foreign\.weight'):
         build_model(toy_cfg)
+
+
+def test_layers_added_to_a_pretrained_backbone_begin_as_the_library_has_them(toy_cfg, tmp_path):
+    block = dict(cfg=dict(type='ContextBlock', ratio=0.25), position='after_conv3')
+    toy_cfg.model.backbone = dict(
+        type='mmdet.ResNet', depth=50, base_channels=8, stem_channels=8,
+        plugins=[dict(block, stages=(False, True, True, True))],
+        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'resnet50.pth')))  # fmt: skip
+    without = {k: v for k, v in toy_cfg.model.backbone.items() if k not in ('plugins', 'init_cfg')}
+    torch.save(MMENGINE_MODELS.build(without).state_dict(), tmp_path / 'resnet50.pth')
+    toy_cfg.model.tasks = dict(cls=toy_cfg.model.tasks.cls)
+    toy_cfg.model.tasks.cls.update(feature_indices=(3,))
+    toy_cfg.model.tasks.cls.head.in_channels = 256
+    backbone = build_model(toy_cfg).backbone
+    added = backbone.layer4[0].context_block.channel_add_conv[3].weight
+    assert not added.any()  # Without effect at first
+    assert not any(getattr(module, 'init_cfg', None) == toy_cfg.model.backbone.init_cfg
+                   for module in backbone.modules())  # fmt: skip
 
 
 def test_a_backbone_inside_a_task_is_refused(toy_cfg):

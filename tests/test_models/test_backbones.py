@@ -16,6 +16,8 @@ from allinone.config.feature_maps import FeatureMap, feature_maps
 from allinone.config.loading import load_config
 from allinone.errors import CheckpointError, ConfigError
 from allinone.models import TimmBackbone, TorchvisionBackbone
+from allinone.models.backbones import normalisation
+from allinone.models.backbones.library import last_of_each
 from allinone.reuse.extract import extract
 from allinone.training.start_weights import load_start
 
@@ -233,7 +235,11 @@ def test_torchvision_backbones_that_cannot_be(cls, options, says):
     [
         (dict(model_name='vit_bse_patch16_224'), r"does not have; do you mean 'vit_base_patch16_2"),
         (dict(model_name='resnet18', out_indices=(0, 9)), r"'resnet18' has the maps 0 to 4"),
-        (dict(model_name='resnet18.nope'), r'Invalid pretrained tag'),
+        (
+            dict(model_name='vit_tiny_patch16_224.augreg'),
+            r"'augreg' of vit_tiny_patch16_224; write 'vit_tiny_patch16_224\.augreg_in21k' or",
+        ),
+        (dict(model_name='resnet18.nope'), r"no weights 'nope' of resnet18; write 'resnet18\.\w"),
         (dict(model_name='resnet18', pretrained=True), r'pretrained is True.*init_cfg=dict'),
         (dict(model_name='resnet18', dept=3), r"cannot be built by timm.*'dept'"),
     ],
@@ -242,6 +248,36 @@ def test_timm_backbones_that_cannot_be(options, says):
     pytest.importorskip('timm')
     with pytest.raises(ConfigError, match=says):
         TimmBackbone(**options)
+
+
+def test_maps_before_stride_4_are_left_out():
+    pytest.importorskip('timm')
+    backbone = TimmBackbone('resnet18')
+    assert backbone.out_indices == [1, 2, 3, 4]  # timm's first map is the stem's, at stride 2.
+    assert last_of_each([2, 4, 4, 8]) == (2, 3) and last_of_each([1, 2, 2]) == (0, 2)
+
+
+def test_another_normalisation_than_that_of_the_weights_is_logged(tmp_path, monkeypatch):
+    timm = pytest.importorskip('timm')
+    texts = []
+    monkeypatch.setattr(normalisation, 'print_log', lambda text, *_, **__: texts.append(text))
+    name, sizes = 'vit_tiny_patch16_224', dict(embed_dim=24, depth=1, num_heads=2)
+    torch.save(timm.create_model(name, **sizes).state_dict(), tmp_path / 'official.pth')
+    cfg = classification(tmp_path)
+    pretrained = dict(type='Pretrained', checkpoint=str(tmp_path / 'official.pth'))
+    backbone = dict(type='TimmBackbone', model_name=name, **sizes)
+    cfg.model.backbone = dict(backbone, init_cfg=pretrained)
+    cfg.model.tasks.cls.feature_indices = (0,)
+    cfg.model.tasks.cls.head.in_channels = 24
+    half = dict(mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
+    for preprocessor, count in ((half, 0), (dict(half, std=[58.395, 57.12, 57.375]), 1)):
+        cfg.model.data_preprocessor = preprocessor
+        build_model(cfg)
+        assert len(texts) == count
+    assert texts[0].startswith(
+        'model.data_preprocessor has mean [127.5, 127.5, 127.5], std [58.395, 57.12, 57.375], RGB, '
+        'but the weights of model.backbone expect mean [127.5, 127.5, 127.5], std [127.5, 127.5'
+    )
 
 
 def test_without_timm_its_extra_is_named(monkeypatch):

@@ -12,6 +12,7 @@ from allinone.config.feature_maps import FeatureMap, running_backbone
 from allinone.config.input_sizes import size_rule
 from allinone.config.loading import load_config
 from allinone.errors import AllInOneError, ConfigError
+from allinone.models.backbones.normalisation import Normalisation, mismatch, of_config
 
 FOLDER = Path('configs/_base_/backbones')
 LIBRARIES = dict(timm='TimmBackbone', torchvision='TorchvisionBackbone')
@@ -29,6 +30,9 @@ class Features(NamedTuple):
         parameters: Their number.
         sizes: Which images it takes, in words.
         weights: Where there are weights, with their licence; None if that is not known.
+        normalisation: That of the config, or which the library's weights expect; None if neither
+            is known.
+        warning: What does not fit, in words; None if nothing is known of that.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Features(NamedTuple):
     parameters: int
     sizes: str
     weights: str | None
+    normalisation: Normalisation | None
+    warning: str | None
 
 
 def list_features(args) -> int:
@@ -61,7 +67,8 @@ def features(name: str) -> Features:
     Raises:
         ConfigError: If there is no such backbone, or it cannot be built or run.
     """
-    path, cfg = _config(name)
+    path, model = _config(name)
+    cfg = model['backbone']
     key = f'{path}: model.backbone' if path else name
     backbone, maps = running_backbone(key, cfg)
     count = sum(param.numel() for param in backbone.parameters())
@@ -69,7 +76,17 @@ def features(name: str) -> Features:
     if isinstance(licence := getattr(backbone, 'licence', None), str) and weights is None:
         weights = f'licence {licence}, as timm lists it'
     kind = cfg['type'] if isinstance(cfg['type'], str) else cfg['type'].__name__
-    return Features(path.stem if path else name, kind, maps, count, size_rule(backbone), weights)
+    used = of_config(model.get('data_preprocessor'))
+    return Features(
+        name=path.stem if path else name,
+        type=kind,
+        maps=maps,
+        parameters=count,
+        sizes=size_rule(backbone),
+        weights=weights,
+        normalisation=used or getattr(backbone, 'normalisation', None),
+        warning=mismatch(backbone, used),
+    )
 
 
 def described(found: Features) -> Iterator[str]:
@@ -79,6 +96,10 @@ def described(found: Features) -> Iterator[str]:
     yield f'images      {found.sizes}'
     if found.weights:
         yield f'weights     {found.weights}'
+    if found.normalisation:
+        yield f'normalised  {found.normalisation}'
+    if found.warning:
+        yield f'warning     {found.warning}'
     yield 'map  channels  stride'
     for one in found.maps:
         stride = '-' if one.stride is None else one.stride
@@ -113,10 +134,10 @@ def _folder() -> Path:
 
 
 def _config(name: str) -> tuple[Path | None, Mapping]:
-    """The file of a backbone, if it has one, and its config."""
+    """The file of a backbone, if it has one, and the config of a model with it."""
     library, colon, model = name.partition(':')
     if colon and library in LIBRARIES:
-        return None, dict(type=LIBRARIES[library], model_name=model)
+        return None, dict(backbone=dict(type=LIBRARIES[library], model_name=model))
     path = _folder() / f'{name}.py' if name in bases() else Path(name)
     if not path.is_file():
         near = difflib.get_close_matches(name, bases(), 3)
@@ -124,11 +145,12 @@ def _config(name: str) -> tuple[Path | None, Mapping]:
             f'BACKBONE is {name!r}, which is neither a config file nor in {FOLDER}; '
             + (f'do you mean {" or ".join(near)}?' if near else 'or give timm:NAME')
         )
-    model_cfg = load_config(str(path)).get('model')
+    # What the tasks want of the maps may be why these are listed.
+    model_cfg = load_config(str(path), wire=False).get('model')
     cfg = model_cfg.get('backbone') if isinstance(model_cfg, Mapping) else None
     if not isinstance(cfg, Mapping) or 'type' not in cfg:
         raise ConfigError(f'{path} has no model.backbone with a type; give a config that has one')
-    return path, cfg
+    return path, model_cfg
 
 
 def _weights(path: Path) -> str | None:

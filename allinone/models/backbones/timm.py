@@ -1,8 +1,9 @@
 """Models of timm as backbones."""
 
+import difflib
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from allinone.errors import ConfigError
 from allinone.registry import MODELS
 
 from .library import LibraryBackbone, last_of_each, require_name
+from .normalisation import Normalisation
 
 # Models that accept an option take images of any size by it; the first one accepted is set.
 ANY_SIZE: tuple[dict, ...] = (
@@ -38,6 +40,7 @@ class TimmBackbone(LibraryBackbone):
 
     Attributes:
         licence: That of the weights of ``model_name``, as timm lists it; None if it lists none.
+        normalisation: That which these weights expect, as timm lists it; None if it lists none.
 
     Raises:
         ConfigError: If timm is missing, or has no such model, or the model gives no feature maps.
@@ -56,6 +59,7 @@ class TimmBackbone(LibraryBackbone):
         super().__init__(init_cfg)
         timm = _timm()
         require_name(model_name.split('.')[0], timm.list_models(), 'timm')
+        _require_tag(timm, model_name)
         if kwargs.pop('pretrained', False):
             raise ConfigError(
                 'pretrained is True, which reads from the network; give a file, as in '
@@ -64,6 +68,7 @@ class TimmBackbone(LibraryBackbone):
         self.norm = norm
         model = _created(timm, model_name, kwargs)
         self.licence: str | None = model.pretrained_cfg.get('license')
+        self.normalisation = _normalisation(model.pretrained_cfg)
         info = getattr(model, 'feature_info', None)
         if not info:
             raise ConfigError(
@@ -117,6 +122,28 @@ def _timm():
             "TimmBackbone needs the package timm; install it with pip install 'allinone[timm]'"
         ) from error
     return timm
+
+
+def _require_tag(timm, name: str) -> None:
+    """Refuse a tag of weights that a model has not, with those that it has."""
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        model, _, tag = name.partition('.')
+        known = [other.partition('.')[2] for other in timm.list_pretrained(f'{model}.*')]
+        near = difflib.get_close_matches(tag, known, 3, cutoff=0.4) or known[:3]
+        raise ConfigError(
+            f'model_name is {name!r}, and timm has no weights {tag!r} of {model}; write '
+            + ' or '.join([repr(f'{model}.{one}') for one in near] or [repr(model)])
+        ) from error
+
+
+def _normalisation(cfg: Mapping[str, Any]) -> Normalisation | None:
+    """That of the weights, if timm has any; it lists values for images from 0 to 1."""
+    if not any(cfg.get(source) for source in ('url', 'hf_hub_id', 'file')):
+        return None
+    mean, std = ([round(255 * value, 3) for value in cfg[name]] for name in ('mean', 'std'))
+    return Normalisation(mean, std, rgb=True)
 
 
 def _created(timm, name: str, kwargs: dict):

@@ -35,7 +35,7 @@ def fault(key: str, cfg, error: Exception) -> str:
     what = key or 'the config'
     return (
         misspelt(key, cfg, error)
-        or f'{what} cannot be built: {type(error).__name__}: {_words(error)}'
+        or f'{what} cannot be built: {type(error).__name__}: {_words(error)}'.removesuffix(': ')
     )
 
 

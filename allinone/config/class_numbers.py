@@ -17,6 +17,7 @@ from .notes import say
 from .sources import first_data
 
 KEY = 'num_classes'
+AUTO = 'auto'  # As if the number were left out, in the long form of data, too
 
 
 def follow_data(cfg: Config, counts: Mapping[str, int | None]) -> None:
@@ -31,7 +32,7 @@ def follow_data(cfg: Config, counts: Mapping[str, int | None]) -> None:
     Raises:
         ConfigError: If something of the task depends on the number, and cannot follow.
     """
-    for task, count in counts.items():
+    for task, count in {**_asked(cfg), **counts}.items():
         part = cfg.model.tasks[task]
         kind = kind_of_task(task, part)
         if kind is None or KEY in part:
@@ -39,6 +40,20 @@ def follow_data(cfg: Config, counts: Mapping[str, int | None]) -> None:
         count = count or _count_in_data(cfg, task, kind)
         if count is not None:
             _follow(task, part, kind, count, 'its data')
+
+
+def _asked(cfg: Config) -> dict[str, None]:
+    """The tasks whose number is ``'auto'``, which is removed."""
+    model = cfg.get('model')
+    tasks = model.get('tasks') if isinstance(model, Mapping) else None
+    found = [
+        task
+        for task, part in (tasks.items() if isinstance(tasks, Mapping) else ())
+        if isinstance(part, Mapping) and part.get(KEY) == AUTO
+    ]
+    for task in found:
+        cfg.model.tasks[task].pop(KEY)
+    return dict.fromkeys(found)
 
 
 def follow_tasks(cfg: Config) -> None:

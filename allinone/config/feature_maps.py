@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from fractions import Fraction
 from typing import NamedTuple
 
 import torch
@@ -26,12 +27,13 @@ class FeatureMap(NamedTuple):
     Attributes:
         number: Its place among all of the backbone.
         channels: Number of channels.
-        stride: Pixels of the image between two places; None of a vector without places.
+        stride: Pixels of the image between two places, a fraction where a neck enlarges an odd
+            stride; None of a vector without places.
     """
 
     number: int
     channels: int
-    stride: int | None
+    stride: float | None
 
 
 def described(maps: Iterable[FeatureMap]) -> str:
@@ -71,7 +73,7 @@ def running_backbone(key: str, cfg: Mapping) -> tuple[nn.Module, list[FeatureMap
         failure = None
         for size in _sizes(backbone):
             try:
-                return backbone, maps_at(backbone, size)
+                return backbone, _of_any_size(backbone, size)
             except Exception as error:
                 failure = failure or error
     raise ConfigError(
@@ -79,6 +81,31 @@ def running_backbone(key: str, cfg: Mapping) -> tuple[nn.Module, list[FeatureMap
         f'out does not follow from it: {type(failure).__name__}: {failure}; write in_channels '
         'and strides of the tasks'
     ) from failure
+
+
+def _of_any_size(backbone: nn.Module, size: int) -> list[FeatureMap]:
+    """The feature maps with strides that hold for images of all sizes.
+
+    Layers without padding lose places at the borders. How many places a larger image adds tells the
+    stride; of a backbone with one size of images the strides are the finest one, doubled.
+    """
+    maps = maps_at(backbone, size)
+    strides = [found.stride for found in maps if found.stride is not None]
+    if all(float(s).is_integer() and _doublings(s, strides).is_integer() for s in strides):
+        return maps
+    try:
+        larger = maps_at(backbone, 2 * size)
+    except Exception:
+        exact = [min(strides) * 2 ** round(_doublings(s, strides)) for s in strides]
+    else:
+        more = [found.stride for found in larger if found.stride is not None]
+        exact = [1 / (2 / b - 1 / a) if b < 2 * a else a for a, b in zip(strides, more)]
+    left = iter(exact)
+    return [m if m.stride is None else m._replace(stride=_whole(next(left))) for m in maps]
+
+
+def _doublings(stride: float, strides: Sequence[float]) -> float:
+    return math.log2(stride / min(strides))
 
 
 @torch.no_grad()
@@ -93,13 +120,16 @@ def maps_at(backbone: nn.Module, height: int, width: int | None = None) -> list[
 
 
 @torch.no_grad()
-def maps_of_neck(key: str, cfg: Mapping, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
+def maps_of_neck(
+    key: str, cfg: Mapping, maps: Sequence[FeatureMap], chooser: str | None = None
+) -> list[FeatureMap]:
     """The feature maps that a neck makes of those of a backbone.
 
     Args:
         key: Its config key, for messages.
         cfg: Its config, with ``feature_indices`` of the backbone's maps that it takes.
         maps: Those of the backbone.
+        chooser: The config key whose ``feature_indices`` select the maps; default: ``key``.
 
     Raises:
         ConfigError: If it cannot be built, or does not take the maps.
@@ -109,7 +139,8 @@ def maps_of_neck(key: str, cfg: Mapping, maps: Sequence[FeatureMap]) -> list[Fea
     chosen = cfg.get('feature_indices')
     seen = list(maps) if chosen is None else [maps[index] for index in chosen]
     # All maps have places, also after halving their size several times.
-    size = FINEST * math.lcm(*(found.stride or 1 for found in seen))
+    strides = [Fraction(found.stride or 1).limit_denominator(FINEST) for found in seen]
+    size = FINEST * math.lcm(*(stride.numerator for stride in strides))
     failure: Exception | None = None
     for build, context in ((_on_meta, on_meta), (_on_cpu, nullcontext)):
         neck = build(key, part)
@@ -125,13 +156,13 @@ def maps_of_neck(key: str, cfg: Mapping, maps: Sequence[FeatureMap]) -> list[Fea
         return [_described(index, value, size) for index, value in enumerate(made)]
     raise ConfigError(
         f'{key} fails on the feature maps that it gets from the backbone ({described(seen)}): '
-        f'{type(failure).__name__}: {failure}; set its in_channels, or {key}.feature_indices, to '
-        'match'
+        f'{str(failure) or type(failure).__name__}; set its in_channels, or '
+        f'{chooser or key}.feature_indices, to match'
     ) from failure
 
 
 def _blank(found: FeatureMap, size: int) -> Tensor:
-    side = size // (found.stride or size)
+    side = round(size / (found.stride or size))
     return torch.zeros(1, found.channels, side, side)
 
 
@@ -147,6 +178,7 @@ class _RangesOnCPU(TorchFunctionMode):
 
 @contextmanager
 def on_meta() -> Iterator[None]:
+    """In this context, modules are built on the meta device, without memory for weights."""
     with torch.device('meta'), _RangesOnCPU():
         yield
 
@@ -178,5 +210,11 @@ def _sizes(backbone: nn.Module) -> list[int]:
 def _described(index: int, value: Tensor, size: int) -> FeatureMap:
     if not isinstance(value, Tensor) or value.dim() < 2:
         return FeatureMap(index, 0, None)
-    stride = size // value.shape[-1] if value.dim() == 4 else None
+    stride = _whole(size / value.shape[-1]) if value.dim() == 4 else None
     return FeatureMap(index, value.shape[1] if value.dim() != 3 else value.shape[2], stride)
+
+
+def _whole(stride: float) -> float:
+    """The number as an integer if it is one, but for rounding."""
+    near = round(stride)
+    return near if math.isclose(stride, near, rel_tol=1e-6) else stride

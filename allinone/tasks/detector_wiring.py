@@ -1,19 +1,17 @@
 """Channels, strides and levels of mmdet's necks and heads, from the backbone's feature maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from allinone.config.feature_maps import FeatureMap, described
-from allinone.errors import ConfigError
+from allinone.config.feature_maps import FeatureMap
 
+from .neck_wiring import LEVELS, after_necks, fill_inputs, takes_one
 from .wiring import (
-    AUTO,
     PIXEL_DECODER,
     Wiring,
     accepts,
     is_auto,
     left_out,
-    pyramid,
     require_levels_of_masks,
     require_pyramid,
     with_strides,
@@ -23,11 +21,9 @@ LIBRARY = 'mmdet'
 STAGE = ('rpn_head', 'bbox_head')  # Heads with priors on all levels
 ALL_LEVELS = ('roi_head', 'panoptic_head')  # Those of detectors that also use stride 4
 FIRST_STRIDE = 8  # Of one-stage detectors
-LEVELS = 5  # Of a feature pyramid whose number is left out
 ROI_LEVELS = 4
 OPTIONAL_OUTS = 'ChannelMapper'  # Without num_outs it gives as many maps as it takes.
 EXTRACTORS = ('bbox_roi_extractor', 'mask_roi_extractor')
-ONE_MAP = 'scales'  # A key of necks that make several levels of the last map
 
 
 def wire_detector(wiring: Wiring) -> None:
@@ -39,35 +35,32 @@ def wire_detector(wiring: Wiring) -> None:
     cfg = wiring.cfg
     if not _anything_left_out(cfg):
         return
-    channels, strides = _neck(wiring)
-    for name in STAGE:
-        head = cfg.get(name)
-        if isinstance(head, dict):
-            _dense(wiring, name, head, channels, strides)
+    necks = _necks(cfg)
+    neck = next(iter(necks.values()), None)
+    follows = neck is not None and left_out(neck, 'in_channels')
+    maps = _selected(wiring, neck)
+    if neck is None:
+        levels = wiring.choose(maps)
+    else:
+        path = next(iter(necks))
+        maps = fill_inputs(wiring, neck, path, LIBRARY, maps)
+        _fill_levels(wiring, neck, path, maps)
+        levels = after_necks(wiring, necks, LIBRARY, maps)
+    for name, head in _stages(cfg):
+        _dense(wiring, name, head, levels, follows)
     if isinstance(cfg.get('roi_head'), dict):
-        _rois(wiring, cfg.roi_head, channels, strides)
+        _rois(wiring, cfg.roi_head, levels)
     if isinstance(cfg.get('panoptic_head'), dict):
-        maps = wiring.maps if wiring.chooses is False else wiring.choose(pyramid(wiring.maps))
-        if PIXEL_DECODER in cfg.panoptic_head:
-            require_levels_of_masks(f'{wiring.key}.panoptic_head', cfg.panoptic_head, maps)
-        wiring.fill_absent(
-            cfg.panoptic_head, 'in_channels', [m.channels for m in maps], 'panoptic_head'
-        )
-        if _accepts(cfg.panoptic_head, 'strides'):
-            wiring.fill_absent(
-                cfg.panoptic_head, 'strides', [m.stride for m in maps], 'panoptic_head'
-            )
+        _panoptic(wiring, cfg.panoptic_head, levels)
 
 
 def _anything_left_out(cfg: Mapping) -> bool:
-    neck, heads = _necks(cfg), [cfg[name] for name in STAGE if isinstance(cfg.get(name), dict)]
-    if is_auto(cfg, 'feature_indices'):
+    neck = next(iter(_necks(cfg).values()), {})
+    if is_auto(cfg, 'feature_indices') or is_auto(neck, 'num_outs'):
         return True
-    if neck and left_out(neck[0], 'in_channels'):
+    if neck and left_out(neck, 'in_channels'):
         return True
-    if any(is_auto(part, name) for part in neck for name in ('num_outs', 'scales')):
-        return True
-    for head in heads:
+    for _, head in _stages(cfg):
         if _accepts(head, 'in_channels') and left_out(head, 'in_channels'):
             return True
         generator = head.get('anchor_generator')
@@ -87,122 +80,79 @@ def _anything_left_out(cfg: Mapping) -> bool:
     return isinstance(panoptic, dict) and left_out(panoptic, 'in_channels')
 
 
-def _neck(wiring: Wiring) -> tuple[Any, list[int]]:
-    """Fill the neck; the channels (a number, or one a level) and strides of what heads get."""
-    cfg, necks = wiring.cfg, _necks(wiring.cfg)
-    if not necks and wiring.of_neck:
-        maps = _levels_of_shared_neck(wiring)
-        return maps[-1].channels, [m.stride or 0 for m in maps]
-    if not necks:
-        maps = wiring.choose(pyramid(wiring.maps)[-1:]) if wiring.chooses else wiring.maps
-        channels = [m.channels for m in maps]
-        return channels[0] if len(channels) == 1 else channels, [m.stride or 0 for m in maps]
-    neck, path = necks[0], 'neck' if isinstance(cfg.neck, dict) else 'neck.0'
-    if _accepts(neck, ONE_MAP):
-        return _from_one_map(wiring, neck, path)
-    written = _written_strides(cfg)
-    maps = _inputs(wiring, neck, path, written)
-    single = _single_input(neck)
-    wiring.fill_absent(
-        neck, 'in_channels', maps[-1].channels if single else [m.channels for m in maps], path
-    )
-    strides = [m.stride or 0 for m in (maps[-1:] if single else maps)]
-    start = neck.get('start_level') or 0
-    strides = strides[start:]
-    if _accepts(neck, 'num_outs'):
-        count = cfg.get('num_feature_levels')
-        optional = str(neck.get('type')).endswith(OPTIONAL_OUTS) and not isinstance(count, int)
-        if is_auto(neck, 'num_outs') or ('num_outs' not in neck and not optional):
-            count = len(written) or count or max(LEVELS, len(strides))
-            wiring.fill(neck, 'num_outs', count, path)
-        count = neck.get('num_outs') or len(strides)
-        while len(strides) < count:
-            strides.append(2 * strides[-1])
-        strides = strides[:count]
-    return neck.get('out_channels', [m.channels for m in maps]), strides
-
-
-def _levels_of_shared_neck(wiring: Wiring) -> list[FeatureMap]:
-    """The maps of the shared neck that heads get: those of the strides that the config says."""
+def _selected(wiring: Wiring, neck: Mapping | None) -> list[FeatureMap]:
+    """The maps for the neck, or without one for the heads, by what the config says of levels."""
+    levels, cfg = wiring.levels, wiring.cfg
     if not wiring.chooses:
         return wiring.maps
-    written, cfg = _written_strides(wiring.cfg), wiring.cfg
-    if written:
-        return wiring.choose(
-            with_strides(f'{wiring.key} (strides of its head)', wiring.maps, written)
-        )
-    levels, count = pyramid(wiring.maps), cfg.get('num_feature_levels')
-    if isinstance(count, int):
-        return wiring.choose(levels[-count:])
-    return wiring.choose(levels[-1:] if _is_detr(cfg) else _of_stage(cfg, levels))
-
-
-def _of_stage(cfg: Mapping, levels: list[FeatureMap]) -> list[FeatureMap]:
-    """Without the maps of strides that one-stage detectors do not use."""
-    if any(isinstance(cfg.get(name), dict) for name in ALL_LEVELS):
-        return levels
-    return [m for m in levels if (m.stride or 0) >= FIRST_STRIDE] or levels
-
-
-def _from_one_map(wiring: Wiring, neck: dict, path: str) -> tuple[Any, list[int]]:
-    """A neck that makes all levels of the last map."""
-    maps = [m for m in wiring.maps if m.stride is not None]
-    if not maps:
-        raise ConfigError(
-            f'{wiring.key}.{path} needs a feature map with places, but the backbone gives '
-            f'{described(wiring.maps)}; change its out_type'
-        )
-    last = wiring.choose(maps[-1:])[-1]
-    wiring.fill_absent(neck, 'in_channels', last.channels, path)
-    scales = neck.get(ONE_MAP) or (4, 2, 1, 0.5)
-    strides = [int(last.stride / scale) for scale in scales]  # type: ignore[operator]
-    for _ in range(neck.get('num_extra') or 0):
-        strides.append(2 * strides[-1])
-    return neck.get('out_channels'), strides
-
-
-def _inputs(wiring: Wiring, neck: Mapping, path: str, written: Sequence[int]) -> list[FeatureMap]:
-    """The maps that a neck takes."""
-    if not wiring.chooses:
-        return wiring.maps
-    if not _single_input(neck):
-        require_pyramid(f'{wiring.key}.{path}', str(neck.get('type')), wiring.maps)
-    levels, cfg = pyramid(wiring.maps), wiring.cfg
-    if written:
-        largest = max(m.stride or 0 for m in levels)
-        wanted = [stride for stride in written if stride <= largest]
-        where = f'{wiring.key} (strides of its head)'
-        return wiring.choose(with_strides(where, wiring.maps, wanted or written[:1]))
-    count = cfg.get('num_feature_levels')
-    if isinstance(count, int):
-        # Of several levels the last is made by the neck.
-        return wiring.choose(levels[-max(1, count - 1) :])
-    levels = _of_stage(cfg, levels)
-    return wiring.choose(levels[-1:] if _single_input(neck) or _is_detr(cfg) else levels)
-
-
-def _dense(wiring: Wiring, name: str, head: dict, channels: Any, strides: Sequence[int]) -> None:
-    several = isinstance(channels, (list, tuple))
-    if _accepts(head, 'in_channels'):
-        own = left_out(head, 'in_channels')
-        wiring.fill_absent(head, 'in_channels', channels[-1] if several else channels, name)
+    if neck:
+        single = takes_one(neck, LIBRARY)
     else:
-        own = False
+        single = not wiring.of_neck and not isinstance(cfg.get('panoptic_head'), dict)
+    if neck and not single:
+        require_pyramid(f'{wiring.key}.neck', str(neck.get('type')), wiring.maps)
+    written, count = _written_strides(cfg), cfg.get('num_feature_levels')
+    if written:
+        # The neck makes what is coarser than the last map.
+        wanted = [stride for stride in written if not neck or stride <= (levels[-1].stride or 0)]
+        where = f'{wiring.key} (strides of its head)'
+        found = with_strides(where, wiring.maps, wanted or written[:1])
+    elif isinstance(count, int):
+        # Of several levels the last is made by the neck.
+        found = levels[-max(1, count - 1 if neck else count) :]
+    elif single or _is_detr(cfg):
+        found = levels[-1:]
+    else:
+        every = any(isinstance(cfg.get(name), dict) for name in ALL_LEVELS)
+        found = [m for m in levels if every or (m.stride or 0) >= FIRST_STRIDE] or levels
+    # The neck skips its first maps.
+    skipped = (neck or {}).get('start_level') or 0
+    first = levels.index(found[0])
+    return levels[max(0, first - skipped) : first] + found
+
+
+def _fill_levels(wiring: Wiring, neck: dict, path: str, maps: Sequence[FeatureMap]) -> None:
+    if not _accepts(neck, 'num_outs'):
+        return
+    count = wiring.cfg.get('num_feature_levels')
+    optional = str(neck.get('type')).endswith(OPTIONAL_OUTS) and not isinstance(count, int)
+    if is_auto(neck, 'num_outs') or ('num_outs' not in neck and not optional):
+        used = len(maps) - (neck.get('start_level') or 0)
+        count = len(_written_strides(wiring.cfg)) or count or max(LEVELS, used)
+        wiring.fill(neck, 'num_outs', count, path)
+
+
+def _dense(
+    wiring: Wiring, name: str, head: dict, levels: Sequence[FeatureMap], follows: bool
+) -> None:
+    """Fill a head of all levels; ``follows``: its neck takes what the backbone gives."""
+    strides = [m.stride for m in levels]
+    if _accepts(head, 'in_channels'):
+        follows = follows or left_out(head, 'in_channels')
+        wiring.fill_absent(head, 'in_channels', _one_or_all(levels), name)
     generator = head.get('anchor_generator')
     if isinstance(generator, dict):
-        wiring.fill_absent(generator, 'strides', list(strides), f'{name}.anchor_generator')
-    elif _accepts(head, 'strides') and (is_auto(head, 'strides') or own):
-        wiring.fill_absent(head, 'strides', list(strides), name)
+        wiring.fill_absent(generator, 'strides', strides, f'{name}.anchor_generator')
+    elif _accepts(head, 'strides') and (is_auto(head, 'strides') or follows):
+        # Strides that a class has by default are those of another backbone.
+        wiring.fill_absent(head, 'strides', strides, name)
 
 
-def _rois(wiring: Wiring, roi: dict, channels: Any, strides: Sequence[int]) -> None:
-    channels = channels[-1] if isinstance(channels, (list, tuple)) else channels
+def _one_or_all(levels: Sequence[FeatureMap]) -> Any:
+    """The channels of levels: a number if all have the same."""
+    channels = [m.channels for m in levels]
+    return channels[0] if len(set(channels)) == 1 else channels
+
+
+def _rois(wiring: Wiring, roi: dict, levels: Sequence[FeatureMap]) -> None:
+    channels = levels[-1].channels
     for name in EXTRACTORS:
         extractor = roi.get(name)
         if isinstance(extractor, dict):
             path = f'roi_head.{name}'
             wiring.fill_absent(extractor, 'out_channels', channels, path)
-            wiring.fill_absent(extractor, 'featmap_strides', list(strides[:ROI_LEVELS]), path)
+            strides = [m.stride for m in levels[:ROI_LEVELS]]
+            wiring.fill_absent(extractor, 'featmap_strides', strides, path)
     for name in ('bbox_head', 'mask_head'):
         heads = roi.get(name)
         single = isinstance(heads, dict)
@@ -212,28 +162,39 @@ def _rois(wiring: Wiring, roi: dict, channels: Any, strides: Sequence[int]) -> N
                 wiring.fill_absent(head, 'in_channels', channels, path)
 
 
-def _necks(cfg: Mapping) -> list[dict]:
+def _panoptic(wiring: Wiring, head: dict, levels: Sequence[FeatureMap]) -> None:
+    path = 'panoptic_head'
+    if PIXEL_DECODER in head:
+        require_levels_of_masks(f'{wiring.key}.{path}', head, levels)
+    wiring.fill_absent(head, 'in_channels', [m.channels for m in levels], path)
+    if _accepts(head, 'strides'):
+        wiring.fill_absent(head, 'strides', [m.stride for m in levels], path)
+
+
+def _necks(cfg: Mapping) -> dict[str, dict]:
+    """``{path: config}`` of the necks, which run one after another."""
     neck = cfg.get('neck')
-    return [neck] if isinstance(neck, dict) else list(neck or ())
+    if isinstance(neck, dict):
+        return dict(neck=neck)
+    return {f'neck.{number}': part for number, part in enumerate(neck or ())}
 
 
-def _written_strides(cfg: Mapping) -> list[int]:
+def _stages(cfg: Mapping) -> Iterator[tuple[str, dict]]:
+    yield from ((name, cfg[name]) for name in STAGE if isinstance(cfg.get(name), dict))
+
+
+def _written_strides(cfg: Mapping) -> list[float]:
     """Strides of priors that the config says."""
-    for head in (cfg[name] for name in STAGE if isinstance(cfg.get(name), dict)):
+    for _, head in _stages(cfg):
         generator = head.get('anchor_generator')
         for part in (generator, head):
-            strides = part.get('strides', AUTO) if isinstance(part, dict) else AUTO
-            if not isinstance(strides, str):
-                return [s[0] if isinstance(s, (tuple, list)) else s for s in strides]
+            if isinstance(part, dict) and not left_out(part, 'strides'):
+                return [s[0] if isinstance(s, (tuple, list)) else s for s in part['strides']]
     return []
 
 
 def _is_detr(cfg: Mapping) -> bool:
     return 'encoder' in cfg and 'num_feature_levels' not in cfg
-
-
-def _single_input(neck: Mapping) -> bool:
-    return str(neck.get('type')).rpartition('.')[2] in ('DilatedEncoder', 'CTResNetNeck')
 
 
 def _accepts(part: Mapping, name: str) -> bool:

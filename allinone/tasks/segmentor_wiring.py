@@ -2,19 +2,23 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from allinone.config.feature_maps import FeatureMap
 
+from .neck_wiring import after_necks, fill_inputs, usual_inputs
 from .wiring import (
     PIXEL_DECODER,
     Wiring,
     accepts,
+    at,
     class_of,
     is_auto,
     left_out,
     pyramid,
     require_levels_of_masks,
     require_pyramid,
+    with_channels,
 )
 
 LIBRARY = 'mmseg'
@@ -32,53 +36,42 @@ def wire_segmentor(wiring: Wiring) -> None:
     Raises:
         ConfigError: If a head combines several strides, and the backbone has one.
     """
-    cfg = wiring.cfg
+    cfg, neck = wiring.cfg, wiring.cfg.get('neck')
     heads = [(path, head) for name in HEADS for path, head in _listed(name, cfg.get(name))]
-    neck = cfg.get('neck')
-    if isinstance(neck, dict) and left_out(neck, 'in_channels') and _accepts(neck, 'in_channels'):
-        levels = _neck(wiring, neck)
-    elif any(left_out(head, 'in_channels') or is_auto(head, 'in_index') for _, head in heads):
-        if isinstance(neck, dict):
-            levels = _after(neck, wiring.maps)
-        elif wiring.of_neck and wiring.chooses and not is_auto(cfg, 'feature_indices'):
-            # Heads select by ``in_index``, which upstream models have, too.
-            levels = [m for m in wiring.maps if (m.stride or 0) <= LAST_STRIDE] or wiring.maps
-        else:
-            levels = wiring.choose(pyramid(wiring.maps)) if wiring.chooses else wiring.maps
-    else:
-        return
-    for path, head in heads:
-        _head(wiring, path, head, levels)
+    follows = isinstance(neck, dict) and _accepts(neck, 'in_channels')
+    if (
+        (follows and left_out(neck, 'in_channels'))
+        or is_auto(cfg, 'feature_indices')
+        or any(left_out(head, 'in_channels') or is_auto(head, 'in_index') for _, head in heads)
+    ):
+        levels = _levels(wiring, neck, [head for _, head in heads])
+        for path, head in heads:
+            _head(wiring, path, head, levels)
 
 
-def _neck(wiring: Wiring, neck: dict) -> list[FeatureMap]:
-    maps = wiring.maps
-    if _accepts(neck, 'scales') and not _accepts(neck, 'num_outs'):
-        last = wiring.choose([m for m in maps if m.stride is not None][-1:])
-        wiring.fill(neck, 'in_channels', last[-1].channels, 'neck')
-        return _after(neck, last)
-    maps = wiring.choose(pyramid(maps)) if wiring.chooses and len(pyramid(maps)) > 1 else maps
-    wiring.fill(neck, 'in_channels', [m.channels for m in maps], 'neck')
-    if _accepts(neck, 'num_outs'):
-        wiring.fill_absent(neck, 'num_outs', len(maps), 'neck')
-    return _after(neck, maps)
+def _levels(wiring: Wiring, neck: Any, heads: Sequence[Mapping]) -> list[FeatureMap]:
+    """The maps that heads get, of which ``in_index`` selects some."""
+    if isinstance(neck, dict):
+        maps = usual_inputs(wiring, neck, LIBRARY)
+        maps = fill_inputs(wiring, neck, 'neck', LIBRARY, maps)
+        if _accepts(neck, 'num_outs'):
+            wiring.fill_absent(neck, 'num_outs', len(maps), 'neck')
+        return after_necks(wiring, dict(neck=neck), LIBRARY, maps)
+    levels = pyramid(_usable(wiring, wiring.levels))
+    of_masks = any(PIXEL_DECODER in head for head in heads)
+    # Heads of masks take all maps. An index that is written counts all of the backbone.
+    reduced = of_masks and all(left_out(head, 'in_index') for head in heads)
+    return wiring.choose(levels if reduced else wiring.maps)
 
 
-def _after(neck: Mapping, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
-    """What a neck makes of the maps."""
-    channels: int = neck.get('out_channels') or 0
-    scales = neck.get('scales')
-    if _accepts(neck, 'scales') and not _accepts(neck, 'num_outs'):
-        stride = maps[-1].stride or 1
-        scales = scales or (4, 2, 1, 0.5)
-        return [FeatureMap(i, channels, int(stride / scale)) for i, scale in enumerate(scales)]
-    if scales is not None:  # MultiLevelNeck resizes each map.
-        maps = [m._replace(stride=int((m.stride or 1) / s)) for m, s in zip(maps, scales)]
-    return [FeatureMap(i, channels or m.channels, m.stride) for i, m in enumerate(maps)]
+def _usable(wiring: Wiring, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
+    """The maps with places; of a shared neck not those that are too coarse for pixels."""
+    spatial = [m for m in maps if m.stride is not None]
+    fine = [m for m in spatial if not wiring.of_neck or (m.stride or 0) <= LAST_STRIDE]
+    return fine or spatial
 
 
 def _head(wiring: Wiring, path: str, head: dict, levels: Sequence[FeatureMap]) -> None:
-    last = len(levels) - 1
     if PIXEL_DECODER in head:
         require_levels_of_masks(f'{wiring.key}.{path}', head, levels)
         wiring.fill_absent(head, 'in_channels', [m.channels for m in levels], path)
@@ -86,24 +79,45 @@ def _head(wiring: Wiring, path: str, head: dict, levels: Sequence[FeatureMap]) -
             wiring.fill_absent(head, 'strides', [m.stride for m in levels], path)
         return
     several = _takes_several(head)
-    own = left_out(head, 'in_channels')
-    if own and several:
-        maps = levels if len(levels) > 1 else wiring.maps
-        require_pyramid(f'{wiring.key}.{path}', str(head.get('type')), maps)
-    if own or is_auto(head, 'in_index'):
-        index = head.get('in_index', 'auto')
-        if isinstance(index, str) or index is None:
-            # A further head helps a map before the last.
-            single = max(0, last - 1) if path.startswith(HEADS[1]) else last
-            index = list(range(len(levels))) if several else single
-            wiring.fill(head, 'in_index', index, path)
-        chosen = [levels[i] for i in (index if isinstance(index, (list, tuple)) else [index])]
+    if left_out(head, 'in_channels') or is_auto(head, 'in_index'):
+        if left_out(head, 'in_index') or head['in_index'] is None:
+            chosen = _chosen(wiring, path, head, levels, several)
+            indices = [levels.index(found) for found in chosen]
+            wiring.fill(head, 'in_index', indices if several else indices[-1], path)
+        else:
+            chosen = _written(wiring, path, head['in_index'], levels)
         channels = [m.channels for m in chosen]
-        wiring.fill_absent(head, 'in_channels', channels if several else channels[0], path)
+        wiring.fill_absent(head, 'in_channels', channels if several else channels[-1], path)
         if _accepts(head, 'feature_strides'):
             wiring.fill_absent(head, 'feature_strides', [m.stride for m in chosen], path)
     if _accepts(head, LOW_LEVEL) and left_out(head, LOW_LEVEL):
         wiring.fill(head, LOW_LEVEL, levels[0].channels, path)
+
+
+def _written(
+    wiring: Wiring, path: str, index: Any, levels: Sequence[FeatureMap]
+) -> list[FeatureMap]:
+    """The maps of an index or of several; mmseg counts from the end, too."""
+    indices = index if isinstance(index, (tuple, list)) else [index]
+    indices = [i + len(levels) if -len(levels) <= i < 0 else i for i in indices]
+    giver = 'neck' if isinstance(wiring.cfg.get('neck'), dict) else wiring.giver
+    return at(f'{wiring.key}.{path}.in_index', levels, indices, giver)
+
+
+def _chosen(
+    wiring: Wiring, path: str, head: Mapping, levels: Sequence[FeatureMap], several: bool
+) -> list[FeatureMap]:
+    """The maps of a head without ``in_index``: those of its channels, if they are written."""
+    maps = _usable(wiring, levels)
+    if path.startswith(HEADS[1]) and not several:
+        maps = maps[:-1] or maps  # A further head helps the map before the last.
+    usual = pyramid(maps) if several else maps[-1:]
+    if not left_out(head, 'in_channels'):
+        written = head['in_channels']
+        return with_channels(maps, written) or with_channels(levels, written) or usual
+    if several:
+        require_pyramid(f'{wiring.key}.{path}', str(head.get('type')), levels)
+    return usual
 
 
 def _listed(name: str, heads) -> list[tuple[str, dict]]:

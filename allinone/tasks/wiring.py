@@ -1,7 +1,7 @@
 """Channels, strides and numbers of levels that a task's config leaves out.
 
 A key is left out if it is absent or ``'auto'``. The backbone's feature maps say the rest. Values
-that are written in the config stay.
+that are written in the config stay, and select the feature maps that fit them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,27 +47,41 @@ class Wiring:
     def maps(self) -> list[FeatureMap]:
         """The feature maps that the task selects: those of ``feature_indices``, or all."""
         every, chosen = list(self._maps()), self.cfg.get('feature_indices')
-        if chosen is None or chosen == AUTO:
+        if self.chooses:
             return every
-        wrong = [index for index in chosen if not -len(every) <= index < len(every)]
-        if wrong:
+        if not isinstance(chosen, (tuple, list)) or not all(type(i) is int for i in chosen):
             raise ConfigError(
-                f'{self.key}.feature_indices has {wrong[0]}, but the {self.giver} has '
-                f'{len(every)} feature maps ({described(every)})'
+                f'{self.key}.feature_indices is {chosen!r}; give numbers of feature maps, as in '
+                '(0, 2)'
             )
-        return [every[index] for index in chosen]
+        return at(f'{self.key}.feature_indices', every, chosen, self.giver)
+
+    @property
+    def levels(self) -> list[FeatureMap]:
+        """Those with places, one of each stride, by stride.
+
+        Raises:
+            ConfigError: If none has places.
+        """
+        found = pyramid(self.maps)
+        if not found:
+            raise ConfigError(
+                f'{self.key} needs a feature map with places, but the {self.giver} gives '
+                f"{described(self.maps)}; change its out_type (of a transformer, to 'featmap')"
+            )
+        return found
 
     @property
     def chooses(self) -> bool:
         """Whether the maps are to be chosen."""
-        return self.cfg.get('feature_indices') in (None, AUTO)
+        return self.cfg.get('feature_indices') is None or is_auto(self.cfg, 'feature_indices')
 
     def choose(self, maps: Sequence[FeatureMap]) -> list[FeatureMap]:
         """Let the task select these maps, unless its config says which."""
         if not self.chooses:
             return self.maps
         indices = tuple(found.number for found in maps)
-        if indices != tuple(range(len(self.maps))) or self.cfg.get('feature_indices') == AUTO:
+        if indices != tuple(range(len(self.maps))) or is_auto(self.cfg, 'feature_indices'):
             self.fill(self.cfg, 'feature_indices', indices)
         return list(maps)
 
@@ -85,13 +99,30 @@ class Wiring:
 
 
 def left_out(part: Mapping, name: str) -> bool:
-    value = part.get(name, AUTO)
-    return isinstance(value, str) and value == AUTO
+    return name not in part or is_auto(part, name)
 
 
 def is_auto(part: Mapping, name: str) -> bool:
     value = part.get(name)
-    return isinstance(value, str) and value == AUTO
+    return isinstance(value, str) and value.lower() == AUTO
+
+
+def at(
+    key: str, maps: Sequence[FeatureMap], indices: Sequence[int], giver: str
+) -> list[FeatureMap]:
+    """The maps of these indices.
+
+    Raises:
+        ConfigError: If there is none of an index.
+    """
+    wrong = next((index for index in indices if not 0 <= index < len(maps)), None)
+    if wrong is not None:
+        raise ConfigError(
+            f'{key} has {wrong}, but the {giver} has {len(maps)} feature '
+            f'map{"" if len(maps) == 1 else "s"} ({described(maps)}); give a number from 0 to '
+            f'{len(maps) - 1}'
+        )
+    return [maps[index] for index in indices]
 
 
 def pyramid(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
@@ -100,7 +131,23 @@ def pyramid(maps: Sequence[FeatureMap]) -> list[FeatureMap]:
     return [last[stride] for stride in sorted(last)]
 
 
-def with_strides(key: str, maps: Sequence[FeatureMap], strides: Sequence[int]) -> list[FeatureMap]:
+def with_channels(
+    maps: Sequence[FeatureMap], channels: int | Sequence[int]
+) -> list[FeatureMap] | None:
+    """The deepest maps that have these channels, in their order; None if there are none."""
+    rest, found = list(maps), []
+    for wanted in reversed(channels if isinstance(channels, (tuple, list)) else [channels]):
+        while rest and rest[-1].channels != wanted:
+            rest.pop()
+        if not rest:
+            return None
+        found.append(rest.pop())
+    return found[::-1]
+
+
+def with_strides(
+    key: str, maps: Sequence[FeatureMap], strides: Sequence[float]
+) -> list[FeatureMap]:
     """The map of each stride.
 
     Raises:

@@ -255,6 +255,20 @@ def test_a_data_set_says_its_number_before_it_is_loaded(tmp_path, make, count):
     assert cfg.model.tasks.a.head.num_classes == count
 
 
+@pytest.mark.parametrize('counts, number', [({}, 4), ({'a': None}, 4), ({'a': 6}, 6)])
+def test_auto_is_the_number_of_the_data(tmp_path, counts, number):
+    head = dict(type='LinearClsHead', num_classes=3, in_channels=8)
+    task = dict(type='mmpretrain.ImageClassifier', head=head, num_classes='auto')
+    cfg = Config(
+        dict(
+            model=dict(tasks=dict(a=task)),
+            train_dataloader=dict(a=dict(dataset=folders(tmp_path, 4))),
+        )
+    )
+    follow_data(cfg, counts)
+    assert 'num_classes' not in cfg.model.tasks.a and cfg.model.tasks.a.head.num_classes == number
+
+
 def test_a_number_for_a_task_is_before_that_of_its_data():
     head = dict(type='LinearClsHead', num_classes=3, in_channels=8)
     task = dict(type='mmpretrain.ImageClassifier', head=head, num_classes=5)

@@ -111,7 +111,7 @@ def test_a_copy_is_changed_alone(child):
     cfg = child(
         'model = dict(tasks=dict(\n'
         '    signs={{_base_.model.tasks.det}},\n'
-        '    more=dict(copy_of="signs", neck=dict(num_outs=2), bbox_head=dict(\n'
+        '    more=dict(copy_of="signs", neck=dict(num_outs=4), bbox_head=dict(\n'
         '        _delete_=True, type="ATSSHead"))))\n'
     )
     tasks = cfg.model.tasks
@@ -119,7 +119,7 @@ def test_a_copy_is_changed_alone(child):
     assert tasks.det.bbox_head.num_classes == 3
     assert tasks.more.type == 'mmdet.FCOS'
     assert tasks.more.bbox_head == dict(type='ATSSHead', in_channels=48)  # That of the neck
-    assert (tasks.more.neck.num_outs, tasks.more.neck.out_channels) == (2, 48)
+    assert (tasks.more.neck.num_outs, tasks.more.neck.out_channels) == (4, 48)
     assert tasks.det.neck.num_outs == 3
 
 

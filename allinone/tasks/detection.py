@@ -284,6 +284,7 @@ class Detection(TaskKind):
     def draw(
         self, drawing: Drawing, task: str, sample, table: ClassTable, score_thr: float
     ) -> None:
+        drawing.add_box_task(task)
         instances = sample.pred_instances
         labels = to_numpy(instances.labels).astype(int)
         scores = to_numpy(instances.scores) if 'scores' in instances else None
@@ -300,7 +301,7 @@ class Detection(TaskKind):
                     *([f'{score:.2f}'] if scores is not None else []),
                     *(f'· {caption(record)}' for record in further[index].values()),
                 ]
-                drawing.add_box(score, box, ' '.join(words), table.colour(int(label)))
+                drawing.add_box(score, box, ' '.join(words), table.colour(int(label)), task)
 
     def track1_content(self, sample, cat_ids: Sequence[int] | None = None) -> list[dict]:
         """COCO detections without their ``image_id``."""

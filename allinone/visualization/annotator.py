@@ -1,5 +1,6 @@
 """Annotator with line widths and fonts in proportion to the image."""
 
+import math
 import os.path as osp
 from functools import lru_cache
 
@@ -11,6 +12,8 @@ from .palette import Colour, ink_on
 BASE_SIDE, BASE_FONT = 480, 13
 GROWTH = 0.85  # below 1, because large images are also viewed from nearby
 LONGEST_TEXT = 40
+# Lengths of a dash and of the gap after it, in line widths; none: a full line
+DASHES: dict[str, tuple[int, int] | None] = dict(solid=None, dashed=(6, 5), dotted=(2, 3))
 
 Box = tuple[float, float, float, float]
 
@@ -48,16 +51,41 @@ class Annotator:
         """Width of a text in pixels."""
         return _width(self.font.size, text)
 
-    def frame(self, box: Box, colour: Colour) -> None:
-        """Draw a rectangle x1, y1, x2, y2 with a dark rim that separates it from its mask."""
+    def frame(self, box: Box, colour: Colour, style: str = 'solid') -> None:
+        """Draw a rectangle x1, y1, x2, y2 with a dark rim that separates it from its mask.
+
+        Args:
+            box: The rectangle.
+            colour: Its colour.
+            style: A key of ``DASHES``.
+        """
         x1, y1, x2, y2 = (round(value) for value in box)
         rim = max(1, self.line // 2)
+        if (dash := DASHES[style]) is not None:
+            self._dashed((x1, y1, x2, y2), colour, rim, dash)
+            return
         self.draw.rectangle(
             (x1 - rim, y1 - rim, x2 + rim, y2 + rim),
             outline=(20, 20, 20),
             width=self.line + 2 * rim,
         )
         self.draw.rectangle((x1, y1, x2, y2), outline=colour, width=self.line)
+
+    def _dashed(
+        self, box: tuple[int, int, int, int], colour: Colour, rim: int, dash: tuple[int, int]
+    ) -> None:
+        x1, y1, x2, y2 = box
+        # Boxes may reach far out of the image, where no dash is seen.
+        across = _dashes(x1, x2, self.canvas.width, self.line, dash)
+        down = _dashes(y1, y2, self.canvas.height, self.line, dash)
+        line = self.line - 1
+        bars = [(a, y, b, y + line) for a, b in across for y in (y1, y2 - line)]
+        bars += [(x, a, x + line, b) for a, b in down for x in (x1, x2 - line)]
+        for wider, ink in ((rim, (20, 20, 20)), (0, colour)):
+            for left, top, right, bottom in bars:
+                corners = (left - wider, top - wider, right + wider, bottom + wider)
+                if corners[0] <= corners[2] and corners[1] <= corners[3]:
+                    self.draw.rectangle(corners, fill=ink)
 
     def label(self, x: float, y: float, text: str, colour: Colour) -> None:
         """Draw text on a background of ``colour`` with its top left corner at (x, y)."""
@@ -75,6 +103,24 @@ class Annotator:
 
 def shorten(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + '…'
+
+
+def _dashes(
+    start: int, stop: int, size: int, line: int, dash: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """First and last pixel of each dash of a side; the first and the last begin at its corners.
+
+    Dashes outside of ``0 .. size - 1`` are left out.
+    """
+    on, off = (length * line for length in dash)
+    gaps = max(1, round((stop - start - on) / (on + off)))
+    step = (stop + 1 - start - on) / gaps
+    if step <= on:
+        return [(start, stop)]
+    first = max(0, math.floor((-start - on) / step))
+    last = min(gaps, math.ceil((size - start) / step))
+    begins = (round(start + number * step) for number in range(first, last + 1))
+    return [(begin, begin + on - 1) for begin in begins]
 
 
 @lru_cache(4096)

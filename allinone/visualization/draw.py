@@ -8,13 +8,14 @@ import numpy as np
 from allinone.io.image_files import IGNORED
 from allinone.registry.kinds import kind_of_prediction
 
-from .annotator import Annotator, Box, shorten
+from .annotator import DASHES, Annotator, Box, shorten
 from .legend import Row, add_strip
 from .palette import ClassTable, Colour
 
 SMALLEST_SIDE, LARGEST_SIDE = 480, 1920  # limits for scaling an image up
 OPACITY = 0.42
 LEGEND_ENTRIES = 24
+FRAMES = tuple(DASHES)  # of the boxes of the first task, of the second, ...
 MOST_LABELS = 1 << 16
 
 
@@ -36,6 +37,7 @@ class Drawing:
         self._regions: list[tuple] = []
         self._instances: list[tuple] = []
         self._boxes: list[tuple] = []
+        self._box_tasks: list[str] = []
 
     def add_labels(self, task: str, labels: Sequence[str]) -> None:
         """Add a line below the image."""
@@ -49,10 +51,23 @@ class Drawing:
         """Blend in masks ``(n, H, W)`` in the colours of their classes."""
         self._instances.append((masks, labels, table))
 
-    def add_box(self, score: float, box: np.ndarray, caption: str, colour: tuple) -> None:
+    def add_box_task(self, task: str) -> None:
+        """Name a task whose boxes follow, also if it has none on this image.
+
+        Boxes of several tasks have frames of different dashes, which lines below the image
+        explain, and the task in their captions.
+        """
+        if task not in self._box_tasks:
+            self._box_tasks.append(task)
+
+    def add_box(
+        self, score: float, box: np.ndarray, caption: str, colour: tuple, task: str = ''
+    ) -> None:
         """Add a frame ``x1 y1 x2 y2`` with a caption; higher scores are drawn on top."""
+        if task:
+            self.add_box_task(task)
         corners = tuple((np.asarray(box) * np.tile(self._scale, 2)).tolist())
-        self._boxes.append((score, corners, caption, colour))
+        self._boxes.append((score, corners, caption, colour, task))
 
     def render(self) -> np.ndarray:
         """Return the drawing as uint8 RGB."""
@@ -63,8 +78,11 @@ class Drawing:
             rows.append(_legend(task, labels, table))
         for masks, labels, table in self._instances:
             image = _blend_instances(image, masks, labels, table)
+        styles = {task: FRAMES[index % len(FRAMES)] for index, task in enumerate(self._box_tasks)}
+        if len(styles) > 1:
+            rows += [(task, [(f'{style} frames', None)]) for task, style in styles.items()]
         if self._boxes:
-            image = _draw_boxes(image, self._boxes)
+            image = _draw_boxes(image, self._boxes, styles)
         return add_strip(image, rows)
 
 
@@ -185,16 +203,19 @@ def _blend_instances(
     return image
 
 
-def _draw_boxes(image: np.ndarray, boxes: list[tuple]) -> np.ndarray:
+def _draw_boxes(image: np.ndarray, boxes: list[tuple], styles: Mapping[str, str]) -> np.ndarray:
     """Draw frames, then captions; the highest score is on top and gets its caption placed first."""
     annotator = Annotator(image)
     boxes = sorted(boxes, key=lambda entry: entry[0])
-    for _, box, _, colour in boxes:
-        annotator.frame(box, colour)
+    for _, box, _, colour, task in boxes:
+        annotator.frame(box, colour, styles.get(task, FRAMES[0]))
+    texts = [
+        f'{task}: {text}' if task and len(styles) > 1 else text for _, _, text, _, task in boxes
+    ]
     spots: list[Box | None] = []
-    for _, box, text, _ in reversed(boxes):
+    for (_, box, *_), text in zip(reversed(boxes), reversed(texts)):
         spots.append(_free_spot(annotator, box, text, [spot for spot in spots if spot]))
-    for (_, _, text, colour), spot in zip(boxes, reversed(spots)):
+    for (_, _, _, colour, _), text, spot in zip(boxes, texts, reversed(spots)):
         if spot is not None:
             annotator.label(spot[0], spot[1], text, colour)
     return annotator.image

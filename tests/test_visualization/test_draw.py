@@ -8,8 +8,8 @@ from mmseg.structures import SegDataSample
 
 from allinone.tasks.classification import top_classes
 from allinone.visualization import draw_tasks
-from allinone.visualization.annotator import Annotator
-from allinone.visualization.draw import OPACITY, _free_spot, _overlap, label_areas
+from allinone.visualization.annotator import DASHES, Annotator, _dashes
+from allinone.visualization.draw import OPACITY, Drawing, _free_spot, _overlap, label_areas
 from allinone.visualization.palette import ClassTable, distinct_colour
 
 GREY = 100
@@ -120,6 +120,49 @@ def test_all_tasks_share_one_image(image):
     drawn = draw_tasks(image, samples)
     assert tuple(drawn[70, 50]) != tuple(drawn[70, 200]), 'two tasks without palettes look alike'
     assert not (drawn[300:480] == GREY).any()
+
+
+def test_boxes_of_two_detectors_are_told_apart(image):
+    """By dashes, by captions and by a legend, also where their classes have equal colours."""
+    metainfo = dict.fromkeys('abc', dict(classes=['van'], palette=[RED]))
+    box, none = detected([[100, 100, 300, 200]], [0.9], [0]), detected([], [], [])
+    drawings = {
+        name: draw_tasks(image, samples, metainfo)
+        for name, samples in dict(
+            alone=dict(a=box),
+            first=dict(a=box, b=none),
+            second=dict(a=none, b=box),
+            third=dict(a=none, b=none, c=box),
+        ).items()
+    }
+    left = {name: (drawn[110:190, 100] == RED).all(-1) for name, drawn in drawings.items()}
+    assert left['alone'].all() and left['first'].all()
+    for name, least in dict(second=3, third=8).items():
+        gaps = np.count_nonzero(np.diff(left[name].astype(int)) == -1)
+        assert gaps >= least and 0.2 < left[name].mean() < 0.7
+    # The caption has the task, too.
+    widths = {name: (drawn[70:99] == RED).all(-1).any(0).sum() for name, drawn in drawings.items()}
+    assert all(widths[name] > widths['alone'] + 10 for name in ('first', 'second'))
+    assert len(drawings['alone']) == 480 < len(drawings['first']) < len(drawings['third'])
+
+
+def test_dashes_begin_and_end_at_the_corners():
+    for stop in (30, 47, 200, 333):
+        dashes = _dashes(10, stop, 1000, 2, DASHES['dashed'])
+        assert dashes[0][0] == 10 and dashes[-1][1] == stop
+        assert all(first[1] < second[0] for first, second in zip(dashes, dashes[1:]))
+    assert _dashes(10, 14, 1000, 2, DASHES['dashed']) == [(10, 14)]
+    # Of a side that reaches far out, only what is in the image
+    found = _dashes(-(10**9), 10**9, 100, 2, DASHES['dotted'])
+    assert 5 < len(found) < 20 and found[0][0] <= 0 and found[-1][1] >= 99
+
+
+def test_boxes_of_a_task_without_a_name_have_full_frames(image):
+    drawing = Drawing(image)
+    for name in ('a', 'b'):
+        drawing.add_box_task(name)
+    drawing.add_box(0.9, np.array([100, 100, 300, 200]), 'van', RED)
+    assert (drawing.render()[110:190, 100] == RED).all()
 
 
 @pytest.mark.parametrize('shape', [(192, 256), (64, 64), (20, 2000)])

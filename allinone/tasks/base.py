@@ -527,6 +527,16 @@ class TaskKind:
         """A prediction of a record, as far as drawing needs it."""
         raise NotImplementedError(f'{type(self).__name__} does not define from_record()')
 
+    def result(self, record: Any, table: ClassTable, sample: BaseDataElement | None = None) -> Any:
+        """The record with attributes, a :class:`TaskResult`; by default the record alone.
+
+        Args:
+            record: As :meth:`to_record` makes it.
+            table: Names of the classes.
+            sample: The data sample that it was made from; None: it was read from a file.
+        """
+        return record
+
     @classmethod
     def schema(cls) -> dict:
         """JSON schema (draft 2020-12) of a record; the default fits none."""

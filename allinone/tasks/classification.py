@@ -25,6 +25,7 @@ from .base import TaskKind, label_entry_schema
 from .class_lists import FOLDERS, ClassLists
 from .image_statistics import ImageMeans, LabelCounts, LabelScores
 from .pseudo_labels import PseudoClasses, PseudoLabels
+from .results import ClassificationResult, MultiLabelResult
 from .wiring import Wiring, accepts, is_auto, left_out
 
 if TYPE_CHECKING:
@@ -173,6 +174,17 @@ class Classification(TaskKind):
         scores[labels] = [entry['score'] or 0 for entry in record['top5']]
         return BaseDataElement(pred_label=record['label'], pred_score=scores)
 
+    def result(
+        self, record: dict, table: ClassTable, sample: BaseDataElement | None = None
+    ) -> dict:
+        if sample is not None and 'pred_score' in sample:
+            scores = np.array(to_numpy(sample.pred_score).reshape(-1), np.float32)
+        else:
+            labels = [entry['label'] for entry in record['top5']]
+            scores = np.full(max([len(table.classes), *(i + 1 for i in labels)]), np.nan)
+            scores[labels] = [np.nan if e['score'] is None else e['score'] for e in record['top5']]
+        return ClassificationResult(record, scores.astype(np.float32))
+
     @classmethod
     def schema(cls) -> dict:
         entry = label_entry_schema(score=SCORE)
@@ -283,6 +295,11 @@ class MultiLabelClassification(Classification):
             pred_label=np.array([entry['label'] for entry in record['labels']], int),
             pred_score=np.array(record['scores']),
         )
+
+    def result(
+        self, record: dict, table: ClassTable, sample: BaseDataElement | None = None
+    ) -> dict:
+        return MultiLabelResult(record)
 
     @classmethod
     def schema(cls) -> dict:

@@ -41,6 +41,7 @@ from .label_maps import set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps, check_strides, probe_heads
 from .pseudo_labels import PseudoBoxes
+from .results import DetectionResult
 from .sigmoid_heads import class_loss_of, is_dense
 from .wiring import Wiring
 
@@ -259,6 +260,11 @@ class Detection(TaskKind):
         if any(classified):
             setattr(instances, CLASSIFIED, classified)
         return BaseDataElement(pred_instances=instances)
+
+    def result(
+        self, record: list[dict], table: ClassTable, sample: BaseDataElement | None = None
+    ) -> DetectionResult:
+        return DetectionResult(record)
 
     @classmethod
     def schema(cls) -> dict:

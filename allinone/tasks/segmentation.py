@@ -28,6 +28,7 @@ from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .pixel_losses import check_ignores
 from .probe import FeatureMaps, wants_samples
 from .pseudo_labels import PseudoLabelMaps
+from .results import SegmentationResult
 from .segmentor_wiring import wire_segmentor
 from .wiring import Wiring
 
@@ -195,6 +196,11 @@ class Segmentation(TaskKind):
         for entry in record:
             mask[decode_mask(entry['segmentation'])] = entry['label']
         return BaseDataElement(pred_sem_seg=PixelData(data=mask[None]))
+
+    def result(
+        self, record: list[dict], table: ClassTable, sample: BaseDataElement | None = None
+    ) -> SegmentationResult:
+        return SegmentationResult(record)
 
     @classmethod
     def schema(cls) -> dict:

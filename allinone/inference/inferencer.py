@@ -20,6 +20,7 @@ from allinone.io.atomic import write_json
 from allinone.io.images import read_image, write_image
 from allinone.io.outputs import require_writable
 from allinone.io.renames import renamed_arguments
+from allinone.models.allinone import AllInOne
 from allinone.models.joint import build_network, load_trained, on_device
 from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
@@ -31,18 +32,18 @@ from .model_source import ModelSource, find_model
 from .modes import build_mode
 from .options import inference_tasks
 from .preprocess import PLAIN
-from .records import dataset_metainfo, to_record
+from .records import known_metainfo, to_record
 from .scale import AS_TESTED
+from .sources import MAX_PIXELS, Source
 from .streaming import InputImage, batches_of_a_size, read_ahead
 
-MAX_PIXELS = 40_000_000
 MASKS = ('rle', 'array')
 
 Input = str | os.PathLike | np.ndarray
 Found = tuple[int, dict | None, np.ndarray | None]
 
 
-def _log(sentence: str) -> None:
+def log_note(sentence: str) -> None:
     print_log(sentence, 'current')
 
 
@@ -85,14 +86,42 @@ class AllInOneInferencer:
         device: str | torch.device | None = None,
         tasks: Sequence[str] | None = None,
         scale: tuple[int, int] | str | None = AS_TESTED,
-        on_note: Callable[[str], None] = _log,
+        on_note: Callable[[str], None] = log_note,
         mode: str | None = None,
     ):
         source = model if isinstance(model, ModelSource) else find_model(model, weights)
-        self.cfg, self.weights = source.cfg, source.path
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         with named('model'):
-            self.model = build_network(self.cfg)
+            network = build_network(source.cfg)
+        self._set_up(network, source, tasks, scale, on_note, mode)
+        load_trained(self.model, source.checkpoint, source.path, self.tasks, key='weights')
+        on_device(self.model, device).eval()
+        self.device = torch.device(device)
+
+    @classmethod
+    def of_model(
+        cls,
+        model: AllInOne,
+        source: ModelSource,
+        tasks: Sequence[str] | None = None,
+        scale: tuple[int, int] | str | None = AS_TESTED,
+        on_note: Callable[[str], None] = log_note,
+        mode: str | None = None,
+    ) -> 'AllInOneInferencer':
+        """An inferencer of a model that has its weights and is on its device.
+
+        Args:
+            model: The model.
+            source: Where it comes from; of the checkpoint ``meta`` is enough.
+            tasks: As in the constructor, and what follows.
+        """
+        found = cls.__new__(cls)
+        found._set_up(model, source, tasks, scale, on_note, mode)
+        found.device = next(model.parameters()).device
+        return found
+
+    def _set_up(self, model: AllInOne, source: ModelSource, tasks, scale, on_note, mode) -> None:
+        self.model, self.cfg, self.weights = model, source.cfg, source.path
         if tasks is None:
             tasks = inference_tasks(self.cfg, list(self.model.tasks))
         self.tasks = self.model.task_names(_listed(tasks))
@@ -100,14 +129,7 @@ class AllInOneInferencer:
         self._note = on_note
         if self.mode.note:
             on_note(self.mode.note)
-        load_trained(self.model, source.checkpoint, source.path, self.tasks, key='weights')
-        on_device(self.model, device).eval()
-        self.device = torch.device(device)
-        stored = (source.checkpoint.get('meta') or {}).get('dataset_meta')
-        stored = stored if isinstance(stored, Mapping) else {}
-        self.metainfo = {
-            task: stored.get(task) or dataset_metainfo(self.cfg, task) for task in self.model.tasks
-        }
+        self.metainfo = known_metainfo(source, self.model.tasks)
 
     @renamed_arguments(on_boxes='classify_boxes')
     def __call__(
@@ -183,7 +205,7 @@ class AllInOneInferencer:
     @renamed_arguments(on_boxes='classify_boxes')
     def stream(
         self,
-        entries: Iterable[str | np.ndarray],
+        entries: Iterable[str | np.ndarray | Source],
         batch_size: int = 8,
         tasks: Sequence[str] | None = None,
         out_dir: str | os.PathLike | None = None,
@@ -205,7 +227,7 @@ class AllInOneInferencer:
         threads.
 
         Args:
-            entries: Image files and arrays.
+            entries: Image files, arrays and sources of images.
             on_note: Called with a message about each ignored part of a file.
             names: Names of the results by file. Default: unique stems for a list, else the index of
                 the entry.
@@ -392,16 +414,20 @@ class AllInOneInferencer:
         on_note: Callable[[str], None],
         called: Callable[[int], str],
     ) -> InputImage:
-        name = entry if isinstance(entry, str) else called(index)
+        source = entry if isinstance(entry, Source) else None
+        name = source.name if source else entry if isinstance(entry, str) else called(index)
         notes: list[str] = []
         try:
             with input_error(name, 'it cannot be read'):
-                if isinstance(entry, str):
+                if source:
+                    image = source.read(notes.append)
+                elif isinstance(entry, str):
                     image = read_image(entry, MAX_PIXELS, notes.append)
                 else:
                     image = checked(entry, name)
             with input_error(name, 'it cannot be made an input of the model'):
-                item = InputImage(index, name, image, self.mode.prepare(image, tasks))
+                prepared = self.mode.prepare(image, tasks)
+                item = InputImage(index, name, image, prepared, source=source)
         except DataError as error:
             item = InputImage(index, name, error=error)
         for sentence in notes:  # An exception of the caller's function is no error of the input.

@@ -1,6 +1,6 @@
 """Predictions as plain numbers, strings and lists."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from mmengine.config import Config
@@ -14,6 +14,8 @@ from allinone.registry.kinds import kind_of_prediction, kind_of_record
 from allinone.tasks import TaskKind
 from allinone.tasks.base import Json
 from allinone.visualization.palette import ClassTable
+
+from .model_source import ModelSource
 
 
 def to_record(
@@ -51,6 +53,13 @@ def from_record(
         task: (kinds[task] if kinds else kind_of_record(found)).read_record(task, found)
         for task, found in record.items()
     }
+
+
+def known_metainfo(source: ModelSource, tasks: Iterable[str]) -> dict[str, dict]:
+    """``{task: classes and palette}`` of a checkpoint, else of its config."""
+    stored = (source.checkpoint.get('meta') or {}).get('dataset_meta')
+    stored = stored if isinstance(stored, Mapping) else {}
+    return {task: stored.get(task) or dataset_metainfo(source.cfg, task) for task in tasks}
 
 
 def dataset_metainfo(cfg: Config, task: str) -> dict:

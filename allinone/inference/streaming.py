@@ -10,6 +10,8 @@ import numpy as np
 
 from allinone.errors import DataError
 
+from .sources import Source
+
 WINDOW = 4  # batches to look ahead
 WINDOW_BYTES = 2**28
 PASS_PIXELS = 2**24
@@ -40,6 +42,7 @@ class InputImage(NamedTuple):
         image: BGR uint8 ``(H, W, 3)``.
         prepared: The model's input.
         error: The error if there is no image.
+        source: What it was read from, where that can be read again.
     """
 
     index: int  # type: ignore[assignment]  # replaces the unused tuple.index
@@ -47,6 +50,7 @@ class InputImage(NamedTuple):
     image: np.ndarray | None = None
     prepared: ModelInput | None = None
     error: DataError | None = None
+    source: Source | None = None
 
     def content(self) -> tuple[np.ndarray, ModelInput]:
         """The image and the model's input, if there is no error."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -29,6 +30,7 @@ __all__ = [
 VERSION = 1
 THREADS = 8
 BATCH, PART, FIRST = 512, 32, 4
+SHOWN = 4  # images of one content, of which there may be thousands
 QUICK = 1e-3  # Seconds; for faster images, starting a thread costs more than the check.
 
 
@@ -87,7 +89,10 @@ def convert(
     try:
         report = _Conversion(data_set, source, out, link, partial, progress, journal).run()
         content = identity | dict(
-            splits=report.splits, problems=report.problems, outputs=_outputs(out, data_set)
+            splits=report.splits,
+            problems=report.problems,
+            typical_size=report.typical_size,
+            outputs=_outputs(out, data_set),
         )
         with replacing(out / REPORT) as file:
             json.dump(content, file, indent=2, ensure_ascii=False)
@@ -154,6 +159,8 @@ class _Conversion:
         self.bytes: dict[str, dict[str, int]] = {}
 
     def run(self) -> Report:
+        for kind, what in self.data_set.notes:
+            self.report.note(kind, what)
         with ThreadPoolExecutor(THREADS) as pool, ExitStack() as files:
             for split in self.data_set.splits:
                 writer = files.enter_context(
@@ -161,12 +168,13 @@ class _Conversion:
                 )
                 self._split(split, writer, pool)
             if not self.partial:
-                self.report.refuse(str(self.source))
+                self.report.refuse(str(self.source), self.data_set.remedy)
                 self._check_counts()
             for group in duplicates(str(self.source), self.bytes, pool):
-                self.report.note(
-                    'same content in two splits', ' = '.join(image for _, image in group)
-                )
+                images = [image for _, image in group]
+                more = f' = {len(images) - SHOWN} more' if len(images) > SHOWN else ''
+                what = ' = '.join(images[:SHOWN]) + more
+                self.report.note('same content in two splits', what)
         return self.report
 
     def _split(self, split: Split, writer, pool: ThreadPoolExecutor) -> None:
@@ -202,7 +210,10 @@ class _Conversion:
                 self.journal.flush()
                 progress.advance(task, len(batch))
         self._note_left_over(folders, kept)
-        self.report.count(split.name, split.published, len(sizes), writer.boxes, writer.labels)
+        masks = getattr(writer, 'masks', 0)
+        self.report.count(
+            split.name, split.published, len(sizes), writer.boxes, writer.labels, masks
+        )
 
     def _progress(self) -> Progress:
         return Progress(
@@ -218,6 +229,9 @@ class _Conversion:
             self._fault('named twice', sample.image, '')
             return False
         names.add(sample.name)
+        if sample.fault:
+            self._fault(*sample.fault)
+            return False
         if sample.label is not None and not 0 <= sample.label < len(self.report.classes):
             self._fault('unknown label', sample.image, f'class {sample.label}')
             return False
@@ -227,6 +241,10 @@ class _Conversion:
         self.report.note(kind, f'{file}: {why}' if why else file, self.data_set.archive_of(file))
 
     def _keep(self, sample: Sample, found: Examined, writer) -> None:
+        self.report.sizes[found.size[0], found.size[1]] += 1
+        if sample.relative:
+            boxes = [box.scaled(*found.size) for box in sample.boxes]
+            sample = replace(sample, boxes=boxes)
         writer.add(sample, found.size, found.pixels)
         self.journal.add(sample.image, found.stamp, list(found.size), found.pixels)
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from .data_set import Box, Sample
 from .files import json_elements, place, replacing
 from .label_maps import Colours, Values
+from .polygons import box_area
 from .report import Report
 
 __all__ = [
     'CocoAsIs',
     'CocoBoxes',
     'LabelMaps',
+    'ListedLabelMaps',
     'ImageListDataset',
     'VocXml',
 ]
@@ -78,7 +80,7 @@ class _CocoWriter:
         self.file, self.report = file, report
         self.labels: Counter[int] = Counter()
         self.images: list[str] = []
-        self.boxes = 0
+        self.boxes = self.masks = 0
         categories = [dict(id=number, name=name) for number, name in enumerate(report.classes, 1)]
         file.write(f'{{"categories": {json.dumps(categories)},\n"annotations": [')
 
@@ -97,8 +99,11 @@ class _CocoWriter:
                 continue
             self.boxes += 1
             x, y, w, h = kept
-            line = (self.boxes, number, box.label + 1, x, y, w, h, w * h, box.crowd)
-            self.file.write((',' if self.boxes > 1 else '') + BOX % line)
+            area = w * h if box.segmentation is None else box_area(box, w * h)
+            line = (self.boxes, number, box.label + 1, x, y, w, h, area, box.crowd)
+            more = '' if box.segmentation is None and not box.ignore else _more(box)
+            self.file.write((',' if self.boxes > 1 else '') + BOX % line + more + '}')
+            self.masks += box.segmentation is not None
             self.labels[box.label] += 1
 
     def close(self) -> None:
@@ -110,8 +115,20 @@ class _CocoWriter:
 # One format string, as there are millions; seven digits resolve a thousandth of a pixel.
 BOX = (
     '\n{"id": %d, "image_id": %d, "category_id": %d, "bbox": [%.7g, %.7g, %.7g, %.7g], '
-    '"area": %.9g, "iscrowd": %d}'
+    '"area": %.9g, "iscrowd": %d'
 )
+DECIMALS = 3  # of a polygon's coordinates
+
+
+def _more(box: Box) -> str:
+    """The parts of an annotation that few have."""
+    more = ', "ignore": 1' if box.ignore else ''
+    if box.segmentation is None:
+        return more
+    shape = box.segmentation
+    if not isinstance(shape, dict):
+        shape = [[round(value, DECIMALS) for value in polygon] for polygon in shape]
+    return f'{more}, "segmentation": {json.dumps(shape)}'
 
 
 @dataclass(frozen=True)
@@ -264,6 +281,30 @@ class LabelMaps:
         yield _PixelCounter()
 
 
+@dataclass(frozen=True)
+class ListedLabelMaps(LabelMaps):
+    """Label maps as :class:`LabelMaps`, with the names of the images in ``SPLIT.txt``.
+
+    Args:
+        suffix: That of all images, which the lists leave out; empty if they have several, and then
+            label maps are called as their image with ``.png`` behind.
+    """
+
+    suffix: str = ''
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (f'{split}.txt',)
+
+    def label_name(self, name: str) -> str:
+        """Name of the label map of an image."""
+        return f'{name.removesuffix(self.suffix)}.png'
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        with replacing(os.path.join(out, f'{split}.txt')) as file:
+            yield _PixelLister(file, self.suffix)
+
+
 class _PixelCounter:
     boxes = None
 
@@ -272,3 +313,13 @@ class _PixelCounter:
 
     def add(self, sample: Sample, size: tuple[int, int], pixels: dict[int, int]) -> None:
         self.labels.update(pixels)
+
+
+class _PixelLister(_PixelCounter):
+    def __init__(self, file, suffix: str):
+        super().__init__()
+        self.file, self.suffix = file, suffix
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels: dict[int, int]) -> None:
+        super().add(sample, size, pixels)
+        self.file.write(sample.name.removesuffix(self.suffix) + '\n')

@@ -1,5 +1,6 @@
 """Check the files of samples and place them in the converted set, in several threads."""
 
+import io
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from allinone.errors import DataError
-from allinone.io.image_files import check_complete, check_decodes, shown_size
+from allinone.io.image_files import check_complete, check_decodes, check_end, shown_size
 
 from .data_set import Sample
 from .files import place, replacing
@@ -74,7 +75,10 @@ class Examiner:
         labels = None
         try:
             if size is None:
-                size = self._size(sample.image)
+                size = self._size(sample)
+            if sample.size and list(size) != list(sample.size):
+                why = f'{list(sample.size)} in its annotations, {list(size)} as it is shown'
+                raise _Fault('annotated at another size', sample.image, why)
             read = self.coding and sample.label_map
             if read and (pixels is None or not self._has_label_map(sample)):
                 labels, pixels = self._read_label_map(sample, size)
@@ -84,9 +88,16 @@ class Examiner:
         self._place_labels(sample, labels)
         return Examined(stamp, size, pixels)
 
-    def _size(self, image: str) -> list[int]:
+    def _size(self, sample: Sample) -> list[int]:
+        image = sample.image
         path = os.path.join(self.source, image)
         try:
+            if sample.embedded:
+                content = sample.embedded(path)
+                check_end(path, content)
+                with Image.open(io.BytesIO(content)) as file:
+                    file.load()
+                return list(shown_size(io.BytesIO(content)))
             check_complete(path)
             if not path.lower().endswith(MARKED):
                 check_decodes(path)
@@ -105,8 +116,7 @@ class Examiner:
         assert self.coding is not None and sample.label_map is not None
         path = os.path.join(self.source, sample.label_map)
         try:
-            with Image.open(path) as image:
-                image.load()
+            image = self.coding.open(path)
         except Exception as error:
             raise _Fault('unreadable', sample.label_map, _why(error, path)) from error
         if list(image.size) != list(size):
@@ -120,7 +130,11 @@ class Examiner:
         source = os.path.join(self.source, sample.image)
         target = os.path.join(self.folders[0], sample.name)
         suffix = os.path.splitext(target)[1].lower()
-        if sample.image.lower().endswith(suffix):
+        if sample.embedded:
+            if not (known and _is_written(target)):
+                with replacing(target, 'wb', flush=False) as file:
+                    file.write(sample.embedded(source))
+        elif sample.image.lower().endswith(suffix):
             place(source, target, self.link)
         elif not (known and _is_written(target)):
             try:

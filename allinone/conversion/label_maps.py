@@ -32,6 +32,11 @@ class Values:
         for value, label in table.items():
             self.known[value], self.table[value] = True, label
 
+    @staticmethod
+    def open(path: str) -> Image.Image:
+        """The label map of a file."""
+        return _open(path)
+
     def read(self, image: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
         """Classes of an opened label map, uint8 ``[H, W]``, and the number of pixels of each.
 
@@ -63,6 +68,11 @@ class Colours:
         self.codes = np.array(sorted(codes))
         self.labels = np.array([codes[code] for code in sorted(codes)], np.uint8)
 
+    @staticmethod
+    def open(path: str) -> Image.Image:
+        """As :meth:`Values.open`."""
+        return _open(path)
+
     def read(self, image: Image.Image) -> tuple[np.ndarray, dict[int, int]]:
         """As :meth:`Values.read`."""
         values = np.asarray(image.convert('RGB')).astype(np.int64)
@@ -75,3 +85,9 @@ class Colours:
         labels = self.labels[places]
         numbers, counts = np.unique(labels, return_counts=True)
         return labels, dict(zip(numbers.tolist(), counts.tolist()))
+
+
+def _open(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+    return image

@@ -16,12 +16,22 @@ KINDS = {
     'size differs': None,
     'unknown label': None,
     'named twice': None,
+    'annotated at another size': None,
+    'label file of several images': None,
     'box outside its image': 'left out',
     'box smaller than a pixel': 'left out',
     'box reaches out of its image': 'clipped',
     'box of another class': 'left out',
     'same content in two splits': 'kept',
     'left over': 'kept',
+    'without a label file': 'left out',
+    'not in a class folder': 'left out',
+    'shape without an area': 'left out',
+    'attribute': 'left out',
+    'keypoints': 'left out',
+    'rotated box': 'enclosed by an upright one',
+    'mask of pixels': 'its box is kept',
+    'category without boxes': 'left out',
 }
 REFUSED = {
     'missing': 'missing',
@@ -29,6 +39,8 @@ REFUSED = {
     'size differs': 'of another size than their label maps',
     'unknown label': 'labelled with what is no class',
     'named twice': 'named twice',
+    'annotated at another size': 'of another size than their annotations say',
+    'label file of several images': 'not told apart by their label file',
 }
 
 
@@ -44,6 +56,7 @@ class Report:
         self.splits: dict[str, dict] = {}
         self.problems: dict[str, dict] = {}
         self.archives: dict[str, Counter] = {}
+        self.sizes: Counter[tuple[int, int]] = Counter()
 
     def note(self, kind: str, what: str, archive: str = '', done: str = '') -> None:
         """Count a problem of one of ``KINDS``; ``done`` overrides the kind's handling."""
@@ -59,21 +72,33 @@ class Report:
         """Number of problems that make the set unusable."""
         return sum(p['count'] for kind, p in self.problems.items() if KINDS[kind] is None)
 
-    def count(self, split: str, published: int | None, images: int, boxes, labels) -> None:
+    @property
+    def typical_size(self) -> list[int]:
+        """Median width and median height of the images; empty without images."""
+        return [_median(axis, self.sizes) for axis in (0, 1)] if self.sizes else []
+
+    def count(
+        self, split: str, published: int | None, images: int, boxes, labels, masks: int = 0
+    ) -> None:
         """Record the counts of a split: ``labels`` has images, boxes or pixels by class index.
 
-        ``boxes`` is None for sets without boxes.
+        ``boxes`` is None for sets without boxes, ``masks`` the number of those with a segmentation.
         """
         counts: dict[str, Any] = dict(images=images, published=published)
         if boxes is not None:
             counts['boxes'] = boxes
+        if masks:
+            counts['masks'] = masks
         counts['classes'] = {
             name: int(labels.get(number, 0)) for number, name in enumerate(self.classes)
         }
         self.splits[split] = counts
 
-    def refuse(self, source: str) -> None:
-        """Raise :class:`DataError` if there are problems that make the set unusable."""
+    def refuse(self, source: str, remedy: str) -> None:
+        """Raise :class:`DataError` if there are problems that make the set unusable.
+
+        ``remedy`` says what to do about them.
+        """
         faults = [
             f'{problem["count"]} files are {REFUSED[kind]} '
             f'({_some(problem["examples"], problem["count"])}'
@@ -83,8 +108,7 @@ class Report:
         ]
         if faults:
             raise DataError(
-                f'{source}: {"; ".join(faults)}; unpack what is named again, or leave such files '
-                'out with --partial'
+                f'{source}: {"; ".join(faults)}; {remedy}, or leave such files out with --partial'
             )
 
 
@@ -106,6 +130,18 @@ def sentence(content: dict) -> str:
 def _some(examples: list[str], count: int) -> str:
     rest = count - len(examples[:SHOWN])
     return ', '.join(examples[:SHOWN]) + (f' and {rest:,} more' if rest > 0 else '')
+
+
+def _median(axis: int, sizes: Counter[tuple[int, int]]) -> int:
+    counts: Counter[int] = Counter()
+    for size, count in sizes.items():
+        counts[size[axis]] += count
+    left = sizes.total() // 2
+    for value in sorted(counts):
+        left -= counts[value]
+        if left < 0:
+            return value
+    return 0
 
 
 def _archives(archives: Counter) -> str:

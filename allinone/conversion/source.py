@@ -1,8 +1,10 @@
 """Check of a downloaded folder for missing parts, with the archives that contain them."""
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from allinone.errors import DataError
@@ -61,17 +63,34 @@ def check_source(
         )
 
 
-def fingerprint(source: Path, data_set: DataSet) -> dict[str, list[int]]:
+def fingerprint(source: Path, data_set: DataSet) -> dict[str, list[int | str]]:
     """Fingerprint of a download: size and time of each file, number of files of each folder."""
-    marks = {}
+    marks: dict[str, list[int | str]] = {}
     for part in data_set.parts:
         path = source / part.path
-        if path.is_dir():
+        if part.watched:
+            marks[part.path] = _content(path)
+        elif path.is_dir():
             marks[part.path] = [count_files(path, part.suffix)]
         else:
             status = path.stat()
             marks[part.path] = [status.st_size, status.st_mtime_ns]
     return marks
+
+
+def _content(folder: Path) -> list[int | str]:
+    """Number of files in a folder, and digest of their names, sizes and times."""
+    digest, count = hashlib.blake2b(digest_size=16), 0
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            with suppress(FileNotFoundError):  # a dangling link
+                status = os.stat(path)
+                mark = [os.path.relpath(path, folder), status.st_size, status.st_mtime_ns]
+                digest.update(json.dumps(mark).encode())
+                count += 1
+    return [count, digest.hexdigest()]
 
 
 def read_samples(source: Path, data_set: DataSet, split: Split) -> Iterator:

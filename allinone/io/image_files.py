@@ -92,7 +92,7 @@ def check_decodes(path: str, backend_args: dict | None = None) -> None:
         raise DataError(f'{path} is not a readable image: {error}') from error
 
 
-def shown_size(path: str) -> tuple[int, int]:
+def shown_size(path: str | io.BytesIO) -> tuple[int, int]:
     """Width and height of an image as it is shown, upright by its EXIF orientation."""
     with Image.open(path) as image:
         return image.size[::-1] if orientation(image) in TURNED else image.size

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from trees import CASES, label_map, photo
 
+from allinone.cli.convert import OWN
 from allinone.conversion import convert
 from allinone.conversion.data_set import Box, Sample
 from allinone.conversion.duplicates import duplicates
@@ -306,7 +307,8 @@ def test_the_labels_of_another_release_are_told(tmp_path):
 
 
 def test_converters_wait_for_no_library_of_models():
-    code = 'import sys, allinone.conversion.sets.stanford_cars as _; print(*sys.modules)'
+    own = ', '.join(f'allinone.conversion.own.{name}' for name in OWN)
+    code = f'import sys, allinone.conversion.sets.stanford_cars, {own}; print(*sys.modules)'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert not {'torch', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain'} & set(done.stdout.split())
 

@@ -6,10 +6,11 @@ import sys
 import pytest
 from conftest import ROOT
 
-from allinone.cli.convert import CONVERTERS, LINKS
+from allinone.cli.convert import CONVERTERS, LINKS, OWN
 from allinone.conversion import files
 
 SETS, OLD = ROOT / 'allinone/conversion/sets', ROOT / 'tools/dataset_converters'
+OWN_DATA = ROOT / 'allinone/conversion/own'
 
 
 def python(*argv):
@@ -23,6 +24,10 @@ def test_each_module_that_describes_a_set_is_listed_with_a_page():
     for name, converter in CONVERTERS.items():
         assert (ROOT / f'docs/datasets/{converter.page or name}.md').exists()
     assert LINKS == files.LINKS
+    readers = {path.stem for path in OWN_DATA.glob('*.py') if '\ndef read(' in path.read_text()}
+    assert readers == set(OWN)
+    page = (ROOT / 'docs/datasets/own_data.md').read_text()
+    assert all(f'| `{name}` |' in page and f'- **{name}**: ' in page for name in OWN)
 
 
 def test_help_lists_one_line_a_name_and_waits_for_no_library():
@@ -32,7 +37,7 @@ def test_help_lists_one_line_a_name_and_waits_for_no_library():
         'finally: print(*sys.modules, file=sys.stderr)'
     )
     done = python('-c', code)
-    for name, converter in CONVERTERS.items():
+    for name, converter in [*CONVERTERS.items(), *OWN.items()]:
         assert f'  {name:<18}{converter.summary}\n' in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert not {'numpy', 'PIL', 'scipy', 'tqdm', 'torch'} & set(done.stderr.split())

@@ -25,6 +25,7 @@ from allinone.registry.kinds import derives, registered_kinds
 from allinone.visualization.draw import Drawing
 from allinone.visualization.palette import ClassTable
 
+from .analyses import TaskAnalysis
 from .annotated_classes import ANNOTATED
 from .class_lists import METAINFO, ClassLists
 from .class_numbers import set_num_classes
@@ -73,6 +74,8 @@ class TaskKind:
         image_statistics: Forms of what its metrics are computed from, image by image, of which
             intervals are computed.
         pseudo_labels: How predictions are calibrated and become labels; None: they do not.
+        analysis: How predictions compare with the ground truth, in tables and curves; None: they
+            are not analysed.
         packer: The transform that ends a pipeline of this kind.
         annotation_loader: Config of the transform that loads the labels; None where the data set
             gives them itself.
@@ -103,6 +106,7 @@ class TaskKind:
     main_metrics: Sequence[str] = ()
     image_statistics: Sequence[type[ImageStatistics]] = ()
     pseudo_labels: type[PseudoLabels] | None = None
+    analysis: type[TaskAnalysis] | None = None
     packer: str | None = None
     annotation_loader: Mapping | None = None
     joined_labels: type[JoinedLabels] | None = None

@@ -20,6 +20,7 @@ from allinone.visualization.annotator import shorten
 from allinone.visualization.draw import Drawing, to_numpy
 from allinone.visualization.palette import ClassTable
 
+from .analyses import ClassAnalysis, MultiLabelAnalysis, TaskAnalysis
 from .annotated_classes import ANNOTATED, masked_logits
 from .base import TaskKind, label_entry_schema
 from .class_lists import FOLDERS, ClassLists
@@ -65,6 +66,7 @@ class Classification(TaskKind):
     main_metrics = ('top1', 'mAP')
     image_statistics = (ImageMeans, LabelCounts, LabelScores)
     pseudo_labels: type[PseudoLabels] | None = PseudoClasses
+    analysis: type[TaskAnalysis] | None = ClassAnalysis
     packer = 'PackInputs'
     visualizer = 'UniversalVisualizer'
     upstream_types = {'allinone.ImageListDataset': 'CustomDataset'}
@@ -242,6 +244,7 @@ class MultiLabelClassification(Classification):
     models = ()  # The head tells.
     main_metrics = ('mAP', 'f1-score')
     pseudo_labels = None
+    analysis = MultiLabelAnalysis
     merger = None
     track1_section = None
     multi_label = True

@@ -20,6 +20,7 @@ from allinone.visualization.annotator import shorten
 from allinone.visualization.draw import Drawing, to_numpy
 from allinone.visualization.palette import ClassTable
 
+from .analyses import BoxAnalysis
 from .annotated_classes import masked_logits
 from .base import TaskKind, label_entry_schema
 from .class_lists import CATEGORIES, METAINFO, ClassLists
@@ -85,6 +86,7 @@ class Detection(TaskKind):
     main_metrics = ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'mAP')
     image_statistics = (Matches,)
     pseudo_labels = PseudoBoxes
+    analysis = BoxAnalysis
     packer = 'PackDetInputs'
     annotation_loader = dict(type='mmdet.LoadAnnotations', with_bbox=True)
     joined_labels = JoinedBoxes

@@ -19,6 +19,7 @@ from allinone.registry.kinds import derives
 from allinone.visualization.draw import Drawing, label_areas, to_numpy
 from allinone.visualization.palette import ClassTable
 
+from .analyses import LabelMapAnalysis
 from .annotated_classes import ignore_others
 from .base import TaskKind, label_entry_schema
 from .image_statistics import PixelAreas
@@ -73,6 +74,7 @@ class Segmentation(TaskKind):
     main_metrics = ('mIoU',)
     image_statistics = (PixelAreas,)
     pseudo_labels = PseudoLabelMaps
+    analysis = LabelMapAnalysis
     packer = 'PackSegInputs'
     annotation_loader = dict(type='mmseg.LoadAnnotations')
     joined_labels = JoinedMaps

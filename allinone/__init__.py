@@ -2,9 +2,16 @@
 
 from importlib import import_module
 
+from allinone.compat import after_import as _after_import
 from allinone.compat import install as _install_compat
 
+
+def _find_shipped_configs() -> None:
+    import_module('allinone.config.shipped').install()
+
+
 _install_compat()
+_after_import('mmengine', _find_shipped_configs)
 __version__ = '0.1.0'
 
 # The libraries take seconds to import, so each name is imported when it is first asked for.

@@ -15,6 +15,7 @@ from . import ext_finder
 from .after_import import after_import
 
 __all__ = [
+    'after_import',
     'install',
 ]
 

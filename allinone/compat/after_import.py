@@ -45,11 +45,15 @@ class _Finder(MetaPathFinder):
 
 
 def after_import(name: str, call: Callable[[], None]) -> None:
-    """Call ``call`` when the top-level module ``name`` has been imported.
+    """Call ``call`` once when the top-level module ``name`` has been imported.
 
+    Calls for one module are made in their order.
     A program that only prints its help does not wait for a slow import.
     """
     if name in sys.modules:
         call()
-    elif not any(isinstance(finder, _Finder) and finder.name == name for finder in sys.meta_path):
+    elif not any(
+        isinstance(finder, _Finder) and (finder.name, finder.call) == (name, call)
+        for finder in sys.meta_path
+    ):
         sys.meta_path.insert(0, _Finder(name, call))

@@ -3,6 +3,8 @@
 import os
 import os.path as osp
 
+from allinone.io.program import called
+
 VARIABLE, DEFAULT = 'ALLINONE_DATA', 'data'
 
 
@@ -23,5 +25,5 @@ def missing_data_set(path: str | os.PathLike) -> str | None:
     remedy = f'set the environment variable {VARIABLE} (now {root!r}) to the folder that holds it'
     if name == 'toy':
         out = '' if root == DEFAULT else f' --out {osp.join(root, name)}'
-        remedy = f'make it with: python tools/make_toy_data.py{out}; or {remedy}'
+        remedy = f'make it with: {called("make_toy_data")}{out}; or {remedy}'
     return f'there is no data set {osp.join(root, name)}: {remedy}'

@@ -19,6 +19,7 @@ from .data_entries import KEY as DATA
 from .data_entries import has_data
 from .expansion import expand_config
 from .literals import literal
+from .shipped import find_config
 
 # What mmengine reads as text: {'a': 1}, [{'a': 1}], dict(a=1)
 DICTIONARY = re.compile(r'[\s\[(]*(\{[^{}]*:|\{\s*\}|dict\()')
@@ -45,7 +46,7 @@ def load_config(
     Short forms (``data``, ``copy_of``) are expanded.
 
     Args:
-        path: The file.
+        path: The file, or the name of a shipped config.
         options: As in :func:`parse_options`.
         work_dir: In place of the config's. Default: ``work_dirs/NAME``.
         launcher: Of the processes, as in mmengine.
@@ -55,8 +56,7 @@ def load_config(
         ConfigError: If the file is missing or cannot be parsed, or an option or a short form does
             not fit it.
     """
-    if not osp.isfile(path):
-        raise ConfigError(f'{path}: no such config file')
+    path = find_config(path)
     try:
         cfg = Config.fromfile(path)
     except Exception as error:

@@ -11,6 +11,9 @@ from allinone.config.text import lines_of
 from allinone.training.run_manifest import flat_config
 
 TOY = ROOT / 'configs/toy/mobilenetv2_toy.py'
+NO_CONFIG = (
+    'none.py: no such config file, and no ready config is called so; "allinone configs" lists them'
+)
 
 
 @pytest.fixture
@@ -92,8 +95,8 @@ def test_on_a_terminal_it_is_coloured(monkeypatch, printed):
             (TOY, '--task', 'dett'),
             f"--task is 'dett', which {TOY} does not have; name one of ['cls', 'det', 'seg']",
         ),
-        (('none.py',), 'none.py: no such config file'),
-        ((TOY, '--diff', 'none.py'), 'none.py: no such config file'),
+        (('none.py',), NO_CONFIG),
+        ((TOY, '--diff', 'none.py'), NO_CONFIG),
     ],
 )
 def test_what_is_missing_is_refused(printed, argv, says):

@@ -4,13 +4,14 @@ import difflib
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import allinone
 from allinone.config.feature_maps import FeatureMap, running_backbone
 from allinone.config.input_sizes import size_rule
 from allinone.config.loading import load_config
+from allinone.config.shipped import find_config, shipped_folder
 from allinone.errors import AllInOneError, ConfigError
 from allinone.models.backbones.normalisation import Normalisation, mismatch, of_config
 
@@ -129,8 +130,7 @@ def bases() -> list[str]:
 
 
 def _folder() -> Path:
-    here = Path(allinone.__file__).parents[1] / FOLDER
-    return FOLDER if FOLDER.is_dir() else here
+    return FOLDER if FOLDER.is_dir() else shipped_folder() / FOLDER.relative_to('configs')
 
 
 def _config(name: str) -> tuple[Path | None, Mapping]:
@@ -139,6 +139,8 @@ def _config(name: str) -> tuple[Path | None, Mapping]:
     if colon and library in LIBRARIES:
         return None, dict(backbone=dict(type=LIBRARIES[library], model_name=model))
     path = _folder() / f'{name}.py' if name in bases() else Path(name)
+    with suppress(ConfigError):
+        path = Path(find_config(str(path)))
     if not path.is_file():
         near = difflib.get_close_matches(name, bases(), 3)
         raise ConfigError(

@@ -14,12 +14,18 @@ from allinone.io.atomic import write_whole
 from .comparison import Run, delta_m, read_runs, relative_changes, single_values
 from .conflicts import plot_conflicts
 from .curves import common_metrics, draw_curves, plot_validations
+from .evaluation.page import class_tables
+from .evaluation.stored import IN_WORK_DIR, read_evaluation
 from .report_page import render
 
 LONGEST_NAME = 80
 NO_CONFLICTS = (
     'No two gradients were compared: model.grad_similarity_interval is 0, there is one task, or '
     'the schedule names one task a step.'
+)
+NO_EVALUATION = (
+    'Tables and curves of the predictions: run tools/analyze.py evaluate CONFIG CHECKPOINT with a '
+    'checkpoint of this work dir, and write the report again.'
 )
 
 
@@ -56,7 +62,10 @@ def write_report(
         raise ConfigError(f'--lower-is-better names {unknown}; the metrics are {sorted(metrics)}')
     alone = single_values(single_runs, metrics, tasks, best)
     images = _Images(out)
-    sections = [_section(index, run, images) for index, run in enumerate(runs, 1)]
+    evaluations = {run.name: _evaluation(run) for run in runs}
+    sections = [
+        _section(index, run, images, evaluations[run.name]) for index, run in enumerate(runs, 1)
+    ]
     validations = {run.name: run.validation for run in runs}
     overview = (
         images.add('validation', lambda path: plot_validations(validations, path))
@@ -79,6 +88,7 @@ def write_report(
         without_base=sorted(key for key, value in alone.items() if not value > 0),
         best=best,
         overview=overview,
+        class_tables=class_tables({run: found for run, found in evaluations.items() if found}),
         sections=sections,
     )
     write_whole(out, page.encode())
@@ -99,7 +109,11 @@ class _Images:
         return 'data:image/png;base64,' + base64.b64encode(path.read_bytes()).decode()
 
 
-def _section(index: int, run: Run, images: _Images) -> dict:
+def _evaluation(run: Run) -> dict | None:
+    return read_evaluation(Path(run.work_dir) / IN_WORK_DIR)
+
+
+def _section(index: int, run: Run, images: _Images, evaluation: dict | None) -> dict:
     name = f'{index}_{re.sub(r"[^A-Za-z0-9_.-]+", "_", run.name)[-LONGEST_NAME:]}'
     curves = images.add(
         f'{name}_curves',
@@ -118,6 +132,8 @@ def _section(index: int, run: Run, images: _Images) -> dict:
         curves=curves,
         conflicts=conflicts,
         no_conflicts=NO_CONFLICTS,
+        evaluation=evaluation,
+        no_evaluation=NO_EVALUATION,
     )
 
 

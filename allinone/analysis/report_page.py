@@ -1,39 +1,15 @@
 """HTML template of a report. All text from a run is escaped."""
 
-from jinja2 import Environment, StrictUndefined
+from .templates import render as render_template
 
-# The policy blocks all external content, for any text in a run's names.
 PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
-      content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1500px;
-       margin: 2em auto; padding: 0 1.5em; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.2em; margin-top: 2.2em; }
-h1, h2, code { overflow-wrap: anywhere; }
-img { max-width: 100%; display: block; margin: 1em 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { padding: .35em .8em; text-align: right; border-bottom: 1px solid #ddd;
-         white-space: nowrap; }
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-th { border-bottom: 2px solid #888; }
-tr.alone { color: #777; }
-small, .note { color: #666; font-size: .85em; }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
+{% extends 'base' %}
+{% from 'evaluation' import evaluation, table %}
+{% block content %}
 <p class="note">Written {{ written }} by tools/analyze.py.</p>
 
 <h2>Values</h2>
-<div class="wide">
+<div class="wide runs">
 <table>
 <tr><th>Run</th><th>Method</th><th>Iterations</th>
 {%- for key in metrics %}<th>{{ key }}</th>{% endfor %}
@@ -68,6 +44,8 @@ more is better: <b>lower is better</b>, and below 0 beats single-task training.
 <img src="{{ overview }}" alt="Validation metrics of all runs over iterations">
 {%- endif %}
 
+{%- for part in class_tables %}{{ table(part) }}{% endfor %}
+
 {%- for run in sections %}
 <h2>{{ run.name }}</h2>
 <p>{{ run.method }} on {{ run.tasks|join(', ') }}; {{ run.iterations }} iterations;
@@ -79,12 +57,17 @@ more is better: <b>lower is better</b>, and below 0 beats single-task training.
 {%- else %}
 <p class="note">{{ run.no_conflicts }}</p>
 {%- endif %}
+{%- if run.evaluation %}
+<p class="note">The predictions are those of <code>{{ run.evaluation.checkpoint }}</code>.</p>
+{{ evaluation(run.evaluation, 'h3') }}
+{%- else %}
+<p class="note">{{ run.no_evaluation }}</p>
+{%- endif %}
 {%- endfor %}
-</body>
-</html>
+{% endblock %}
 """
 
 
 def render(**content) -> str:
     """Render the page; ``PAGE`` shows the keys of ``content``."""
-    return Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE).render(content)
+    return render_template('report', dict(report=PAGE), **content)

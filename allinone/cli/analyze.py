@@ -1,8 +1,10 @@
-"""Analyse trainings and models: python tools/analyze.py WORK_DIR..., affinity, compare, ..."""
+"""Analyse trainings and models: python tools/analyze.py WORK_DIR..., evaluate, affinity, ..."""
 
 import argparse
 import os
 import sys
+
+from allinone.io.program import prog_of, program
 
 
 def task_and_dir(value: str) -> tuple[str, str]:
@@ -26,8 +28,9 @@ def report_parser() -> argparse.ArgumentParser:
         epilog='For the affinity between the tasks of a trained model: '
         '%(prog)s affinity CONFIG CKPT. For intervals of differences between tested models: '
         '%(prog)s compare FILE FILE, and for how small a difference images can show: '
-        '%(prog)s power FILE. For parameters, operations and memory: %(prog)s complexity CONFIG '
-        '(each with --help). A work dir of such a name is ./affinity.',
+        '%(prog)s power FILE. For tables, curves and images of the predictions of a checkpoint: '
+        '%(prog)s evaluate CONFIG CKPT. For parameters, operations and memory: '
+        '%(prog)s complexity CONFIG (each with --help). A work dir of such a name is ./affinity.',
     )
     parser.add_argument(
         'work_dirs', nargs='+', metavar='WORK_DIR', help='work dir of a run, finished or running'
@@ -64,7 +67,7 @@ def report_parser() -> argparse.ArgumentParser:
 
 def affinity_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog='analyze.py affinity',
+        prog=prog_of('affinity'),
         description="Measure how much a backbone step along one task's gradient lowers the other "
         "tasks' losses (TAG, arXiv 2109.04617), and suggest which tasks to train together.",
     )
@@ -97,7 +100,7 @@ def affinity_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def seed(value: str) -> int:
+def none_or_more(value: str) -> int:
     number = int(value)
     if number < 0:
         raise argparse.ArgumentTypeError(f'must be 0 or more, not {number}')
@@ -106,9 +109,10 @@ def seed(value: str) -> int:
 
 def compare_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog='analyze.py compare',
-        description='Compare tests by the statistics that tools/test.py --intervals writes: 95 % '
-        'intervals of the metrics and of their differences to the first group, on the same images.',
+        prog=prog_of('compare'),
+        description=f'Compare tests by the statistics that {program("test")} --intervals writes: '
+        '95 % intervals of the metrics and of their differences to the first group, on the same '
+        'images.',
     )
     _add_groups(parser, 'the first group is what the others are compared with')
     parser.add_argument(
@@ -126,7 +130,7 @@ def compare_parser() -> argparse.ArgumentParser:
 
 def power_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog='analyze.py power',
+        prog=prog_of('power'),
         description='Print the smallest difference of each metric and of delta_m that the images '
         'of a test can show: before a study of one test, or of two that are paired by image.',
     )
@@ -137,7 +141,7 @@ def power_parser() -> argparse.ArgumentParser:
 
 def complexity_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog='analyze.py complexity',
+        prog=prog_of('complexity'),
         description='Count parameters, operations and memory of joint models for one image, by '
         'part: what the backbone has of them, and what one pass for all tasks saves. Weights are '
         'neither needed nor read.',
@@ -157,6 +161,55 @@ def complexity_parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(command=complexity)
     return parser
+
+
+def evaluate_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog_of('evaluate'),
+        description='Test a checkpoint and write a page on its predictions: a table of the '
+        'classes, confusion matrix, precision-recall and F1 curves, calibration, best and worst '
+        'images, statistics of the labels. The report of a run shows what lies in its work dir.',
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint with any types, which can run code',
+    )
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='only these (default: all)')
+    parser.add_argument(
+        '--out',
+        metavar='FOLDER',
+        help='for report.html, evaluation.json and images (default: evaluation beside the '
+        'checkpoint)',
+    )
+    parser.add_argument(
+        '--score-thr',
+        type=fraction,
+        default=0.3,
+        help='score from which boxes count in tables and on images; the curves have all '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--examples',
+        type=none_or_more,
+        default=4,
+        metavar='N',
+        help='number of best and of worst images of each task (default: %(default)s)',
+    )
+    parser.add_argument('--work-dir', help='folder for the log (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if available)')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change config keys')
+    parser.set_defaults(command=evaluate)
+    return parser
+
+
+def fraction(value: str) -> float:
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f'must be from 0 to 1, not {value}')
+    return number
 
 
 def _add_groups(parser: argparse.ArgumentParser, what: str) -> None:
@@ -186,7 +239,9 @@ def _add_groups(parser: argparse.ArgumentParser, what: str) -> None:
         default=1000,
         help='number of sets of images that are drawn (default: %(default)s)',
     )
-    parser.add_argument('--seed', type=seed, default=0, help='of the draws (default: %(default)s)')
+    parser.add_argument(
+        '--seed', type=none_or_more, default=0, help='of the draws (default: %(default)s)'
+    )
     parser.add_argument('--out', help='write the numbers to this JSON file, too')
     parser.add_argument(
         '--import',
@@ -198,16 +253,20 @@ def _add_groups(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
+# By the first argument; without one of these, the report
+PARSERS = dict(
+    affinity=affinity_parser,
+    compare=compare_parser,
+    power=power_parser,
+    complexity=complexity_parser,
+    evaluate=evaluate_parser,
+)
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     argv = sys.argv[1:] if argv is None else argv
-    parsers = dict(
-        affinity=affinity_parser,
-        compare=compare_parser,
-        power=power_parser,
-        complexity=complexity_parser,
-    )
-    if argv and argv[0] in parsers:
-        return parsers[argv[0]]().parse_args(argv[1:])
+    if argv and argv[0] in PARSERS:
+        return PARSERS[argv[0]]().parse_args(argv[1:])
     return report_parser().parse_args(argv)
 
 
@@ -256,6 +315,12 @@ def complexity(args: argparse.Namespace) -> None:
     from allinone.analysis.complexity_tables import run_complexity
 
     run_complexity(args)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from allinone.analysis.evaluation.evaluate import run_evaluate
+
+    run_evaluate(args)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -7,4 +7,4 @@ from allinone.cli.make_toy_data import main, parse_args
 __all__ = ['main', 'parse_args']
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(parse_args()))

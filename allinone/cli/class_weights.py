@@ -7,14 +7,14 @@ section 5.2), divided by the mean weight of a pixel, so that the loss keeps its 
 import argparse
 
 
-def parse_args():
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Print class weights for CrossEntropyLoss.')
     parser.add_argument('config', help='config file')
     parser.add_argument('task', help='a segmentation task of the config')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main(args) -> int:
+def main(args: argparse.Namespace) -> int:
     from allinone.cli.programs.class_weights import print_class_weights
 
     return print_class_weights(args.config, args.task)

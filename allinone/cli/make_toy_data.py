@@ -29,9 +29,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(current_options('make_toy_data', argv))
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(args: argparse.Namespace) -> int:
     """Make the data; returns the exit status."""
-    args = parse_args(argv)
     # Imported after parsing, so that --help is fast
     from allinone.data.toy.make import make_toy_data
 

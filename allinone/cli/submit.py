@@ -7,12 +7,16 @@ python tools/submit.py validate submission.json --ann data/track1_train_data
 import argparse
 import sys
 
+from allinone.io.program import prog_of
+
+PARSERS = ('validate',)  # by the first argument
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ['validate']:
         parser = argparse.ArgumentParser(
-            prog='submit.py validate',
+            prog=prog_of('validate'),
             description='Check a submission, and score it against annotations.',
             epilog='Exit status: 0; 1 if the submission has errors, which are printed; '
             '2 if a file cannot be read.',
@@ -30,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         return parser.parse_args(argv[1:])
     parser = argparse.ArgumentParser(
         description="Predict a config's test sets and write the submission. "
-        '"submit.py validate FILE" checks one.'
+        '"%(prog)s validate FILE" checks one.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')

@@ -4,6 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+from allinone.io.program import program
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Compute the metrics of a checkpoint.')
@@ -21,7 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--intervals',
         action='store_true',
         help='print the 95 %% interval of each metric, and write the statistics of each image that '
-        'it is computed from, for tools/analyze.py compare',
+        f'it is computed from, for {program("analyze")} compare',
     )
     parser.add_argument(
         '--save-statistics',

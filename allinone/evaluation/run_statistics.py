@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from allinone.errors import DataError
 from allinone.io.atomic import write_whole
+from allinone.io.program import program
 from allinone.registry.kinds import registered_kinds
 from allinone.tasks.image_statistics import ImageStatistics
 
@@ -149,7 +150,7 @@ def read_statistics(path: str | os.PathLike) -> RunStatistics:
             if header['version'] != VERSION:
                 raise DataError(
                     f'{path} has version {header["version"]}, and this program reads {VERSION}; '
-                    'test the checkpoint again with tools/test.py --intervals'
+                    f'test the checkpoint again with {program("test")} --intervals'
                 )
             tasks = {
                 task: [_part(path, entry, stored, forms) for entry in entries]
@@ -160,7 +161,7 @@ def read_statistics(path: str | os.PathLike) -> RunStatistics:
         raise
     except FileNotFoundError as error:
         raise DataError(
-            f'{path}: no such file; make it with tools/test.py CONFIG CKPT --intervals'
+            f'{path}: no such file; make it with {program("test")} CONFIG CKPT --intervals'
         ) from error
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise DataError(_unreadable(path, error)) from error
@@ -188,14 +189,13 @@ def _file_of(path: str) -> str:
     files = sorted(name for name in os.listdir(path) if name.endswith(SUFFIX))
     if len(files) != 1:
         what = f'the files {files}; name one of them' if files else f'no file *{SUFFIX}; make it '
-        raise DataError(
-            f'{path} has {what}' + ('' if files else 'with tools/test.py CONFIG CKPT --intervals')
-        )
+        made = '' if files else f'with {program("test")} CONFIG CKPT --intervals'
+        raise DataError(f'{path} has {what}{made}')
     return os.path.join(path, files[0])
 
 
 def _unreadable(path: str, error: Exception) -> str:
     return (
         f'{path} cannot be read as per-image statistics ({type(error).__name__}: {error}); make it '
-        'again with tools/test.py CONFIG CKPT --intervals'
+        f'again with {program("test")} CONFIG CKPT --intervals'
     )

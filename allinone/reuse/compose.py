@@ -27,6 +27,7 @@ from allinone.errors import AllInOneError, CheckpointError, ConfigError
 from allinone.inference.records import dataset_metainfo
 from allinone.io.atomic import write_durably
 from allinone.io.outputs import require_writable
+from allinone.io.program import program
 from allinone.io.renames import renamed_arguments
 from allinone.io.text import shortened
 from allinone.models.joint import build_network
@@ -258,8 +259,8 @@ def run_compose(args) -> int:
     if left:
         print(
             f'{args.out} has no weights of {", ".join(left)}, which no checkpoint was given for: '
-            'load_from trains from it, and tools/test.py tests the others with --tasks'
+            f'load_from trains from it, and {program("test")} tests the others with --tasks'
         )
     else:
-        print(f'{args.out}: test it with tools/test.py, or train on with load_from')
+        print(f'{args.out}: test it with {program("test")}, or train on with load_from')
     return 0

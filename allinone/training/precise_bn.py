@@ -19,6 +19,7 @@ from allinone.data.loaders import training_batches
 from allinone.data.shared_sample import is_shared, labelled
 from allinone.distributed.processes import is_sharded
 from allinone.errors import ConfigError
+from allinone.io.program import program
 from allinone.io.seeding import seeded
 from allinone.models.allinone import AllInOne
 from allinone.models.batch_norm import norms_of
@@ -98,7 +99,7 @@ def check_reestimable(model: AllInOne) -> None:
     if any(is_sharded(param) for param in model.shared_part().parameters()):
         raise ConfigError(
             'the backbone is sharded, and the tasks cannot go through it together; estimate the '
-            'statistics afterwards, by tools/precise_bn.py'
+            f'statistics afterwards, by {program("precise_bn")}'
         )
 
 

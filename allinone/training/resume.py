@@ -15,6 +15,7 @@ from allinone.checkpoint.folder import is_half_written
 from allinone.checkpoint.formats import FORMATS
 from allinone.checkpoint.loading import read_checkpoint
 from allinone.errors import CheckpointError
+from allinone.io.program import by_command
 
 from .hooks.checkpoint import POINTER
 
@@ -149,9 +150,9 @@ def resume_command() -> str:
         position = words.index('--resume')
         value = words[position + 1 : position + 2]
         del words[position : position + 1 + bool(value and not value[0].startswith('-'))]
-    launcher = (
-        ['torchrun', f'--nproc_per_node={os.environ["LOCAL_WORLD_SIZE"]}']
-        if 'LOCAL_WORLD_SIZE' in os.environ
-        else ['python']
-    )
+    if 'LOCAL_WORLD_SIZE' in os.environ:
+        launcher = ['torchrun', f'--nproc_per_node={os.environ["LOCAL_WORLD_SIZE"]}']
+        launcher += ['-m'] * by_command()
+    else:
+        launcher = [] if by_command() else ['python']
     return shlex.join([*launcher, *words, '--resume'])

@@ -13,6 +13,7 @@ from torch import nn
 
 from allinone.config.build_errors import named
 from allinone.errors import ConfigError
+from allinone.io.program import program
 from allinone.registry import HOOKS
 
 from .epochs import EpochPart, class_of, is_upstream
@@ -109,7 +110,7 @@ REFUSED: dict[str, tuple[str, str, str]] = dict(
     TrainAugmentDetVisualizationHook=(
         'draw',
         'it draws the batch of one data set',
-        'look at training images with tools/browse_dataset.py',
+        f'look at training images with {program("browse_dataset")}',
     ),
     VisualizationHook=('enable', 'it draws the predictions of one model', DRAWING),
 )

@@ -205,6 +205,14 @@ def test_what_is_kept_off_the_console_is_in_the_log(tmp_path, capsys):
         assert log.count(text) == 1, text
 
 
+def test_each_handler_has_a_stream_which_mlflow_of_mmengine_reads(tmp_path):
+    logger = MMLogger.get_instance(tmp_path.name, log_file=str(tmp_path / 'log'), log_level='INFO')
+    replaced = logger.handlers[0]
+    with compact():
+        assert logger.handlers[0] is not replaced
+        assert all(not handler.stream.closed for handler in logger.handlers)
+
+
 def test_a_line_with_an_end_is_written_at_once_and_a_prompt_too(capsys):
     with compact():
         print('a', end='')

@@ -23,6 +23,7 @@ from allinone.inference.input_errors import in_words
 from allinone.inference.preprocess import LOADING
 from allinone.io.digests import file_hash
 from allinone.io.file_identity import file_identity
+from allinone.io.program import program
 from allinone.io.text import shortened
 from allinone.tasks.class_lists import METAINFO
 from allinone.tasks.coco import reading_normalised
@@ -58,7 +59,7 @@ def parse_held_out(entries: Sequence[str], tasks: Sequence[str]) -> dict[str, st
             raise ConfigError(
                 f'{HELD_OUT} has no {task}=FILE, so nothing says from which score on labels of '
                 f'{task} are right; hold labelled images out of the training data with '
-                'tools/split.py TRAIN_LIST --share .15 --out-dir DIR, train the teacher on '
+                f'{program("split")} TRAIN_LIST --share .15 --out-dir DIR, train the teacher on '
                 'NAME_train, and give NAME_held_out'
             )
     return found
@@ -185,7 +186,7 @@ def _refuse_compared(
     """Validation and test data are to say how good a student is, so they choose nothing."""
     remedy = (
         'models are compared by these images, so nothing may be chosen by them; hold images out of '
-        'the training data with tools/split.py'
+        f'the training data with {program("split")}'
     )
     for stage in ('val', 'test'):
         for data in data_of_task(teacher.source.cfg.get(f'{stage}_dataloader'), stage, task):
@@ -215,7 +216,7 @@ def _refuse_seen(
                 f'{key}: {len(common)} of its {len(part.infos)} images are in {data.dataset_key} '
                 f'of {teacher.name}, such as {shortened(common)}: a teacher is surer, and more '
                 'often right, on images that it has learnt; train it without them '
-                '(tools/split.py), or hold out others'
+                f'({program("split")}), or hold out others'
             )
 
 

@@ -67,7 +67,7 @@ class Screen:
         """Take the place of the handler with which a logger of mmengine writes to stdout."""
         for index, handler in enumerate(logger.handlers):
             if type(handler) is logging.StreamHandler:
-                logger.handlers[index] = _Handler(self, handler.level)
+                logger.handlers[index] = _Handler(self, handler)
                 self._replaced.append((logger, handler, logger.handlers[index]))
 
     def detach(self) -> None:
@@ -90,9 +90,11 @@ class Screen:
 class _Handler(logging.Handler):
     """Warnings, errors, and what this suite or the user's own code says."""
 
-    def __init__(self, screen: Screen, level: int):
-        super().__init__(level)
+    def __init__(self, screen: Screen, replaced: logging.StreamHandler):
+        super().__init__(replaced.level)
         self.screen = screen
+        # MLflowVisBackend reopens handlers that have none.
+        self.stream = replaced.stream
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING and _speaker() in FILE_ONLY:

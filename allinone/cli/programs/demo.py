@@ -1,4 +1,4 @@
-"""What `make demo` does: toy scenes, joint training, test, drawings, curves, a table."""
+"""What the demo does: toy scenes, joint training, test, drawings, curves, a report, a table."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 from glob import glob
 
 from allinone.analysis.curves import plot_curves
+from allinone.analysis.report import write_report
 from allinone.config.loading import load_config
 from allinone.data.toy.make import make_toy_data
 from allinone.errors import AllInOneError, ConfigError
@@ -26,7 +27,7 @@ def run_demo(args) -> int:
     """Run the demo; the exit status. An error that the user can fix is one sentence."""
     try:
         with compact():
-            _demo(args.config, args.data, args.work_dir)
+            _demo(args)
     except AllInOneError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
@@ -36,31 +37,35 @@ def run_demo(args) -> int:
     return 0
 
 
-def _demo(config: str, data: str, work_dir: str) -> None:
+def _demo(args) -> None:
     start = time.perf_counter()
+    config, data, work_dir = args.config, args.data, args.work_dir
+    options = getattr(args, 'cfg_options', None)
     # The config finds the scenes by this variable.
     os.environ['ALLINONE_DATA'] = osp.dirname(osp.abspath(data))
-    cfg = load_config(config, work_dir=work_dir)
+    cfg = load_config(config, options, work_dir)
     require_writable('--work-dir', work_dir, folder=True)
     try:
-        make_toy_data(data, progress=True)
-    except OSError as error:
+        make_toy_data(data, images=getattr(args, 'images', None), progress=True)
+    except (OSError, ValueError) as error:
         raise ConfigError(f'--data is {data!r}: {error}') from error
     train(cfg)
     best = max(glob(osp.join(work_dir, 'best_score_iter_*.pth')), key=osp.getmtime, default=None)
     if best is None:
         raise ConfigError(f'{work_dir} has no best_score_iter_*.pth; does val_cfg have a score?')
     out = {
-        name: osp.join(work_dir, name) for name in ('metrics.json', 'all_tasks.png', 'curves.png')
+        name: osp.join(work_dir, name)
+        for name in ('metrics.json', 'all_tasks.png', 'curves.png', 'report.html')
     }
-    cfg = load_config(config, work_dir=osp.join(work_dir, 'test'))
+    cfg = load_config(config, options, osp.join(work_dir, 'test'))
     metrics = test(cfg, best)
     write_json(out['metrics.json'], metrics)
-    _, (drawing,) = AllInOneInferencer(load_config(config), best)(
+    _, (drawing,) = AllInOneInferencer(load_config(config, options), best)(
         busiest_image(data), return_vis=True
     )
     write_image(out['all_tasks.png'], drawing)
     plot_curves(work_dir, out['curves.png'])
+    write_report([work_dir], out['report.html'])
     width = shutil.get_terminal_size().columns
     print('=' * min(width, 60))
     print(format_table({name: value for name, value in metrics.items() if '/IoU.' not in name}))

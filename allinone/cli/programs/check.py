@@ -18,6 +18,7 @@ from allinone.training.run import build_runner
 
 # What mmengine says of itself in every run
 OF_MMENGINE = ('The prefix is not set in metric class', '"FileClient"', '"HardDiskBackend"')
+ASKED_FOR = 'It is skipped since bypass_duplicate=True'  # as the schedules in configs/_base_ set it
 
 
 class Checked(Exception):
@@ -62,7 +63,8 @@ def _warnings() -> Iterator[list[str]]:
 
     def collect(logger: logging.Logger, record: logging.LogRecord) -> None:
         sentence = ' '.join(record.getMessage().split())
-        if record.levelno >= logging.WARNING and not sentence.startswith(OF_MMENGINE):
+        noise = sentence.startswith(OF_MMENGINE) or sentence.endswith(ASKED_FOR)
+        if record.levelno >= logging.WARNING and not noise:
             found.append(sentence)
 
     MMLogger.callHandlers = collect

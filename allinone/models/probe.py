@@ -74,8 +74,11 @@ def _watch_norms(model: 'AllInOne', name: str, pooled: set[str]) -> Iterator[Rem
         if inputs[0].shape[2:].numel() == 1:
             pooled.add(name)
 
+    adapter = getattr(model.tasks[name], 'adapter', None)
+    # The statistics of an adapter are batch norm by type, and see no image.
+    own = set(adapter.modules()) if adapter is not None else set()
     for module in model.tasks[name].modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, _BatchNorm) and module not in own:
             yield module.register_forward_pre_hook(seen)
 
 

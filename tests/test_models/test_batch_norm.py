@@ -132,3 +132,10 @@ def test_what_cannot_be(cfg):
     cfg.model.backbone.norm_cfg = dict(type='GN', num_groups=4)
     with pytest.raises(ConfigError, match='the backbone has no batch norm'):
         build_model(cfg)
+
+
+def test_task_specific_statistics_do_not_hide_that_a_task_does_not_fit(cfg):
+    cfg.model.bn = 'per_task'
+    cfg.model.tasks.det.neck.in_channels = [16, 48, 161]
+    with pytest.raises(ConfigError, match=r'model.tasks.det.neck has in_channels=\[16, 48, 161\]'):
+        build_model(cfg)

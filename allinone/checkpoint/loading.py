@@ -14,7 +14,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from numpy._core import multiarray
 from torch import nn
 
-from allinone.config.parts import PREFIXES
+from allinone.config.parts import PREFIXES, SHARED_NECK
 from allinone.errors import CheckpointError
 from allinone.io.text import shortened
 
@@ -251,10 +251,17 @@ def require_weights(
         CheckpointError: If a tensor is missing or has another shape.
     """
     needed = (*(PREFIXES if backbone else ()), *(f'tasks.{task}.' for task in tasks))
+    of_neck = getattr(model, 'upstream_neck', lambda task: None)
+    necks = [neck for neck in map(of_neck, tasks) if neck is not None]
     lacking = [
         name
         for name, value in model.state_dict().items()
         if name.startswith(needed)
+        # Of the shared neck the levels that these tasks use
+        and (
+            not name.startswith(f'{SHARED_NECK}.')
+            or any(neck.upstream(name) is not None for neck in necks)
+        )
         and not name.endswith('num_batches_tracked')
         # Only training needs it.
         and '.distillation.' not in name

@@ -1,7 +1,7 @@
 """Checkpoints of single tasks, or of joint models, as parts of one joint model's weights."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from .loading import state_dict_of
 from .shards import StoredTensor, all_read
 from .upstream_neck import SHARED, UpstreamNeck
 
+PREFIX = f'{BACKBONE}.'
 COUNTER = 'num_batches_tracked'
 
 State = Mapping[str, Tensor | StoredTensor]
@@ -25,13 +26,15 @@ class Parts(NamedTuple):
     """What a checkpoint has for a task of a joint model.
 
     Attributes:
-        backbone: ``{'backbone.*': tensor}``, and ``shared_neck.*`` if it has one.
+        backbone: ``{'backbone.*': tensor}``.
+        neck: ``{'shared_neck.*': tensor}`` of a task that uses it; it may lack levels.
         head: ``{'tasks.NAME.*': tensor}``.
         metainfo: Of the data that the task was trained on; empty if unknown.
         joint: Whether it is a checkpoint of a joint model.
     """
 
     backbone: State
+    neck: State
     head: State
     metainfo: dict
     joint: bool
@@ -75,7 +78,8 @@ def parts_for(
         theirs = task if task in tasks else tasks[0]
         head = _below(state, f'tasks.{theirs}.', f'tasks.{task}.')
         metainfo = metainfo_of(checkpoint, theirs)
-        return Parts(_shared(state), head, metainfo, True)
+        shared = {} if neck is None else _below(state, SHARED, SHARED)
+        return Parts(_below(state, PREFIX, PREFIX), shared, head, metainfo, True)
     backbone = _below(state, f'{entry}.', f'{BACKBONE}.')
     rest = {
         name if neck is None else neck.joint(name): value
@@ -86,7 +90,7 @@ def parts_for(
     head = {
         f'tasks.{task}.{name}': value for name, value in rest.items() if name not in shared_neck
     }
-    return Parts({**backbone, **shared_neck}, head, metainfo_of(checkpoint), False)
+    return Parts(backbone, shared_neck, head, metainfo_of(checkpoint), False)
 
 
 def backbone_for(model: nn.Module, checkpoint: Mapping, path, key: str) -> State:
@@ -152,7 +156,34 @@ def chosen_backbone(
 def _lacking(found) -> list[str]:
     """What of the backbone a checkpoint does not give, but for counters that old files lack."""
     names = (*found.missing, *found.shapes)
-    return [n for n in names if is_shared_weight(n) and not n.endswith(COUNTER)]
+    return [n for n in names if n.startswith(PREFIX) and not n.endswith(COUNTER)]
+
+
+def merged_necks(necks: Mapping[str, State], paths: Mapping[str, str], first: str | None) -> State:
+    """The shared neck of several checkpoints, each of which may lack levels.
+
+    Args:
+        necks: ``{task: its 'shared_neck.*'}``.
+        paths: ``{task: path}``, for messages.
+        first: The task whose neck is taken where they differ; None: they must not.
+
+    Raises:
+        ConfigError: If they differ.
+    """
+    found: dict = {}
+    origin: dict[str, str] = {}
+    order = sorted(necks, key=lambda task: task != first)
+    for task in order:
+        for name, value in necks[task].items():
+            other = origin.setdefault(name, task)
+            known = found.setdefault(name, value)
+            if other != task and first is None and not same({name: known}, {name: value}):
+                raise ConfigError(
+                    f'load_from.{other}={paths[other]!r} and load_from.{task}={paths[task]!r} '
+                    f'have different shared necks, and the model has one; add {BACKBONE}={other!r} '
+                    f'or {BACKBONE}={task!r} to load_from'
+                )
+    return found
 
 
 def same(one: State, other: State) -> bool:
@@ -166,18 +197,24 @@ def same(one: State, other: State) -> bool:
     )
 
 
-def fitting_tasks(model: nn.Module, state: Mapping, tasks: Sequence[str]) -> list[str]:
+def fitting_tasks(model: Any, state: Mapping, tasks: Sequence[str]) -> list[str]:
     """Tasks that an upstream model's heads fit best by names and shapes; empty if none.
 
     A task is fit if it has most of the model's layers, and at least one of them in its shape or
     all of them by name: that of a classifier is one layer, whose shape is that of the classes.
     """
     own = model.state_dict()
-    heads = [name for name in state if not name.startswith('backbone.')]
     counts = {}
     for task in tasks:
+        neck = model.upstream_neck(task) if hasattr(model, 'upstream_neck') else None
+        shapes = {
+            name if neck is None else neck.joint(name): value.shape
+            for name, value in state.items()
+            if not name.startswith(PREFIX)
+        }
+        heads = [name for name in shapes if not name.startswith(SHARED)]
         there = [name for name in heads if f'tasks.{task}.{name}' in own]
-        fitting = [n for n in there if state[n].shape == own[f'tasks.{task}.{n}'].shape]
+        fitting = [n for n in there if shapes[n] == own[f'tasks.{task}.{n}'].shape]
         if (fitting and 2 * len(there) >= len(heads)) or there == heads != []:
             counts[task] = len(fitting)
     return [task for task, count in counts.items() if count == max(counts.values())]

@@ -58,14 +58,18 @@ class UpstreamNeck:
         return None if number < 0 else f'{kind}.{number}.{rest}'
 
 
-def skipped_levels(neck: str, start: int, count: int, chosen: Sequence[int] | None) -> int | None:
+def skipped_levels(
+    neck: str, start: int, inputs: int, count: int, chosen: Sequence[int] | None
+) -> int | None:
     """Number of first levels that a neck may leave out, and give the same others.
 
     The levels of an FPN depend on those above them alone, and ``start_level`` leaves out the first.
+    Not those that it makes of its last one by pooling.
 
     Args:
         neck: Name of its class.
         start: Its ``start_level``.
+        inputs: Number of feature maps that it takes.
         count: Number of its feature maps.
         chosen: Indices of the feature maps that are used; None: all.
 
@@ -74,8 +78,8 @@ def skipped_levels(neck: str, start: int, count: int, chosen: Sequence[int] | No
     """
     if chosen is None or list(chosen) == list(range(count)):
         return 0
-    ends = list(chosen) == list(range(count))[chosen[0] :]
-    return chosen[0] if ends and neck == 'FPN' and not start else None
+    ends = bool(chosen) and list(chosen) == list(range(count))[chosen[0] :]
+    return chosen[0] if ends and neck == 'FPN' and not start and chosen[0] < inputs else None
 
 
 def _replaced(name: str, pairs: list[tuple[str, str]]) -> str:

@@ -1,10 +1,14 @@
 """``copy_of='TASK'`` in the config of a task: the config of another task, to change in place."""
 
+from typing import Any
+
 from mmengine.config import Config, ConfigDict
 
 from allinone.errors import ConfigError
 
 from .merging import merged, separate
+from .notes import say
+from .parts import SHARED_NECK
 
 KEY = 'copy_of'
 
@@ -24,9 +28,28 @@ def expand_copies(cfg: Config) -> None:
     tasks = dict.get(model, 'tasks') if isinstance(model, dict) else None
     if not isinstance(tasks, dict):
         return
+    _share_neck(model, tasks)
     found = {name: _expanded(tasks, name, ()) for name in dict.keys(tasks)}
     for name, task in found.items():
         dict.__setitem__(tasks, name, task)
+
+
+def _share_neck(model: Any, tasks: dict) -> None:
+    """Let copies of tasks that use the shared neck use it, too."""
+    neck = dict.get(model, SHARED_NECK)
+    if not isinstance(neck, dict):
+        return
+    users = dict.get(neck, 'tasks')
+    if not isinstance(users, (list, tuple)):
+        return
+    users = list(users)
+    origins = {
+        name: dict.get(task, KEY) for name, task in dict.items(tasks) if isinstance(task, dict)
+    }
+    while joining := [n for n, of in origins.items() if of in users and n not in users]:
+        users += joining
+        say(f'copies use the shared neck as their originals do: {", ".join(joining)}')
+    dict.__setitem__(neck, 'tasks', tuple(users))
 
 
 def _expanded(tasks: dict, name: str, around: tuple[str, ...]):

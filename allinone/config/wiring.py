@@ -56,7 +56,8 @@ def _wire_neck(cfg: Config, neck: Any, kind: Kind | None, maps) -> None:
         say(f'the shared neck follows the backbone: {filled}')
     paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
     options = paramwise.get('custom_keys') or {}
-    if BACKBONE in options and not any(SHARED_NECK in name for name in options):
-        # Names are matched by parts of them, and the neck is a part of the backbone.
+    # Names are matched by parts of them.
+    named = any(SHARED_NECK in name or name in f'{SHARED_NECK}.' for name in options)
+    if BACKBONE in options and not named:
         options[SHARED_NECK] = copy.deepcopy(options[BACKBONE])
         say(f'the shared neck has the options of the backbone: {dict(options[BACKBONE])}')

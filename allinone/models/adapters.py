@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from allinone.config.parts import SHARED_NECK
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
 from allinone.registry.options import build_kind, check_count, check_number
+
+from .shared_neck import BackboneWithNeck, full_name, short_name
 
 
 class BackboneAdapter(nn.Module):
@@ -33,15 +36,22 @@ class BackboneAdapter(nn.Module):
         super().__init__()
         if any(getattr(module, 'with_cp', False) for module in backbone.modules()):
             raise ConfigError('model.backbone.with_cp is set; an adapter cannot work with it')
-        chosen = [
-            (name, module)
+        fitting = [
+            (short_name(backbone, name), module)
             for name, module in backbone.named_modules()
-            if self.fits(module) and (layers is None or _is_below(name, layers))
+            if self.fits(module)
         ]
-        if not chosen:
+        chosen = [
+            (name, module) for name, module in fitting if layers is None or _is_below(name, layers)
+        ]
+        idle = [
+            layer for layer in layers or () if not any(_is_below(n, [layer]) for n, _ in chosen)
+        ]
+        if not chosen or idle:
+            wrong = f'has {idle[0]!r}' if chosen else f'is {layers}'
             raise ConfigError(
-                f'layers is {layers}, where {type(self).__name__} finds nothing to adapt; the '
-                f'parts of the backbone are {[name for name, _ in backbone.named_children()]}'
+                f'layers {wrong}, where {type(self).__name__} finds nothing to adapt; the '
+                f'parts of the backbone are {_parts(backbone)}'
             )
         # Module names may not contain a dot.
         self.changes = nn.ModuleDict(
@@ -62,7 +72,7 @@ class BackboneAdapter(nn.Module):
 
     def _values(self, backbone: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for key, change in self.changes.items():
-            name = key.replace('-', '.')
+            name = full_name(backbone, key.replace('-', '.'))
             for parameter, value in change(backbone.get_submodule(name)).items():
                 yield f'{name}.{parameter}', value
 
@@ -161,6 +171,12 @@ def build_adapter(key: str, cfg: Mapping, backbone: nn.Module) -> BackboneAdapte
     """
     remedy = "give dict(type='LowRankAdapter', rank=4) or dict(type='FiLMAdapter')"
     return build_kind(key, cfg, MODELS, BackboneAdapter, remedy, backbone)
+
+
+def _parts(backbone: nn.Module) -> list[str]:
+    if not isinstance(backbone, BackboneWithNeck):
+        return [name for name, _ in backbone.named_children()]
+    return [*(name for name, _ in backbone.backbone.named_children()), SHARED_NECK]
 
 
 def _is_below(name: str, layers: Sequence[str]) -> bool:

@@ -228,6 +228,7 @@ class AllInOne(BaseModel):
         skipped = skipped_levels(
             type(neck).__name__,
             getattr(neck, 'start_level', 0),
+            getattr(neck, 'num_ins', 0),
             getattr(neck, 'num_outs', 0),
             self.view(task).feature_indices,
         )

@@ -12,6 +12,7 @@ from allinone.errors import ConfigError
 from allinone.registry.options import check_choice, check_flag
 
 from .adapters import BackboneAdapter
+from .shared_neck import NECK, full_name
 from .sync_bn import synchronise
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class TaskNorm(BackboneAdapter):
     def start(self, backbone: nn.Module) -> None:
         """Copy the current statistics of the backbone."""
         for key, change in self.changes.items():
-            change.load_state_dict(backbone.get_submodule(_layer(key)).state_dict(), strict=False)
+            layer = backbone.get_submodule(full_name(backbone, _layer(key)))
+            change.load_state_dict(layer.state_dict(), strict=False)
 
 
 def _layer(key: str) -> str:
@@ -127,7 +129,8 @@ def inherit(model: 'AllInOne', state_dict: dict[str, Tensor], prefix: str) -> No
         for key, change in adapter.changes.items() if isinstance(adapter, TaskNorm) else ():
             for name in change.state_dict():
                 own = f'{prefix}tasks.{task}.adapter.changes.{key}.{name}'
-                layer = _layer(key) if task in model.neck_tasks else f'backbone.{_layer(key)}'
+                layer = _layer(key)
+                layer = layer if layer.startswith(NECK) else f'backbone.{layer}'
                 shared = f'{prefix}{layer}.{name}'
                 if shared in state_dict:
                     state_dict.setdefault(own, state_dict[shared])

@@ -63,7 +63,8 @@ class SharedImages:
         return run_backbone(self._shared_part(), self.images)
 
     def _shared_part(self) -> nn.Module:
-        return self._model.shared_part(self._chosen)
+        views = {task: self._model.view(task) for task in self._chosen}
+        return self._model.shared_part(task for task, view in views.items() if view.adapter is None)
 
     def data(self, task: str, maps: Iterable[Tensor] | None = None) -> dict:
         """``inputs`` and ``data_samples`` of a task's labelled images, as its model takes them.

@@ -4,6 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from allinone.config.parts import BACKBONE, SHARED_NECK
+
+NECK = f'{SHARED_NECK}.'
+
 
 class BackboneWithNeck(nn.Module):
     """The backbone, and the neck on its feature maps, as one module.
@@ -45,6 +49,17 @@ class BackboneWithNeck(nn.Module):
         """Indices of the neck's or of the backbone's feature maps among ``total`` ones."""
         count = total if self.count is None else min(self.count, total)
         return range(count, total) if of_neck else range(count)
+
+
+def full_name(backbone: nn.Module, name: str) -> str:
+    """The name in a module of what adapters call ``name``: names of the backbone have no prefix."""
+    joint = isinstance(backbone, BackboneWithNeck) and not f'{name}.'.startswith(NECK)
+    return f'{BACKBONE}.{name}' if joint else name
+
+
+def short_name(backbone: nn.Module, name: str) -> str:
+    """The inverse of :func:`full_name`."""
+    return name.removeprefix(f'{BACKBONE}.') if isinstance(backbone, BackboneWithNeck) else name
 
 
 def _tuple(maps: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:

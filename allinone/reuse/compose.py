@@ -145,7 +145,7 @@ def compose(
         loaded, key = read_checkpoint(path), f'--checkpoints {task}'
         neck = model.upstream_neck(task)
         parts = parts_for(loaded, path, task, key, model.kinds[task].entry, neck)
-        state = all_read(dict(parts.backbone)) or state_dict_of(loaded, path)
+        state = all_read({**parts.backbone, **parts.neck}) or state_dict_of(loaded, path)
         wanted = {name: shapes[name] for name in shapes if neck is not None or not _of_neck(name)}
         backbones[task] = _backbone_of(state, wanted, path)
         heads |= all_read(dict(parts.head))

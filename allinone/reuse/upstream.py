@@ -70,7 +70,9 @@ def _leave_out_levels(key: str, neck: ConfigDict, features: Sequence[int] | None
         NoUpstreamForm: If it cannot.
     """
     count, name = neck.get('num_outs', 0), str(neck.type).rpartition('.')[2]
-    skipped = skipped_levels(name, neck.get('start_level') or 0, count, features)
+    channels = neck.get('in_channels')
+    inputs = len(channels) if isinstance(channels, (list, tuple)) else 1
+    skipped = skipped_levels(name, neck.get('start_level') or 0, inputs, count, features)
     if skipped is None:
         raise NoUpstreamForm(
             f'{key} is {tuple(features or ())}, but an upstream {neck.type} gives all its feature '

@@ -27,7 +27,7 @@ from .class_lists import FOLDERS, ClassLists
 from .image_statistics import ImageMeans, LabelCounts, LabelScores
 from .pseudo_labels import PseudoClasses, PseudoLabels
 from .results import ClassificationResult, MultiLabelResult
-from .wiring import Wiring, accepts, is_auto, left_out
+from .wiring import LAST_STRIDE, Wiring, accepts, is_auto, left_out
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -107,7 +107,9 @@ class Classification(TaskKind):
         if not isinstance(head, dict) or not accepts(head, 'in_channels', 'mmpretrain'):
             return
         if left_out(head, 'in_channels') or is_auto(wiring.cfg, 'feature_indices'):
-            last = wiring.choose(wiring.maps[-1:])[-1]
+            # Of a shared neck no map that it only pools
+            maps = [m for m in wiring.maps if not wiring.of_neck or (m.stride or 0) <= LAST_STRIDE]
+            last = wiring.choose((maps or wiring.maps)[-1:])[-1]
             wiring.fill_absent(head, 'in_channels', last.channels, 'head')
 
     def export_head(self, model: 'BaseModel') -> nn.Module:

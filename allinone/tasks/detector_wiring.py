@@ -96,7 +96,7 @@ def _selected(wiring: Wiring, neck: Mapping | None) -> list[FeatureMap]:
         # The neck makes what is coarser than the last map.
         wanted = [stride for stride in written if not neck or stride <= (levels[-1].stride or 0)]
         where = f'{wiring.key} (strides of its head)'
-        found = with_strides(where, wiring.maps, wanted or written[:1])
+        found = with_strides(where, wiring.maps, wanted or written[:1], wiring.giver)
     elif isinstance(count, int):
         # Of several levels the last is made by the neck.
         found = levels[-max(1, count - 1 if neck else count) :]

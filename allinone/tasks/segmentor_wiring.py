@@ -8,6 +8,7 @@ from allinone.config.feature_maps import FeatureMap
 
 from .neck_wiring import after_necks, fill_inputs, usual_inputs
 from .wiring import (
+    LAST_STRIDE,
     PIXEL_DECODER,
     Wiring,
     accepts,
@@ -25,7 +26,6 @@ LIBRARY = 'mmseg'
 HEADS = ('decode_head', 'auxiliary_head')
 SEVERAL = {'multiple_select', 'resize_concat'}  # ``input_transform`` of heads of several maps
 LOW_LEVEL = 'c1_in_channels'  # Of DeepLabV3+, whose decoder takes a fine map, too
-LAST_STRIDE = 32  # Of the maps of a shared neck that heads use
 INNER = 'kernel_generate_head'  # Of K-Net, around a head of any kind
 OTHERS = 'SideAdapterCLIPHead'  # Takes images and features of its own encoder.
 

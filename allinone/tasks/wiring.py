@@ -15,6 +15,7 @@ from allinone.config.feature_maps import FeatureMap, described
 from allinone.errors import ConfigError
 
 AUTO = 'auto'
+LAST_STRIDE = 32  # Of the maps of a shared neck that heads of one map, or of segmentation, use
 PIXEL_DECODER = 'pixel_decoder'  # Of mask classification, which takes all maps with their strides
 
 
@@ -146,7 +147,7 @@ def with_channels(
 
 
 def with_strides(
-    key: str, maps: Sequence[FeatureMap], strides: Sequence[float]
+    key: str, maps: Sequence[FeatureMap], strides: Sequence[float], giver: str
 ) -> list[FeatureMap]:
     """The map of each stride.
 
@@ -158,7 +159,7 @@ def with_strides(
         if stride not in found:
             near = min(found, key=lambda other: abs((other or 0) - stride), default=None)
             raise ConfigError(
-                f'{key} has the stride {stride}, of which the backbone has no feature map '
+                f'{key} has the stride {stride}, of which the {giver} has no feature map '
                 f'({described(maps)})' + (f'; the nearest is {near}' if near else '')
             )
     return [found[stride] for stride in strides]

@@ -22,10 +22,12 @@ from allinone.checkpoint.sources import (
     backbone_for,
     chosen_backbone,
     fitting_tasks,
+    merged_necks,
     parts_for,
     require_fitting,
     tasks_of,
 )
+from allinone.checkpoint.upstream_neck import SHARED
 from allinone.checkpoint.zoo import local_checkpoint
 from allinone.config.parts import BACKBONE, prefixes_of
 from allinone.errors import CheckpointError
@@ -148,16 +150,17 @@ def _from_several(model: AllInOne, sources: Mapping[str, str], datasets: Data, r
         entry, neck = model.kinds[task].entry, model.upstream_neck(task)
         parts[task] = parts_for(checkpoint, paths[task], task, key, entry, neck)
     backbone, origin = _backbone(model, sources, parts, paths, read)
-    state = dict(backbone)
+    state = {**backbone, **_neck(model, sources, parts, paths, backbone)}
     origins = {BACKBONE: origin} if origin else {}
     own = model.state_dict()
     for task, part in parts.items():
         head = part.head
+        count = len(head) + len(part.backbone) + len(part.neck)
         if not head.keys() & own.keys() and origin != paths[task]:
             raise CheckpointError(
                 f'{KEY}.{task}={paths[task]!r} has nothing for the task: none of its '
-                f'{len(head) + len(part.backbone)} tensors fits model.tasks.{task} or the '
-                f'backbone; it has {shortened([*head, *part.backbone], SHOWN)}; if it is a '
+                f'{count} tensors fits model.tasks.{task} or the backbone; it has '
+                f'{shortened([*head, *part.backbone], SHOWN)}; if it is a '
                 f'backbone alone, give it as {KEY}.{BACKBONE}'
             )
         if task in datasets:
@@ -196,6 +199,19 @@ def _backbone(
                 logging.WARNING,
             )
     return backbones[task], paths[task]
+
+
+def _neck(
+    model: AllInOne, sources: Mapping[str, str], parts: Mapping[str, Parts], paths, backbone: State
+) -> State:
+    """The shared neck's weights, of the tasks that use it and of the named backbone."""
+    named = sources.get(BACKBONE)
+    necks = {task: part.neck for task, part in parts.items() if fit(model, part.neck).weights}
+    of_backbone = {name: value for name, value in backbone.items() if name.startswith(SHARED)}
+    if of_backbone:
+        necks[BACKBONE] = of_backbone
+    first = BACKBONE if of_backbone else named
+    return merged_necks(necks, paths, first)
 
 
 def _report(model: AllInOne, found: Fit, start: Start) -> None:

@@ -406,3 +406,143 @@ def test_the_optimizer_step_changes_it(saved):
     assert {id(p) for p in model.shared_neck.parameters()} <= {
         id(p) for group in wrapper.optimizer.param_groups for p in group['params']
     }
+
+
+def classifier_on_neck(cfg, feature_indices):
+    """The toy config with an FPN of five levels for all tasks, the last one pooled."""
+    cfg = with_neck(cfg)
+    cfg.model.shared_neck.update(
+        tasks=('det', 'seg', 'cls'), feature_indices=(0, 1, 2, 3), in_channels=[16, 16, 48, 160],
+        num_outs=5)  # fmt: skip
+    cfg.model.tasks.det.feature_indices = (1, 2, 3)
+    cfg.model.tasks.seg.decode_head.feature_strides = [4, 8, 16]
+    cfg.model.tasks.cls.update(feature_indices=feature_indices)
+    cfg.model.tasks.cls.head.in_channels = 'auto'
+    expand_config(cfg)
+    return cfg
+
+
+@pytest.mark.parametrize(('chosen', 'written'), [('auto', False), ((4,), False), ((3, 4), True)])
+def test_levels_that_a_neck_pools_are_no_first_levels(toy_cfg, tmp_path, chosen, written):
+    cfg = classifier_on_neck(toy_cfg, chosen)
+    if chosen == 'auto':
+        assert tuple(cfg.model.tasks.cls.feature_indices) == (3,)  # The last of stride 32
+    model = build_model(cfg).eval()
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'joint.pth')
+    extract(cfg, tmp_path / 'joint.pth', ['cls'], tmp_path / 'cls')
+    assert (tmp_path / 'cls/upstream.pth').exists() == written
+    if not written:
+        return
+    upstream = Config.fromfile(tmp_path / 'cls/upstream_config.py')
+    alone = build_upstream(upstream)
+    alone.load_state_dict(read_checkpoint(tmp_path / 'cls/upstream.pth')['state_dict'])
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    ours = model.forward(images, tasks=['cls'])['cls'][-1]
+    assert torch.equal(alone(images, mode='tensor')[-1], ours)
+    # As one text, it is found to be of the classifier, which has a neck on top of the shared one.
+    again = build_model(cfg)
+    load_start(again, str(tmp_path / 'cls/upstream.pth'), {})
+    found, expected = again.state_dict(), model.state_dict()
+    assert torch.equal(found['tasks.cls.head.fc.weight'], expected['tasks.cls.head.fc.weight'])
+    assert torch.equal(
+        found['shared_neck.fpn_convs.3.conv.weight'],
+        expected['shared_neck.fpn_convs.3.conv.weight'],
+    )
+
+
+@pytest.fixture
+def extracts(saved, tmp_path):
+    """Makes upstream checkpoints of tasks of the saved model, some with changed weights."""
+    _, cfg, checkpoint = saved
+
+    def make(name, task, changed=()):
+        extract(cfg, checkpoint, [task], tmp_path / name)
+        path = tmp_path / name / 'upstream.pth'
+        state = torch.load(path)
+        for key, value in state['state_dict'].items():
+            if key.startswith(changed) and value.is_floating_point():
+                value += 1
+        torch.save(state, path)
+        return str(path)
+
+    return make
+
+
+def test_backbones_of_tasks_with_and_without_the_neck_are_compared(saved, extracts):
+    model, cfg, _ = saved
+    names = dict(cls=extracts('a', 'cls'), det=extracts('b', 'det'))
+    fresh = build_model(cfg)
+    load_start(fresh, names, {})
+    expected, found = model.state_dict(), fresh.state_dict()
+    for name in ('backbone.conv1.conv.weight', 'shared_neck.lateral_convs.1.conv.weight'):
+        assert torch.equal(found[name], expected[name])
+    other = extracts('c', 'cls', ('backbone.',))
+    with pytest.raises(ConfigError, match='different backbones'):
+        load_start(build_model(cfg), dict(names, cls=other), {})
+    neck = extracts('d', 'seg', ('neck.',))
+    with pytest.raises(ConfigError, match="different shared necks.*backbone='det'"):
+        load_start(build_model(cfg), dict(names, seg=neck), {})
+    load_start(fresh, dict(names, seg=neck, backbone='seg'), {})
+    name = 'shared_neck.lateral_convs.1.conv.weight'
+    assert torch.equal(fresh.state_dict()[name], expected[name] + 1)
+
+
+def test_the_neck_comes_with_its_tasks_where_the_backbone_is_named(saved, extracts):
+    model, cfg, _ = saved
+    fresh = build_model(cfg)
+    with torch.no_grad():
+        fresh.shared_neck.lateral_convs[1].conv.weight.zero_()
+    names = dict(cls=extracts('a', 'cls'), det=extracts('b', 'det'), backbone='cls')
+    load_start(fresh, names, {})
+    name = 'shared_neck.lateral_convs.1.conv.weight'
+    assert torch.equal(fresh.state_dict()[name], model.state_dict()[name])
+
+
+def test_a_composition_of_some_tasks_needs_no_neck_of_others(saved, extracts, tmp_path):
+    _, cfg, _ = saved
+    for task in ('cls', 'det'):
+        compose(cfg, {task: extracts(task, task)}, tmp_path / f'of_{task}.pth')
+        names = read_checkpoint(tmp_path / f'of_{task}.pth')['state_dict']
+        assert any(name.startswith('shared_neck') for name in names) == (task == 'det')
+
+
+def test_names_of_adapted_layers_do_not_depend_on_the_neck(toy_cfg):
+    toy_cfg.model.tasks.det.adapter = dict(type='LowRankAdapter', layers=('layer4',))
+    plain = set(build_model(toy_cfg).tasks['det'].adapter.state_dict())
+    model = build_model(with_neck(toy_cfg))
+    adapter = model.tasks['det'].adapter
+    assert plain and set(adapter.state_dict()) == plain
+    assert all(name.startswith('backbone.layer4') for name in adapter.values(model.shared_part()))
+    toy_cfg.model.tasks.det.adapter.layers = ('layer4', 'shared_neck')
+    adapter = build_model(toy_cfg).tasks['det'].adapter
+    assert {name.split('.')[0] for name in adapter.values(model.shared_part())} == {
+        'backbone', 'shared_neck'
+    }  # fmt: skip
+    toy_cfg.model.tasks.det.adapter.layers = ('layer4', 'layr5')
+    with pytest.raises(ConfigError, match="layers has 'layr5', where LowRankAdapter finds nothing"):
+        build_model(toy_cfg)
+
+
+def test_a_copy_of_a_task_uses_it_too(toy_cfg):
+    cfg = with_neck(toy_cfg)
+    cfg.model.tasks.road = dict(copy_of='seg', num_classes=2)
+    cfg.model.tasks.lane = dict(copy_of='road')
+    expand_config(cfg)
+    assert tuple(cfg.model.shared_neck.tasks) == ('det', 'seg', 'road', 'lane')
+    assert set(build_model(cfg).neck_tasks) == {'det', 'seg', 'road', 'lane'}
+
+
+def test_options_that_match_the_neck_stay(toy_cfg):
+    keys = {'backbone': dict(lr_mult=0.1), 'neck': dict(lr_mult=0.5)}
+    toy_cfg.optim_wrapper.paramwise_cfg = dict(bypass_duplicate=True, custom_keys=keys)
+    assert set(with_neck(toy_cfg).optim_wrapper.paramwise_cfg.custom_keys) == {'backbone', 'neck'}
+
+
+def test_a_pass_for_others_does_not_run_the_neck_of_an_adapted_task(counted):
+    model = model_of(
+        norm=dict(type='BN'), bn=dict(type='per_task'), shared_neck=dict(NECK, tasks=('det',)),
+        tasks=('det', 'cls'))  # fmt: skip
+    neck = counted(model.shared_neck)
+    data = dict(street=batch_of(['det cls', 'det cls']))
+    gradients(model.float(), data, dict(street=('det', 'cls')))
+    assert len(neck) == 1  # The detector's own pass

@@ -64,20 +64,7 @@ class BrokenOff(Exception):
 
 
 class _EvalLoop(BaseLoop):
-    """Each task's data set through its own evaluator, and one combined score.
-
-    Args:
-        runner: The runner.
-        dataloader: ``{source: dataloader config}``, where a source without ``tasks`` is named like
-            its task. Images of a shared source are read once, and pass the backbone once.
-        evaluator: ``{task: metric config or list of them}``.
-        score: ``{'TASK/metric': factor}``; the combined score is the mean of the products, with
-            factors that turn each into percent. None: no score.
-        fp16: Evaluate under autocast.
-        check_data: Compare annotations, images and label maps first.
-        references: ``{task: dataloader config}`` of what the task's kind reads before each
-            evaluation, such as a gallery.
-    """
+    """What :class:`MultiTaskValLoop` describes, for a stage."""
 
     stage = ''
 
@@ -264,13 +251,28 @@ class _EvalLoop(BaseLoop):
 
 @LOOPS.register_module()
 class MultiTaskValLoop(_EvalLoop):
-    __doc__ = _EvalLoop.__doc__
+    """Each task's data set through its own evaluator, and one combined score.
+
+    Args:
+        runner: The runner.
+        dataloader: ``{source: dataloader config}``, where a source without ``tasks`` is named like
+            its task. Images of a shared source are read once, and pass the backbone once.
+        evaluator: ``{task: metric config or list of them}``.
+        score: ``{'TASK/metric': factor}``; the combined score is the mean of the products, with
+            factors that turn each into percent. None: no score.
+        fp16: Evaluate under autocast.
+        check_data: Compare annotations, images and label maps first.
+        references: ``{task: dataloader config}`` of what the task's kind reads before each
+            evaluation, such as a gallery.
+    """
+
     stage = 'val'
 
 
 @LOOPS.register_module()
 class MultiTaskTestLoop(_EvalLoop):
-    __doc__ = _EvalLoop.__doc__
+    """As :class:`MultiTaskValLoop`, with the test data sets."""
+
     stage = 'test'
 
 

@@ -33,10 +33,9 @@ def fault(key: str, cfg, error: Exception) -> str:
         error: The error that building the part raised.
     """
     what = key or 'the config'
-    return (
-        misspelt(key, cfg, error)
-        or f'{what} cannot be built: {type(error).__name__}: {_words(error)}'.removesuffix(': ')
-    )
+    return misspelt(
+        key, cfg, error
+    ) or f'{what} cannot be built: {type(error).__name__}: {_words(error)}'.removesuffix(': ')
 
 
 def misspelt(key: str, cfg, error: Exception) -> str | None:

@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format install install-tests clean-demo
+.PHONY: demo test docs lint format install install-tests clean-demo
 
 demo: install
 	$(BIN)/python tools/demo.py
 
 test: install-tests lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# site/, which opens from the disk; the build needs no network
+docs: install-tests
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: install-tests
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from installed import Installed, build_wheel
 
 # Before any test module imports a library, for it stands in for the operators of mmcv
 import allinone  # noqa: F401
@@ -94,6 +95,18 @@ def toy_root(tmp_path_factory):
     make_toy_data(root / 'toy', seed=0, images=16)
     os.environ['ALLINONE_DATA'] = str(root)
     return root
+
+
+@pytest.fixture(scope='session')
+def wheel(tmp_path_factory):
+    """The package as a wheel."""
+    return build_wheel(tmp_path_factory.mktemp('source'))
+
+
+@pytest.fixture(scope='session')
+def installed(wheel, tmp_path_factory):
+    """Runs the command of a package that was installed from the wheel."""
+    return Installed(wheel, tmp_path_factory.mktemp('installed'))
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The commands of the README in their order, at toy size."""
 
-import re
-import shlex
+import sys
 from importlib import import_module
 
 from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / 'docs/hooks'))
+import page_commands
 
 SMALLER = dict(make_toy_data=['--images', '16'], browse_dataset=['--count', '2'])
 ITERATIONS = 4
@@ -12,16 +14,12 @@ ITERATIONS = 4
 
 def commands():
     """``(tool, arguments)`` of the code block below 'Use it'."""
-    block = re.search(r'## Use it\n```bash\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
-    for line in block[1].splitlines():
-        words = shlex.split(line, comments=True)
-        if words[0] == 'python':
-            yield words[1].removeprefix('tools/').removesuffix('.py'), words[2:]
+    for command in page_commands.commands('README.md'):
+        if command.as_written:
+            yield command.program, command.arguments
 
 
 def test_each_command_works_where_the_one_before_ended(tmp_path, monkeypatch, capsys):
-    for name in ('configs', 'tools'):
-        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv('ALLINONE_DATA', raising=False)
     names = []
@@ -34,10 +32,7 @@ def test_each_command_works_where_the_one_before_ended(tmp_path, monkeypatch, ca
             # In one process, mmengine would take `check`'s logs for those of the same second.
             options.append('experiment_name=readme')
             arguments += ['--cfg-options', *options]
-        if name == 'make_toy_data':
-            status = program.main(arguments)
-        else:
-            status = program.main(program.parse_args(arguments))
+        status = program.main(program.parse_args(arguments))
         captured = capsys.readouterr()
         # `check` names classes without a sample among so few images.
         assert status in ((0, 1) if name == 'check' else (0, None)), (name, captured.err)

@@ -117,6 +117,17 @@ def test_ignored_boxes_are_neither_right_nor_wrong():
     assert sum(part_of(analysis.parts(), 'reliability').counts) == 1
 
 
+def test_a_crowd_of_another_class_excuses_nothing():
+    """F1 and the confusion matrix count such a detection alike."""
+    analysis = BoxAnalysis(['a', 'b'], 0.3)
+    quality = analysis.add(
+        boxes([(10, 10, 9, 9, 0, 0.9), (200, 0, 10, 10, 1, 0.9), (30, 30, 9, 9, 1, 0.9)]),
+        image_info((0, 0, 100, 100, 0, True), (200, 0, 10, 10, 1)),
+    )
+    assert quality.value == pytest.approx(2 / 3)
+    assert part_of(analysis.parts(), 'matrix').values == [[0, 0, 0], [0, 1, 0], [0, 1, 0]]
+
+
 def test_an_image_without_anything_is_labelled_but_not_rated():
     analysis = BoxAnalysis(['car'])
     assert math.isnan(analysis.add(boxes([]), image_info()).value)

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 
 from allinone.tasks import TaskKind
 from allinone.tasks.analyses import TaskAnalysis
+from allinone.tasks.ignored_boxes import IgnoredBoxes
 from allinone.visualization.palette import ClassTable
 
 from .examples import Examples
@@ -26,6 +27,7 @@ class TaskFindings:
         images: Images of the test data, with and without labels.
         labelled: Those with labels.
         indices: ``{path of an image: its index in the data set}``.
+        ignored: Boxes that the metrics ignore and the data set leaves out.
     """
 
     kind: TaskKind
@@ -36,6 +38,10 @@ class TaskFindings:
     images: int
     labelled: int = 0
     indices: dict[str, int] = field(default_factory=dict)
+    ignored: IgnoredBoxes = field(init=False)
+
+    def __post_init__(self):
+        self.ignored = IgnoredBoxes(self.dataset)
 
     def add(self, task: str, sample: Any) -> None:
         """Add a predicted data sample.
@@ -46,7 +52,9 @@ class TaskFindings:
         self.kind.require(sample, f'the prediction of task {task}')
         path = sample.metainfo.get('img_path')
         index = self.indices.get(path)
-        info = None if index is None else self.dataset.get_data_info(index)
+        info = None
+        if index is not None:
+            info = self.ignored.added_to(self.dataset.get_data_info(index))
         quality = self.analysis.add(sample, info)
         if quality is None:
             return

@@ -10,6 +10,7 @@ from allinone.data.fewer_tasks import without_other_tasks
 from allinone.data.loaders import in_this_process
 from allinone.data.task_loaders import TaskLoaders
 from allinone.errors import AllInOneError
+from allinone.tasks.ignored_boxes import IgnoredBoxes
 from allinone.tasks.wrapped import wrapped_data_sets
 from allinone.training.eval_loop import build_loaders
 
@@ -72,5 +73,6 @@ def training_data(
 
 def _infos(data_sets: Sequence[Any]) -> Iterator[Mapping]:
     for dataset in data_sets:
+        ignored = IgnoredBoxes(dataset)
         for index in range(len(dataset)):
-            yield dataset.get_data_info(index)
+            yield ignored.added_to(dataset.get_data_info(index))

@@ -91,8 +91,9 @@ class BoxAnalysis(TaskAnalysis):
         free[found] = False
         missed = np.ones(len(rows), bool)
         missed[at] = False
-        if truth.ignored.any():
-            free &= ~(iou[:, truth.ignored] >= IOU).any(1)
+        # Of the class, as in COCO's matching
+        left_out = (iou >= IOU) & truth.ignored & (labels[:, None] == truth.labels)
+        free &= ~left_out.any(1)
         background = len(self.classes)
         np.add.at(self.matrix, (rows[at], labels[found]), 1)
         np.add.at(self.matrix, (rows[missed], background), 1)

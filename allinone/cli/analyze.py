@@ -171,7 +171,10 @@ def evaluate_parser() -> argparse.ArgumentParser:
         'images, statistics of the labels. The report of a run shows what lies in its work dir.',
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint',
+        help='checkpoint file; a work dir means its best checkpoint, else its newest',
+    )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

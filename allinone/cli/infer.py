@@ -48,7 +48,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help="image, folder of images, pattern ('street/*.jpg'), video, or camera number",
+        help="image, address of an image, folder of images, pattern ('street/*.jpg'), video, or "
+        'camera number',
     )
     parser.add_argument(
         '--out-dir',
@@ -62,6 +63,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--trust-checkpoint',
         action='store_true',
         help='load a checkpoint with any types, which can run code',
+    )
+    parser.add_argument(
+        '--no-urls', action='store_true', help='fetch no addresses, where others choose the inputs'
     )
     parser.add_argument(
         '--tasks',

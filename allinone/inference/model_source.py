@@ -129,11 +129,25 @@ def _without_pipelines(dataset: Mapping) -> dict:
     return {key: value for key, value in inner.items() if key not in ('pipeline', 'pipelines')}
 
 
+def checkpoint_path(weights: str | os.PathLike) -> str:
+    """A checkpoint's path, which of a work dir is that of its best one, else of its newest.
+
+    Raises:
+        CheckpointError: If a work dir has no complete checkpoint.
+    """
+    weights = osp.expanduser(os.fspath(weights))
+    return _best_of(weights)[0] if _is_work_dir(weights) else weights
+
+
 def _read(weights: str | os.PathLike) -> tuple[str, dict]:
     weights = osp.expanduser(os.fspath(weights))
-    if osp.isdir(weights) and not is_folder(weights):
+    if _is_work_dir(weights):
         return _best_of(weights)
     return weights, read_checkpoint(weights)
+
+
+def _is_work_dir(path: str) -> bool:
+    return osp.isdir(path) and not is_folder(path)
 
 
 def _best_of(work_dir: str) -> tuple[str, dict]:

@@ -1,7 +1,6 @@
 """Images of any form as the BGR arrays that the model takes."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from PIL import Image, ImageOps
 from allinone.errors import DataError
 from allinone.io.images import find_images, read_image
 
+from .temporary_copy import TemporaryCopy
 from .urls import download, is_url
 from .video import Video, is_camera, is_video
 
@@ -66,7 +66,7 @@ class FileSource(Source):
 
 
 class UrlSource(Source):
-    """An image at an address of HTTP, which is fetched once.
+    """An image at an address of HTTP, which is fetched once, into a temporary file.
 
     Args:
         url: The address.
@@ -76,26 +76,20 @@ class UrlSource(Source):
     def __init__(self, url: str, allowed: bool):
         super().__init__(url)
         self.path, self._allowed = url, allowed
-        self._content: bytes | None = None
+        self._copy: TemporaryCopy | None = None
 
     def read(self, note: Note = lambda sentence: None) -> np.ndarray:
         if not self._allowed:
             raise DataError(
                 f'{self.name} is an address, and urls=False forbids to fetch any; give a file'
             )
-        if self._content is None:
-            self._content = download(self.name)
-        # As a file, so that it is checked and decoded like one
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, 'image')
-            with open(path, 'wb') as file:
-                file.write(self._content)
-            try:
-                return read_image(
-                    path, MAX_PIXELS, lambda text: note(text.replace(path, self.name))
-                )
-            except DataError as error:
-                raise DataError(str(error).replace(path, self.name)) from error
+        if self._copy is None:
+            self._copy = TemporaryCopy(download(self.name))
+        path = self._copy.path
+        try:
+            return read_image(path, MAX_PIXELS, lambda text: note(text.replace(path, self.name)))
+        except DataError as error:
+            raise DataError(str(error).replace(path, self.name)) from error
 
 
 class MemorySource(Source):

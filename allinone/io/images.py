@@ -206,6 +206,9 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     write_whole(path, data.tobytes())
 
 
+LONGEST_STEM = 80  # characters of that of an address
+
+
 def output_names(paths: Sequence[str]) -> dict[str, str]:
     """``{path: name}`` for results: the stem, plus a hash of the path if images share a stem.
 
@@ -223,4 +226,8 @@ def output_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def _stem(path: str) -> str:
+    if path.lower().startswith(('http://', 'https://')):
+        # The query of an address is no part of a name, and may be long.
+        name = osp.basename(re.split('[?#]', path)[0])
+        return osp.splitext(name)[0][:LONGEST_STEM] or 'address'
     return osp.splitext(osp.basename(path))[0]

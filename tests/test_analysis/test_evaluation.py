@@ -148,6 +148,16 @@ def test_some_tasks_and_no_examples(evaluated, tmp_path):
     assert 'Worst images' not in Page(out / 'report.html').words
 
 
+def test_a_work_dir_means_its_best_checkpoint(evaluated, tmp_path):
+    run = tmp_path / 'run'
+    run.mkdir()
+    shutil.copy(evaluated[2], run / 'iter_2.pth')
+    shutil.copy(evaluated[2], run / 'best_cls_top1_iter_1.pth')
+    args = '--tasks', 'cls', '--examples', '0'
+    assert run_tool('analyze', 'evaluate', evaluated[1], run, *args) == 0
+    assert stored(run)['checkpoint'] == str(run / 'best_cls_top1_iter_1.pth')
+
+
 def test_data_that_cannot_be_analysed(toy_root, evaluated, tmp_path, monkeypatch):
     """A kind without analysis, training data that is not there, and no test data."""
     _, _, checkpoint = evaluated
@@ -175,6 +185,7 @@ def test_data_that_cannot_be_analysed(toy_root, evaluated, tmp_path, monkeypatch
     [
         (['CONFIG', 'CKPT', '--tasks', 'depth'], r"error: --tasks has \['depth'\]"),
         (['CONFIG', 'gone.pth'], 'error: gone.pth'),
+        (['CONFIG', '.'], r'error: \. is a folder in which a checkpoint'),
         (['CONFIG', 'CKPT', '--out', 'page.html'], 'give the name of a folder'),
         (['CONFIG', 'CKPT', '--out', 'a_file'], "error: --out is 'a_file'"),
     ],

@@ -1,6 +1,9 @@
 """Images in memory and at addresses as arrays of the model."""
 
+import json
+import pickle
 import socket
+import tempfile
 import threading
 import time
 from contextlib import closing
@@ -10,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import run_tool
 from PIL import Image
 
 from allinone.errors import DataError
@@ -175,6 +179,45 @@ def test_an_image_at_an_address_is_fetched_once(address, bgr):
     assert np.array_equal(source.read(), bgr) and np.array_equal(source.read(), bgr)
     assert Server.asked == ['/image.png']
     assert np.array_equal(UrlSource(f'{address}/moved', True).read(), bgr)
+
+
+def test_what_is_fetched_lies_in_a_file_as_long_as_its_source(address, bgr, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    source = UrlSource(f'{address}/image.png', True)
+    source.read()
+    (file,) = tmp_path.iterdir()
+    assert file.read_bytes() == Server.content
+    assert not any(isinstance(value, bytes) for value in vars(source).values())
+    other = pickle.loads(pickle.dumps(source))
+    del source
+    assert not file.exists() and len(list(tmp_path.iterdir())) == 1
+    assert np.array_equal(other.read(), bgr) and Server.asked == ['/image.png']
+    del other
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_tool_fetches_addresses(address, bgr, trained, tmp_path, capsys):
+    image, other = tmp_path / 'b.png', f'{address}/image.png'
+    cv2.imwrite(str(image), bgr)
+    out = tmp_path / 'out'
+    entries = [other, f'{address}/gone.png', f'{address}/gone.mp4', image]
+    assert run_tool('infer', trained[2] / 'iter_4.pth', *entries, '--out-dir', out) == 1
+    error = capsys.readouterr().err
+    assert f'error: {address}/gone.png cannot be fetched: 404 Not Found' in error
+    assert f'error: {address}/gone.mp4' in error and 'Traceback' not in error
+    fetched, local = map(json.loads, (out / 'predictions.jsonl').read_text().splitlines())
+    assert (fetched.pop('input'), fetched.pop('name')) == (other, 'image')
+    assert (local.pop('input'), local.pop('name')) == (str(image), 'b')
+    assert fetched == local and (out / 'vis/image.jpg').exists()
+
+
+def test_the_tool_fetches_none_where_it_is_forbidden(address, trained, tmp_path, capsys):
+    args = f'{address}/image.png', '--no-urls', '--out-dir', tmp_path / 'out'
+    assert run_tool('infer', trained[2] / 'iter_4.pth', *args) == 1
+    assert 'is an address, and --no-urls forbids to fetch any; give a file' in (
+        capsys.readouterr().err
+    )
+    assert not Server.asked
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,18 @@ def test_names_that_are_no_utf8_have_results_of_their_own():
     assert len(set(output_names(paths).values())) == 2
 
 
+def test_names_of_addresses_have_no_query():
+    paths = [
+        'https://a/b/street.jpg?width=3&path=c/d.png',
+        'http://a/view#part.x',
+        'HTTP://a/',
+        f'http://a/{"x" * 300}.jpg',
+    ]
+    assert list(output_names(paths).values()) == ['street', 'view', 'address', 'x' * 80]
+    same = output_names(['http://a/c.jpg?id=1', 'http://a/c.jpg?id=2'])
+    assert len(set(same.values())) == 2 and all(name.startswith('c-') for name in same.values())
+
+
 def test_images_with_one_stem_get_names_of_their_own():
     paths = ['x/a.jpg', 'y/a.jpg', 'x/a.png', 'x/b.jpg', 'x/b.jpg']
     names = output_names(paths)

@@ -16,6 +16,7 @@ from allinone.checkpoint.loading import trusting_checkpoints
 from allinone.config.loading import load_config
 from allinone.distributed.device import use_device
 from allinone.errors import ConfigError
+from allinone.inference.model_source import checkpoint_path
 from allinone.io.atomic import write_json
 from allinone.io.images import read_image, write_image
 from allinone.io.outputs import require_writable
@@ -166,12 +167,14 @@ def _number(value: Any) -> float | None:
 
 def run_evaluate(args: Namespace) -> None:
     """Implementation of ``tools/analyze.py evaluate``, which describes the arguments."""
-    out = args.out or os.path.join(os.path.dirname(args.checkpoint), 'evaluation')
+    with trusting_checkpoints(args.trust_checkpoint):
+        checkpoint = checkpoint_path(args.checkpoint)
+    out = args.out or os.path.join(os.path.dirname(checkpoint), 'evaluation')
     if os.path.splitext(out)[1].lower() in ('.html', '.json'):
         raise ConfigError(f'--out is {out!r}; give the name of a folder')
     require_writable('--out', out, folder=True)
     use_device(args.device)
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     with compact(False), trusting_checkpoints(args.trust_checkpoint):
-        evaluate(cfg, args.checkpoint, out, args.tasks, args.score_thr, args.examples)
+        evaluate(cfg, checkpoint, out, args.tasks, args.score_thr, args.examples)
     print(os.path.join(out, PAGE))

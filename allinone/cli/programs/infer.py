@@ -24,6 +24,8 @@ from allinone.inference.model_source import ModelSource, find_model, is_config
 from allinone.inference.options import inference_tasks
 from allinone.inference.output_folder import Results, cut, read_lines
 from allinone.inference.records import from_record
+from allinone.inference.sources import UrlSource
+from allinone.inference.urls import is_url
 from allinone.inference.video import SILENT, Video, VideoWriter, is_camera, is_video
 from allinone.inference.video import SUFFIXES as VIDEO_SUFFIXES
 from allinone.io.digests import file_hash
@@ -121,6 +123,13 @@ class InferRun:
         self.say(f'error: {error}')
 
     def _expanded(self, given: str) -> Iterator:
+        if is_url(given):
+            if self.args.no_urls:
+                self.report(
+                    f'{given} is an address, and --no-urls forbids to fetch any; give a file'
+                )
+                return iter(())
+            return iter([given])
         return flat(given, self.report, self.note, (*SUFFIXES, *VIDEO_SUFFIXES))
 
     def _tasks(self, source: ModelSource) -> list[str]:
@@ -140,7 +149,8 @@ class InferRun:
         if not images:
             return
         found = self.inferencer.stream(
-            images,
+            # One by one, so that what is fetched does not stay until the end
+            (UrlSource(entry, True) if is_url(entry) else entry for entry in images),
             self.args.batch_size,
             out_dir=self.args.out_dir,
             score_thr=self.args.score_thr,
@@ -245,4 +255,4 @@ def _plain(part):
 
 
 def _moves(entry: str) -> bool:
-    return is_video(entry) or is_camera(entry)
+    return (is_video(entry) and not is_url(entry)) or is_camera(entry)

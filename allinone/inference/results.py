@@ -221,6 +221,13 @@ class Results(list):
         found = super().__getitem__(index)
         return type(self)(found) if isinstance(index, slice) else found
 
+    def __add__(self, others):
+        return type(self)([*self, *others]) if isinstance(others, list) else NotImplemented
+
+    def copy(self) -> 'Results':
+        """Another list of the same results."""
+        return type(self)(self)
+
     def save(self, folder: str | os.PathLike, score_thr: float = 0.3) -> None:
         """Write ``vis/NAME.jpg`` and ``predictions/NAME.json`` of each, as ``tools/infer.py``.
 

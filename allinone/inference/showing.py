@@ -37,7 +37,7 @@ def gallery(drawings: Sequence[tuple[str, np.ndarray | None]], more: int) -> str
 
     Args:
         drawings: ``(title, uint8 BGR)`` each; None: the title alone.
-        more: How many others there are, to be told.
+        more: Number of further drawings, which the text names.
     """
     parts = [_figure(title, drawing) for title, drawing in drawings]
     if more > 0:

@@ -313,3 +313,13 @@ def test_a_package_that_is_missing_is_named(result, monkeypatch, package, call):
     for found in (result, result['det'], result['cls'], Results([result])):
         with pytest.raises(ConfigError, match=sentence):
             getattr(found, call)()
+
+
+def test_an_empty_choice_and_joined_lists(result):
+    for nothing in ([], (), np.array([])):
+        chosen = result['det'][nothing]
+        assert type(chosen) is DetectionResult and len(chosen) == 0
+    results = Results([result])
+    for more in (results + [None], results.copy() + Results([None])):
+        assert type(more) is Results and list(more) == [result, None]
+    assert type(results.copy()) is Results and list(results) == [result]

@@ -25,7 +25,9 @@ class DetectionResult(TaskResult, list):
         if isinstance(index, slice):
             return type(self)(super().__getitem__(index))
         if isinstance(index, (np.ndarray, list, tuple)):
-            return type(self)(self[i] for i in np.arange(len(self))[np.asarray(index)].tolist())
+            # numpy makes an empty list an array of floats, which are no indices.
+            chosen = np.asarray(index) if len(index) else np.zeros(0, np.int64)
+            return type(self)(self[i] for i in np.arange(len(self))[chosen].tolist())
         return super().__getitem__(index)
 
     @property

@@ -202,7 +202,7 @@ def _convert_sets(args: argparse.Namespace) -> None:
 
 
 def _convert_own(args: argparse.Namespace) -> None:
-    from allinone.conversion.own import config_lines, prepare
+    from allinone.conversion.own import config_lines, image_size, prepare
     from allinone.conversion.own.found import Options
     from allinone.errors import DataError
 
@@ -219,6 +219,7 @@ def _convert_own(args: argparse.Namespace) -> None:
     name = config_lines.variable(args.variable or out.name)
     suffix = getattr(found.format, 'suffix', '')
     config_lines.write_data_set(out, name, found.kind, report, suffix)
+    image_size.refresh(out)
     print(
         f'\nA config, such as {name}.py, that trains on it:\n\n'
         f'{config_lines.lines(out, name, found.kind, report)}\n'

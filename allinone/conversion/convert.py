@@ -20,7 +20,7 @@ from .duplicates import duplicates
 from .files import LINKS, SUFFIX, replacing
 from .images import Examined, Examiner
 from .journal import JOURNAL, Journal
-from .report import Report
+from .report import KINDS, Report
 from .source import REPORT, check_source, fingerprint, read_classes, read_samples
 
 __all__ = [
@@ -231,6 +231,12 @@ class _Conversion:
         names.add(sample.name)
         if sample.fault:
             self._fault(*sample.fault)
+            return False
+        # Without such an object, its place would be learned as background.
+        unusable = next((note for note in sample.notes if KINDS[note[0]] is None), None)
+        if unusable:
+            archive = self.data_set.archive_of(sample.label_map or sample.image)
+            self.report.note(*unusable, archive)
             return False
         if sample.label is not None and not 0 <= sample.label < len(self.report.classes):
             self._fault('unknown label', sample.image, f'class {sample.label}')

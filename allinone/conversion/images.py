@@ -59,6 +59,10 @@ class Examiner:
         self.known = known
 
     def __call__(self, sample: Sample) -> Examined:
+        names = [sample.name] + ([sample.label_name] if sample.label_map else [])
+        if any(os.path.isabs(name) or '..' in name.split('/') for name in names):
+            # It would be written elsewhere, maybe over what is no part of the converted set.
+            return Examined([], fault=('outside of the source', sample.image, ''))
         paths = [sample.image] + ([sample.label_map] if sample.label_map else [])
         stamp = []
         for path in paths:

@@ -41,9 +41,15 @@ class Values:
         """Classes of an opened label map, uint8 ``[H, W]``, and the number of pixels of each.
 
         Raises:
-            DataError: For a label map with several channels or with a value without a class.
+            DataError: For a label map with several channels or with a value without a class. What
+                is linked must have 8 bits.
         """
         values = np.asarray(image)
+        if not self.as_is and values.ndim == 2 and values.dtype.kind in 'biu':
+            wide = values[(values < 0) | (values > IGNORED)]
+            if wide.size:
+                raise DataError(f'it has the value {wide[0]}, which stands for no class')
+            values = values.astype(np.uint8)
         if values.ndim != 2 or values.dtype != np.uint8:
             raise DataError(f'it has the mode {image.mode}, not one channel of 8 bits')
         pixels = np.bincount(values.ravel(), minlength=256)

@@ -115,6 +115,22 @@ def test_a_config_that_fails_its_check_is_not_written(here, capsys, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize('before', [[], ['data_set_32.py']])
+def test_a_refusal_leaves_no_file_of_smaller_images(here, capsys, tmp_path, before):
+    folder = tmp_path / 'boxes'
+    folder.mkdir()
+    for name in ('data_set.py', 'conversion.json'):  # Without its images
+        shutil.copy(here / 'boxes' / name, folder)
+    for name in before:
+        (folder / name).touch()
+    there = {path.name for path in folder.iterdir()}
+    task = f'a=detection:{folder}'
+    assert run_tool('init', tmp_path / 'new.py', '--task', task, '--image-size', 32) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith('error: ')
+    assert {path.name for path in folder.iterdir()} == there
+    assert not (tmp_path / 'new.py').exists()
+
+
 def text_of(here, *tasks, machine='small', **options):
     backbone = options.pop('backbone', MACHINES[machine].backbone)
     return config_text(str(here / 'new.py'), tasks, backbone, MACHINES[machine], **options)

@@ -14,6 +14,7 @@ from allinone.cli.programs.check import check
 from allinone.cli.programs.features import features
 from allinone.config.loading import load_config
 from allinone.config.shipped import PREFIX
+from allinone.conversion.own.image_size import files_by_size
 from allinone.errors import AllInOneError, ConfigError
 from allinone.io.atomic import SUFFIX
 from allinone.io.outputs import require_writable
@@ -51,6 +52,7 @@ MACHINES = dict(
 
 def run_init(args) -> int:
     """What ``tools/init.py`` does; the exit status."""
+    written = _Written()
     try:
         if osp.lexists(args.out):
             raise ConfigError(f'OUT.py is {args.out!r}, which exists; give a new name')
@@ -63,14 +65,17 @@ def run_init(args) -> int:
         if not args.tasks:
             raise ConfigError('--task is missing; give NAME=KIND:DATA for each task')
         backbone = args.backbone or machine.backbone
+        written.note(args.tasks)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of the libraries, about their own code
             text = config_text(args.out, args.tasks, backbone, machine, args.image_size)
             found = write_checked(args.out, text)
     except (AllInOneError, OSError) as error:
+        written.remove()
         print(f'error: {error}', file=sys.stderr)
         return 2
     except (KeyboardInterrupt, EOFError):
+        written.remove()
         print('\nstopped; nothing is written', file=sys.stderr)
         return 130
     for warning in found:
@@ -78,6 +83,28 @@ def run_init(args) -> int:
     print(f'{args.out}: no error, {len(found)} warning{"s" * (len(found) != 1)}')
     print(f'train it with: {called("train")} {args.out}{machine.options}')
     return 0
+
+
+class _Written:
+    """Files of smaller images that this call writes into converted folders."""
+
+    def __init__(self) -> None:
+        self.folders: set[Path] = set()
+        self.before: set[Path] = set()
+
+    def note(self, tasks: Sequence[str]) -> None:
+        """Note which files the folders of ``NAME=KIND:DATA`` have."""
+        self.folders = {Path(data) for data in (text.partition(':')[2] for text in tasks) if data}
+        self.before = self._files()
+
+    def remove(self) -> None:
+        """Remove those that have come since."""
+        for path in self._files() - self.before:
+            with suppress(OSError):
+                path.unlink()
+
+    def _files(self) -> set[Path]:
+        return {path for folder in self.folders for path in files_by_size(folder)}
 
 
 def config_text(

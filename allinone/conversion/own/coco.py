@@ -56,7 +56,7 @@ def read(source: Path, options: Options) -> Found:
         classes = read_names(options.classes)
     else:
         kept = [item for key, item in main.categories.items() if key != dummy]
-        classes = tuple(str(item['name']).strip() for item in kept)
+        classes = tuple(str(item.get('name') or '').strip() for item in kept)
         check_names(classes, source / paths.get('train', next(iter(paths.values()))))
     splits = {}
     for split, path in paths.items():
@@ -109,8 +109,11 @@ def _load(source: Path, path: str) -> _File:
         categories = {item['id']: item for item in json_elements(source / path, 'categories')}
         boxes = defaultdict(list)
         for item in json_elements(source / path, 'annotations'):
+            hash(item.get('category_id'))  # A list, say, is none.
             boxes[item['image_id']].append(item)
-    except (KeyError, TypeError, ValueError) as error:
+        if not all('file_name' in item for item in images.values()):
+            raise ValueError('an image has no file_name')
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f'{source / path} is damaged or cut short ({type(error).__name__}: {error}); export it '
             'again'
@@ -150,12 +153,16 @@ def _samples(
     found = []
     for key, image in content.images.items():
         name = str(image['file_name'])
-        place = index.named(name, folders)
+        place = index.named(name, folders, split)
         sample = Sample(place or name)
         if place is None:
             sample.fault = ('missing', name, f'{path} lists it')
         if image.get('width') and image.get('height'):
-            sample.size = int(image['width']), int(image['height'])
+            try:
+                sample.size = int(image['width']), int(image['height'])
+            except (TypeError, ValueError):
+                reason = f'image {name} has the size {image["width"]!r} x {image["height"]!r}'
+                sample.fault = ('unreadable', path, reason)
         sample.boxes, sample.notes = [], []
         for item in content.boxes.get(key, ()):
             category = item.get('category_id')

@@ -9,7 +9,18 @@ from allinone.conversion.data_set import Sample
 from allinone.conversion.source import REPORT
 from allinone.errors import DataError
 
-__all__ = ['IMAGES', 'SEGMENTATION', 'ImageIndex', 'check_folder', 'is_image', 'listed', 'shorten']
+from .splits import split_of
+
+__all__ = [
+    'IMAGES',
+    'SEGMENTATION',
+    'ImageIndex',
+    'check_folder',
+    'is_image',
+    'lines_of',
+    'listed',
+    'shorten',
+]
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jfif')
 # VOC's label maps, which are no images, and of which the second has instances
@@ -40,11 +51,13 @@ def listed(source: Path) -> list[str]:
     """Paths of all files of a folder, relative to it, sorted; without hidden ones.
 
     Raises:
-        DataError: For a name that no list and no JSON file can hold.
+        DataError: For a name that no list and no JSON file can hold, or a link without end.
     """
     found = []
     for place, folders, names in os.walk(source, followlinks=True):
         folders[:] = [name for name in folders if name[0] != '.' and name not in ARCHIVERS]
+        for name in folders:
+            _check_link(source, Path(place, name))
         inside = os.path.relpath(place, source)
         prefix = '' if inside == os.curdir else f'{inside}/'
         found += [prefix + name for name in names if name[0] != '.']
@@ -55,6 +68,30 @@ def listed(source: Path) -> list[str]:
                 'images can hold it; rename it'
             )
     return sorted(found)
+
+
+def _check_link(source: Path, path: Path) -> None:
+    """Refuse a link to a folder around it, also by way of other links."""
+    if path.is_symlink():
+        target = path.resolve()
+        around = [source, *(folder for folder in path.parents if folder.is_relative_to(source))]
+        if any(folder.resolve().is_relative_to(target) for folder in around):
+            raise DataError(f'{path} is a link to a folder that it lies in; remove the link')
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines of a list, stripped; empty ones, too, so that their numbers are those of the file.
+
+    Raises:
+        DataError: If it is no UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f'{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8'
+        ) from error
+    return [line.strip() for line in text.split('\n')]
 
 
 def is_image(path: str) -> bool:
@@ -128,12 +165,13 @@ class ImageIndex:
         same = [path for path in found if PurePosixPath(path).name == PurePosixPath(named).name]
         return same if len(same) == 1 else found
 
-    def named(self, name: str, folders: Iterable[str]) -> str | None:
+    def named(self, name: str, folders: Iterable[str], split: str = '') -> str | None:
         """The image of a name that an annotation file has; None if there is none, or several.
 
         Args:
             name: A path, also of another machine.
             folders: Where to search first.
+            split: The file's, which decides between several.
         """
         name = name.replace('\\', '/')
         for folder in folders:
@@ -143,6 +181,8 @@ class ImageIndex:
         base = PurePosixPath(name).name
         found = self.by_base[base] if base in self.by_base else []
         same = [path for path in found if f'/{path}'.endswith(f'/{name}')] or found
+        if split and len(same) > 1:
+            same = [path for path in same if split_of(path) == split]
         return same[0] if len(same) == 1 else None
 
     def _places(self, stem: str) -> list[str]:

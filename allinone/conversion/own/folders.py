@@ -24,7 +24,8 @@ WANTED = 'a folder of images for each class'
 
 def read(source: Path, options: Options) -> Found:
     """Read a folder of class folders, or of splits with class folders."""
-    images = [path.split('/') for path in listed(source) if is_image(path)]
+    files = listed(source)
+    images = [path.split('/') for path in files if is_image(path)]
     tops = {parts[0] for parts in images if len(parts) > 1}
     depth = 1 if tops and all(map(split_named, tops)) else 0
     if not depth:
@@ -51,8 +52,21 @@ def read(source: Path, options: Options) -> Found:
                 sample.label = classes.index(_class(sample))
             else:
                 sample.fault = ('unknown label', sample.image, f'train has no {_class(sample)}')
-    notes = tuple(('not in a class folder', path) for path in stray)
-    return Found(classes, splits, ImageListDataset(), 'cls', by_class=True, notes=notes)
+    notes = [('not in a class folder', path) for path in stray]
+    notes += [('class folder without an image', path) for path in _empty(files, images, depth)]
+    return Found(classes, splits, ImageListDataset(), 'cls', by_class=True, notes=tuple(notes))
+
+
+def _empty(files: list[str], images: list[list[str]], depth: int) -> list[str]:
+    """A file of each folder in the place of a class that has files, but no image."""
+    found: dict[str, str] = {}
+    for path in files:
+        parts = path.split('/')
+        if len(parts) >= depth + 2:
+            found.setdefault('/'.join(parts[: depth + 1]), path)
+    for parts in images:
+        found.pop('/'.join(parts[: depth + 1]), None)
+    return [*found.values()]
 
 
 def _check_no_split(source: Path, images: list[list[str]], tops: set[str]) -> None:

@@ -9,11 +9,12 @@ from allinone.errors import DataError
 
 from .config_lines import FILE, write_data_set
 
-__all__ = ['at_most', 'report_of']
+__all__ = ['at_most', 'files_by_size', 'refresh', 'report_of']
 
 VARIABLE = re.compile(r'^(?!_)(\w+) = (?:dict\(|\{)', re.MULTILINE)
 LIBRARY = re.compile(r"'(mmdet|mmseg|mmpretrain)\b")
 SUFFIX = re.compile(r"img_suffix\W+'([^']*)'")
+SIZED = re.compile(rf'{Path(FILE).stem}_(\d+)\.py')
 KINDS = dict(mmdet='det', mmseg='seg', mmpretrain='cls')
 
 
@@ -46,19 +47,52 @@ def at_most(folder: Path, longest: int | None) -> Path:
         DataError: If the folder has no such file, or its report cannot be read.
     """
     path = folder / FILE
+    size = report_of(folder).get('typical_size')
+    if longest is None or not size or max(size) <= longest:
+        _text(path)
+        return path
+    return _write(folder, longest)
+
+
+def files_by_size(folder: Path) -> dict[Path, int]:
+    """The files of smaller images that a folder has, and their sizes."""
+    found = ((path, SIZED.fullmatch(path.name)) for path in sorted(folder.glob('*.py')))
+    return {path: int(match[1]) for path, match in found if match}
+
+
+def refresh(folder: Path) -> None:
+    """Write the files of smaller images anew, for a conversion that wrote ``data_set.py`` anew.
+
+    Args:
+        folder: The converted set.
+
+    Raises:
+        DataError: As :func:`at_most`.
+    """
+    for longest in files_by_size(folder).values():
+        _write(folder, longest)
+
+
+def _text(path: Path) -> str:
+    folder = path.parent
     try:
-        text = path.read_text(encoding='utf-8')
+        return path.read_text(encoding='utf-8')
     except (OSError, ValueError) as error:
         raise DataError(
             f'{folder} has no {FILE} ({type(error).__name__}), so it is not converted; convert it '
             'with: allinone convert'
         ) from error
-    content = report_of(folder)
-    size = content.get('typical_size')
+
+
+def _write(folder: Path, longest: int) -> Path:
+    path, content = folder / FILE, report_of(folder)
+    text = _text(path)
     name, library = VARIABLE.search(text), LIBRARY.search(text)
-    if longest is None or not size or max(size) <= longest or not (name and library):
+    size = content.get('typical_size')
+    if not (size and name and library):
         return path
-    content['typical_size'] = [max(1, round(side * longest / max(size))) for side in size]
+    factor = min(1, longest / max(size))
+    content['typical_size'] = [max(1, round(side * factor)) for side in size]
     suffix = SUFFIX.search(text)
     file_name = f'{Path(FILE).stem}_{longest}.py'
     kind = KINDS[library[1]]

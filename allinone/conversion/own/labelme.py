@@ -38,6 +38,7 @@ WANTED = 'JSON files beside the images'
 BACKGROUND = '_background_'
 FOLDERS = ('images', 'imgs', 'img', 'JPEGImages')
 LABELS = ('labels', 'annotations', 'ann', 'json', 'jsons')
+SHOWN = 40  # characters of a wrong value
 FLAT = ('point', 'points', 'line', 'linestrip')
 
 
@@ -70,6 +71,7 @@ def read(source: Path, options: Options) -> Found:
         sample.boxes, sample.notes = _objects(path, shapes, classes)
         if masks:
             sample.boxes, sample.label_map = (), path
+            sample.notes = [note for note in sample.notes if note[0] != 'mask of pixels']
     notes = tuple(('without a label file', path) for path in index.paths if path not in owned)
     splits: dict[str, list[Sample]] = {}
     for path, sample in samples.items():
@@ -88,10 +90,15 @@ def _content(path: Path) -> dict | None:
         raise ValueError(f'it is no JSON: {error}') from error
     if not isinstance(content, dict) or 'shapes' not in content or 'imagePath' not in content:
         return None
-    for shape in content['shapes']:
+    shapes = content['shapes']
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
+        raise ValueError(f'shapes is {str(shapes)[:SHOWN]}, no list of shapes')
+    for shape in shapes:
         try:
             shape['polygons'] = _polygons(shape)
             shape['label'] = str(shape['label'])
+            if isinstance(shape.get('group_id'), (list, dict)):
+                raise ValueError(f'group_id of a number, but {shape["group_id"]}')
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(f'a shape has no {error}, or a wrong one') from error
     return content
@@ -101,7 +108,10 @@ def _sample(path: str, content: dict, index: ImageIndex) -> tuple[Sample, list[s
     name = str(content['imagePath']).replace('\\', '/')
     found = index.of(path, name)
     width, height = content.get('imageWidth'), content.get('imageHeight')
-    size = (int(width), int(height)) if width and height else None
+    try:
+        size = (int(width), int(height)) if width and height else None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'its image has the size {width!r} x {height!r}') from error
     sample = Sample(found[0] if found else path, size=size)
     if not found and content.get('imageData'):
         sample.embedded, sample.name = _embedded, PurePosixPath(name).name
@@ -119,18 +129,24 @@ def _embedded(path: str) -> bytes:
 
 def _polygons(shape: dict) -> list[list[float]]:
     """Polygons of a shape; none for one without an area."""
-    points = [(float(x), float(y)) for x, y in shape['points']]
+    try:
+        points = [(float(x), float(y)) for x, y in shape['points']]
+    except (TypeError, ValueError) as error:
+        wrong = str(shape['points'])[:SHOWN]
+        raise ValueError(f'points that are pairs of numbers, but {wrong}') from error
     kind = shape.get('shape_type') or 'polygon'
     if kind in FLAT or (kind == 'polygon' and len(points) < 3):
         return []
-    if kind == 'circle':
+    if kind == 'circle' and len(points) == 2:
         (x, y), (other_x, other_y) = points
         return [circle(x, y, float(np.hypot(other_x - x, other_y - y)))]
     if kind in ('rectangle', 'mask') and len(points) == 2:
         (left, top), (right, bottom) = points
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    elif kind not in ('polygon', 'rectangle', 'rotation'):
+    elif kind not in ('circle', 'mask', 'polygon', 'rectangle', 'rotation'):
         raise ValueError(f'known shape_type, but {kind!r}')
+    elif len(points) < 3 or kind in ('circle', 'mask'):
+        raise ValueError(f'corners of a {kind}, but {len(points)} points')
     return [[value for point in points for value in point]]
 
 
@@ -195,7 +211,9 @@ class _ShapeMaps:
             if shape.get('mask'):
                 with Image.open(io.BytesIO(base64.b64decode(shape['mask']))) as mask:
                     corner = tuple(round(value) for value in min(shape['points']))
-                    image.paste(label, corner, mask.convert('1'))
+                    # LabelMe writes 0 and 1, of which Pillow makes neither black nor white.
+                    drawn = (np.asarray(mask) > 0).astype(np.uint8) * 255
+                    image.paste(label, corner, Image.fromarray(drawn))
                 continue
             for polygon in shape['polygons']:
                 draw.polygon(polygon, fill=label)

@@ -12,8 +12,8 @@ ignored unless the file names it.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -26,7 +26,8 @@ from .class_file import Classes, read_class_file
 from .files import SEGMENTATION, is_image, listed
 from .found import UNSPLIT, Found, Options
 from .label_folders import map_format
-from .splits import split_named, split_of
+from .lists import SplitLists
+from .splits import split_of
 
 __all__ = ['TITLE', 'WANTED', 'read']
 
@@ -39,6 +40,8 @@ WANTED = 'folders images and labels (or masks, annotations, SegmentationClass)'
 MARK = '_mask'  # behind the stem of a label map beside its image
 CLASS_FILES = ('classes.txt', 'classes.csv', '_classes.csv', 'labelmap.txt')
 LISTS = 'ImageSets/Segmentation'
+# Modes of Pillow with a value a pixel: of bytes, and others that need rewriting
+BYTES, OTHERS = ('L', 'P'), ('1', 'I', 'I;16', 'I;16B')
 
 
 def read(source: Path, options: Options) -> Found:
@@ -46,7 +49,7 @@ def read(source: Path, options: Options) -> Found:
     files = listed(source)
     images, maps = _pairs(files)
     splits: dict[str, list[Sample]] = defaultdict(list)
-    lists = _lists(source, files)
+    lists = SplitLists(source, files, LISTS, (path for some in maps.values() for path in some))
     for key, paths in images.items():
         label_maps = maps.get(key, [])
         sample = Sample(paths[0], label_map=label_maps[0] if label_maps else None)
@@ -55,8 +58,9 @@ def read(source: Path, options: Options) -> Found:
         if len(paths) > 1 or len(label_maps) > 1:
             what = f'{" and ".join(label_maps)} of {" and ".join(paths)}'
             sample.fault = ('label file of several images', paths[0], what)
-        stem = PurePosixPath(paths[0]).stem
-        split = lists.get(stem, UNSPLIT) if lists else split_of(paths[0])
+        split = split_of(paths[0])
+        if lists:
+            split = lists.split_of(label_maps[0]) or lists.split_of(paths[0])
         splits[split].append(sample)
     if not splits:
         raise DataError(
@@ -66,8 +70,11 @@ def read(source: Path, options: Options) -> Found:
     lost = [path for key, paths in maps.items() if key not in images for path in paths]
     notes = [('without a label file', path) for path in alone]
     notes += [('missing', f'image of {path}') for path in lost]
-    every = (sample.label_map for samples in splits.values() for sample in samples)
-    classes, coding = _coding(source, options.classes, filter(None, every))
+    if lists and len(splits) > 1:
+        unlisted = splits.pop(UNSPLIT, [])
+        notes += [('in no list of a split', sample.image) for sample in unlisted]
+    every = [sample.label_map for samples in splits.values() for sample in samples]
+    classes, coding = _coding(source, options.classes, [*filter(None, every)])
     format = map_format(splits, coding)
     return Found(classes, dict(splits), format, 'seg', notes=tuple(notes))
 
@@ -75,9 +82,9 @@ def read(source: Path, options: Options) -> Found:
 def _pairs(files: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Images and label maps by the path that they have in common."""
     images, maps = defaultdict(list), defaultdict(list)
-    pictures = [p for p in files if is_image(p) and SEGMENTATION[1] not in p.split('/')]
-    in_folders = any(_label_folder(path) is not None for path in pictures)
-    for path in pictures:
+    every = [p for p in files if is_image(p) and SEGMENTATION[1] not in p.split('/')]
+    in_folders = any(_label_folder(path) is not None for path in every)
+    for path in every:
         stem = os.path.splitext(path)[0]
         number = _label_folder(path) if in_folders else None
         parts = stem.split('/')
@@ -119,19 +126,7 @@ def _matched(images: dict[str, list[str]], maps: dict[str, list[str]]) -> dict[s
     return found
 
 
-def _lists(source: Path, files: Iterable[str]) -> dict[str, str]:
-    found: dict[str, dict[str, str]] = {}
-    for path in files:
-        if f'/{path}'.rpartition('/')[0].endswith(LISTS) and path.endswith('.txt'):
-            split = split_named(Path(path).stem)
-            lines = (source / path).read_text(encoding='utf-8-sig').split('\n')
-            if split:
-                names = {Path(line.strip()).name: split for line in lines if line.strip()}
-                found.setdefault(split, {}).update(names)
-    return {name: split for names in found.values() for name, split in names.items()}
-
-
-def _coding(source: Path, given: Path | None, maps: Iterable[str]):
+def _coding(source: Path, given: Path | None, maps: Sequence[str]):
     """Names of the classes, and how label maps are read."""
     places = [given] if given else [source / name for name in CLASS_FILES]
     places += (
@@ -148,10 +143,27 @@ def _coding(source: Path, given: Path | None, maps: Iterable[str]):
     if classes.values is None:
         if len(classes.names) > IGNORED:
             raise DataError(f'{path} has {len(classes.names)} classes; label maps hold up to 255')
-        return classes.names, Values(len(classes.names))
-    as_is = classes.values == {n: n for n in range(len(classes.names))}
-    table = {IGNORED: IGNORED} | classes.values
+        values = {n: n for n in range(len(classes.names))}
+    else:
+        values = classes.values
+    as_is = _as_is(source, values, maps)
+    table = {IGNORED: IGNORED} | values
     return classes.names, Values(len(classes.names), None if as_is else table)
+
+
+def _as_is(source: Path, values: Mapping[int, int], maps: Iterable[str]) -> bool:
+    """Whether label maps need no rewriting: values are classes, and bytes."""
+    if any(value != label for value, label in values.items()) or IGNORED in values:
+        return False
+    return all(_mode(source / path) not in OTHERS for path in maps)
+
+
+def _mode(path: Path) -> str:
+    try:
+        with Image.open(path) as image:
+            return image.mode
+    except (OSError, SyntaxError):
+        return ''  # The check of all files names it.
 
 
 def _found(source: Path, maps: Iterable[str]) -> tuple[tuple[str, ...], Values]:
@@ -160,14 +172,20 @@ def _found(source: Path, maps: Iterable[str]) -> tuple[tuple[str, ...], Values]:
     for path in maps:
         try:
             with Image.open(source / path) as image:
-                if image.mode not in ('L', 'P'):
+                if image.mode not in (*BYTES, *OTHERS):
                     raise DataError(
                         f'{source / path} has the mode {image.mode}, whose colours need names; '
                         'give --classes FILE with NAME,R,G,B a line'
                     )
-                values.update(np.unique(np.asarray(image)).tolist())
+                found = np.unique(np.asarray(image)).tolist()
         except (OSError, SyntaxError):
             continue  # The check of all files names it.
+        if not 0 <= found[0] <= found[-1] <= IGNORED:
+            raise DataError(
+                f'{source / path} has the value {found[-1]}, and label maps hold up to 255; write '
+                'classes into it, not instances or depths'
+            )
+        values.update(map(int, found))
     kept = sorted(values - {IGNORED})
     if len(kept) < 2:
         raise DataError(
@@ -175,5 +193,5 @@ def _found(source: Path, maps: Iterable[str]) -> tuple[tuple[str, ...], Values]:
             'unless it is named; give --classes FILE with NAME,VALUE a line, such as object,255'
         )
     table = {value: number for number, value in enumerate(kept)} | {IGNORED: IGNORED}
-    as_is = kept == [*range(len(kept))]
+    as_is = _as_is(source, {value: table[value] for value in kept}, maps)
     return tuple(map(str, kept)), Values(len(kept), None if as_is else table)

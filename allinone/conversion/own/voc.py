@@ -21,7 +21,8 @@ from allinone.errors import DataError
 from .class_file import read_names
 from .files import SEGMENTATION, ImageIndex, listed
 from .found import UNSPLIT, Found, Options
-from .splits import split_named, split_of
+from .lists import SplitLists
+from .splits import split_of
 from .xml_files import parse
 
 __all__ = ['TITLE', 'WANTED', 'read']
@@ -41,7 +42,7 @@ def read(source: Path, options: Options) -> Found:
     others = [path for path in files if not set(SEGMENTATION) & set(path.split('/'))]
     index = ImageIndex(others, FOLDERS, LABELS)
     paths = [path for path in files if path.lower().endswith('.xml')]
-    lists = _lists(source, files)
+    lists = SplitLists(source, files, LISTS, paths)
     samples: dict[str, Sample] = {}
     objects: dict[str, Objects] = {}
     owned: set[str] = set()
@@ -70,32 +71,25 @@ def read(source: Path, options: Options) -> Found:
         raise DataError(
             f'{source} has no XML file of VOC{other}; give the folder that has {WANTED}'
         )
+    damaged = [sample.fault for sample in samples.values() if sample.fault]
+    if not options.classes and not any(objects.values()) and damaged:
+        _, path, reason = damaged[0]
+        raise DataError(
+            f'{source} has no XML file with objects that can be used, such as {path} ({reason}); '
+            'repair them'
+        )
     classes = _classes(options.classes, objects)
     for path, some in objects.items():
         samples[path].boxes, samples[path].notes = _boxes(path, some, classes)
     splits: dict[str, list[Sample]] = {}
     for path, sample in samples.items():
-        split = lists.get(Path(path).stem, UNSPLIT) if lists else split_of(path)
+        split = lists.split_of(path) or lists.split_of(sample.image) if lists else split_of(path)
         splits.setdefault(split, []).append(sample)
-    notes = tuple(('without a label file', p) for p in index.paths if p not in owned)
-    return Found(classes, splits, CocoBoxes(), 'det', notes=notes)
-
-
-def _lists(source: Path, files: list[str]) -> dict[str, str]:
-    """Split of each name that a list names; of lists of one split the first."""
-    found: dict[str, dict[str, str]] = {}
-    for path in files:
-        if f'/{path}'.rpartition('/')[0].endswith(LISTS) and path.endswith('.txt'):
-            stem = Path(path).stem
-            split = split_named(stem) or ('trainval' if stem == 'trainval' else '')
-            lines = (source / path).read_text(encoding='utf-8-sig').split('\n')
-            if split:
-                names = {Path(line.strip()).name: split for line in lines if line.strip()}
-                found.setdefault(split, {}).update(names)
-    both = found.pop('trainval', {})
-    if not found.get('train') and not found.get('val'):
-        found['train'] = dict.fromkeys(both, 'train')
-    return {name: split for names in found.values() for name, split in names.items()}
+    notes = [('without a label file', p) for p in index.paths if p not in owned]
+    if lists and len(splits) > 1:
+        unlisted = splits.pop(UNSPLIT, [])
+        notes += [('in no list of a split', sample.image) for sample in unlisted]
+    return Found(classes, splits, CocoBoxes(), 'det', notes=tuple(notes))
 
 
 def _size(root: ElementTree.Element) -> tuple[int, int] | None:

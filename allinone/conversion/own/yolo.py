@@ -12,7 +12,9 @@ for a folder beside the file, which the former accepts). With ``kpt_shape``, key
 box (https://docs.ultralytics.com/datasets/pose/). An oriented box is a polygon of four corners.
 
 Without ``data.yaml`` the classes are in ``classes.txt`` (labelImg, Label Studio) or ``obj.names``
-(Darknet, CVAT's YOLO 1.1), and splits are folders named like them.
+(Darknet, CVAT's YOLO 1.1). Splits are folders named like them, or lists of images such as
+``train.txt`` and ``valid.txt``, which ``obj.data`` may name
+(https://docs.cvat.ai/docs/manual/advanced/formats/format-yolo/).
 """
 
 import math
@@ -28,9 +30,9 @@ from allinone.conversion.polygons import enclosing_box
 from allinone.errors import DataError
 
 from .class_file import check_names, read_names
-from .files import is_image, listed
-from .found import Found, Options
-from .splits import split_of
+from .files import is_image, lines_of, listed
+from .found import UNSPLIT, Found, Options
+from .splits import split_named, split_of
 
 __all__ = ['TITLE', 'WANTED', 'read']
 
@@ -45,13 +47,15 @@ ROUNDING = 1e-2  # How far coordinates may reach out, as Ultralytics allows
 def read(source: Path, options: Options) -> Found:
     """Read a folder with ``data.yaml``, or with a file of class names."""
     files = listed(source)
+    notes: list[tuple[str, str]] = []
+    lists = _Lists(source, files)
     described = _described(source)
     if described is not None:
         path, content = described
         if options.classes:
             raise DataError(f'{path} names the classes; change them there, and leave out --classes')
         classes = _names(path, content)
-        images = _images(source, path, content, files)
+        images = _images(source, path, content, lists, notes)
         key_points = content.get('kpt_shape') is not None
     else:
         classes = _named(source, options.classes)
@@ -60,10 +64,12 @@ def read(source: Path, options: Options) -> Found:
             images[split_of(image)].append(image)
         if not images:
             raise DataError(f'{source} has no image; give the folder with images and labels')
-    labels = _LabelFiles(source, set(files), classes, key_points)
+        if UNSPLIT in images:
+            images = _listed_splits(source, images, lists, notes)
+    labels = _LabelFiles(source, set(files), classes, key_points, lists.faults)
     labels.check(images)
     splits = {name: [labels.sample(image) for image in some] for name, some in images.items()}
-    return Found(classes, splits, CocoBoxes(), 'det')
+    return Found(classes, splits, CocoBoxes(), 'det', notes=tuple(notes))
 
 
 def _described(source: Path) -> tuple[Path, dict] | None:
@@ -87,7 +93,7 @@ def _described(source: Path) -> tuple[Path, dict] | None:
 def _names(path: Path, content: dict) -> tuple[str, ...]:
     names, number = content.get('names'), content.get('nc')
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        if set(names) != set(range(len(names))):
             raise DataError(
                 f'{path}: names has the numbers {sorted(names, key=str)}; number the classes from '
                 '0 without gaps'
@@ -118,8 +124,50 @@ def _named(source: Path, given: Path | None) -> tuple[str, ...]:
     return read_names(path)
 
 
-def _images(source: Path, path: Path, content: dict, files: list[str]) -> dict[str, list[str]]:
+def _listed_splits(
+    source: Path, images: dict[str, list[str]], lists: '_Lists', notes: list[tuple[str, str]]
+) -> dict[str, list[str]]:
+    """Images of each split as Darknet's lists say it; those of the folders without such lists."""
+    known = {image for some in images.values() for image in some}
+    labels = set(map(label_file, known))
+    places = [path for path in lists.files if '/' not in path and path.endswith('.txt')]
+    named = _darknet(source, lists.files) or [(path.removesuffix('.txt'), path) for path in places]
+    found: dict[str, list[str]] = {}
+    for name, path in named:
+        split = split_named(name)
+        if split == UNSPLIT or path in labels:
+            continue
+        some = lists.images(path, '')
+        if known & set(some):  # Else it is another text.
+            found[split] = [*dict.fromkeys([*found.get(split, []), *some])]
+    if not found:
+        return images
+    rest = known - {image for some in found.values() for image in some}
+    notes += [('in no list of a split', image) for image in sorted(rest)]
+    return found
+
+
+def _darknet(source: Path, files: list[str]) -> list[tuple[str, str]]:
+    """Names and lists of the splits in ``obj.data``, whose lines are ``NAME = PATH``."""
+    found = []
+    for path in (path for path in files if path.endswith('.data')):
+        try:
+            lines = lines_of(source / path)
+        except DataError:
+            continue  # Others have files of this ending, too.
+        for line in lines:
+            key, equals, name = (part.strip() for part in line.partition('='))
+            place = _place(source, '', name.removeprefix('data/')) if equals and name else None
+            if place in files and str(place).endswith('.txt'):
+                found.append((key, str(place)))
+    return found
+
+
+def _images(
+    source: Path, path: Path, content: dict, lists: '_Lists', notes: list[tuple[str, str]]
+) -> dict[str, list[str]]:
     """Images of each split, relative to the source."""
+    files = lists.files
     by_folder = defaultdict(list)
     for image in filter(is_image, files):
         by_folder[''].append(image)
@@ -135,18 +183,22 @@ def _images(source: Path, path: Path, content: dict, files: list[str]) -> dict[s
         images: list[str] = []
         for place in value if isinstance(value, list) else [value]:
             target = _place(source, base or '', str(place))
-            if target is None:
+            has = target is not None and (target.endswith('.txt') or target in by_folder)
+            if split == 'test' and not has:  # Exports name it whether they have one or not.
+                notes.append(('split without its images', f'{path.name}: test is {place!r}'))
+            elif target is None:
                 raise DataError(
                     f'{path}: {split} is {place!r}, which {source} does not have; correct it, or '
                     'give the folder that has it'
                 )
-            if target.endswith('.txt'):
-                images += _lines(source, target, base or '', files)
+            elif target.endswith('.txt'):
+                images += lists.images(target, base or '')
             elif target not in by_folder:
                 raise DataError(f'{path}: {split} is {place!r}, which has no image; correct it')
             else:
                 images += by_folder[target]
-        found[split] = list(dict.fromkeys(images))
+        if images or split != 'test':
+            found[split] = list(dict.fromkeys(images))
     if not found:
         raise DataError(f'{path} has neither train nor val; name the folders of the images there')
     return found
@@ -155,11 +207,12 @@ def _images(source: Path, path: Path, content: dict, files: list[str]) -> dict[s
 def _inside(source: Path, folder: Path, name: str) -> str | None:
     """A file or folder relative to the source; None if it does not lie in there."""
     path = Path(os.path.normpath(folder / name))
-    root = Path(os.path.normpath(source))
-    if not path.exists() or not path.is_relative_to(root):
-        return None
-    found = path.relative_to(root).as_posix()
-    return '' if found == '.' else found
+    if path.exists():
+        for root in map(Path, (os.path.normpath(source), os.path.realpath(source))):
+            if path.is_relative_to(root):
+                found = path.relative_to(root).as_posix()
+                return '' if found == '.' else found
+    return None
 
 
 def _place(source: Path, base: str, name: str) -> str | None:
@@ -172,20 +225,40 @@ def _place(source: Path, base: str, name: str) -> str | None:
     return None
 
 
-def _lines(source: Path, listing: str, base: str, files: list[str]) -> list[str]:
-    """Images that a text file names."""
-    known, found = set(files), []
-    own = os.path.dirname(listing)
-    for line in (source / listing).read_text(encoding='utf-8-sig').split('\n'):
-        line = line.strip()
-        if not line:
-            continue
-        # Darknet's lists are relative to its own folder, which has the data in `data/`.
-        forms = [(own, line), (base, line), ('', line), ('', line.removeprefix('data/'))]
-        places = [_inside(source, source / folder, form) for folder, form in forms]
-        image = next((place for place in places if place in known), None)
-        found.append(image or os.path.normpath(os.path.join(base, line)))
-    return found
+class _Lists:
+    """Text files of images.
+
+    Args:
+        source: The source.
+        files: All its files.
+
+    Attributes:
+        faults: Of listed images that the source does not have, by image.
+    """
+
+    def __init__(self, source: Path, files: list[str]):
+        self.source, self.files, self.known = source, files, set(files)
+        self.faults: dict[str, tuple[str, str, str]] = {}
+
+    def images(self, listing: str, base: str) -> list[str]:
+        """Images that a list names, relative to the source."""
+        found = []
+        own = os.path.dirname(listing)
+        for number, line in enumerate(lines_of(self.source / listing), 1):
+            if not line:
+                continue
+            # Darknet's lists are relative to its own folder, which has the data in `data/`.
+            forms = [(own, line), (base, line), ('', line), ('', line.removeprefix('data/'))]
+            places = [_inside(self.source, self.source / folder, form) for folder, form in forms]
+            image = next((place for place in places if place in self.known), None)
+            image = image or next(filter(None, places), None)
+            if image is None:
+                image = os.path.normpath(os.path.join(base, line))
+                outside = any((self.source / folder / form).is_file() for folder, form in forms)
+                kind = 'outside of the source' if outside else 'missing'
+                self.faults[image] = (kind, line, f'line {number} of {listing}')
+            found.append(image)
+        return found
 
 
 class _LabelFiles:
@@ -196,10 +269,18 @@ class _LabelFiles:
         files: All its files.
         classes: Names of the classes.
         key_points: Whether lines have key points after their box.
+        faults: Of images that cannot be used.
     """
 
-    def __init__(self, source: Path, files: set[str], classes: tuple[str, ...], key_points: bool):
-        self.source, self.files = source, files
+    def __init__(
+        self,
+        source: Path,
+        files: set[str],
+        classes: tuple[str, ...],
+        key_points: bool,
+        faults: dict[str, tuple[str, str, str]],
+    ):
+        self.source, self.files, self.faults = source, files, faults
         self.classes, self.key_points = classes, key_points
         self.owners: dict[str, list[str]] = defaultdict(list)
 
@@ -217,6 +298,9 @@ class _LabelFiles:
     def sample(self, image: str) -> Sample:
         path = label_file(image)
         sample = Sample(image, relative=True)
+        if image in self.faults:
+            sample.fault = self.faults[image]
+            return sample
         others = sorted(self.owners[path])
         if path in self.files and len(others) > 1:
             sample.fault = ('label file of several images', image, f'{path} is of {others}')
@@ -233,7 +317,10 @@ class _LabelFiles:
         seen: set[str] = set()  # Ultralytics leaves out lines that are written twice, too.
         for number, line in enumerate(text.split('\n'), 1):
             line = line.strip()
-            if not line or line in seen:
+            if not line:
+                continue
+            if line in seen:
+                notes.append(('line written twice', f'{path}, line {number}'))
                 continue
             seen.add(line)
             label, values = self._numbers(line, number)

@@ -46,7 +46,7 @@ REFUSED = {
     'named twice': 'named twice',
     'outside of the source': 'outside of that folder',
     'annotated at another size': 'of another size than their annotations say',
-    'label file of several images': 'not told apart by their label file',
+    'label file of several images': 'images that share a label file',
 }
 
 

@@ -196,7 +196,7 @@ def test_two_images_of_a_stem(made, tmp_path, capsys):
     status = run(made.key, source, out, *made.tree.argv)
     message = capsys.readouterr().err
     if made.key in ('yolo', 'masks', 'colour_masks'):
-        assert status == 1 and 'files are not told apart by their label file' in message
+        assert status == 1 and 'files are images that share a label file' in message
         assert f'{stem}.jpg' in message and f'{stem}.png' in message
     else:  # Their annotations name the image with its suffix, or need no file.
         assert status == 0

@@ -185,7 +185,7 @@ def test_lines_that_yolo_has_not(source, sentence, lines, words):
         ),
         ('train: images\nnames: [a, a]\n', "names the class 'a' twice; give each its own name"),
         ('train: images\nnames: [a]\nnc: 2\n', 'nc is 2, names has 1; make them equal'),
-        ('train: pictures\nnames: [a]\n', "train is 'pictures', which"),
+        ('train: photos\nnames: [a]\n', "train is 'photos', which"),
         ('train: labels\nnames: [a]\n', "train is 'labels', which has no image; correct it"),
         ('names: [a]\n', 'has neither train nor val'),
         ('val: images\nnames: [a]\n', 'has only val, nothing to train on'),
@@ -525,7 +525,7 @@ def test_folders_of_one_class_are_refused(source, sentence):
 
 
 def test_splits_beside_other_folders_are_refused(source, sentence):
-    for number, name in enumerate(('train/a', 'train/b', 'val/a', 'docs/pictures')):
+    for number, name in enumerate(('train/a', 'train/b', 'val/a', 'docs/photos')):
         photo(source / f'{name}/1.jpg', number)
     said = sentence('folders')
     assert 'has train with folders of classes, beside docs; move what is no split' in said

@@ -159,7 +159,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address(bgr, monkeypatch):
-    """Of a server on this machine; nothing else is asked."""
+    """Of a server on this machine; nothing else is requested."""
     monkeypatch.setenv('no_proxy', '*')
     monkeypatch.setattr(Server, 'content', cv2.imencode('.png', bgr)[1].tobytes())
     monkeypatch.setattr(Server, 'asked', [])

@@ -159,29 +159,38 @@ def _lacking(found) -> list[str]:
     return [n for n in names if n.startswith(PREFIX) and not n.endswith(COUNTER)]
 
 
-def merged_necks(necks: Mapping[str, State], paths: Mapping[str, str], first: str | None) -> State:
+def merged_necks(
+    necks: Mapping[str, State],
+    paths: Mapping[str, str],
+    first: str | None,
+    nameable: bool = True,
+) -> State:
     """The shared neck of several checkpoints, each of which may lack levels.
 
     Args:
         necks: ``{task: its 'shared_neck.*'}``.
         paths: ``{task: path}``, for messages.
         first: The task whose neck is taken where they differ; None: they must not.
+        nameable: Whether the config leaves out the backbone, which would name the task.
 
     Raises:
         ConfigError: If they differ.
     """
     found: dict = {}
     origin: dict[str, str] = {}
-    order = sorted(necks, key=lambda task: task != first)
-    for task in order:
+    for task in sorted(necks, key=lambda task: task != first):
         for name, value in necks[task].items():
             other = origin.setdefault(name, task)
             known = found.setdefault(name, value)
             if other != task and first is None and not same({name: known}, {name: value}):
                 raise ConfigError(
                     f'load_from.{other}={paths[other]!r} and load_from.{task}={paths[task]!r} '
-                    f'have different shared necks, and the model has one; add {BACKBONE}={other!r} '
-                    f'or {BACKBONE}={task!r} to load_from'
+                    'have different shared necks, and the model has one; '
+                    + (
+                        f'add {BACKBONE}={other!r} or {BACKBONE}={task!r} to load_from'
+                        if nameable
+                        else 'leave one of the two out of load_from'
+                    )
                 )
     return found
 

@@ -49,7 +49,7 @@ def _asked(cfg: Config) -> dict[str, None]:
     found = [
         task
         for task, part in (tasks.items() if isinstance(tasks, Mapping) else ())
-        if isinstance(part, Mapping) and part.get(KEY) == AUTO
+        if isinstance(part, Mapping) and str(part.get(KEY)).lower() == AUTO
     ]
     for task in found:
         cfg.model.tasks[task].pop(KEY)

@@ -5,6 +5,7 @@ them in ``allinone/_configs``.
 """
 
 import difflib
+import os
 import os.path as osp
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def comment_of(name: str) -> str:
     return ' '.join(comment).partition('. ')[0].rstrip('.')
 
 
-def find_config(path: str) -> str:
+def find_config(path: str | os.PathLike) -> str:
     """The file of a config.
 
     Args:
@@ -61,9 +62,10 @@ def find_config(path: str) -> str:
     Raises:
         ConfigError: If there is neither.
     """
+    path = os.fspath(path)
     if osp.isfile(path):
         return path
-    name = path.removeprefix(PREFIX).removeprefix(FOLDER).removesuffix('.py')
+    name = osp.normpath(path.removeprefix(PREFIX)).removeprefix(FOLDER).removesuffix('.py')
     names = _names()
     if name in names:
         return str(shipped_folder() / f'{name}.py')

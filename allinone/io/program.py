@@ -9,7 +9,8 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 
 def by_command() -> bool:
     """Whether the command ``allinone`` runs, also as ``python -m allinone``."""
-    return Path(sys.argv[0]).stem == COMMAND
+    # While it parses, the first word has the program, too.
+    return Path(sys.argv[0]).stem.split(' ')[0] == COMMAND
 
 
 def program(name: str) -> str:

@@ -210,8 +210,8 @@ def _neck(
     of_backbone = {name: value for name, value in backbone.items() if name.startswith(SHARED)}
     if of_backbone:
         necks[BACKBONE] = of_backbone
-    first = BACKBONE if of_backbone else named
-    return merged_necks(necks, paths, first)
+    first = BACKBONE if of_backbone else named if named in parts else None
+    return merged_necks(necks, paths, first, named is None)
 
 
 def _report(model: AllInOne, found: Fit, start: Start) -> None:

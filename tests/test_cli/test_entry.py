@@ -104,6 +104,9 @@ def test_messages_name_the_command_that_runs(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['allinone', 'train', 'c.py', '--seed', '1'])
     assert (program('print_config'), called('pack')) == ('allinone print-config', 'allinone pack')
     assert resume_command() == 'allinone train c.py --seed 1 --resume'
+    monkeypatch.setattr(sys, 'argv', ['allinone test', 'c.py'])  # While options are parsed
+    assert program('analyze') == 'allinone analyze'
+    monkeypatch.setattr(sys, 'argv', ['allinone', 'train', 'c.py', '--seed', '1'])
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
     assert resume_command() == (
         'torchrun --nproc_per_node=2 -m allinone train c.py --seed 1 --resume'

@@ -255,10 +255,11 @@ def test_a_data_set_says_its_number_before_it_is_loaded(tmp_path, make, count):
     assert cfg.model.tasks.a.head.num_classes == count
 
 
+@pytest.mark.parametrize('auto', ['auto', 'Auto'])
 @pytest.mark.parametrize('counts, number', [({}, 4), ({'a': None}, 4), ({'a': 6}, 6)])
-def test_auto_is_the_number_of_the_data(tmp_path, counts, number):
+def test_auto_is_the_number_of_the_data(tmp_path, counts, number, auto):
     head = dict(type='LinearClsHead', num_classes=3, in_channels=8)
-    task = dict(type='mmpretrain.ImageClassifier', head=head, num_classes='auto')
+    task = dict(type='mmpretrain.ImageClassifier', head=head, num_classes=auto)
     cfg = Config(
         dict(
             model=dict(tasks=dict(a=task)),

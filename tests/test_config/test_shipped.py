@@ -1,6 +1,7 @@
 """Configs that come with the package: found by name, inherited from anywhere."""
 
 import os
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, TOY_CONFIG, tiny, write_config
@@ -14,7 +15,11 @@ NAME = 'toy/mobilenetv2_toy'
 
 
 @pytest.mark.parametrize(
-    'name', [NAME, f'{NAME}.py', f'configs/{NAME}.py', f'allinone::{NAME}', f'allinone::{NAME}.py']
+    'name',
+    [
+        *(NAME, f'{NAME}.py', f'configs/{NAME}.py', f'./configs/{NAME}', Path(NAME)),
+        *(f'allinone::{NAME}', f'allinone::{NAME}.py'),
+    ],
 )
 def test_a_name_in_any_spelling_is_the_file_of_the_checkout(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
@@ -49,6 +54,7 @@ def test_a_wheel_has_them_in_the_package(tmp_path, monkeypatch):
         ('mobilenetv2_toy', 'do you mean toy/mobilenetv2_toy'),
         ('none.py', '"allinone configs" lists them'),
         ('../configs/toy/mobilenetv2_toy', 'do you mean toy/mobilenetv2_toy'),
+        (Path('toy/mobilenetv2_toi'), 'do you mean toy/mobilenetv2_toy'),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path, monkeypatch, name, near):

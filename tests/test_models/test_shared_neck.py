@@ -482,6 +482,9 @@ def test_backbones_of_tasks_with_and_without_the_neck_are_compared(saved, extrac
     neck = extracts('d', 'seg', ('neck.',))
     with pytest.raises(ConfigError, match="different shared necks.*backbone='det'"):
         load_start(build_model(cfg), dict(names, seg=neck), {})
+    file = dict(names, seg=neck, backbone=names['cls'])  # Without a neck
+    with pytest.raises(ConfigError, match='different shared necks.*leave one of the two out'):
+        load_start(build_model(cfg), file, {})
     load_start(fresh, dict(names, seg=neck, backbone='seg'), {})
     name = 'shared_neck.lateral_convs.1.conv.weight'
     assert torch.equal(fresh.state_dict()[name], expected[name] + 1)

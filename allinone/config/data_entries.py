@@ -1,7 +1,8 @@
 """``data = dict(TASK=ENTRY)``: loaders, evaluators and score of a task's data set in one variable.
 
-An entry is expanded into ``train_dataloader.TASK``, ``val_evaluator.TASK``, ``val_cfg.score`` and
-so on when a config is read, so all that follows reads the long form.
+An entry is expanded into ``train_dataloader.TASK``, ``val_evaluator.TASK``, ``val_cfg.score``,
+``val_cfg.references.TASK`` (its ``val_references``) and so on when a config is read, so all that
+follows reads the long form.
 
 The entry of a source that serves several tasks (``data = dict(SOURCE=ENTRY)``, with ``tasks`` in
 its loaders) has evaluators, numbers of classes and classes keyed by task, and a score of
@@ -31,6 +32,7 @@ from .notes import say
 KEY = 'data'
 OPTIONS = ('num_classes', 'classes', 'score')
 LIKENESS = 0.85
+REFERENCES = 'references'  # Of an entry for its loops, as in val_cfg.references
 
 
 def has_data(cfg: Config) -> bool:
@@ -80,7 +82,11 @@ def expand_data(cfg: Config) -> dict[str, int | None]:
             parts = (value or {}) if is_by_task(part, entry) else {source: value}
             found |= parts
             places |= dict.fromkeys(parts, f'{KEY}.{source}')
-        _put(content, part, {name: value for name, value in found.items() if value}, places)
+        stage, _, key = part.partition('_')
+        into = dict.get(content, f'{stage}_cfg') if key == REFERENCES else content
+        if isinstance(into, dict):
+            key = key if key == REFERENCES else part
+            _put(into, key, {name: value for name, value in found.items() if value}, places)
     for stage in ('val', 'test'):
         _expand_score(content, stage, entries)
     return {

@@ -11,6 +11,7 @@ from .sources import TASKS, labels_of
 PARTS = (
     *('train_dataloader', 'val_dataloader', 'val_evaluator'),
     *('test_dataloader', 'test_evaluator'),
+    *('val_references', 'test_references'),
 )
 
 

@@ -41,15 +41,17 @@ def check_dataset(
         return check_dataset(dataset.dataset, num_classes, skip_corrupt, kind)
     if hasattr(dataset, 'datasets') or not hasattr(dataset, 'get_data_info'):
         return
+    kind = kind or kind_of_dataset_class(type(dataset)) or TaskKind()
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-    if classes and num_classes is not None and len(classes) != num_classes:
+    # Images to search have other identities than those of training.
+    counted = not kind.embeds and num_classes is not None
+    if classes and counted and len(classes) != num_classes:
         raise DataError(
             f'metainfo.classes has {len(classes)} names, but the head of the task has '
             f'num_classes={num_classes}; make them agree'
         )
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     _check_files(infos)
-    kind = kind or kind_of_dataset_class(type(dataset)) or TaskKind()
     kind.check_labels(dataset, infos, num_classes, skip_corrupt)
 
 

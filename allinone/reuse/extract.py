@@ -219,6 +219,9 @@ def fewer_tasks(cfg: Config, tasks: Sequence[str]) -> Config:
             fewer[key].pop('score')
             if left:
                 fewer[key].score = ConfigDict(left)
+        references = (fewer.get(key) or {}).pop('references', None)
+        if references and (kept := keep(references)):
+            fewer[key].references = kept
     return fewer
 
 
@@ -254,8 +257,10 @@ def upstream_config(cfg: Config, task: str, metainfo: Mapping) -> Config:
     classes = list(metainfo.get('classes') or ())
     loader = _without_allinone(_upstream_loader(cfg, source, task, kind), classes, kind)
     loader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
-    evaluator = _without_allinone(cfg[f'{source}_evaluator'][task], classes, kind)
     upstream['test_pipeline'] = loader['dataset']['pipeline']
+    if not kind.upstream_evaluates:
+        return Config(upstream)
+    evaluator = _without_allinone(cfg[f'{source}_evaluator'][task], classes, kind)
     for stage, loop in (('val', 'ValLoop'), ('test', 'TestLoop')):
         upstream[f'{stage}_dataloader'] = loader
         upstream[f'{stage}_evaluator'] = evaluator

@@ -3,12 +3,14 @@
 from .base import TaskKind
 from .classification import Classification, MultiLabelClassification
 from .detection import Detection
+from .retrieval import Retrieval
 from .segmentation import Segmentation
 
 __all__ = [
     'Classification',
     'Detection',
     'MultiLabelClassification',
+    'Retrieval',
     'Segmentation',
     'TaskKind',
 ]

@@ -83,11 +83,13 @@ class TaskKind:
             transform changes labels.
         visualizer: Type of the visualizer in upstream configs.
         upstream_types: ``{type of this suite: type of the library}`` for upstream configs.
+        upstream_evaluates: Whether upstream configs have the data and metrics of tests.
         outputs: ``{'logits' or 'scores': dotted attribute}`` of the module whose output
             distillation compares.
         sees_whole_images: Whether test images are whole images, not crops.
         finds_boxes: Whether predictions have boxes, which ``boxes_of`` gives.
         classifies_boxes: Whether a model may classify crops, by ``--classify-boxes``.
+        embeds: Whether predictions are embeddings, which ``embedding_of`` gives.
         track1_section: Section of a Track 1 submission that ``track1_content`` is for.
     """
 
@@ -112,10 +114,12 @@ class TaskKind:
     joined_labels: type[JoinedLabels] | None = None
     visualizer: str | None = None
     upstream_types: Mapping[str, str] = {}
+    upstream_evaluates = True
     outputs: Mapping[str, str] = {}
     sees_whole_images = True
     finds_boxes = False
     classifies_boxes = False
+    embeds = False
     track1_section: str | None = None
 
     @property
@@ -458,6 +462,18 @@ class TaskKind:
             place = next(filter(None, folders), type(dataset).__name__)
             yield place, digest_of_labels(infos, self.label_of)
 
+    def check_training(self, key: str, model: 'BaseModel', dataset: Dataset) -> None:
+        """Compare a training set with the task's model.
+
+        Args:
+            key: Where its config stands, for messages.
+            model: The task's.
+            dataset: After :meth:`check_labels`.
+
+        Raises:
+            ConfigError: If the model cannot be trained on this set.
+        """
+
     # ------------------------------------------------------------------ evaluation
 
     def prepare_metric(
@@ -472,6 +488,22 @@ class TaskKind:
 
         Raises:
             ConfigError: If the metric cannot be computed on this data set.
+        """
+
+    def prepare_references(
+        self, key: str, metric: BaseMetric, dataset: Dataset, references: Dataset | None
+    ) -> None:
+        """Check what :meth:`before_evaluation` is to read, before anything runs.
+
+        Args:
+            key: Where its dataloader stands, or would stand, for messages.
+            metric: One of the task's.
+            dataset: What is evaluated.
+            references: What is read before; None: nothing.
+
+        Raises:
+            ConfigError: If the metric cannot be computed with it.
+            DataError: If data set and references do not go together.
         """
 
     def metric_names(self, metric: BaseMetric) -> set[str] | None:
@@ -501,7 +533,8 @@ class TaskKind:
 
         Args:
             model: The task's model, in evaluation mode, without gradients.
-            batches: Collated batches of the second loader (a gallery, prompts).
+            batches: Collated batches of the second loader (a gallery, prompts), of this process
+                alone; the attribute ``dataset`` is its data set.
             evaluator: Of the task, whose metrics may be given what is computed here.
         """
         raise NotImplementedError(f'{type(self).__name__} does not define before_evaluation()')
@@ -573,6 +606,14 @@ class TaskKind:
     def boxes_of(self, sample):
         """``InstanceData`` with ``bboxes`` of a prediction, where the kind finds boxes."""
         raise NotImplementedError(f'{type(self).__name__} does not define boxes_of()')
+
+    def embedding_of(self, sample) -> np.ndarray:
+        """L2-normalised float32 ``(D,)`` of a prediction, where the kind embeds.
+
+        Raises:
+            DataError: If it is not finite, or has only zeros.
+        """
+        raise NotImplementedError(f'{type(self).__name__} does not define embedding_of()')
 
     def track1_content(self, sample, cat_ids: Sequence[int] | None = None):
         """What a Track 1 submission holds of a prediction, in its ``track1_section``."""

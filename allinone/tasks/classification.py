@@ -27,7 +27,7 @@ from .class_lists import FOLDERS, ClassLists
 from .image_statistics import ImageMeans, LabelCounts, LabelScores
 from .pseudo_labels import PseudoClasses, PseudoLabels
 from .results import ClassificationResult, MultiLabelResult
-from .wiring import LAST_STRIDE, Wiring, accepts, is_auto, left_out
+from .wiring import Wiring, wire_last_map
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -103,14 +103,7 @@ class Classification(TaskKind):
                     sample.set_field(like.get(name).clone(), name)
 
     def wire_parts(self, wiring: Wiring) -> None:
-        head = wiring.cfg.get('head')
-        if not isinstance(head, dict) or not accepts(head, 'in_channels', 'mmpretrain'):
-            return
-        if left_out(head, 'in_channels') or is_auto(wiring.cfg, 'feature_indices'):
-            # Of a shared neck no map that it only pools
-            maps = [m for m in wiring.maps if not wiring.of_neck or (m.stride or 0) <= LAST_STRIDE]
-            last = wiring.choose((maps or wiring.maps)[-1:])[-1]
-            wiring.fill_absent(head, 'in_channels', last.channels, 'head')
+        wire_last_map(wiring, 'mmpretrain')
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         # These heads give one tensor (N, C), of which predict() takes softmax or sigmoid alone.

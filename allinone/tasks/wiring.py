@@ -165,6 +165,18 @@ def with_strides(
     return [found[stride] for stride in strides]
 
 
+def wire_last_map(wiring: Wiring, library: str) -> None:
+    """Let a model with one head of pooled features select the last map, and fill its channels."""
+    head = wiring.cfg.get('head')
+    if not isinstance(head, dict) or not accepts(head, 'in_channels', library):
+        return
+    if left_out(head, 'in_channels') or is_auto(wiring.cfg, 'feature_indices'):
+        # Of a shared neck no map that it only pools
+        maps = [m for m in wiring.maps if not wiring.of_neck or (m.stride or 0) <= LAST_STRIDE]
+        last = wiring.choose((maps or wiring.maps)[-1:])[-1]
+        wiring.fill_absent(head, 'in_channels', last.channels, 'head')
+
+
 def require_pyramid(key: str, what: str, maps: Sequence[FeatureMap]) -> None:
     """Refuse maps of a single stride where a part combines several.
 

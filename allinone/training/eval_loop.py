@@ -1,7 +1,7 @@
 """Validation and test over the data sets of several sources."""
 
 import os.path as osp
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from mmengine.dist import get_world_size
@@ -63,6 +63,27 @@ class BrokenOff(Exception):
     """A validation was left for a signal."""
 
 
+class References:
+    """Batches that are read before an evaluation.
+
+    Args:
+        loader: Of the batches.
+        before_each: Called before each batch.
+
+    Attributes:
+        dataset: Their data set, of which a process may read a part.
+    """
+
+    def __init__(self, loader: DataLoader, before_each: Callable[[], None]):
+        self.loader, self.before_each = loader, before_each
+        self.dataset = loader.dataset
+
+    def __iter__(self) -> Iterator[Mapping]:
+        for batch in self.loader:
+            self.before_each()
+            yield batch
+
+
 class _EvalLoop(BaseLoop):
     """What :class:`MultiTaskValLoop` describes, for a stage."""
 
@@ -102,6 +123,13 @@ class _EvalLoop(BaseLoop):
                 classes = kind.num_classes(model.tasks[task])
                 with named(f'{self.stage}_evaluator.{task}'):
                     kind.prepare_metric(metric, dataset, classes)
+                loader = self.references.get(task)
+                kind.prepare_references(
+                    f'{self.stage}_cfg.references.{task}',
+                    metric,
+                    dataset,
+                    None if loader is None else loader.dataset,
+                )
             self._compare_annotations(task, metrics, dataset)
             self.evaluators[task].dataset_meta = getattr(dataset, 'metainfo', None)
         for member in self.score:
@@ -180,7 +208,7 @@ class _EvalLoop(BaseLoop):
             model = getattr(self.runner.model, 'module', self.runner.model).tasks[task]
             with autocast(enabled=self.fp16):
                 self.kinds[task].before_evaluation(
-                    model, self._until_stopped(loader), self.evaluators[task]
+                    model, References(loader, self._stop_if_asked), self.evaluators[task]
                 )
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)
@@ -208,11 +236,6 @@ class _EvalLoop(BaseLoop):
     def _marks(self, source: str) -> bool:
         """Whether results of unlabelled images are marked, by which processes agree on places."""
         return get_world_size() > 1 and is_labelled(self.dataloader.loaders[source].dataset)
-
-    def _until_stopped(self, batches: Iterable) -> Iterator:
-        for batch in batches:
-            self._stop_if_asked()
-            yield batch
 
     def _stop_if_asked(self) -> None:
         signals = self.runner.stop_signals

@@ -99,6 +99,11 @@ class MultiTaskTrainLoop(IterBasedTrainLoop):
         check_flag('train_cfg.dry_run', dry_run)
         self.dry_run = dry_run
         loaders = build_loaders(runner, 'train_dataloader', dataloader, True, check_data)
+        if check_data:
+            model = getattr(runner.model, 'module', runner.model)
+            for part in loaders.parts:
+                key, task = f'train_dataloader.{part.key}', part.task
+                model.kinds[task].check_training(key, model.tasks[task], part.dataset)
         check_schedule(schedule, loaders.tasks)
         self.epoch_length = iterations_per_epoch(loaders.loaders, self.micro_batches)
         self.schedule = TASK_SCHEDULES.build(

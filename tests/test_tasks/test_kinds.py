@@ -117,8 +117,8 @@ def task_of(cfg):
             dict(CLASSIFIER, type=ImageClassifier, neck=dict(type='mmpretrain.' + POOL['type'])),
             'classification',
         ),
-        (REID, 'classification'),
-        (dict(REID, data_preprocessor=dict(type='ReIDDataPreprocessor')), 'classification'),
+        (REID, 'retrieval'),
+        (dict(REID, data_preprocessor=dict(type='ReIDDataPreprocessor')), 'retrieval'),
     ],
 )
 def test_a_kind_is_chosen_by_the_model_or_by_name(cfg_of, task, name):
@@ -139,7 +139,7 @@ def test_a_kind_is_chosen_by_the_model_or_by_name(cfg_of, task, name):
         (
             dict(CLASSIFIER, kind='detection'),
             r"^model.tasks.x.kind is 'detection', which does not fit ImageClassifier; name one of "
-            r"\['classification', 'multi_label_classification'\]",
+            r"\['classification', 'multi_label_classification', 'retrieval'\]",
         ),
         (
             dict(CLASSIFIER, kind=dict(type='classification', size=3)),
@@ -202,7 +202,6 @@ def test_features_may_enter_elsewhere(cfg_of, registered):
 @pytest.mark.parametrize(
     'sample',
     [
-        BaseDataElement(pred_feature=torch.rand(8)),
         BaseDataElement(),
         BaseDataElement(pred_depth_map=torch.rand(1, 4, 4)),
     ],
@@ -218,6 +217,8 @@ def test_a_prediction_of_no_kind_is_neither_recorded_nor_drawn(sample):
 def test_an_embedding_is_no_classification(cfg_of):
     model, kind = task_of(cfg_of(REID))
     (sample,) = model.eval()(torch.rand(1, 3, 128, 128), [DataSample()], mode='predict')
+    assert list(to_record(sample, kind=kind)) == ['embedding']
+    kind = registered_kinds()['classification']()
     with pytest.raises(DataError, match=r"\['pred_feature'\], which are no prediction of the kind"):
         to_record(sample, kind=kind)
 
@@ -235,6 +236,7 @@ PREDICTIONS = dict(
             masks=torch.ones(1, 4, 6, dtype=torch.bool),
         )
     ),
+    retrieval=BaseDataElement(pred_feature=torch.tensor([0.6, 0.8])),
     segmentation=SegDataSample(pred_sem_seg=PixelData(data=torch.tensor([[[0, 1], [1, 1]]]))),
 )
 

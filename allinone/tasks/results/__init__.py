@@ -3,11 +3,13 @@
 from .base import TaskResult
 from .boxes import DetectionResult
 from .classes import ClassificationResult, MultiLabelResult
+from .embeddings import EmbeddingResult
 from .label_maps import SegmentationResult
 
 __all__ = [
     'ClassificationResult',
     'DetectionResult',
+    'EmbeddingResult',
     'MultiLabelResult',
     'SegmentationResult',
     'TaskResult',

@@ -89,8 +89,8 @@ def data_frame(rows: Sequence[Mapping], columns: Sequence[str] = ()):
     )
 
 
-def optional(package: str, user: str):
-    """A package of an extra of the same name.
+def optional(package: str, user: str, extra: str | None = None):
+    """A package of an extra, by default the one of the same name.
 
     Raises:
         ConfigError: If it is not installed.
@@ -100,5 +100,5 @@ def optional(package: str, user: str):
     except ImportError as error:
         raise ConfigError(
             f'{user} needs the package {package}, which cannot be imported ({error}); install it '
-            f"with pip install 'allinone[{package}]'"
+            f"with pip install 'allinone[{extra or package}]'"
         ) from error

@@ -2,7 +2,14 @@
 
 from allinone.io.renames import renamed_names
 
-from .datasets import CocoFileDataset, ImageListDataset, RandomPipelineDataset, SharedDataset
+from .datasets import (
+    CocoFileDataset,
+    IdentityDataset,
+    ImageListDataset,
+    RandomPipelineDataset,
+    SharedDataset,
+)
+from .identity_sampler import IdentitySampler
 from .samplers import ClassAwareSampler, SeededInfiniteSampler
 from .shared_sampler import SharedSampler
 from .storage import LmdbPackBackend, PackBackend, RemoteBackend
@@ -13,6 +20,8 @@ __all__ = [
     'ClassAwareSampler',
     'CocoFileDataset',
     'SeededInfiniteSampler',
+    'IdentityDataset',
+    'IdentitySampler',
     'LmdbPackBackend',
     'PackBackend',
     'ImageListDataset',

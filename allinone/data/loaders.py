@@ -23,6 +23,7 @@ from allinone.tasks.coco import reading_normalised
 from .annotation_errors import empty, explained
 from .checks import check_dataset
 from .datasets.shared_parts import library_of, scoped_steps
+from .identity_sampler import log_repeated, with_identity_sampler
 from .partly_annotated import PartlyAnnotated, marks_by_task
 from .pipeline_probe import check_pipeline
 from .seeded import MapDataset, SeededDataset
@@ -143,9 +144,13 @@ def build_loader(
         cfg.setdefault('persistent_workers', True)
     cfg.pop('timeout', None)  # That of PyTorch is for workers only; see TaskLoaders.
     with named(key, {name: part for name, part in cfg.items() if name != 'dataset'}):
+        cfg = with_identity_sampler(key, cfg, seed, train, check)
         loader = Runner.build_dataloader(cfg, seed=seed)
+    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     if shared and train and check:
-        log_replaced(key, getattr(loader.batch_sampler, 'sampler', loader.sampler), needed)
+        log_replaced(key, sampler, needed)
+    if check:
+        log_repeated(key, sampler)
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     return loader
 

@@ -28,6 +28,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'its file name, else the whole match; default: each image is a group',
     )
     parser.add_argument(
+        '--by-identity',
+        action='store_true',
+        help='the list has PATH IDENTITY [CAMERA] a line, and all images of an identity stay '
+        'together',
+    )
+    parser.add_argument(
         '--seed', type=int, default=0, help='another one holds out other groups (default: 0)'
     )
     parser.add_argument('--out-dir', required=True, metavar='DIR', help='folder of both files')
@@ -40,20 +46,20 @@ def main(args: argparse.Namespace) -> int:
     from allinone.errors import AllInOneError
 
     try:
-        found = split_list(args.list, args.out_dir, args.share, args.group, args.seed)
+        found = split_list(
+            args.list, args.out_dir, args.share, args.group, args.seed, args.by_identity
+        )
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    grouped = args.group is not None or args.by_identity
     total = found.train.images + found.held_out.images
     for part in (found.train, found.held_out):
         images = f'{part.images:,} images ({part.images / total:.1%})'
-        print(
-            f'{part.path}: {images}'
-            + (f' in {part.groups:,} groups' if args.group is not None else '')
-        )
+        print(f'{part.path}: {images}' + (f' in {part.groups:,} groups' if grouped else ''))
     if found.left_out:
         print(f'{found.left_out:,} annotations that belong to no image are in neither part.')
-    if args.group is None:
+    if not grouped:
         print(
             'Each image is a group of its own: near-copies, such as frames of one track or crops '
             'of one scene, are not kept together; --group REGEX does so.'

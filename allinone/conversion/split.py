@@ -7,11 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from os import makedirs, remove
 from typing import Any, NamedTuple
 
 from allinone.errors import DataError
 from allinone.io.atomic import write_durably
+from allinone.io.identity_lists import identity_lines
 
 PARTS = ('train', 'held_out')
 # An image list has a label behind the name of a file; a list of stems has no such name.
@@ -47,15 +49,24 @@ class Split(NamedTuple):
 
 
 class _List(NamedTuple):
-    """``names`` of the images in order, and ``write(chosen)``, the text of the list with some."""
+    """``names`` of the images in order, and ``write(chosen)``, the text of the list with some.
+
+    ``groups`` of the images where the list has them.
+    """
 
     names: list[str]
     write: Callable[[Sequence[bool]], str]
     left_out: int = 0
+    groups: list[str] | None = None
 
 
 def split_list(
-    path: str, out_dir: str, share: float, group: str | None = None, seed: int = 0
+    path: str,
+    out_dir: str,
+    share: float,
+    group: str | None = None,
+    seed: int = 0,
+    by_identity: bool = False,
 ) -> Split:
     """Write ``NAME_train.EXT`` and ``NAME_held_out.EXT`` of a list ``NAME.EXT``.
 
@@ -69,6 +80,8 @@ def split_list(
         group: Regular expression, searched in the names of the images. The group of an image is
             what its first parenthesis matches, else the whole match. None: the image alone.
         seed: Of the choice.
+        by_identity: The list is a text file with ``PATH IDENTITY [CAMERA]`` a line, and an identity
+            is a group.
 
     Raises:
         DataError: If an argument or the list is wrong, or a file to write exists.
@@ -76,19 +89,26 @@ def split_list(
     """
     if not 0 < share < 1:
         raise DataError(f'--share is {share:g}; give a fraction between 0 and 1, such as 0.15')
+    if by_identity and group is not None:
+        raise DataError(
+            f'--by-identity makes a group of each identity, and --group is {group!r}; leave one of '
+            'them out'
+        )
     name, ending = osp.splitext(osp.basename(path))
     paths = [osp.join(out_dir, f'{name}_{part}{ending}') for part in PARTS]
     for target in paths:
         if osp.lexists(target):
             raise DataError(f'{target} exists and is not overwritten; give another --out-dir')
-    listed = (_coco if ending.lower() == '.json' else _lines)(path)
-    groups = groups_of(listed.names, group)
+    read = _identities if by_identity else _coco if ending.lower() == '.json' else _lines
+    listed = read(path)
+    groups = listed.groups or groups_of(listed.names, group)
     sizes = Counter(groups)
     if len(sizes) < 2:
         what = f'--group {group!r} finds' if group else 'the list has'
+        other = 'a --group that distinguishes them, or a list of several images'
         raise DataError(
             f'{path}: {what} a single group, {groups[0]!r}, of {len(groups)} images, which cannot '
-            'be cut; give a --group that distinguishes them, or a list of several images'
+            f'be cut; give {"a list of several identities" if by_identity else other}'
         )
     held_out = choose(sizes, share, seed)
     chosen = [[(found in held_out) is wanted for found in groups] for wanted in (False, True)]
@@ -177,11 +197,22 @@ def _lines(path: str) -> _List:
         raise DataError(f'{path} has no line; give a list of images')
     matches = [LABELLED.fullmatch(line.strip()) for line in lines]
     names = [match[1] if match else line.strip() for match, line in zip(matches, lines)]
+    return _List(names, partial(_some_of, lines))
 
-    def write(chosen: Sequence[bool]) -> str:
-        return ''.join(f'{line}\n' for line, wanted in zip(lines, chosen) if wanted)
 
-    return _List(names, write)
+def _identities(path: str) -> _List:
+    lines = list(identity_lines(path, _read(path)))
+    if not lines:
+        raise DataError(f'{path} lists no image; give lines "PATH IDENTITY"')
+    return _List(
+        [line.path for line in lines],
+        partial(_some_of, [line.text for line in lines]),
+        groups=[line.identity for line in lines],
+    )
+
+
+def _some_of(lines: Sequence[str], chosen: Sequence[bool]) -> str:
+    return ''.join(f'{line}\n' for line, wanted in zip(lines, chosen) if wanted)
 
 
 def _coco(path: str) -> _List:

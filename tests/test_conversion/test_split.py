@@ -133,6 +133,20 @@ def test_an_image_that_is_listed_twice_is_one_group(tmp_path):
         assert not set(train) & set(held) and len(held) == 2
 
 
+def test_identities_stay_together(tmp_path, capsys):
+    lines = [f'{image}.jpg {image % 5} c{image % 2}' for image in range(20)]
+    lines += ['my car.jpg\t3', 'b.jpg 4']
+    path = write_lines(tmp_path / 'list.txt', ['# PATH IDENTITY CAMERA', *lines])
+    out = tmp_path / 'out'
+    assert run_tool('split', path, '--by-identity', '--share', '0.4', '--out-dir', out) == 0
+    parts = lines_of(out)
+    assert sorted(sum(parts, [])) == sorted(lines)
+    of_parts = [{line.replace('my car', 'a').split()[1] for line in part} for part in parts]
+    assert not of_parts[0] & of_parts[1] and [len(part) for part in of_parts] == [3, 2]
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 and printed[1].endswith(' in 2 groups')
+
+
 def test_stems_with_spaces_have_no_label(tmp_path):
     lines = ['my image 1', 'my image 2', 'my image 3', 'my image 4']
     split_list(write_lines(tmp_path / 'list.txt', lines), str(tmp_path), 0.5)
@@ -186,6 +200,14 @@ REFUSED = {
         dict(group='track'),
         "{path}: --group 'track' finds a single group, 'track', of 10 images, which cannot be cut; "
         'give a --group that distinguishes them, or a list of several images'),
+    'identities of names': (
+        dict(by_identity=True),
+        "{path}, line 1 is 'track_a/00.jpg'; it must be \"PATH IDENTITY\" or \"PATH IDENTITY "
+        'CAMERA", with tabs between them if the path has spaces'),
+    'groups of two kinds': (
+        dict(by_identity=True, group='track'),
+        "--by-identity makes a group of each identity, and --group is 'track'; leave one of them "
+        'out'),
 }  # fmt: skip
 
 

@@ -197,6 +197,8 @@ def test_traffic_mini_signs(converted):
     for split, numbers in dict(train=train, val=val).items():
         lines = [f'{n:05}.png {0 if n < 18 else 14}' for n in numbers]
         assert (out / f'{split}.txt').read_text().splitlines() == lines
+        tracks = [f'{n:05}.png {n // 3}' for n in numbers]
+        assert (out / f'{split}_tracks.txt').read_text().splitlines() == tracks
         assert sorted(path.name for path in (out / split).iterdir()) == [
             line.split()[0] for line in lines
         ]

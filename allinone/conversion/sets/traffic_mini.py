@@ -4,7 +4,8 @@
 tables that :mod:`.gtsrb` reads (``torchvision.datasets.GTSRB`` loads the same archive). It has
 frames 9, 19 and 29 of each of the 888 tracks, in whose 30 frames the sign comes nearer. The first
 quarter of each class's tracks is val, so that no track is in both. ``IMAGE.png`` is three times the
-index of the track among all, plus 0, 1 or 2.
+index of the track among all, plus 0, 1 or 2. ``SPLIT_tracks.txt`` has lines ``NAME TRACK`` of
+each image, for retrieval.
 
 ``dec`` is COAD, exported by Roboflow in COCO's format: ``train/_annotations.coco.json`` and
 ``valid/_annotations.coco.json`` with the images beside them (roboflow/rf-detr,
@@ -17,13 +18,17 @@ the base config file reads.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from os.path import join
 from pathlib import Path
 
 from allinone.conversion.data_set import DataSet, Part, Sample, Split
-from allinone.conversion.formats import CocoBoxes
+from allinone.conversion.files import replacing
+from allinone.conversion.formats import CocoBoxes, ImageListDataset
+from allinone.conversion.report import Report
 from allinone.conversion.source import check_source
 
 from . import camvid, coco, gtsrb
@@ -62,6 +67,7 @@ def signs(source: Path) -> DataSet:
     return replace(
         gtsrb.data_set(source),
         name='traffic_mini_cls',
+        format=SignLists(),
         title='GTSRB (first training archive)',
         parts=(Part(SIGNS, SIGN_ARCHIVE, suffix='.ppm'),),
         splits=tuple(
@@ -127,6 +133,33 @@ def sign_samples(split: str, source: Path) -> Iterator[Sample]:
                         place = (first + number) * len(FRAMES) + FRAMES.index(frame)
                         yield Sample(sample.image, sample.label, name=f'{place:05}.png')
         first += len(tracks)
+
+
+class SignLists(ImageListDataset):
+    """Also ``SPLIT_tracks.txt`` with the track of each image, for ``allinone.IdentityDataset``."""
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (*super().files(split), f'{split}_tracks.txt')
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        with (
+            replacing(join(out, f'{split}_tracks.txt')) as tracks,
+            super().writer(out, split, report, link) as lists,
+        ):
+            yield _TrackWriter(lists, tracks)
+
+
+class _TrackWriter:
+    boxes = None
+
+    def __init__(self, lists, tracks):
+        self.lists, self.tracks, self.labels = lists, tracks, lists.labels
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
+        self.lists.add(sample, size, pixels)
+        track = int(sample.name.split('.')[0]) // len(FRAMES)
+        self.tracks.write(f'{sample.name} {track}\n')
 
 
 def _frame(sample: Sample) -> tuple[str, str]:

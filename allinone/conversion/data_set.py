@@ -61,7 +61,9 @@ class Sample:
     ``size`` is the image's size as the annotations say it; an image of another size is an error.
     ``relative`` boxes are fractions of the image's size. ``fault`` is the kind, file and reason of
     an error for which the sample cannot be used. ``embedded(path)`` returns the content of an image
-    that lies inside of the file ``image``.
+    that lies inside of the file ``image``. ``camera`` is the one that took the image, for
+    retrieval. ``listed`` is the file and line that name the image, for the error that it is
+    missing.
     """
 
     image: str
@@ -75,6 +77,8 @@ class Sample:
     relative: bool = False
     fault: tuple[str, str, str] | None = None
     embedded: Callable[[str], bytes] | None = None
+    camera: str = ''
+    listed: str = ''
 
     def __post_init__(self):
         self.name = self.name or self.image.rsplit('/', 1)[-1]

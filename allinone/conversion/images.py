@@ -69,7 +69,7 @@ class Examiner:
             try:
                 status = os.stat(os.path.join(self.source, path))
             except FileNotFoundError:
-                return Examined([], fault=('missing', path, ''))
+                return Examined([], fault=('missing', path, sample.listed))
             stamp += [status.st_size, status.st_mtime_ns]
         size, pixels = None, None
         known = self.known.get(sample.image)

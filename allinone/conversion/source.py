@@ -137,7 +137,9 @@ def _elsewhere(source: Path, data_set: DataSet) -> str:
     for folder in near:
         if (folder / REPORT).exists():
             continue
-        if any((folder / part.path).exists() for part in data_set.parts):
+        found = [folder / part.path for part in data_set.parts if (folder / part.path).exists()]
+        # A converted set may have the name of a part.
+        if any(not (path / REPORT).exists() for path in found):
             return f'give {folder}, which has them'
     return ''
 

@@ -197,7 +197,7 @@ def test_traffic_mini_signs(converted):
     for split, numbers in dict(train=train, val=val).items():
         lines = [f'{n:05}.png {0 if n < 18 else 14}' for n in numbers]
         assert (out / f'{split}.txt').read_text().splitlines() == lines
-        tracks = [f'{n:05}.png {n // 3}' for n in numbers]
+        tracks = [f'{split}/{n:05}.png {n // 3}' for n in numbers]
         assert (out / f'{split}_tracks.txt').read_text().splitlines() == tracks
         assert sorted(path.name for path in (out / split).iterdir()) == [
             line.split()[0] for line in lines
@@ -297,6 +297,178 @@ def test_compcars(converted):
     assert (out / 'classes.txt').read_text() == 'Audi A4\nBenz C Class\n'
     assert (out / 'train.txt').read_text() == '2/3/2014/0a.jpg 1\n1/1/2013/0b.jpg 0\n'
     assert (out / 'val.txt').read_text() == '2/3/2012/0a.jpg 1\n'
+
+
+def test_market1501(converted):
+    out, report = converted('market1501')
+    assert (out / 'train.txt').read_text() == (
+        'train/0002_c1s1_000451_03.jpg\t0002\t1\ntrain/0002_c4s6_015191_01.jpg\t0002\t4\n'
+        'train/0010_c6s4_002452_02.jpg\t0010\t6\n'
+    )
+    assert (out / 'query.txt').read_text() == (
+        'query/0001_c3s1_000551_00.jpg\t0001\t3\nquery/0003_c1s6_015996_00.jpg\t0003\t1\n'
+    )
+    # Distractors stay, junk does not.
+    assert (out / 'gallery.txt').read_text() == (
+        'gallery/0000_c3s2_094392_05.jpg\t0000\t3\ngallery/0001_c1s1_001051_00.jpg\t0001\t1\n'
+        'gallery/0003_c2s1_000301_01.jpg\t0003\t2\n'
+    )
+    assert len([*(out / 'gallery').iterdir()]) == 3
+    assert report['problems'] == {
+        'junk image': dict(
+            count=2,
+            done='left out',
+            examples=[
+                'bounding_box_test/-1_c1s1_000401_03.jpg',
+                'bounding_box_test/-1_c6s4_109000_09.jpg',
+            ],
+        )
+    }
+    assert report['splits']['train']['classes'] == {
+        **{'0000': 0, '0001': 0, '0002': 2, '0003': 0, '0010': 1}
+    }
+
+
+def test_an_image_without_its_person_in_its_name_is_refused(tmp_path):
+    case = CASES['market1501']
+    case.make(tmp_path / 'download')
+    folder = tmp_path / 'download/query'
+    (folder / '0001_c3s1_000551_00.jpg').rename(folder / 'person.jpg')
+    with pytest.raises(DataError, match='query/person.jpg is not named as 0002_c1s1_000451_03'):
+        convert(case.data_set(tmp_path / 'download'), tmp_path / 'download', tmp_path / 'out')
+
+
+def test_veri776(converted):
+    out, report = converted('veri776')
+    assert (out / 'train.txt').read_text() == (
+        'train/0001_c001_00016450_0.jpg\t0001\t001\n'
+        'train/0001_c004_00016580_0.jpg\t0001\t004\n'
+        'train/0012_c014_00040750_0.jpg\t0012\t014\n'
+    )
+    assert (out / 'query.txt').read_text() == 'query/0002_c002_00030600_0.jpg\t0002\t002\n'
+    assert (out / 'gallery.txt').read_text().splitlines()[2] == (
+        'gallery/0005_c020_00077245_1.jpg\t0005\t020'
+    )
+    # The queries are among the images to search; the metric leaves those of their camera out.
+    name = '0002_c002_00030600_0.jpg'
+    assert report['problems']['same content in two splits']['examples'] == [
+        f'image_query/{name} = image_test/{name}'
+    ]
+
+
+def test_cub200(converted):
+    out, _ = converted('cub200')
+    assert (out / 'train.txt').read_text() == (
+        'train/001.Bird_1/Bird_0005.jpg\t001.Bird_1\n'
+        'train/100.Bird_100/Bird_0060.jpg\t100.Bird_100\n'
+        'train/100.Bird_100/Bird_0061.jpg\t100.Bird_100\n'
+    )
+    assert (out / 'test.txt').read_text() == (
+        'test/101.Bird_101/Bird_0062.jpg\t101.Bird_101\n'
+        'test/200.Bird_200/Bird_0090.jpg\t200.Bird_200\n'
+    )
+
+
+@pytest.mark.parametrize(
+    'table, old, new, message',
+    [
+        ('images.txt', '90 200.Bird_200/Bird_0090.jpg\n', '', 'do not have the same images'),
+        (
+            'image_class_labels.txt',
+            '90 200',
+            '90 20',
+            'image_class_labels.txt has in class 20',
+        ),
+        ('image_class_labels.txt', '90 200', '90 0', 'image_class_labels.txt has in class 0'),
+        ('image_class_labels.txt', '90 200', '90', "image_class_labels.txt, line 5 is '90'"),
+        ('classes.txt', '200 200.Bird_200\n', '', 'has not the classes 1 to 200 in order'),
+    ],
+)
+def test_tables_of_cub200_that_do_not_agree_are_refused(tmp_path, table, old, new, message):
+    case, source = CASES['cub200'], tmp_path / 'download'
+    case.make(source)
+    text = (source / table).read_text()
+    assert old in text
+    (source / table).write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=message):
+        convert(case.data_set(source), source, tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+    'key, train, test',
+    [
+        ('cars196', {'car_ims/000002.jpg': 97, 'car_ims/000003.jpg': 0, 'car_ims/000005.jpg': 97},
+         {'car_ims/000001.jpg': 195, 'car_ims/000004.jpg': 98}),
+        ('cars196_devkit', {'cars_train/00001.jpg': 13, 'cars_train/00002.jpg': 2,
+                            'cars_test/00001.jpg': 0, 'cars_test/00002.jpg': 13},
+         {'cars_train/00003.jpg': 195}),
+    ],
+)  # fmt: skip
+def test_cars196_of_both_downloads(converted, key, train, test):
+    out, _ = converted(key)
+    for split, cars in dict(train=train, test=test).items():
+        assert (out / f'{split}.txt').read_text() == ''.join(
+            f'{split}/{name}\tMake{label} Model Sedan 2012\n' for name, label in cars.items()
+        )
+
+
+def test_damaged_annotations_of_either_split_of_cars196_are_named(tmp_path):
+    case, source = CASES['cars196_devkit'], tmp_path / 'download'
+    case.make(source)
+    file = source / 'cars_test_annos_withlabels.mat'
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DataError, match=f'{file} cannot be read, .* unpack {file.name} '):
+        convert(case.data_set(source), source, tmp_path / 'out')
+
+
+def test_lfw(converted):
+    out, report = converted('lfw')
+    assert (out / 'images.txt').read_text().splitlines()[:3] == [
+        'images/Abel_Pacheco/Abel_Pacheco_0001.jpg\tAbel_Pacheco',
+        'images/Abel_Pacheco/Abel_Pacheco_0004.jpg\tAbel_Pacheco',
+        'images/Ana_Guevara/Ana_Guevara_0001.jpg\tAna_Guevara',
+    ]
+    abel, ana = 'images/Abel_Pacheco/Abel_Pacheco_000', 'images/Ana_Guevara/Ana_Guevara_000'
+    assert (out / 'pairs.txt').read_text() == (
+        f'{abel}1.jpg\t{abel}4.jpg\t1\t1\n{ana}1.jpg\timages/Bo/Bo_0012.jpg\t0\t1\n'
+        f'{ana}1.jpg\t{ana}2.jpg\t1\t2\n{abel}4.jpg\t{ana}2.jpg\t0\t2\n'
+    )
+    assert report['splits']['images']['classes'] == dict(
+        Abel_Pacheco=2, Ana_Guevara=2, Bo=1, Zico=1
+    )
+
+
+def test_pairs_of_lfw_without_their_images_are_left_out_of_an_incomplete_copy(tmp_path):
+    case, source, out = CASES['lfw'], tmp_path / 'download', tmp_path / 'out'
+    case.make(source)
+    (source / 'lfw/Bo/Bo_0012.jpg').unlink()
+    message = r'1 files are missing \(lfw/Bo/Bo_0012.jpg: pairs.txt, line 3; in lfw.tgz\); unpack'
+    with pytest.raises(DataError, match=message):
+        convert(case.data_set(source), source, out)
+    report = convert(case.data_set(source), source, out, partial=True)
+    assert report['problems']['pair without its images'] == dict(
+        count=1, done='left out', examples=['pairs.txt, line 3']
+    )
+    assert [line[-3:] for line in (out / 'pairs.txt').read_text().splitlines()] == [
+        *('1\t1', '1\t2', '0\t2')
+    ]
+
+
+@pytest.mark.parametrize(
+    'old, new, message',
+    [
+        ('2\t1\n', '10\t300\n', 'it has 4 pairs and not 6,000'),
+        ('Abel_Pacheco\t1\t4\n', 'Abel_Pacheco\t1\tBo\t12\n', 'line 2 is '),
+    ],
+)
+def test_pairs_of_lfw_in_another_order_are_refused(tmp_path, old, new, message):
+    case, source = CASES['lfw'], tmp_path / 'download'
+    case.make(source)
+    text = (source / 'pairs.txt').read_text()
+    assert old in text
+    (source / 'pairs.txt').write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=message):
+        convert(case.data_set(source), source, tmp_path / 'out')
 
 
 def test_voc_keeps_its_files(converted):

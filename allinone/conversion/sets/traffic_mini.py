@@ -4,7 +4,7 @@
 tables that :mod:`.gtsrb` reads (``torchvision.datasets.GTSRB`` loads the same archive). It has
 frames 9, 19 and 29 of each of the 888 tracks, in whose 30 frames the sign comes nearer. The first
 quarter of each class's tracks is val, so that no track is in both. ``IMAGE.png`` is three times the
-index of the track among all, plus 0, 1 or 2. ``SPLIT_tracks.txt`` has lines ``NAME TRACK`` of
+index of the track among all, plus 0, 1 or 2. ``SPLIT_tracks.txt`` has lines ``SPLIT/NAME TRACK`` of
 each image, for retrieval.
 
 ``dec`` is COAD, exported by Roboflow in COCO's format: ``train/_annotations.coco.json`` and
@@ -147,19 +147,19 @@ class SignLists(ImageListDataset):
             replacing(join(out, f'{split}_tracks.txt')) as tracks,
             super().writer(out, split, report, link) as lists,
         ):
-            yield _TrackWriter(lists, tracks)
+            yield _TrackWriter(lists, tracks, split)
 
 
 class _TrackWriter:
     boxes = None
 
-    def __init__(self, lists, tracks):
-        self.lists, self.tracks, self.labels = lists, tracks, lists.labels
+    def __init__(self, lists, tracks, split: str):
+        self.lists, self.tracks, self.split, self.labels = lists, tracks, split, lists.labels
 
     def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
         self.lists.add(sample, size, pixels)
         track = int(sample.name.split('.')[0]) // len(FRAMES)
-        self.tracks.write(f'{sample.name} {track}\n')
+        self.tracks.write(f'{self.split}/{sample.name} {track}\n')
 
 
 def _frame(sample: Sample) -> tuple[str, str]:

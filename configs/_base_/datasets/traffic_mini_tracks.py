@@ -9,7 +9,7 @@ traffic_mini_tracks = dict(
         sampler=dict(type='IdentitySampler', identities=16, images_per_identity=3),
         dataset=dict(
             type='allinone.IdentityDataset', _scope_='mmpretrain',
-            ann_file=_root + 'train_tracks.txt', data_prefix=dict(img_path=_root + 'train'),
+            ann_file=_root + 'train_tracks.txt', data_prefix=_root,
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 # No flip: several signs are each other's mirror image.
@@ -21,7 +21,7 @@ traffic_mini_tracks = dict(
         batch_size=64, num_workers=1,
         dataset=dict(
             type='allinone.IdentityDataset', _scope_='mmpretrain', test_mode=True,
-            ann_file=_root + 'val_tracks.txt', data_prefix=dict(img_path=_root + 'val'),
+            ann_file=_root + 'val_tracks.txt', data_prefix=_root,
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='Resize', scale=(112, 112), interpolation='bicubic'),

@@ -36,14 +36,19 @@ CONVERTERS = {
         'BDD100K semantic segmentation (19 classes) to label maps', page='bdd100k'
     ),
     'camvid': Converter('CamVid (11 classes of SegNet) to label maps'),
+    'cars196': Converter('Cars-196 (Stanford Cars for retrieval) to identity lists'),
     'cityscapes': Converter('Cityscapes (19 classes): label maps of the training ids'),
     'coco': Converter('COCO 2017 detection: checks and links'),
     'compcars': Converter('CompCars (431 models) to an image list'),
+    'cub200': Converter('CUB-200-2011 for retrieval to identity lists'),
     'gtsrb': Converter('GTSRB to an image list'),
     'kitti': Converter('KITTI 2D object detection (8 classes) to COCO boxes'),
+    'lfw': Converter('LFW to an identity list and pairs'),
+    'market1501': Converter('Market-1501 to identity lists'),
     'stanford_cars': Converter('Stanford Cars to an image list'),
     'traffic_mini': Converter('GTSRB, COAD and CamVid in the forms of Track 1'),
     'tt100k': Converter('TT100K (45 classes) to COCO boxes'),
+    'veri776': Converter('VeRi-776 to identity lists'),
     'voc': Converter('PASCAL VOC 2007 and 2012: checks and links'),
 }
 # Modules of ``allinone.conversion.own``. Two have the name of a data set, too: what lies in SOURCE

@@ -1,4 +1,4 @@
-"""Formats of a converted set: image list, COCO boxes, VOC XML and label maps."""
+"""Formats of a converted set: image and identity lists, COCO boxes, VOC XML, label maps."""
 
 import json
 import math
@@ -18,6 +18,7 @@ __all__ = [
     'CocoAsIs',
     'CocoBoxes',
     'LabelMaps',
+    'IdentityLists',
     'ListedLabelMaps',
     'ImageListDataset',
     'VocXml',
@@ -53,6 +54,37 @@ class _ListWriter:
 
     def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
         self.file.write(f'{sample.name} {sample.label}\n')
+        self.labels[sample.label] += 1
+
+
+class IdentityLists:
+    """``SPLIT.txt`` beside ``SPLIT/``, for ``allinone.IdentityDataset``.
+
+    Its lines are ``SPLIT/NAME IDENTITY``, with the camera behind where images have one, separated
+    by tabs. Identities are the names of the classes.
+    """
+
+    def folders(self, split: str) -> tuple[str, ...]:
+        return (split,)
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (f'{split}.txt',)
+
+    @contextmanager
+    def writer(self, out: str, split: str, report: Report, link: str):
+        with replacing(os.path.join(out, f'{split}.txt')) as file:
+            yield _IdentityWriter(file, split, report.classes)
+
+
+class _IdentityWriter(_ListWriter):
+    def __init__(self, file, split: str, identities: tuple[str, ...]):
+        super().__init__(file)
+        self.split, self.identities = split, identities
+
+    def add(self, sample: Sample, size: tuple[int, int], pixels) -> None:
+        assert sample.label is not None
+        fields = [f'{self.split}/{sample.name}', self.identities[sample.label], sample.camera]
+        self.file.write('\t'.join(filter(None, fields)) + '\n')
         self.labels[sample.label] += 1
 
 

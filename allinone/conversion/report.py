@@ -37,6 +37,8 @@ KINDS = {
     'rotated box': 'enclosed by an upright one',
     'mask of pixels': 'its box is kept',
     'category without boxes': 'left out',
+    'junk image': 'left out',
+    'pair without its images': 'left out',
 }
 REFUSED = {
     'missing': 'missing',

@@ -19,7 +19,8 @@ class Case:
     ``annotations`` is a file to cut short (None: there is none), ``image`` one to delete or
     damage; their archives follow. ``counts`` are images by split; ``classes`` is their number
     where it depends on the download; ``folder`` is that of OUT where a converter makes several
-    sets; ``linked`` is False where images are written anew.
+    sets; ``linked`` is False where images are written anew; ``listed`` is the line that names the
+    image, where errors say it, and None where nothing names the images.
     """
 
     make: Callable[[Path], None]
@@ -34,6 +35,7 @@ class Case:
     converter: str = ''
     folder: str = ''
     linked: bool = True
+    listed: str | None = ''
 
     def published(self, source: Path):
         """What the converter's module says."""
@@ -97,6 +99,73 @@ def stanford_cars(root: Path) -> None:
             cars[0, number] = (39, 16, 85, 60, label, name)
             photo(root / folder / name, 10 * len(labels) + number, (96 + 16 * number, 64))
         savemat(root / file, {'annotations': cars})
+
+
+def market1501(root: Path) -> None:
+    folders = dict(
+        bounding_box_train=['0002_c1s1_000451_03', '0002_c4s6_015191_01', '0010_c6s4_002452_02'],
+        query=['0003_c1s6_015996_00', '0001_c3s1_000551_00'],
+        bounding_box_test=[
+            *('-1_c1s1_000401_03', '0000_c3s2_094392_05', '0001_c1s1_001051_00'),
+            *('0003_c2s1_000301_01', '-1_c6s4_109000_09'),
+        ],
+    )
+    for number, (folder, names) in enumerate(folders.items()):
+        for place, name in enumerate(names):
+            photo(root / f'{folder}/{name}.jpg', 10 * number + place, (64, 128))
+        (root / folder / 'Thumbs.db').write_bytes(b'in the archive, too')
+
+
+def veri776(root: Path) -> None:
+    names = dict(
+        train=['0001_c001_00016450_0', '0001_c004_00016580_0', '0012_c014_00040750_0'],
+        query=['0002_c002_00030600_0'],
+        test=['0002_c002_00030600_0', '0002_c003_00030640_0', '0005_c020_00077245_1'],
+    )
+    for number, (split, some) in enumerate(names.items()):
+        for place, name in enumerate(some):
+            # The query is also among the test images.
+            content = 50 if name == '0002_c002_00030600_0' else 10 * number + place
+            photo(root / f'image_{split}/{name}.jpg', content, (96 + 16 * place, 64))
+        (root / f'name_{split}.txt').write_text(''.join(f'{name}.jpg\n' for name in some))
+
+
+def cub200(root: Path) -> None:
+    names = {number: f'{number:03}.Bird_{number}' for number in range(1, 201)}
+    images = {5: 1, 60: 100, 61: 100, 62: 101, 90: 200}
+    root.mkdir(parents=True)
+    rows = ''.join(f'{number} {name}\n' for number, name in names.items())
+    (root / 'classes.txt').write_text(rows)
+    paths = {number: f'{names[label]}/Bird_{number:04}.jpg' for number, label in images.items()}
+    for number, path in paths.items():
+        photo(root / 'images' / path, number, (96, 64 + number))
+    for table, content in (('images', paths), ('image_class_labels', images)):
+        rows = ''.join(f'{number} {value}\n' for number, value in content.items())
+        (root / f'{table}.txt').write_text(rows)
+
+
+def cars196(root: Path) -> None:
+    """The form with all images in one folder."""
+    corners = [(f'bbox_{corner}', object) for corner in ('x1', 'y1', 'x2', 'y2')]
+    cars = [(196, 1), (98, 0), (1, 1), (99, 0), (98, 1)]
+    fields = [('relative_im_path', object), *corners, ('class', object), ('test', object)]
+    rows = np.zeros((1, len(cars)), fields)
+    for number, (label, test) in enumerate(cars):
+        name = f'car_ims/{number + 1:06}.jpg'
+        rows[0, number] = (name, 39, 16, 85, 60, label, test)
+        photo(root / name, number, (96 + 16 * number, 64))
+    names = np.array([f'Make{n} Model Sedan 2012' for n in range(196)], object)
+    savemat(root / 'cars_annos.mat', {'annotations': rows, 'class_names': names[None]})
+
+
+def lfw(root: Path) -> None:
+    images = dict(Abel_Pacheco=[1, 4], Ana_Guevara=[1, 2], Bo=[12], Zico=[1])
+    for number, (name, some) in enumerate(images.items()):
+        for image in some:
+            photo(root / f'lfw/{name}/{name}_{image:04}.jpg', 20 * number + image, (256, 256))
+    pairs = ['2\t1', 'Abel_Pacheco\t1\t4', 'Ana_Guevara\t1\tBo\t12']
+    pairs += ['Ana_Guevara\t1\t2', 'Abel_Pacheco\t4\tAna_Guevara\t2']
+    (root / 'pairs.txt').write_text('\n'.join(pairs) + '\n')
 
 
 def tt100k(root: Path, annotations: str = 'annotations.json') -> None:
@@ -399,12 +468,51 @@ def kitti(root: Path) -> None:
 
 
 DET_20, DET_2018 = 'bdd100k_det_20_labels_trainval.zip', 'bdd100k_labels_release.zip'
+VERI = "the authors' archive of VeRi"
 IMAGES_100K, IMAGES_10K = 'bdd100k_images_100k.zip', 'bdd100k_images_10k.zip'
 CASES = dict(
     stanford_cars=Case(
         stanford_cars,
         dict(train=3, val=2),
         *('devkit/cars_train_annos.mat', 'car_devkit.tgz', 'cars_test/00002.jpg', 'cars_test.tgz'),
+    ),
+    market1501=Case(
+        market1501,
+        dict(train=3, query=2, gallery=3),
+        *(None, '', 'bounding_box_test/0003_c2s1_000301_01.jpg', 'Market-1501-v15.09.15.zip'),
+        listed=None,
+    ),
+    veri776=Case(
+        veri776,
+        dict(train=3, query=1, gallery=3),
+        *('name_test.txt', VERI, 'image_train/0001_c004_00016580_0.jpg', VERI),
+        listed='name_train.txt, line 2',
+    ),
+    cub200=Case(
+        cub200,
+        dict(train=3, test=2),
+        *('images.txt', 'CUB_200_2011.tgz'),
+        *('images/101.Bird_101/Bird_0062.jpg', 'CUB_200_2011.tgz'),
+        listed='images.txt, line 4',
+    ),
+    cars196=Case(
+        cars196,
+        dict(train=3, test=2),
+        *('cars_annos.mat', 'cars_annos.mat (a download of its own)'),
+        *('car_ims/000003.jpg', 'car_ims.tgz'),
+    ),
+    cars196_devkit=Case(
+        stanford_cars,
+        dict(train=4, test=1),
+        *('devkit/cars_train_annos.mat', 'car_devkit.tgz', 'cars_test/00002.jpg', 'cars_test.tgz'),
+        name='cars196',
+    ),
+    lfw=Case(
+        lfw,
+        dict(images=6),
+        *('pairs.txt', 'pairs.txt (a download of its own)'),
+        *('lfw/Ana_Guevara/Ana_Guevara_0002.jpg', 'lfw.tgz'),
+        listed='pairs.txt, line 4',
     ),
     tt100k=Case(
         tt100k,

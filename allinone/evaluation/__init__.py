@@ -3,7 +3,14 @@
 from allinone.registry.discovery import import_modules
 
 from .metrics import DetectionMetric, SegmentationMetric
+from .retrieval.metrics import RankMetrics, RecallAtK, VerificationMetrics
 
-__all__ = ['DetectionMetric', 'SegmentationMetric']
+__all__ = [
+    'DetectionMetric',
+    'RankMetrics',
+    'RecallAtK',
+    'SegmentationMetric',
+    'VerificationMetrics',
+]
 
 import_modules(__name__)

@@ -263,6 +263,7 @@ def _measure_tool(
             resume=False,
             tasks=None,
             classify_boxes=None,
+            embed_boxes=None,
             scale='tested',
             mode='one_pass',
             device=str(device()),

@@ -286,3 +286,18 @@ def trained(toy_root, tmp_path_factory):
     runner = RUNNERS.build(cfg)
     runner.train()
     return runner, cfg, work_dir
+
+
+@pytest.fixture(scope='session')
+def embedding_model(toy_root, tmp_path_factory):
+    """A short training of detection and embeddings: ``(checkpoint, images by identity)``."""
+    from identity_images import embedding_config, write_identities
+
+    from allinone.registry import RUNNERS
+
+    folder, work_dir = tmp_path_factory.mktemp('identities'), tmp_path_factory.mktemp('embedding')
+    write_identities(folder, range(12), range(4))
+    cfg = embedding_config(tiny(work_dir, **{'train_cfg.max_iters': 12}), folder)
+    cfg.train_cfg.val_interval = 12
+    RUNNERS.build(cfg).train()
+    return work_dir / 'iter_12.pth', folder

@@ -75,6 +75,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--classify-boxes', metavar='TASK', help='classification task to run on each detected box'
     )
+    parser.add_argument(
+        '--embed-boxes',
+        metavar='TASK',
+        help='retrieval task that gives each detected box an embedding, to search for in a gallery',
+    )
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: cuda if available)')
     parser.add_argument(
         '--batch-size',

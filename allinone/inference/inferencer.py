@@ -25,7 +25,7 @@ from allinone.models.joint import build_network, load_trained, on_device
 from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
 
-from .crops import BoxClassifier
+from .crops import BoxTask, run_on_boxes
 from .input_errors import ModelCheck, in_words, input_error
 from .inputs import checked, flat, is_lazy, naming
 from .model_source import ModelSource, find_model
@@ -71,6 +71,7 @@ class AllInOneInferencer:
             ``'as_tested'``: each task has a pass of its own, on images as the test pipeline of its
             data set makes them, so predictions are those of a test. Default: the config's
             ``inference = dict(mode=...)``, else one pass.
+        for_boxes: Further tasks that only ``classify_boxes`` and ``embed_boxes`` name.
 
     Raises:
         ConfigError: If the config cannot be used, a task is unknown, the scale or mode is invalid,
@@ -88,13 +89,15 @@ class AllInOneInferencer:
         scale: tuple[int, int] | str | None = AS_TESTED,
         on_note: Callable[[str], None] = log_note,
         mode: str | None = None,
+        for_boxes: Sequence[str] = (),
     ):
         source = model if isinstance(model, ModelSource) else find_model(model, weights)
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         with named('model'):
             network = build_network(source.cfg)
         self._set_up(network, source, tasks, scale, on_note, mode)
-        load_trained(self.model, source.checkpoint, source.path, self.tasks, key='weights')
+        self._loaded = self.model.task_names([*self.tasks, *for_boxes])
+        load_trained(self.model, source.checkpoint, source.path, self._loaded, key='weights')
         on_device(self.model, device).eval()
         self.device = torch.device(device)
 
@@ -124,7 +127,8 @@ class AllInOneInferencer:
         self.model, self.cfg, self.weights = model, source.cfg, source.path
         if tasks is None:
             tasks = inference_tasks(self.cfg, list(self.model.tasks))
-        self.tasks = self.model.task_names(_listed(tasks))
+        self.tasks: list[str] = self.model.task_names(_listed(tasks))
+        self._loaded = self.tasks
         self.mode = build_mode(self.cfg, self.model, self.tasks, mode, scale)
         self._note = on_note
         if self.mode.note:
@@ -143,6 +147,7 @@ class AllInOneInferencer:
         classify_boxes: str | None = None,
         masks: str = 'rle',
         on_error: Callable[[DataError], None] | None = None,
+        embed_boxes: str | None = None,
     ):
         """Predict all tasks on every image.
 
@@ -159,6 +164,8 @@ class AllInOneInferencer:
             masks: ``'rle'``, or ``'array'`` for label maps ``(H, W)``, which are not written.
             on_error: Called when reading, predicting, drawing or writing one of the inputs fails;
                 its prediction is then None, and the others continue. Default: raise.
+            embed_boxes: Name of a retrieval task that gives each detected box the embedding of its
+                crop.
 
         Returns:
             One prediction per image, in order; with ``return_vis`` a pair of the predictions and
@@ -169,10 +176,11 @@ class AllInOneInferencer:
               for multi-label tasks ``{'labels': [{'label', 'name', 'score'}], 'scores'}``, the
               predicted labels and the scores of all classes;
             * detection: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``, ``'mask'``
-              (COCO RLE) for instance segmentation, and with ``classify_boxes='cls'`` the box's
-              classification, ``'cls'``;
+              (COCO RLE) for instance segmentation, with ``classify_boxes='cls'`` the box's
+              classification, ``'cls'``, and with ``embed_boxes='reid'`` its embedding, ``'reid'``;
             * segmentation: ``[{'label', 'name', 'area', 'segmentation'}]`` of each class present,
-              with the area in pixels and the mask as COCO RLE; or an array of labels.
+              with the area in pixels and the mask as COCO RLE; or an array of labels;
+            * retrieval: ``{'embedding': [numbers]}``, L2-normalised.
 
         Raises:
             ConfigError: If a task is unknown or an option is invalid.
@@ -197,6 +205,7 @@ class AllInOneInferencer:
                 classify_boxes,
                 masks,
                 on_error,
+                embed_boxes=embed_boxes,
             )
         )
         records = [record for _, record, _ in found]
@@ -218,6 +227,7 @@ class AllInOneInferencer:
         names: Mapping[str, str] | None = None,
         called: Callable[[int], str] = 'input {}'.format,
         convert: Callable[[InputImage, dict], Any] | None = None,
+        embed_boxes: str | None = None,
     ) -> Iterator[Found]:
         """As :meth:`__call__`, but yields image by image, so memory does not limit their number.
 
@@ -247,7 +257,7 @@ class AllInOneInferencer:
         if out_dir:
             require_writable('out_dir', os.fspath(out_dir), folder=True)
         tasks = self._chosen(tasks)
-        boxes = self.box_classifier(classify_boxes, tasks)
+        boxes = self.box_tasks(tasks, classify_boxes, embed_boxes)
         on_error = on_error or _raise
         name_of = naming(entries, names)
 
@@ -320,7 +330,7 @@ class AllInOneInferencer:
         self,
         batch: list[InputImage],
         tasks: list[str],
-        boxes: BoxClassifier | None,
+        boxes: Sequence[BoxTask],
         check: ModelCheck,
     ) -> Iterator[tuple[InputImage, dict | DataError]]:
         """Yield each image with its samples, or with the error that the model raised on it.
@@ -351,17 +361,17 @@ class AllInOneInferencer:
             yield batch[0], failure
 
     def _samples(
-        self, batch: list[InputImage], tasks: list[str], boxes: BoxClassifier | None
+        self, batch: list[InputImage], tasks: list[str], boxes: Sequence[BoxTask]
     ) -> list[dict]:
-        """Data samples of each image, with classified boxes if there is a classifier."""
+        """Data samples of each image, with predictions on their boxes if tasks do so."""
         images, inputs = map(list, zip(*(item.content() for item in batch)))
         found = self.mode.predict(images, inputs, tasks)
-        if boxes is not None:
+        if boxes:
             for task in tasks:
                 kind = self.model.kinds[task]
                 if kind.finds_boxes:
                     instances = [kind.boxes_of(samples[task]) for samples in found]
-                    boxes.classify(images, instances)
+                    run_on_boxes(boxes, images, instances)
         return found
 
     def _require_device(self, failure: DataError) -> None:
@@ -381,30 +391,37 @@ class AllInOneInferencer:
 
     def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
         tasks = self.model.task_names(self.tasks if tasks is None else _listed(tasks))
-        self._require_loaded(tasks)
+        self._require(tasks, self.tasks)
         return tasks
 
-    def _require_loaded(self, tasks: Sequence[str]) -> None:
-        unloaded = [task for task in tasks if task not in self.tasks]
+    def _require(self, tasks: Sequence[str], known: Sequence[str]) -> None:
+        unloaded = [task for task in tasks if task not in known]
         if unloaded:
             raise ConfigError(
-                f'tasks {unloaded} are not among those that the inferencer was '
-                f'made for: {self.tasks}'
+                f'tasks {unloaded} are not among those that the inferencer was made for: {known}'
             )
 
-    def box_classifier(self, task: str | None, tasks: Sequence[str]) -> BoxClassifier | None:
-        """Build the classifier of the boxes that ``tasks`` detect; None without ``task``.
+    def box_tasks(
+        self,
+        tasks: Sequence[str],
+        classify_boxes: str | None = None,
+        embed_boxes: str | None = None,
+    ) -> list[BoxTask]:
+        """What runs on the boxes that ``tasks`` detect.
 
         Raises:
-            ConfigError: If ``task`` cannot classify, or none of ``tasks`` detects boxes.
+            ConfigError: If the named task cannot do so, or none of ``tasks`` detects boxes.
         """
-        if task is None:
-            return None
-        check_choice('classify_boxes', task, list(self.model.tasks))
-        self._require_loaded([task])
-        if not any(self.model.kinds[name].finds_boxes for name in tasks):
-            raise ConfigError(f'classify_boxes is {task!r}, but none of the tasks {tasks} detects')
-        return BoxClassifier(self.model, self.cfg, task, self.metainfo[task])
+        found = []
+        for option, task in dict(classify_boxes=classify_boxes, embed_boxes=embed_boxes).items():
+            if task is None:
+                continue
+            check_choice(option, task, list(self.model.tasks))
+            self._require([task], self._loaded)
+            if not any(self.model.kinds[name].finds_boxes for name in tasks):
+                raise ConfigError(f'{option} is {task!r}, but none of the tasks {tasks} detects')
+            found.append(BoxTask(self.model, self.cfg, task, self.metainfo[task], option))
+        return found
 
     def _read(
         self,

@@ -89,6 +89,7 @@ class Predicts(Base):
         channels: str = 'bgr',
         classify_boxes: str | None = None,
         on_error: Callable[[DataError], None] | None = None,
+        embed_boxes: str | None = None,
         **forward: Any,
     ) -> Results | Iterator[Result | None] | Any:
         """Predict all tasks on every image.
@@ -112,6 +113,8 @@ class Predicts(Base):
             classify_boxes: Name of a classification task to run on each detected box.
             on_error: Called when reading or predicting one of the inputs fails; its result is then
                 None, and the others continue. Default: raise.
+            embed_boxes: Name of a retrieval task that gives each detected box the embedding of its
+                crop.
 
         Returns:
             A list of one :class:`Result` an image, in order; or an iterator.
@@ -140,6 +143,7 @@ class Predicts(Base):
             classify_boxes,
             on_error,
             self._urls,
+            embed_boxes,
         )
 
     def inferencer(self) -> AllInOneInferencer:

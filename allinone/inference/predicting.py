@@ -1,6 +1,6 @@
 """Calls of a model on images of any form, whose results are objects."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -25,6 +25,7 @@ def predict_results(
     classify_boxes: str | None = None,
     on_error: Callable[[DataError], None] | None = None,
     urls: bool = True,
+    embed_boxes: str | None = None,
 ) -> Results | Generator[Result | None, None, None]:
     """Results of inputs; see :meth:`allinone.inference.load.Predicts.__call__`.
 
@@ -38,6 +39,7 @@ def predict_results(
         classify_boxes: Name of a classification task to run on each detected box.
         on_error: Called when an input fails, whose result is then None. Default: raise.
         urls: Whether addresses are fetched.
+        embed_boxes: Name of a retrieval task that embeds each detected box.
     """
     check_choice('channels', channels, CHANNELS)
     if stream is not None:
@@ -50,7 +52,8 @@ def predict_results(
         videos = [source for source in found if isinstance(source, VideoInput)]
     # Of a camera no frame waits for others.
     size = 1 if any(map(is_camera, videos)) else batch_size
-    results = _stream(inferencer, found, size, tasks, channels, classify_boxes, report)
+    boxes = dict(classify_boxes=classify_boxes, embed_boxes=embed_boxes)
+    results = _stream(inferencer, found, size, tasks, channels, boxes, report)
     if stream or stream is None and (live or videos):
         return results
     with closing(results):
@@ -63,7 +66,7 @@ def _stream(
     batch_size: int,
     tasks: Sequence[str] | None,
     channels: str,
-    classify_boxes: str | None,
+    boxes: Mapping[str, str | None],
     report: Callable[[DataError], None],
 ) -> Generator[Result | None, None, None]:
     damages: list[DataError] = []
@@ -88,9 +91,9 @@ def _stream(
         images,
         batch_size,
         tasks,
-        classify_boxes=classify_boxes,
         on_error=report,
         convert=convert,
+        **boxes,
     )
     with closing(images), closing(predicted):
         for _, result, _ in predicted:

@@ -43,6 +43,7 @@ from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .probe import FeatureMaps, check_strides, probe_heads
 from .pseudo_labels import PseudoBoxes
 from .results import DetectionResult
+from .retrieval import Retrieval
 from .sigmoid_heads import class_loss_of, is_dense
 from .wiring import Wiring
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 TWO_STAGE = 'mmdet.models.detectors.two_stage.TwoStageDetector'
 COCO_METRIC = 'mmdet.evaluation.metrics.coco_metric.CocoMetric'
-CLASSIFIED = 'classified'  # Field of instances: ``{task: record}`` of each box, by classification
+ON_BOXES = 'on_boxes'  # Field of instances: ``{task: record}`` of each box, by tasks on its crop
 
 
 @TASK_KINDS.register_module(name='detection')
@@ -59,7 +60,7 @@ class Detection(TaskKind):
     """Boxes: ``[{'bbox': [x1, y1, x2, y2], 'label', 'name', 'score'}]``.
 
     With ``'mask'`` (COCO RLE) in instance segmentation, and the record of each task that
-    classified the box under the task's name.
+    classified or embedded the box under the task's name.
     """
 
     models = ('mmdet.models.detectors.base.BaseDetector',)
@@ -239,8 +240,8 @@ class Detection(TaskKind):
         if 'masks' in instances:
             for entry, mask in zip(record, to_numpy(instances.masks)):
                 entry['mask'] = encode_mask(mask)
-        for entry, classified in zip(record, instances.get(CLASSIFIED, ())):
-            entry |= classified
+        for entry, further in zip(record, instances.get(ON_BOXES, ())):
+            entry |= further
         return record
 
     def from_record(self, record: list[dict]) -> BaseDataElement:
@@ -251,7 +252,7 @@ class Detection(TaskKind):
         )
         if any('mask' in box for box in record):
             instances.masks = np.stack([decode_mask(box['mask']) for box in record])
-        classified = [
+        further = [
             {
                 task: found
                 for task, found in box.items()
@@ -259,8 +260,8 @@ class Detection(TaskKind):
             }
             for box in record
         ]
-        if any(classified):
-            setattr(instances, CLASSIFIED, classified)
+        if any(further):
+            setattr(instances, ON_BOXES, further)
         return BaseDataElement(pred_instances=instances)
 
     def result(
@@ -275,10 +276,9 @@ class Detection(TaskKind):
             bbox=dict(type='array', items=number, minItems=4, maxItems=4), score=number
         )
         entry['properties']['mask'] = RLE_SCHEMA
-        # Records of tasks that classify boxes, by the names of the tasks
-        entry['additionalProperties'] = dict(
-            anyOf=[Classification.schema(), MultiLabelClassification.schema()]
-        )
+        # Records of tasks that run on boxes, by the names of the tasks
+        kinds = (Classification, MultiLabelClassification, Retrieval)
+        entry['additionalProperties'] = dict(anyOf=[kind.schema() for kind in kinds])
         return dict(type='array', items=entry)
 
     def ground_truth(self, sample, info: Mapping | None = None) -> BaseDataElement:
@@ -299,7 +299,7 @@ class Detection(TaskKind):
         if 'masks' in instances:
             shown = slice(None) if scores is None else scores >= score_thr
             drawing.add_instances(to_numpy(instances.masks)[shown], labels[shown], table)
-        further = instances.get(CLASSIFIED, [{}] * len(labels))
+        further = instances.get(ON_BOXES, [{}] * len(labels))
         boxes = to_numpy(instances.bboxes).reshape(-1, 4)
         for index, (box, label) in enumerate(zip(boxes, labels)):
             score = 1.0 if scores is None else float(scores[index])
@@ -307,7 +307,11 @@ class Detection(TaskKind):
                 words = [
                     shorten(table.name(int(label))),
                     *([f'{score:.2f}'] if scores is not None else []),
-                    *(f'· {caption(record)}' for record in further[index].values()),
+                    *(
+                        f'· {caption(record)}'
+                        for record in further[index].values()
+                        if 'embedding' not in record
+                    ),
                 ]
                 drawing.add_box(score, box, ' '.join(words), table.colour(int(label)), task)
 

@@ -45,6 +45,7 @@ TESTS = {
     'demo': 'tests/e2e/test_installed.py',
     'extract': 'tests/test_reuse/test_extract.py',
     'features': 'tests/test_cli/test_features.py',
+    'gallery': 'tests/test_cli/test_gallery_tool.py',
     'infer': 'tests/test_cli/test_infer_tool.py',
     'init': 'tests/test_cli/test_init.py',
     'make_toy_data': 'tests/test_data/test_toy.py',

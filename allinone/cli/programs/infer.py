@@ -17,6 +17,8 @@ from PIL import Image
 
 from allinone.checkpoint.loading import trusting_checkpoints
 from allinone.errors import AllInOneError, ConfigError, DataError
+from allinone.inference.gallery.entries import MAKER as EMBEDDED
+from allinone.inference.gallery.maker import maker_of
 from allinone.inference.inferencer import AllInOneInferencer, Found
 from allinone.inference.input_errors import input_error
 from allinone.inference.inputs import flat
@@ -83,11 +85,12 @@ class InferRun:
         if not self.entries:
             return
         self.names = output_names(self.entries)
+        on_boxes = [task for task in self._on_boxes().values() if task in source.cfg.model.tasks]
         self.inferencer = AllInOneInferencer(
-            source, None, args.device, self.tasks, args.scale, self.note, args.mode
+            source, None, args.device, self.tasks, args.scale, self.note, args.mode, on_boxes
         )
         # Before a file is made
-        self.inferencer.box_classifier(args.classify_boxes, self.tasks)
+        self.inferencer.box_tasks(self.tasks, **self._on_boxes())
         settings = _settings(source, self.inferencer, args)
         self.results = Results(args.out_dir, settings, args.resume, self.entries)
 
@@ -132,6 +135,9 @@ class InferRun:
             return iter([given])
         return flat(given, self.report, self.note, (*SUFFIXES, *VIDEO_SUFFIXES))
 
+    def _on_boxes(self) -> dict[str, str | None]:
+        return dict(classify_boxes=self.args.classify_boxes, embed_boxes=self.args.embed_boxes)
+
     def _tasks(self, source: ModelSource) -> list[str]:
         known = list(source.cfg.model.tasks)
         for task in [task for task in self.args.tasks or () if task not in known]:
@@ -154,7 +160,7 @@ class InferRun:
             self.args.batch_size,
             out_dir=self.args.out_dir,
             score_thr=self.args.score_thr,
-            classify_boxes=self.args.classify_boxes,
+            **self._on_boxes(),
             on_error=self.report,
             on_note=self.note,
             names=self.names,
@@ -185,7 +191,7 @@ class InferRun:
             1 if is_camera(source) else self.args.batch_size,
             return_vis=True,
             score_thr=self.args.score_thr,
-            classify_boxes=self.args.classify_boxes,
+            **self._on_boxes(),
             called=lambda index: f'{source}, frame {len(earlier) + index}',
         )
         os.makedirs(osp.dirname(unfinished), exist_ok=True)
@@ -247,6 +253,8 @@ def _settings(source: ModelSource, inferencer: AllInOneInferencer, args) -> dict
         **inferencer.mode.settings,
         score_thr=args.score_thr,
         classify_boxes=args.classify_boxes,
+        # A gallery takes the embeddings only of what made its own.
+        **({EMBEDDED: maker_of(inferencer, args.embed_boxes)} if args.embed_boxes else {}),
     )
 
 

@@ -57,6 +57,20 @@ class DetectionResult(TaskResult, list):
             return None
         return np.stack([decode_mask(entry['mask']) for entry in self])
 
+    @property
+    def embeddings(self) -> np.ndarray | None:
+        """Of ``embed_boxes``, L2-normalised, float32 ``(N, D)``.
+
+        None if it was not given, or nothing is found.
+        """
+        found = [
+            record['embedding']
+            for entry in self
+            for record in entry.values()
+            if isinstance(record, Mapping) and 'embedding' in record
+        ]
+        return np.array(found, np.float32) if found else None
+
     def entries(self) -> list[Mapping]:
         return list(self)
 
@@ -71,7 +85,7 @@ class DetectionResult(TaskResult, list):
                 **{
                     task: found.get('name') or ', '.join(e['name'] for e in found.get('labels', ()))
                     for task, found in entry.items()
-                    if task != 'mask' and isinstance(found, dict)
+                    if task != 'mask' and isinstance(found, dict) and 'embedding' not in found
                 },
             )
             for entry in self

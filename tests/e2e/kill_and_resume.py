@@ -50,6 +50,8 @@ VARIANTS = (
         'shared-famo-2': ('shared', 'FAMO', 2, 2),
         'shared-pcgrad-0-then-2': ('shared', 'PCGrad', 0, 2),
         'shared-mgda-features-2': ('shared', 'MGDA', 2, 2),
+        # Batches of P identities with K images each, and a memory of embeddings in its state
+        'retrieval-uncertainty-0-then-2': ('retrieval', 'Uncertainty', 0, 2),
     }
 )
 
@@ -61,6 +63,8 @@ def config(name: str, steps: int, work_dir: Path, save_format: str, workers: int
     schedule, balancer, *_ = VARIANTS[name]
     if schedule == 'shared':
         return shared_config(name, steps, work_dir, save_format, workers, resume)
+    if schedule == 'retrieval':
+        return identities_config(steps, work_dir, save_format, workers, resume)
     sizes = dict(type='BatchSyncRandomResize', random_size_range=(64, 160), interval=3)
     cfg = tiny(work_dir, experiment_name=f'{work_dir.name}_{os.getpid()}', resume=resume)
     cfg.train_cfg.update(max_iters=steps, val_interval=5, schedule=SCHEDULES[schedule])
@@ -125,6 +129,37 @@ def shared_config(
     jitter = dict(type='mmpretrain.ColorJitter', brightness=0.4, contrast=0.4, hue=0.1)
     crop = dict(type='mmdet.RandomCrop', crop_size=(96, 128), allow_negative_crop=True)
     loader.dataset.pipeline[2:2] = [crop, jitter]
+    return cfg
+
+
+def identities_config(steps: int, work_dir: Path, save_format: str, workers: int, resume: bool):
+    """As :func:`config`, of classification and retrieval."""
+    from identity_data import embedding_model, make_identities, retrieval_config
+
+    images = work_dir.parent / 'identities'
+    if not images.exists():
+        images.mkdir()
+        make_identities(images)
+    memory = dict(type='CrossBatchMemory', loss=dict(type='TripletLoss'), size=20)
+    model = embedding_model([dict(type='ArcFaceLoss'), dict(type='TripletLoss'), memory])
+    cfg = retrieval_config(
+        images,
+        work_dir,
+        model,
+        experiment_name=f'{work_dir.name}_{os.getpid()}',
+        resume=resume,
+        **dict(val_cfg=None, val_dataloader=None, val_evaluator=None),
+    )
+    cfg.train_cfg.update(max_iters=steps, val_interval=5)
+    cfg.model.balancer = dict(type='Uncertainty')
+    cfg.default_hooks.checkpoint.update(
+        interval=1, max_keep_ckpts=2, save_best=None, save_format=save_format
+    )
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
+    jitter = dict(type='mmpretrain.ColorJitter', brightness=0.4, contrast=0.4, hue=0.1)
+    for loader in cfg.train_dataloader.values():
+        loader.num_workers = workers
+        loader.dataset.pipeline.insert(1, jitter)
     return cfg
 
 

@@ -8,7 +8,7 @@ model = dict(
             type='allinone.EmbeddingModel', feature_indices=(4,),
             neck=dict(type='mmpretrain.GlobalAveragePooling'),
             head=dict(
-                type='EmbeddingHead', in_channels=1280, embedding_size=256, num_classes='auto',
+                type='EmbeddingHead', in_channels=1280, embedding_size=256,
                 losses=[dict(type='SoftmaxLoss', smoothing=0.1),
                         dict(type='TripletLoss', margin=0.3)]))))
 data = dict(tracks={{_base_.traffic_mini_tracks}})

@@ -109,10 +109,11 @@ class EmbeddingHead(BaseModule):
             )
         keys = accepted_keys(cls)
         if 'num_classes' in keys:
-            if not self.num_classes:
+            if not isinstance(self.num_classes, int) or self.num_classes < 1:
                 raise ConfigError(
                     f'{key} is {cls.__name__}, which classifies identities, but head.num_classes '
-                    "is not set; set it to their number, or to 'auto'"
+                    f'is {self.num_classes!r}; set it to their number (it follows from training '
+                    'data that are there)'
                 )
             cfg.setdefault('num_classes', self.num_classes)
         if 'channels' in keys:

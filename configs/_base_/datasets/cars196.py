@@ -2,7 +2,7 @@
 _root = '{{$ALLINONE_DATA:data}}/cars196/'
 _dataset = dict(type='allinone.IdentityDataset', _scope_='mmpretrain', data_prefix=_root)
 cars196 = dict(
-    score={'recall1': 1},
+    num_classes=98, score={'recall1': 1},
     train_dataloader=dict(
         batch_size=64, num_workers=4,
         sampler=dict(type='IdentitySampler', identities=16, images_per_identity=4),

@@ -3,7 +3,7 @@
 _root = '{{$ALLINONE_DATA:data}}/cub200/'
 _dataset = dict(type='allinone.IdentityDataset', _scope_='mmpretrain', data_prefix=_root)
 cub200 = dict(
-    score={'recall1': 1},
+    num_classes=100, score={'recall1': 1},
     train_dataloader=dict(
         batch_size=64, num_workers=4,
         sampler=dict(type='IdentitySampler', identities=16, images_per_identity=4),

@@ -6,7 +6,7 @@ _test_pipeline = [
     dict(type='Resize', scale=(128, 256)),
     dict(type='PackInputs')]
 market1501 = dict(
-    score={'mAP': 1},
+    num_classes=751, score={'mAP': 1},
     train_dataloader=dict(
         batch_size=64, num_workers=4,
         sampler=dict(type='IdentitySampler', identities=16, images_per_identity=4),

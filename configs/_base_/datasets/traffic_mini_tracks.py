@@ -2,7 +2,7 @@
 # traffic_mini)
 _root = '{{$ALLINONE_DATA:data}}/traffic_mini/cls/'
 traffic_mini_tracks = dict(
-    score={'recall1': 1},
+    num_classes=667, score={'recall1': 1},
     train_dataloader=dict(
         batch_size=48, num_workers=1,
         # Three images of each of 16 tracks

@@ -6,7 +6,7 @@ _test_pipeline = [
     dict(type='Resize', scale=(256, 256)),
     dict(type='PackInputs')]
 veri776 = dict(
-    score={'mAP': 1},
+    num_classes=576, score={'mAP': 1},
     train_dataloader=dict(
         batch_size=64, num_workers=4,
         sampler=dict(type='IdentitySampler', identities=16, images_per_identity=4),

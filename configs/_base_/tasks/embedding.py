@@ -4,5 +4,5 @@ embedding = dict(
     type='allinone.EmbeddingModel',
     neck=dict(type='mmpretrain.GlobalAveragePooling'),
     head=dict(
-        type='EmbeddingHead', num_classes='auto',
+        type='EmbeddingHead',
         losses=[dict(type='SoftmaxLoss', smoothing=0.1), dict(type='TripletLoss', margin=0.3)]))

@@ -22,6 +22,7 @@ from allinone.visualization.palette import ClassTable
 
 from .base import TaskKind
 from .class_lists import ClassLists
+from .image_statistics import ImageMeans
 from .labels import check_class_labels
 from .results import EmbeddingResult
 from .wiring import Wiring, class_of, wire_last_map
@@ -68,6 +69,7 @@ class Retrieval(TaskKind):
     sample_type = 'mmpretrain.structures.DataSample'
     preprocessor = 'ClsDataPreprocessor'
     class_layers = ('fc', 'classifier')
+    image_statistics = (ImageMeans,)
     main_metrics = ('rank1', 'mAP', 'recall1', 'accuracy')
     packer = 'PackInputs'
     visualizer = 'Visualizer'
@@ -213,7 +215,8 @@ class Retrieval(TaskKind):
                 f'the embedding of {_path(sample) or "an image"} has {what}; the model has '
                 'diverged, or its weights are wrong'
             )
-        return feature / length
+        # What is of length 1 stays as it is, bit by bit.
+        return feature if abs(length - 1) < 1e-6 else feature / length
 
     def to_record(self, sample, table: ClassTable, masks: str = 'rle') -> dict:
         # The shortest decimals that give the same float32

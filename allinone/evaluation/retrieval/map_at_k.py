@@ -29,7 +29,7 @@ def map_at_k(
         DataError: If there are no queries, as many lists as sets, or a query without a right name.
     """
     check_choice('divisor', divisor, ['hits', 'relevant'])
-    if len(ranked) != len(relevant) or not ranked:
+    if len(ranked) != len(relevant) or not len(ranked):
         raise DataError(
             f'there are {len(ranked)} ranked lists for {len(relevant)} queries; give one a query'
         )

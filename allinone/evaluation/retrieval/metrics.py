@@ -1,5 +1,6 @@
 """Metrics of retrieval tasks, in percent."""
 
+import inspect
 import logging
 import os.path as osp
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from allinone.errors import ConfigError, DataError
 from allinone.io.identity_lists import PairLine, pair_lines
 from allinone.registry import METRICS
+from allinone.registry.options import check_number
 
 from .ranking import RANKS, RankedQueries, ranked_embeddings, ranked_queries, relations
-from .re_ranking import re_rank
+from .re_ranking import check_options, check_rows, re_rank
 from .recall import KS, ranked_among_others, recall_values
 from .verification import tar_at_far, verification_accuracy
 
@@ -82,9 +84,12 @@ class RankMetrics(RetrievalMetric):
         cameras: Whether images of the same identity and camera as the query are left out. None: if
             both sets have cameras.
         re_rank: Options of :func:`~allinone.evaluation.retrieval.re_rank`, or True for the usual
-            ones; None: no re-ranking.
+            ones; None or False: no re-ranking.
         collect_device: As in mmengine.
         prefix: As in mmengine.
+
+    Raises:
+        ConfigError: If re-ranking has no such option, or one out of its range.
     """
 
     needs_gallery = True
@@ -99,7 +104,7 @@ class RankMetrics(RetrievalMetric):
     ):
         super().__init__(collect_device, prefix)
         self.ranks, self.cameras = tuple(ranks), cameras
-        self.re_rank = {} if re_rank is True else re_rank if isinstance(re_rank, Mapping) else None
+        self.re_rank = _re_rank_options(re_rank)
         self.gallery: dict[str, Any] | None = None
 
     def names(self) -> set[str]:
@@ -110,9 +115,12 @@ class RankMetrics(RetrievalMetric):
 
         Raises:
             ConfigError: If one of them tells no identities.
-            DataError: If they share no identity, or have no cameras where they are needed.
+            DataError: If they share no identity, have no cameras where they are needed, or are too
+                large for re-ranking.
         """
         infos = [_infos(part) for part in (dataset, gallery)]
+        if not all(infos):
+            return
         identities = [{info.get('identity') for info in part} for part in infos]
         if None in identities[0] | identities[1]:
             raise ConfigError(
@@ -126,6 +134,8 @@ class RankMetrics(RetrievalMetric):
                 f'{infos[1][0]["identity"]!r}); check the two lists'
             )
         self._uses_cameras(*[[info.get('camera') for info in part] for part in infos])
+        if self.re_rank is not None:
+            check_rows(sum(map(len, infos)))
 
     def set_gallery(
         self,
@@ -165,7 +175,8 @@ class RankMetrics(RetrievalMetric):
         else:
             distances = re_rank(queries, rows, **self.re_rank)
             same, left_out = relations(*labels)
-            found = ranked_queries(lambda part: -distances[part], same, left_out, distances.shape)
+            sizes = len(queries), len(rows)
+            found = ranked_queries(lambda part: -distances[part], same, left_out, sizes)
         return self._means(found)
 
     def _means(self, found: RankedQueries) -> dict[str, float]:
@@ -215,7 +226,7 @@ class RecallAtK(RetrievalMetric):
             DataError: If none has.
         """
         identities = [info.get('identity') for info in _infos(dataset)]
-        if len(set(identities)) == len(identities):
+        if identities and len(set(identities)) == len(identities):
             raise DataError(
                 f'none of the {len(identities)} identities has two images, so none can be found; '
                 'check the list'
@@ -236,8 +247,8 @@ class VerificationMetrics(RetrievalMetric):
     ``accuracy`` is the mean over folds
     (:func:`~allinone.evaluation.retrieval.verification_accuracy`), ``accuracy_std`` its standard
     deviation, ``tar_at_far_R`` a rate (:func:`~allinone.evaluation.retrieval.tar_at_far`), and
-    ``different_pairs`` the number of pairs that it rests on. A rate that fewer pairs than ``1 / R``
-    cannot tell is NaN.
+    ``different_pairs`` the number of pairs that it rests on. With fewer of them than ``1 / R`` the
+    rate is NaN.
 
     Args:
         pairs: A list of lines ``PATH PATH 0|1 [FOLD]``. Without folds, ten of equal size in the
@@ -248,6 +259,7 @@ class VerificationMetrics(RetrievalMetric):
         prefix: As in mmengine.
 
     Raises:
+        ConfigError: If a rate is not from 0 to 1.
         DataError: If the list cannot be read, or has no pair.
     """
 
@@ -260,7 +272,8 @@ class VerificationMetrics(RetrievalMetric):
         prefix: str | None = None,
     ):
         super().__init__(collect_device, prefix)
-        self.pairs, self.fars = pairs, tuple(fars)
+        self.pairs = pairs
+        self.fars = tuple(check_number(f'fars[{i}]', far, 0, 1) for i, far in enumerate(fars))
         self.root = osp.dirname(pairs) if data_root is None else data_root
         try:
             with open(pairs, encoding='utf-8-sig', newline='') as file:
@@ -280,7 +293,7 @@ class VerificationMetrics(RetrievalMetric):
             DataError: Naming the first line whose image it lacks.
         """
         known = {osp.abspath(info['img_path']) for info in _infos(dataset)}
-        for line in self.lines:
+        for line in self.lines if known else ():
             for path in map(self._path, (line.first, line.second)):
                 if path not in known:
                     there = 'is not in the data set' if osp.exists(path) else 'does not exist'
@@ -310,10 +323,32 @@ class VerificationMetrics(RetrievalMetric):
         found = dict(accuracy=100 * mean, accuracy_std=100 * deviation)
         for far, rate in zip(self.fars, tar_at_far(scores, same, self.fars)):
             found[_far_name(far)] = 100 * rate if far * others >= 1 - 1e-9 else float('nan')
+        few = [far for far in self.fars if far * others < 1 - 1e-9]
+        if few:
+            print_log(
+                f'{self.pairs}: {others} pairs of different identities cannot tell the true accept '
+                f'rate at false accept rates of {few}, which is NaN',
+                'current',
+                logging.WARNING,
+            )
         return found | dict(different_pairs=others)
 
     def _path(self, path: str) -> str:
         return osp.abspath(osp.join(self.root, path))
+
+
+def _re_rank_options(value: bool | Mapping | None) -> dict[str, Any] | None:
+    if value is None or value is False:
+        return None
+    options = {} if value is True else value
+    known = inspect.signature(check_options).parameters
+    if not isinstance(options, Mapping) or not set(options) <= set(known):
+        raise ConfigError(
+            f're_rank of RankMetrics is {value!r}; give True, or some of {list(known)}, such as '
+            'dict(k1=20)'
+        )
+    check_options(**options)
+    return dict(options)
 
 
 def _far_name(far: float) -> str:
@@ -321,6 +356,7 @@ def _far_name(far: float) -> str:
 
 
 def _infos(dataset: Any) -> list[Mapping]:
+    """What is known of each image; nothing of a data set of another library."""
     if not hasattr(dataset, 'get_data_info'):
         return []
     return [dataset.get_data_info(index) for index in range(len(dataset))]

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from allinone.errors import DataError
 
@@ -78,7 +80,9 @@ def rank_metrics(
         DataError: If a distance is not finite, numbers of rows differ, cameras are of one side
             alone, or no query has a match.
     """
-    matrix = np.asarray(distances)
+    matrix = as_array(distances)
+    if matrix.dtype.kind != 'f':  # The negative of an unsigned number wraps around.
+        matrix = matrix.astype(float)
     sizes = len(query_ids), len(gallery_ids)
     if matrix.shape != sizes:
         raise DataError(
@@ -169,13 +173,21 @@ def ranked_queries(
     return RankedQueries(*found)
 
 
+def as_array(values: ArrayLike) -> NDArray:
+    """An array of anything that NumPy takes, or of a tensor of any device and type."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+    return np.asarray(values)
+
+
 def as_embeddings(values: ArrayLike, what: str) -> NDArray:
     """Float32 ``(N, D)``.
 
     Raises:
         DataError: If there are other dimensions, or a number is not finite.
     """
-    array = np.ascontiguousarray(values, np.float32)
+    array = np.ascontiguousarray(as_array(values), np.float32)
     if array.ndim != 2:
         raise DataError(f'embeddings of the {what} are {array.shape}; give one row an image')
     _require_finite(array, f'the {what}')
@@ -244,9 +256,11 @@ def _ranked(similarities: NDArray, matches: NDArray, valid: NDArray | None) -> N
         scores, row = similarities[number, places], ordered[number]
         right = np.searchsorted(row, scores, 'right')
         ranks = len(row) - right + 1
-        for index in np.flatnonzero(right - np.searchsorted(row, scores, 'left') > 1):
-            before = similarities[number, : places[index]] == scores[index]
-            ranks[index] += np.count_nonzero(before)
+        tied = right - np.searchsorted(row, scores, 'left') > 1
+        for score in np.unique(scores[tied]):
+            equal = np.flatnonzero(similarities[number] == score)
+            chosen = scores == score
+            ranks[chosen] += np.searchsorted(equal, places[chosen])
         ranks = np.sort(ranks)
         counts = np.arange(1, len(ranks) + 1)
         found[:, number] = ranks[0], (counts / ranks).mean(), len(ranks) / ranks[-1]

@@ -5,10 +5,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from allinone.errors import DataError
+from allinone.registry.options import check_count, check_number
 
 from .ranking import as_embeddings
 
 LIMIT = 20_000  # Rows of a square matrix of distances, 1.6 GB
+BLOCK = 256  # Rows that are sorted at a time
 
 
 def re_rank(
@@ -28,29 +30,56 @@ def re_rank(
         Float32 ``(Q, G)``.
 
     Raises:
+        ConfigError: If an option is out of its range.
         DataError: If query and gallery have more than 20,000 rows together, or a number is not
             finite.
     """
+    check_options(k1, k2, weight)
     queries = as_embeddings(query, 'query')
     rows = np.concatenate([queries, as_embeddings(gallery, 'gallery')])
-    if len(rows) > LIMIT:
-        raise DataError(
-            f're-ranking compares all {len(rows):,} rows of query and gallery with each other, and '
-            f'is limited to {LIMIT:,}; leave re_rank out, or search a part of the gallery'
-        )
-    distances = np.maximum(2 - 2 * (rows @ rows.T), 0)
+    check_rows(len(rows))
+    # In place, for a matrix may take 1.6 GB
+    distances = rows @ rows.T
+    distances *= -2
+    distances += 2
+    np.maximum(distances, 0, out=distances)
     np.fill_diagonal(distances, 0)
     distances /= np.maximum(distances.max(axis=1, keepdims=True), 1e-12)
-    parts = np.array_split(distances, len(rows) // 256 + 1)
-    order = np.concatenate(
-        [np.argsort(part, axis=1, kind='stable')[:, : max(k1 + 1, k2)] for part in parts]
-    )
+    order = np.empty((len(rows), min(max(k1 + 1, k2), len(rows))), np.int64)
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        order[part] = np.argsort(distances[part], axis=1, kind='stable')[:, : order.shape[1]]
     encoding = _encoding(distances, order, k1)
     if k2 > 1:
-        encoding = _neighbours(order[:, :k2], len(rows)).astype(np.float32) @ encoding / k2
+        near = _neighbours(order[:, :k2], len(rows))
+        encoding = near.astype(np.float32) @ encoding / min(k2, len(rows))
     count = len(queries)
     jaccard = _jaccard(encoding.tocsr(), count)
     return (1 - weight) * jaccard + weight * distances[:count, count:]
+
+
+def check_options(k1: int = 20, k2: int = 6, weight: float = 0.3) -> None:
+    """Check options of :func:`re_rank`.
+
+    Raises:
+        ConfigError: If k1 or k2 is no whole number of at least 1, or the weight not from 0 to 1.
+    """
+    check_count('re_rank.k1', k1)
+    check_count('re_rank.k2', k2)
+    check_number('re_rank.weight', weight, 0, 1)
+
+
+def check_rows(count: int) -> None:
+    """Check the number of rows of query and gallery together.
+
+    Raises:
+        DataError: If re-ranking them takes too much memory.
+    """
+    if count > LIMIT:
+        raise DataError(
+            f're-ranking compares all {count:,} rows of query and gallery with each other, and is '
+            f'limited to {LIMIT:,}; leave re_rank out, or search a part of the gallery'
+        )
 
 
 def _neighbours(order: NDArray, size: int) -> sparse.csr_array:

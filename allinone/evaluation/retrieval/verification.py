@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from allinone.errors import DataError
+from allinone.registry.options import check_number
+
+from .ranking import as_array
 
 
 def tar_at_far(scores: ArrayLike, same: ArrayLike, fars: Sequence[float]) -> list[float]:
@@ -21,13 +24,15 @@ def tar_at_far(scores: ArrayLike, same: ArrayLike, fars: Sequence[float]) -> lis
         share of the others pass.
 
     Raises:
+        ConfigError: If a rate is not from 0 to 1.
         DataError: If a score is not finite, or there are no pairs of either sort.
     """
+    rates = [check_number(f'fars[{index}]', far, 0, 1) for index, far in enumerate(fars)]
     values, alike = _checked(scores, same)
     others = np.sort(values[~alike])[::-1]
     found = []
-    for far in fars:
-        # For 0.001 x 3000, which is just below 3
+    for far in rates:
+        # For 0.29 x 100, which is just below 29
         allowed = int(far * len(others) * (1 + 1e-12))
         threshold = others[allowed] if allowed < len(others) else -np.inf
         found.append(float((values[alike] > threshold).mean()))
@@ -80,7 +85,8 @@ def _best_threshold(scores: NDArray, same: NDArray) -> float:
 
 
 def _checked(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray, NDArray]:
-    values, alike = np.asarray(scores, float).reshape(-1), np.asarray(same, bool).reshape(-1)
+    values = as_array(scores).astype(float).reshape(-1)
+    alike = as_array(same).astype(bool).reshape(-1)
     if len(values) != len(alike):
         raise DataError(f'there are {len(values)} scores of {len(alike)} pairs; give one a pair')
     if not np.isfinite(values).all():

@@ -1,6 +1,7 @@
 """Classifiers of mmpretrain as embedding networks."""
 
 import torch
+from mmengine.registry import DefaultScope
 from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.models.heads.margin_head import ArcFaceClsHead as UpstreamArcFaceClsHead
 from mmpretrain.models.heads.margin_head import NormProduct
@@ -9,14 +10,20 @@ from torch import Tensor
 
 from allinone.registry import MODELS
 
+from .losses.identities import INSIDE
 from .model import with_embeddings
-
-INSIDE = 1 - 1e-6  # The slope of the arc cosine is finite up to here, in float32.
 
 
 @MODELS.register_module()
 class EmbeddingClassifier(ImageClassifier):
-    """A classifier that predicts what its last layer gets, as ``pred_feature``."""
+    """A classifier that predicts what its last layer gets, as ``pred_feature``.
+
+    Its options are those of mmpretrain's, whose parts need no prefix.
+    """
+
+    def __init__(self, *args, **kwargs):
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            super().__init__(*args, **kwargs)
 
     def predict(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs
@@ -27,10 +34,10 @@ class EmbeddingClassifier(ImageClassifier):
 
 
 class _ClampedProduct(NormProduct):
-    """Cosines below 1 and above -1."""
+    """Cosines below 1 and above -1, also of features in half precision."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input).clamp(-INSIDE, INSIDE)
+        return super().forward(input.to(self.weight.dtype)).clamp(-INSIDE, INSIDE)
 
 
 @MODELS.register_module()
@@ -43,6 +50,6 @@ class ArcFaceClsHead(UpstreamArcFaceClsHead):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         upstream = self.norm_product
-        self.norm_product = _ClampedProduct(self.in_channels, self.num_classes, upstream.k)
-        with torch.no_grad():
-            self.norm_product.weight.copy_(upstream.weight)
+        with torch.device('meta'):  # Draws no random numbers
+            self.norm_product = _ClampedProduct(self.in_channels, self.num_classes, upstream.k)
+        self.norm_product.weight = upstream.weight

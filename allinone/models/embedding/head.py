@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from allinone.config.build_errors import accepted_keys
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
+from allinone.registry.options import check_count
 
 from .losses import EmbeddingLoss
+from .losses.base import loss_class
 
 
 @MODELS.register_module()
@@ -46,7 +48,9 @@ class EmbeddingHead(BaseModule):
     ):
         super().__init__(init_cfg)
         self.in_channels, self.num_classes = in_channels, num_classes
-        self.channels = embedding_size or in_channels
+        self.channels = in_channels
+        if embedding_size is not None:
+            self.channels = check_count('head.embedding_size', embedding_size)
         self.projection = (
             nn.Identity()
             if embedding_size is None
@@ -100,8 +104,8 @@ class EmbeddingHead(BaseModule):
         return self.projection(features)
 
     def _build(self, key: str, cfg: dict) -> EmbeddingLoss:
-        cls = MODELS.get(cfg['type']) if isinstance(cfg.get('type'), str) else cfg.get('type')
-        if not (isinstance(cls, type) and issubclass(cls, EmbeddingLoss)):
+        cls = loss_class(cfg.get('type'))
+        if cls is None:
             raise ConfigError(
                 f'{key}.type is {cfg.get("type")!r}, which is no loss of embeddings; use '
                 'SoftmaxLoss, ArcFaceLoss, CosFaceLoss, CircleLoss, TripletLoss, SupConLoss, '

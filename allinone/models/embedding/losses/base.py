@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from allinone.registry import MODELS
+from allinone.registry.options import check_number
 from allinone.tasks.results.base import optional
 
 
@@ -23,10 +25,21 @@ class EmbeddingLoss(nn.Module):
 
     def __init__(self, weight: float = 1.0):
         super().__init__()
-        self.weight = weight
+        self.weight = check_number(self.key('weight'), weight, 0)
+
+    def key(self, option: str) -> str:
+        """Name of an option in messages."""
+        return f'{type(self).__name__}.{option}'
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         raise NotImplementedError(f'{type(self).__name__} does not define forward()')
+
+
+def loss_class(kind: object) -> type[EmbeddingLoss] | None:
+    """The loss of embeddings of this ``type``, in whatever scope; None if it is none."""
+    # A library in whose scope a model is built may have another loss of that name.
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    return found if isinstance(found, type) and issubclass(found, EmbeddingLoss) else None
 
 
 def metric_learning(part: str, user: object) -> Any:

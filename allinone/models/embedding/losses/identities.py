@@ -7,8 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from allinone.registry import MODELS
+from allinone.registry.options import check_number
 
 from .base import EmbeddingLoss, metric_learning
+
+INSIDE = 1 - 1e-6  # The slope of the arc cosine is finite up to here, in float32.
 
 
 class IdentityLoss(EmbeddingLoss):
@@ -42,7 +45,7 @@ class SoftmaxLoss(IdentityLoss):
         self, num_classes: int, channels: int, weight: float = 1.0, smoothing: float = 0.0
     ):
         super().__init__(num_classes, channels, weight)
-        self.smoothing = smoothing
+        self.smoothing = check_number(self.key('smoothing'), smoothing, 0, 1)
         self.classifier = nn.Linear(channels, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
 
@@ -76,9 +79,15 @@ class ArcFaceLoss(IdentityLoss):
         self.loss = metric_learning('losses', self).ArcFaceLoss(
             num_classes, channels, margin=degrees(margin), scale=scale
         )
+        self.loss.get_angles = _angles
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         return self.loss(features, labels)
+
+
+def _angles(cosines: Tensor) -> Tensor:
+    """Of cosines, with finite gradients; pytorch-metric-learning's are not where a cosine is 1."""
+    return torch.acos(cosines.clamp(-INSIDE, INSIDE))
 
 
 @MODELS.register_module()

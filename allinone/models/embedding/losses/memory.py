@@ -8,8 +8,9 @@ from torch import Tensor
 
 from allinone.errors import ConfigError
 from allinone.registry import MODELS
+from allinone.registry.options import check_count
 
-from .base import EmbeddingLoss
+from .base import EmbeddingLoss, loss_class
 from .pairs import PairLoss
 
 
@@ -39,13 +40,14 @@ class CrossBatchMemory(EmbeddingLoss):
 
     def __init__(self, channels: int, loss: Mapping, size: int = 1024, weight: float = 1.0):
         super().__init__(weight)
-        self.loss = MODELS.build(dict(loss))
-        if not isinstance(self.loss, PairLoss):
+        cls = loss_class(loss.get('type'))
+        if cls is None or not issubclass(cls, PairLoss):
             raise ConfigError(
-                f'loss of CrossBatchMemory is {loss.get("type")!r}, which compares no images; use '
-                'TripletLoss, SupConLoss or MultiSimilarityLoss'
+                f'CrossBatchMemory.loss.type is {loss.get("type")!r}, which compares no images; '
+                'use TripletLoss, SupConLoss or MultiSimilarityLoss'
             )
-        self.size = size
+        self.loss = MODELS.build(dict(loss, type=cls))
+        self.size = check_count(self.key('size'), size)
         self.register_buffer('embeddings', torch.zeros(size, channels))
         self.register_buffer('labels', torch.zeros(size, dtype=torch.long))
         self.register_buffer('count', torch.zeros((), dtype=torch.long))  # Of all that were added
@@ -57,7 +59,8 @@ class CrossBatchMemory(EmbeddingLoss):
         others, other_labels = self.embeddings[:kept].clone(), self.labels[:kept].clone()
         value = features.sum() * 0
         if kept:
-            value = value + self.loss.between(features, labels, others, other_labels)
+            between = self.loss.between(features, labels, others, other_labels)
+            value = value + self.loss.weight * between
         if self.training and torch.is_grad_enabled():
             self._add(count, _of_all_ranks(features.detach()), _of_all_ranks(labels))
         return value

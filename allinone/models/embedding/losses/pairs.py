@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from allinone.registry import MODELS
+from allinone.registry.options import check_number
 
 from .base import EmbeddingLoss, metric_learning
 
@@ -17,8 +18,13 @@ class PairLoss(EmbeddingLoss):
     """
 
     needs_pairs = True
-    miner: Any = None
+    miner: Any
     loss: Any
+
+    def __init__(self, weight: float = 1.0):
+        super().__init__(weight)
+        # Not a class attribute: it would hide the module that a subclass sets.
+        self.miner = None
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         pairs = None if self.miner is None else self.miner(features, labels)
@@ -69,7 +75,9 @@ class SupConLoss(PairLoss):
 
     def __init__(self, temperature: float = 0.1, weight: float = 1.0):
         super().__init__(weight)
-        self.loss = metric_learning('losses', self).SupConLoss(temperature=temperature)
+        self.loss = metric_learning('losses', self).SupConLoss(
+            temperature=check_number(self.key('temperature'), temperature, 0, open_low=True)
+        )
 
 
 @MODELS.register_module()

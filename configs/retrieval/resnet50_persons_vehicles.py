@@ -8,7 +8,8 @@ model = dict(
     backbone=dict(norm_eval=True),
     tasks=dict(
         persons=dict(head=dict(losses=[
-            dict(type='CosFaceLoss', margin=0.35, scale=30), dict(type='TripletLoss', margin=0.3)])),
+            dict(type='CosFaceLoss', margin=0.35, scale=30),
+            dict(type='TripletLoss', margin=0.3)])),
         vehicles={{_base_.embedding}}))
 data = dict(vehicles={{_base_.veri776}})
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={

@@ -396,6 +396,41 @@ class TaskKind:
             f'{type(model).__name__} cannot be exported: its kind {self.name!r} has no export_head'
         )
 
+    def export_predictions(self, model: 'BaseModel') -> nn.Module:
+        """As :meth:`export_head`, to what the model predicts, such as boxes after NMS.
+
+        Its outputs have fixed shapes for a size of the images, and those of an image are what
+        :meth:`from_outputs` takes.
+        """
+        return self.export_head(model)
+
+    def export_options(self, model: 'BaseModel') -> dict[str, Json]:
+        """What predictions depend on beside the outputs of an exported graph, or what made them.
+
+        Such as thresholds, in JSON types; they are kept with the graph.
+        """
+        return {}
+
+    def from_outputs(
+        self, outputs: Mapping[str, np.ndarray], sample: Any, options: Mapping[str, Any]
+    ) -> BaseDataElement:
+        """Set the prediction of an image from the outputs of an exported graph.
+
+        Args:
+            outputs: ``{name: array}`` of :meth:`export_predictions`, without the batch dimension.
+            sample: A data sample of the image. Its metainfo has ``img_shape``, (H, W) of the image
+                in the graph's input, at whose top left it lies; ``ori_shape``, that of the file;
+                and ``scale_factor`` (width, height).
+            options: As :meth:`export_options` gave them.
+
+        Returns:
+            The sample, with what ``predict`` of the task's model sets.
+
+        Raises:
+            ConfigError: If predictions of the kind do not come from exported graphs.
+        """
+        raise ConfigError(f'the kind {self.name!r} has no from_outputs, so no graph predicts it')
+
     # ------------------------------------------------------------------ data
 
     def dataset_defaults(

@@ -3,9 +3,10 @@
 import os.path as osp
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
+import torch
 from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
@@ -22,7 +23,7 @@ from allinone.visualization.palette import ClassTable
 
 from .analyses import ClassAnalysis, MultiLabelAnalysis, TaskAnalysis
 from .annotated_classes import ANNOTATED, masked_logits
-from .base import TaskKind, label_entry_schema
+from .base import Json, TaskKind, label_entry_schema
 from .class_lists import FOLDERS, ClassLists
 from .image_statistics import ImageMeans, LabelCounts, LabelScores
 from .pseudo_labels import PseudoClasses, PseudoLabels
@@ -113,6 +114,12 @@ class Classification(TaskKind):
                 'with one tensor of class scores'
             )
         return ClassificationHead(model, self.multi_label)
+
+    def from_outputs(
+        self, outputs: Mapping[str, np.ndarray], sample: Any, options: Mapping[str, Any]
+    ) -> BaseDataElement:
+        scores = torch.from_numpy(outputs['scores'].astype(np.float32))
+        return sample.set_pred_score(scores).set_pred_label(scores.argmax(0, keepdim=True))
 
     def class_lists(self, dataset: Dataset) -> ClassLists:
         folders = getattr(dataset, 'folder_to_idx', None)
@@ -250,6 +257,19 @@ class MultiLabelClassification(Classification):
 
     def of_model(self, model: 'BaseModel') -> TaskKind:
         return self
+
+    def export_options(self, model: 'BaseModel') -> dict[str, Json]:
+        return dict(thr=model.head.thr, topk=model.head.topk)
+
+    def from_outputs(
+        self, outputs: Mapping[str, np.ndarray], sample: Any, options: Mapping[str, Any]
+    ) -> BaseDataElement:
+        scores = torch.from_numpy(outputs['scores'].astype(np.float32))
+        if options.get('thr') is not None:
+            labels = torch.where(scores >= options['thr'])[0]
+        else:
+            labels = scores.topk(options['topk'])[1]
+        return sample.set_pred_score(scores).set_pred_label(labels)
 
     def check_partly_annotated(self, key: str, model: 'BaseModel') -> None:
         loss = getattr(model.head, 'loss_module', None)

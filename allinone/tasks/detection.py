@@ -3,7 +3,7 @@
 import os.path as osp
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from allinone.visualization.palette import ClassTable
 
 from .analyses import BoxAnalysis
 from .annotated_classes import masked_logits
-from .base import TaskKind, label_entry_schema
+from .base import Json, TaskKind, label_entry_schema
 from .class_lists import CATEGORIES, METAINFO, ClassLists
 from .classification import Classification, MultiLabelClassification, caption
 from .coco import (
@@ -33,7 +33,7 @@ from .coco import (
     listed_categories,
 )
 from .coco_checks import check_categories, check_masks, check_sizes
-from .dense_head import DenseHead
+from .dense_head import DenseDetections, DenseHead
 from .detector_wiring import wire_detector
 from .ignored_regions import REGIONS, without_regions
 from .image_statistics import Matches
@@ -173,6 +173,32 @@ class Detection(TaskKind):
 
     def export_head(self, model: 'BaseModel') -> nn.Module:
         return DenseHead(model)
+
+    def export_predictions(self, model: 'BaseModel') -> nn.Module:
+        return DenseDetections(model)
+
+    def export_options(self, model: 'BaseModel') -> dict[str, Json]:
+        cfg = dict(model.bbox_head.test_cfg or {})
+        return dict(
+            score_thr=cfg.get('score_thr', 0),
+            iou_threshold=(cfg.get('nms') or {}).get('iou_threshold'),
+            max_per_img=cfg.get('max_per_img', 100),
+        )
+
+    def from_outputs(
+        self, outputs: Mapping[str, np.ndarray], sample: Any, options: Mapping[str, Any]
+    ) -> BaseDataElement:
+        there = outputs['labels'] >= 0
+        boxes = torch.from_numpy(outputs['boxes'][there].astype(np.float32))
+        height, width = sample.img_shape[:2]
+        limits = boxes.new_tensor([width, height, width, height])
+        factor = boxes.new_tensor(sample.get('scale_factor', (1.0, 1.0))).repeat(2)
+        sample.pred_instances = InstanceData(
+            bboxes=torch.minimum(boxes, limits) / factor,
+            scores=torch.from_numpy(outputs['scores'][there].astype(np.float32)),
+            labels=torch.from_numpy(outputs['labels'][there].astype(np.int64)),
+        )
+        return sample
 
     def unloaded_class_lists(self, dataset: Dataset) -> ClassLists:
         found = self.class_lists(dataset)

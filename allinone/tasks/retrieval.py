@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, get_world_size
@@ -120,6 +121,12 @@ class Retrieval(TaskKind):
         if derives(type(model), (CLASSIFIER,)) and not derives(type(model), (REID,)):
             return EmbeddingNetwork(model.neck, model.head, 'pre_logits')
         return EmbeddingNetwork(model.neck, model.head, 'forward')
+
+    def from_outputs(
+        self, outputs: Mapping[str, np.ndarray], sample: Any, options: Mapping[str, Any]
+    ) -> BaseDataElement:
+        sample.pred_feature = torch.from_numpy(outputs['embedding'].astype(np.float32))
+        return sample
 
     # ------------------------------------------------------------------ data
 

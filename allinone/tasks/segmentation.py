@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
@@ -27,9 +28,10 @@ from .joined_labels import JoinedMaps
 from .label_maps import check_label_maps, set_no_areas
 from .masks import RLE_SCHEMA, decode_mask, encode_mask
 from .pixel_losses import check_ignores
-from .probe import FeatureMaps, wants_samples
+from .probe import wants_samples
 from .pseudo_labels import PseudoLabelMaps
 from .results import SegmentationResult
+from .segmentation_head import SegmentationHead, SegmentationLabels
 from .segmentor_wiring import wire_segmentor
 from .wiring import Wiring
 
@@ -40,22 +42,7 @@ METRICS = dict(
     mIoU=('mIoU', 'mAcc'), mDice=('mDice', 'mAcc'), mFscore=('mFscore', 'mPrecision', 'mRecall')
 )
 DECODER = 'mmseg.models.decode_heads.decode_head.BaseDecodeHead'
-
-
-class SegmentationHead(nn.Module):
-    """Neck and decode head, for export: ``{'logits': (N, C, H, W)}``, one channel if binary."""
-
-    def __init__(self, model: 'BaseModel'):
-        super().__init__()
-        self.neck = model.neck if model.with_neck else None
-        self.head, self.align_corners = model.decode_head, model.align_corners
-
-    def forward(self, maps: FeatureMaps, size: tuple[int, int] | None = None) -> dict:
-        maps = maps if isinstance(maps, Tensor) else tuple(maps)
-        logits = self.head(maps if self.neck is None else self.neck(maps))
-        if size is not None:
-            logits = F.interpolate(logits, size, mode='bilinear', align_corners=self.align_corners)
-        return dict(logits=logits)
+PLAIN = 'mmseg.models.segmentors.encoder_decoder.EncoderDecoder'
 
 
 @TASK_KINDS.register_module(name='segmentation')
@@ -126,7 +113,33 @@ class Segmentation(TaskKind):
             raise ConfigError(
                 f'{type(head).__name__} cannot be exported: it gives no single map of class scores'
             )
+        if not (_own(model, 'encode_decode', PLAIN) and _own(head, 'predict_by_feat', DECODER)):
+            raise ConfigError(
+                f'{type(model).__name__} with {type(head).__name__} cannot be exported: it makes '
+                'its label maps in another way than the EncoderDecoder of mmseg'
+            )
         return SegmentationHead(model)
+
+    def export_predictions(self, model: 'BaseModel') -> nn.Module:
+        self.export_head(model)
+        cfg = getattr(model, 'test_cfg', None) or {}
+        if cfg.get('mode') == 'slide':
+            raise ConfigError(
+                f"{type(model).__name__} cannot be exported with test_cfg.mode='slide', because a "
+                "graph has no windows; set it to 'whole', or export logits with --raw"
+            )
+        return SegmentationLabels(model)
+
+    def from_outputs(
+        self, outputs: Mapping[str, np.ndarray], sample: Any, options: Mapping[str, Any]
+    ) -> BaseDataElement:
+        height, width = sample.img_shape[:2]
+        labels = torch.from_numpy(outputs['labels'][:height, :width].astype(np.int64))[None]
+        size = tuple(sample.get('ori_shape', (height, width))[:2])
+        if tuple(labels.shape[1:]) != size:
+            labels = F.interpolate(labels[None].double(), size, mode='nearest-exact')[0].long()
+        sample.pred_sem_seg = PixelData(data=labels)
+        return sample
 
     def dataset_defaults(
         self, cfg: dict, dataset_class: type[BaseDataset] | None, num_classes: int
@@ -234,3 +247,10 @@ def _gives_one_map(head: nn.Module | None) -> bool:
         and 'batch_data_samples' not in inspect.signature(part.forward).parameters
         for part in parts
     )
+
+
+def _own(part: Any, method: str, cls: str) -> bool:
+    """Whether the method of a part is that of a class, not overridden."""
+    found = getattr(type(part), method, None)
+    where = f'{getattr(found, "__module__", "")}.{getattr(found, "__qualname__", "")}'
+    return where == f'{cls}.{method}'

@@ -1,0 +1,73 @@
+"""Decode heads of mmseg as functions of feature maps, for export."""
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .probe import FeatureMaps
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
+
+
+@contextmanager
+def free_sizes():
+    """Inside, layers of mmseg that enlarge maps by a factor take maps of any size when traced.
+
+    Upstream rounds the size by ``int``, which fixes it.
+    """
+    from mmseg.models.utils.wrappers import Upsample  # Slow to import
+
+    upstream = Upsample.forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        factor = self.scale_factor
+        if self.size or not isinstance(factor, float) or not factor.is_integer():
+            return upstream(self, x)
+        size = [side * int(factor) for side in x.shape[-2:]]
+        return F.interpolate(x, size, None, self.mode, self.align_corners)
+
+    Upsample.forward = forward
+    try:
+        yield
+    finally:
+        Upsample.forward = upstream
+
+
+class SegmentationHead(nn.Module):
+    """Neck and decode head, for export: ``{'logits': (N, C, H, W)}``, one channel if binary."""
+
+    def __init__(self, model: 'BaseModel'):
+        super().__init__()
+        self.neck = model.neck if model.with_neck else None
+        self.head, self.align_corners = model.decode_head, model.align_corners
+
+    def forward(self, maps: FeatureMaps, size: tuple[int, int] | None = None) -> dict:
+        maps = maps if isinstance(maps, Tensor) else tuple(maps)
+        with free_sizes():
+            logits = self.head(maps if self.neck is None else self.neck(maps))
+        if size is not None:
+            logits = F.interpolate(logits, size, mode='bilinear', align_corners=self.align_corners)
+        return dict(logits=logits)
+
+
+class SegmentationLabels(SegmentationHead):
+    """As :class:`SegmentationHead`, to ``{'labels': (N, H, W)}``, uint8, or int32 of many classes.
+
+    The class of each pixel is taken at the size of the input.
+    """
+
+    def __init__(self, model: 'BaseModel'):
+        super().__init__(model)
+        self.threshold = getattr(self.head, 'threshold', None)
+
+    def forward(self, maps: FeatureMaps, size: tuple[int, int] | None = None) -> dict:
+        logits = super().forward(maps, size)['logits'].float()
+        if logits.shape[1] == 1:
+            labels = logits[:, 0].sigmoid() > self.threshold
+        else:
+            labels = logits.argmax(1)
+        return dict(labels=labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32))

@@ -18,6 +18,7 @@ __version__ = '0.1.0'
 _PLACES = {
     'AllInOneInferencer': 'allinone.inference.inferencer',
     'compose': 'allinone.reuse.compose',
+    'export': 'allinone.reuse.export',
     'extract': 'allinone.reuse.extract',
     'load': 'allinone.inference.load',
     'load_config': 'allinone.config.loading',

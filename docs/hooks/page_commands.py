@@ -43,6 +43,7 @@ TESTS = {
     'convert voc': 'tests/test_conversion/test_own_formats.py',
     'convert yolo': 'tests/test_conversion/test_own_formats.py',
     'demo': 'tests/e2e/test_installed.py',
+    'export': 'tests/test_reuse/test_export.py',
     'extract': 'tests/test_reuse/test_extract.py',
     'features': 'tests/test_cli/test_features.py',
     'gallery': 'tests/test_cli/test_gallery_tool.py',

@@ -351,3 +351,9 @@ def test_bad_input_of_re_ranking_is_refused():
         re_rank(rows[:2], rows[:2], weight=2)
     with pytest.raises(DataError, match='the gallery of row 0 is NaN'):
         re_rank(rows[:2], np.full((2, 1), np.nan))
+
+
+def test_a_name_that_is_ranked_twice_is_one_relevant_hit():
+    assert map_at_k([['a', 'a', 'b']], [{'a', 'b'}], 3, 'relevant') == pytest.approx(
+        (1 + 2 / 3) / 2
+    )

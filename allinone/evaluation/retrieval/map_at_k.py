@@ -38,7 +38,8 @@ def map_at_k(
 
 def _average(ranked: Sequence, relevant: Collection, k: int, divisor: str) -> float:
     right = set(relevant)
-    if not right:
+    number = len(right)
+    if not number:
         raise DataError('a query has no relevant name; leave it out')
     hits = OFFSET if divisor == 'hits' else 0.0
     total = 0.0
@@ -46,4 +47,6 @@ def _average(ranked: Sequence, relevant: Collection, k: int, divisor: str) -> fl
         if name in right:
             hits += 1
             total += hits / place
-    return total / (hits if divisor == 'hits' else len(right))
+            if divisor == 'relevant':
+                right.discard(name)  # A name that is ranked again is no second hit.
+    return total / (hits if divisor == 'hits' else number)

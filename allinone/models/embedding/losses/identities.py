@@ -77,7 +77,10 @@ class ArcFaceLoss(IdentityLoss):
     ):
         super().__init__(num_classes, channels, weight)
         self.loss = metric_learning('losses', self).ArcFaceLoss(
-            num_classes, channels, margin=degrees(margin), scale=scale
+            num_classes,
+            channels,
+            margin=degrees(check_number(self.key('margin'), margin, 0)),
+            scale=check_number(self.key('scale'), scale, 0, open_low=True),
         )
         self.loss.get_angles = _angles
 
@@ -113,7 +116,10 @@ class CosFaceLoss(IdentityLoss):
     ):
         super().__init__(num_classes, channels, weight)
         self.loss = metric_learning('losses', self).CosFaceLoss(
-            num_classes, channels, margin=margin, scale=scale
+            num_classes,
+            channels,
+            margin=check_number(self.key('margin'), margin, 0),
+            scale=check_number(self.key('scale'), scale, 0, open_low=True),
         )
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
@@ -142,7 +148,8 @@ class CircleLoss(IdentityLoss):
         scale: float = 256.0,
     ):
         super().__init__(num_classes, channels, weight)
-        self.margin, self.scale = margin, scale
+        self.margin = check_number(self.key('margin'), margin, 0)
+        self.scale = check_number(self.key('scale'), scale, 0, open_low=True)
         self.centres = nn.Parameter(torch.empty(num_classes, channels))
         nn.init.xavier_uniform_(self.centres)
 

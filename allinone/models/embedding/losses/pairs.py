@@ -53,10 +53,11 @@ class TripletLoss(PairLoss):
 
     def __init__(self, margin: float | None = 0.3, normalize: bool = False, weight: float = 1.0):
         super().__init__(weight)
+        gap = 0.0 if margin is None else check_number(self.key('margin'), margin, 0)
         distance = metric_learning('distances', self).LpDistance(normalize_embeddings=normalize)
         self.miner = metric_learning('miners', self).BatchHardMiner(distance=distance)
         self.loss = metric_learning('losses', self).TripletMarginLoss(
-            margin=margin or 0.0,
+            margin=gap,
             smooth_loss=margin is None,
             distance=distance,
             # Over all images that have a positive and a negative, also where it is 0
@@ -102,7 +103,11 @@ class MultiSimilarityLoss(PairLoss):
         weight: float = 1.0,
     ):
         super().__init__(weight)
-        self.miner = metric_learning('miners', self).MultiSimilarityMiner(epsilon=epsilon)
+        self.miner = metric_learning('miners', self).MultiSimilarityMiner(
+            epsilon=check_number(self.key('epsilon'), epsilon, float('-inf'))
+        )
         self.loss = metric_learning('losses', self).MultiSimilarityLoss(
-            alpha=alpha, beta=beta, base=base
+            alpha=check_number(self.key('alpha'), alpha, 0, open_low=True),
+            beta=check_number(self.key('beta'), beta, 0, open_low=True),
+            base=check_number(self.key('base'), base, float('-inf')),
         )

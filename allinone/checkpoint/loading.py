@@ -16,6 +16,7 @@ from torch import nn
 
 from allinone.config.parts import PREFIXES, SHARED_NECK
 from allinone.errors import CheckpointError
+from allinone.io.exported import is_exported, read_metadata
 from allinone.io.text import shortened
 
 from .fitting import Fit, fit
@@ -44,6 +45,11 @@ def trusting_checkpoints(trust: bool = True):
         _trusted.reset(before)
 
 
+def checkpoints_are_trusted() -> bool:
+    """Whether the call is within :func:`trusting_checkpoints`."""
+    return _trusted.get()
+
+
 def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = False) -> dict:
     """Read a checkpoint with only tensors, plain containers and mmengine's log types.
 
@@ -55,12 +61,18 @@ def read_checkpoint(path: str | os.PathLike, map_location='cpu', lazily: bool = 
 
     Raises:
         CheckpointError: If the file is missing, fails its checksums, or holds any other type
-            (unless within :func:`trusting_checkpoints`).
+            (unless within :func:`trusting_checkpoints`), or is an exported graph.
     """
     path = os.path.expanduser(os.fspath(path))
     folder = is_folder(path) and os.path.isdir(path)
     if not folder and not os.path.isfile(path):
         raise CheckpointError(f'{path}: no such checkpoint file')
+    if is_exported(path) and not folder:
+        made_of = read_metadata(path)['checkpoint']['name']
+        raise CheckpointError(
+            f'{path} is an exported graph, which has no weights to load here; give the checkpoint '
+            f'that it was exported from ({made_of})'
+        )
     try:
         if folder:
             return read_folder(path, map_location, lazily)

@@ -51,6 +51,8 @@ def read_metadata(path: str | os.PathLike) -> dict:
         found = json.loads(text)
         version = found['version']
         tasks = found['tasks'].keys()
+        if version == VERSION:
+            found['input']['resize'], found['raw'], found['checkpoint']['name']
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f'the metadata {KEY!r} of {path} is damaged ({error}); export the graph again'

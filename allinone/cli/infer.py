@@ -42,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'model',
         metavar='[CONFIG] CKPT',
         help='config file and checkpoint; or only a checkpoint, with its embedded config; '
-        'a work dir means its best checkpoint, else its newest',
+        'a work dir means its best checkpoint, else its newest; or a graph of tools/export.py',
     )
     parser.add_argument(
         'inputs',

@@ -8,9 +8,11 @@ from allinone.io.program import program
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Compute the metrics of a checkpoint.')
+    parser = argparse.ArgumentParser(
+        description='Compute the metrics of a checkpoint or an exported graph.'
+    )
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file, or a graph of tools/export.py')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

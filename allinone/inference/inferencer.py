@@ -21,15 +21,17 @@ from allinone.io.images import read_image, write_image
 from allinone.io.outputs import require_writable
 from allinone.io.renames import renamed_arguments
 from allinone.models.allinone import AllInOne
+from allinone.models.exported import ExportedModel
 from allinone.models.joint import build_network, load_trained, on_device
 from allinone.registry.options import check_choice, check_count
 from allinone.visualization.draw import draw_tasks
 
 from .crops import BoxTask, run_on_boxes
+from .graph_mode import graph_mode
 from .input_errors import ModelCheck, in_words, input_error
 from .inputs import checked, flat, is_lazy, naming
 from .model_source import ModelSource, find_model
-from .modes import build_mode
+from .modes import InferenceMode, build_mode
 from .options import inference_tasks
 from .preprocess import PLAIN
 from .records import known_metainfo, to_record
@@ -56,7 +58,8 @@ class AllInOneInferencer:
 
     Args:
         model: A checkpoint, whose embedded config is used (as data, without executing it); a work
-            dir, for its best checkpoint, else its newest complete one; or a config.
+            dir, for its best checkpoint, else its newest complete one; a config; or an exported
+            graph (docs/export.md).
         weights: A checkpoint or work dir; required with a config. Checkpoints are read without
             executing code from them.
         device: As in torch. Default: CUDA if available.
@@ -75,7 +78,8 @@ class AllInOneInferencer:
 
     Raises:
         ConfigError: If the config cannot be used, a task is unknown, the scale or mode is invalid,
-            a test pipeline is missing or cannot be used, or the device does not exist.
+            a test pipeline is missing or cannot be used, the device does not exist, or an exported
+            graph is to do what it cannot.
         CheckpointError: If the checkpoint cannot be read, lacks weights of backbone or tasks, or
             lacks a required config.
     """
@@ -91,20 +95,27 @@ class AllInOneInferencer:
         mode: str | None = None,
         for_boxes: Sequence[str] = (),
     ):
-        source = model if isinstance(model, ModelSource) else find_model(model, weights)
+        if not isinstance(model, ModelSource):
+            model = find_model(model, weights, graphs=True)
+        source = model
+        if source.exported:
+            graph = graph_model(source, device)
+            self._set_up(graph, source, tasks, scale, on_note, mode)
+            self.device = torch.device('cpu')
+            return
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         with named('model'):
             network = build_network(source.cfg)
         self._set_up(network, source, tasks, scale, on_note, mode)
-        self._loaded = self.model.task_names([*self.tasks, *for_boxes])
-        load_trained(self.model, source.checkpoint, source.path, self._loaded, key='weights')
-        on_device(self.model, device).eval()
+        self._loaded = network.task_names([*self.tasks, *for_boxes])
+        load_trained(network, source.checkpoint, source.path, self._loaded, key='weights')
+        on_device(network, device).eval()
         self.device = torch.device(device)
 
     @classmethod
     def of_model(
         cls,
-        model: AllInOne,
+        model: AllInOne | ExportedModel,
         source: ModelSource,
         tasks: Sequence[str] | None = None,
         scale: tuple[int, int] | str | None = AS_TESTED,
@@ -120,16 +131,21 @@ class AllInOneInferencer:
         """
         found = cls.__new__(cls)
         found._set_up(model, source, tasks, scale, on_note, mode)
-        found.device = next(model.parameters()).device
+        found.device = device_of(model)
         return found
 
-    def _set_up(self, model: AllInOne, source: ModelSource, tasks, scale, on_note, mode) -> None:
+    def _set_up(
+        self, model: AllInOne | ExportedModel, source: ModelSource, tasks, scale, on_note, mode
+    ) -> None:
         self.model, self.cfg, self.weights = model, source.cfg, source.path
         if tasks is None:
             tasks = inference_tasks(self.cfg, list(self.model.tasks))
         self.tasks: list[str] = self.model.task_names(_listed(tasks))
         self._loaded = self.tasks
-        self.mode = build_mode(self.cfg, self.model, self.tasks, mode, scale)
+        if isinstance(model, ExportedModel):
+            self.mode: InferenceMode = graph_mode(model, mode, scale)
+        else:
+            self.mode = build_mode(self.cfg, model, self.tasks, mode, scale)
         self._note = on_note
         if self.mode.note:
             on_note(self.mode.note)
@@ -417,6 +433,11 @@ class AllInOneInferencer:
             if task is None:
                 continue
             check_choice(option, task, list(self.model.tasks))
+            if isinstance(self.model, ExportedModel):
+                raise ConfigError(
+                    f'{option} is {task!r}, but {self.model.path} is an exported graph, which takes'
+                    ' whole images alone; give the checkpoint that it was exported from'
+                )
             self._require([task], self._loaded)
             if not any(self.model.kinds[name].finds_boxes for name in tasks):
                 raise ConfigError(f'{option} is {task!r}, but none of the tasks {tasks} detects')
@@ -450,6 +471,26 @@ class AllInOneInferencer:
         for sentence in notes:  # An exception of the caller's function is no error of the input.
             on_note(sentence)
         return item
+
+
+def graph_model(source: ModelSource, device: str | torch.device | None) -> ExportedModel:
+    """The graph of a source, in evaluation mode.
+
+    Raises:
+        ConfigError: If the device is not the CPU, or the runtime is not installed.
+        CheckpointError: If the graph cannot be loaded.
+    """
+    if device is not None and torch.device(device).type != 'cpu':
+        raise ConfigError(
+            f'device is {str(device)!r}, but exported graphs such as {source.path} run on the CPU '
+            "here; give 'cpu', or the checkpoint"
+        )
+    return ExportedModel(source.path).eval()
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """The device of the parameters; of a graph, which has none, the CPU."""
+    return next((parameter.device for parameter in model.parameters()), torch.device('cpu'))
 
 
 def _listed(tasks: Sequence[str] | str | None) -> Sequence[str] | None:

@@ -10,9 +10,10 @@ from mmengine.config import Config
 
 from allinone.errors import ConfigError, DataError
 from allinone.models.allinone import AllInOne
+from allinone.models.exported import ExportedModel
 from allinone.models.joint import build_network, load_trained, on_device
 
-from .inferencer import AllInOneInferencer
+from .inferencer import AllInOneInferencer, device_of, graph_model
 from .model_source import ModelSource, find_model
 from .predicting import predict_results
 from .results import Result, Results
@@ -45,7 +46,8 @@ def load(
 
     Args:
         checkpoint: A checkpoint, or a work dir, for its best checkpoint, else its newest complete
-            one. It is read without executing code from it.
+            one. It is read without executing code from it. Or an exported graph
+            (docs/export.md), of which the result is an :class:`ExportedModel`.
         config: Its config. Default: the one in the checkpoint.
         device: As in torch. Default: CUDA if available.
         tasks: Tasks that must have weights, and that a call predicts. Default: all must have, and
@@ -59,12 +61,17 @@ def load(
         ConfigError: If the config cannot be used, or the device does not exist.
         CheckpointError: If the checkpoint cannot be read, has no config, or lacks weights.
     """
-    source = find_model(checkpoint if config is None else config, checkpoint)
-    model = build_network(source.cfg)
-    names = model.task_names(tasks)
-    load_trained(model, source.checkpoint, source.path, names)
-    default = 'cuda' if torch.cuda.is_available() else 'cpu'
-    on_device(model, device or default)
+    source = find_model(checkpoint if config is None else config, checkpoint, graphs=True)
+    model: AllInOne | ExportedModel
+    if source.exported:
+        model = graph_model(source, device)
+        names = model.task_names(tasks)
+    else:
+        model = build_network(source.cfg)
+        names = model.task_names(tasks)
+        load_trained(model, source.checkpoint, source.path, names)
+        default = 'cuda' if torch.cuda.is_available() else 'cpu'
+        on_device(model, device or default)
     # Not the weights once more
     meta = {key: source.checkpoint[key] for key in ('meta',) if key in source.checkpoint}
     options = dict(tasks=None if tasks is None else names, scale=scale, mode=mode)
@@ -150,7 +157,7 @@ class Predicts(Base):
         """What predicts files and arrays, on the model's device."""
         if self._inferencer is None:
             self._inferencer = AllInOneInferencer.of_model(self, self._source, **self._options)
-        self._inferencer.device = next(self.parameters()).device
+        self._inferencer.device = device_of(self)
         return self._inferencer
 
     def __reduce_ex__(self, protocol):
@@ -158,10 +165,8 @@ class Predicts(Base):
         return _empty, (type(self).__mro__[2],), self.__dict__
 
 
-def _predicting(
-    model: AllInOne, source: ModelSource, options: dict[str, Any], urls: bool
-) -> Predicts:
-    """The model itself, with the methods of :class:`Predicts`."""
+def _predicting(model: Any, source: ModelSource, options: dict[str, Any], urls: bool) -> Predicts:
+    """The model itself, a joint model or a graph, with the methods of :class:`Predicts`."""
     cls: type = type(model)
     model.__class__ = _class_of(cls)
     model.__dict__.update(_source=source, _options=options, _urls=urls, _inferencer=None)

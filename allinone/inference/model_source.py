@@ -26,6 +26,8 @@ from allinone.config.literals import literal
 from allinone.config.loading import complete_config, load_config
 from allinone.config.sources import TASKS
 from allinone.errors import CheckpointError, ConfigError
+from allinone.io.exported import is_exported
+from allinone.models.exported.model import predicting_metadata
 from allinone.registry import LIBRARIES
 from allinone.training.resume import SUFFIXES, first_readable, step_checkpoints
 
@@ -46,12 +48,14 @@ class ModelSource(NamedTuple):
         path: The checkpoint's file.
         checkpoint: Its content.
         trusted: Whether ``cfg`` comes from the user, so that any type may be built from it.
+        exported: Whether the file is an exported graph; ``cfg`` then has the names of its tasks.
     """
 
     cfg: Config
     path: str
     checkpoint: dict
     trusted: bool
+    exported: bool = False
 
 
 def is_config(path: str | os.PathLike) -> bool:
@@ -62,6 +66,7 @@ def find_model(
     model: str | os.PathLike | Config,
     weights: str | os.PathLike | None = None,
     options: list[str] | None = None,
+    graphs: bool = False,
 ) -> ModelSource:
     """Find and read config and checkpoint.
 
@@ -70,11 +75,15 @@ def find_model(
             its best checkpoint, else its newest complete one.
         weights: A checkpoint or a work dir. Default: ``model``, if it is one of these.
         options: ``KEY=VALUE`` overrides of the config.
+        graphs: Whether ``model`` may be an exported graph, of which the metadata are read.
 
     Raises:
         ConfigError: If the config cannot be used, or ``weights`` is missing.
         CheckpointError: If the checkpoint cannot be read, or its config is missing or not data.
     """
+    if graphs and not isinstance(model, Config):
+        if is_exported(model) or weights is not None and is_exported(weights):
+            return _graph_source(model, weights, options)
     if isinstance(model, Config) or is_config(model):
         cfg = model if isinstance(model, Config) else load_config(os.fspath(model), options)
         expand_config(cfg, strict=False)
@@ -92,6 +101,30 @@ def find_model(
     if weights is not None:
         path, checkpoint = _read(weights)
     return ModelSource(cfg, path, checkpoint, trusted=False)
+
+
+def _graph_source(
+    model: str | os.PathLike, weights: str | os.PathLike | None, options: list[str] | None
+) -> ModelSource:
+    path = osp.expanduser(os.fspath(model if weights is None else weights))
+    metadata = predicting_metadata(path)
+    if weights is not None and os.fspath(weights) != os.fspath(model):
+        raise ConfigError(
+            f'{path} is an exported graph, which needs no config; leave {os.fspath(model)} out'
+        )
+    if options:
+        raise ConfigError(
+            f'--cfg-options has {options}, which change nothing of the exported graph {path}; '
+            'export it again with them'
+        )
+    tasks = metadata['tasks']
+    meta = {
+        task: dict(classes=about['classes'], palette=about['palette'])
+        for task, about in tasks.items()
+    }
+    names = {task: dict(kind=about['kind']) for task, about in tasks.items()}
+    cfg = Config(dict(model=dict(tasks=names)))
+    return ModelSource(cfg, path, dict(meta=dict(dataset_meta=meta)), False, exported=True)
 
 
 def training_data(source: ModelSource) -> dict[str, dict]:

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from allinone.errors import ConfigError, DataError
 from allinone.models.allinone import AllInOne
+from allinone.models.exported import ExportedModel
 
 from .options import AS_TESTED_MODE, inference_mode, inference_options
 from .preprocess import TestPipeline, find_pipeline, predict_packed, sizes_of, views_of
@@ -42,11 +43,11 @@ class OnePass:
     """All tasks on images of one scale, in one pass of the backbone.
 
     Args:
-        model: The joint model.
+        model: The joint model, or an exported graph in its place.
         scale: The scale.
     """
 
-    def __init__(self, model: AllInOne, scale: ImageScale):
+    def __init__(self, model: AllInOne | ExportedModel, scale: ImageScale):
         self.model, self.scale, self.note = model, scale, scale.note
         self.settings = dict(scale=scale.key)
 

@@ -26,10 +26,12 @@ from allinone.errors import AllInOneError, CheckpointError
 from allinone.io.atomic import write_durably
 from allinone.io.renames import current_log_key
 from allinone.models.allinone import AllInOne
+from allinone.models.exported import ExportedModel
 
 from .accumulation import ended_with, iterations_of
 from .checkpoint_classes import match_classes
 from .follow_length import run_config
+from .graph_test import predict_by_graph
 from .resume import keep_earlier_run, move_later_checkpoints
 from .run_manifest import changes, record_text, require_same_run, run_record
 from .schedule_length import keeping_ends
@@ -42,12 +44,14 @@ class CheckpointRunner(Runner):
     Attributes:
         checkpoint_writer: Where :meth:`save_checkpoint` sends checkpoints.
         record: :func:`run_record` of a training; also ``meta.run`` of its checkpoints.
+        graph: An exported graph that is tested in the place of a checkpoint.
     """
 
     _training = False
     _testing = False
     _force_resume = False
     _resumed: tuple[str, dict] | None = None
+    graph: ExportedModel | None = None
 
     def __init__(self, *args, **kwargs):
         self.checkpoint_writer = CheckpointWriter()
@@ -207,6 +211,10 @@ class CheckpointRunner(Runner):
         sharded = any(is_sharded(param) for param in self.model.parameters())
         map_location = 'cpu' if sharded else map_location
         model, datasets = _unwrapped(self.model), self._datasets()
+        if self._testing and self.graph is not None:
+            predict_by_graph(self.graph, model, datasets)
+            self._has_loaded = True
+            return {}
         if not (self._resume or self._testing):
             by_name = bool(self.cfg.get('load_classes'))
             checkpoint = load_start(model, filename, datasets, by_name, map_location, sharded)

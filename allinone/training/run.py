@@ -14,9 +14,12 @@ from allinone.data.fewer_tasks import without_other_tasks
 from allinone.distributed.device import use_device
 from allinone.distributed.launchers import variable_of
 from allinone.errors import ConfigError
+from allinone.io.exported import is_exported
+from allinone.models.exported import ExportedModel
 from allinone.registry import RUNNERS
 
 from . import runner  # noqa: F401  # so that it is registered
+from .graph_test import require_tasks
 
 
 def train(
@@ -79,7 +82,7 @@ def test(
 
     Args:
         config: Its path, or a config, which is not changed.
-        checkpoint: What to test.
+        checkpoint: What to test: a checkpoint or an exported graph.
         tasks: Test only these.
         show_dir: Draw every tested image into this folder.
         device: As in :func:`train`.
@@ -113,11 +116,12 @@ def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = No
 
     Args:
         cfg: A config; changed.
-        checkpoint: What to test.
+        checkpoint: What to test: a checkpoint or an exported graph.
         tasks: Test only these.
 
     Raises:
         ConfigError: If the config has no such task, or cannot be used.
+        CheckpointError: If an exported graph cannot be loaded.
     """
     cfg.load_from = checkpoint
     cfg.resume = False
@@ -134,7 +138,13 @@ def build_test_runner(cfg: Config, checkpoint: str, tasks: list[str] | None = No
         cfg.pop(key, None)
     if tasks:
         _keep_tasks(cfg, tasks)
-    return build_runner(cfg)
+    if not is_exported(checkpoint):
+        return build_runner(cfg)
+    graph = ExportedModel(os.path.expanduser(checkpoint))
+    require_tasks(cfg, graph)
+    built = build_runner(cfg)
+    built.graph = graph
+    return built
 
 
 def build_runner(cfg: Config):

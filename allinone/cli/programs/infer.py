@@ -71,7 +71,7 @@ class InferRun:
         weights = inputs.pop(0) if is_config(args.model) else None
         if not inputs:
             raise ConfigError(f'no inputs are given after {weights or args.model}')
-        source = find_model(args.model, weights, args.cfg_options)
+        source = find_model(args.model, weights, args.cfg_options, graphs=True)
         self.tasks = self._tasks(source)
         self.results = None
         if not self.tasks:

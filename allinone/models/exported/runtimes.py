@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from allinone.checkpoint.loading import checkpoints_are_trusted
+from allinone.checkpoint.loading import checkpoints_are_trusted, trusting_checkpoints
 from allinone.errors import AllInOneError, CheckpointError
 from allinone.io.text import cut_short
 from allinone.tasks.results.base import optional
@@ -80,9 +80,7 @@ class OpenVino(Runtime):
 
     def load(self, path: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
         os.environ.setdefault('OPENVINO_TELEMETRY_OPT_OUT', '1')
-        hints = dict(
-            INFERENCE_PRECISION_HINT='f32', INFERENCE_NUM_THREADS=torch.get_num_threads()
-        )
+        hints = dict(INFERENCE_PRECISION_HINT='f32', INFERENCE_NUM_THREADS=torch.get_num_threads())
         compiled: Any = optional('openvino', path).Core().compile_model(path, 'CPU', hints)
 
         def run(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -103,8 +101,8 @@ class TorchExport(Runtime):
         if not checkpoints_are_trusted():
             raise CheckpointError(
                 f'{path} is refused: torch.export.load can run code of a file; give '
-                '--trust-checkpoint (in Python: allinone.trusting_checkpoints()) if you trust who '
-                'made it, or export with --format onnx'
+                '--trust-checkpoint (in Python: allinone.checkpoint.loading.trusting_checkpoints) '
+                'if you trust who made it, or export with --format onnx'
             )
         module = torch.export.load(path).module()
 
@@ -120,8 +118,6 @@ class TorchExport(Runtime):
 
 
 def _again(path: str) -> Runtime:
-    from allinone.checkpoint.loading import trusting_checkpoints
-
     with trusting_checkpoints():  # As when it was loaded first
         return TorchExport(path)
 

@@ -39,8 +39,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--precision',
         default='fp32',
-        choices=('fp32', 'fp16'),
+        choices=('fp32', 'fp16', 'int8'),
         help='in which backbone and heads are computed (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--calibrate',
+        metavar='CONFIG',
+        help='config whose train images set the ranges of values in int8',
+    )
+    parser.add_argument(
+        '--calibration-images',
+        type=int,
+        default=128,
+        metavar='N',
+        help='number of these images (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--keep-float',
+        nargs='+',
+        default=(),
+        metavar='PATTERN',
+        help='layers that int8 leaves in float32, such as "heads.det_.*"; default: searched',
     )
     parser.add_argument(
         '--raw',

@@ -25,6 +25,9 @@ def run_export(args) -> int:
                 args.cfg_options,
                 args.overwrite,
                 on_note=print,
+                calibrate=args.calibrate,
+                calibration_images=args.calibration_images,
+                keep_float=args.keep_float,
             )
     except (AllInOneError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)

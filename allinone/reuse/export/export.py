@@ -19,14 +19,17 @@ from allinone.io.outputs import require_writable
 from allinone.models.allinone import AllInOne
 from allinone.models.joint import build_network, load_trained
 from allinone.registry.options import check_choice
+from allinone.tasks.results.base import optional
 from allinone.visualization.palette import ClassTable
 
+from .calibration import Calibration
 from .formats import SUFFIX, WRITERS, Traced, files_of, require_packages, trace
 from .graph import ExportGraph, try_graph
+from .int8 import write_int8
 from .sizes import InputSize, dynamic_multiple, input_size, require_size
 
 FORMATS = tuple(WRITERS)
-PRECISIONS = ('fp32', 'fp16')
+PRECISIONS = ('fp32', 'fp16', 'int8')
 FREE = ('batch', 'size')
 LICENCE = 'The weights are under the terms of the data that they were trained on.'
 
@@ -58,6 +61,9 @@ def export(
     cfg_options: list[str] | None = None,
     overwrite: bool = False,
     on_note: Callable[[str], None] = log_note,
+    calibrate: str | os.PathLike | Config | None = None,
+    calibration_images: int = 128,
+    keep_float: Sequence[str] = (),
 ) -> Exported:
     """Write one graph for all tasks of a trained model: the backbone runs once.
 
@@ -72,23 +78,31 @@ def export(
         tasks: Names. Default: those of the config's ``inference``, else all.
         size: ``(height, width)``. Default: that of the test pipelines.
         dynamic: ``'batch'`` and ``'size'`` leave these free.
-        precision: ``'fp32'`` or ``'fp16'``, in which backbone and heads are computed.
+        precision: ``'fp32'``, ``'fp16'`` or ``'int8'``, in which backbone and heads are computed.
         raw: Leave out what comes after the heads: suppression of boxes, classes of pixels.
         cfg_options: ``KEY=VALUE`` changes of the config.
         overwrite: Replace files that are there.
-        on_note: Called with a message about the size.
+        on_note: Called with a message about the size, and others about int8.
+        calibrate: A config or its file, whose train images set the ranges of values in int8.
+        calibration_images: Number of these images.
+        keep_float: Patterns of names of layers that stay in float32 in a graph in int8. Default:
+            those by which int8 changes the outputs most are searched.
 
     Raises:
         ConfigError: If an option is invalid, a task cannot be exported, a package is missing, or
             the file cannot be written.
+        DataError: If images for calibration cannot be read.
         CheckpointError: If the checkpoint cannot be used.
         WriteError: If the disk is full.
     """
     check_choice('format', format, FORMATS)
     check_choice('precision', precision, PRECISIONS)
+    _check_int8(format, precision, calibrate, keep_float)
     dynamic = _free(dynamic)
     path = _require_out(format, os.fspath(out), overwrite)
     require_packages(format)
+    if precision == 'int8':
+        optional('onnxruntime', '--precision int8', 'export')
     source = model if isinstance(model, ModelSource) else find_model(model, weights, cfg_options)
     network = build_network(plain_config(source.cfg))
     if tasks is None:
@@ -96,6 +110,9 @@ def export(
     names = network.task_names(dict.fromkeys(tasks))  # type: ignore[arg-type]
     if not names:
         raise ConfigError(f'--tasks is empty; name tasks of {list(network.tasks)}')
+    calibration = None
+    if calibrate is not None:
+        calibration = Calibration(calibrate, names, calibration_images, on_note)
     network.eval()
     graph = ExportGraph(network, names, raw)  # Refuses heads before weights are read
     wanted = input_size(source.cfg, network, names, size)
@@ -117,7 +134,11 @@ def export(
     graph.suppress_by_operator(format != 'pt2')
     program = trace(graph, sides, dynamic, multiple)
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    WRITERS[format](Traced(program, list(shapes), metadata, dynamic), path)
+    traced = Traced(program, list(shapes), metadata, dynamic)
+    if calibration is None:
+        WRITERS[format](traced, path)
+    else:
+        write_int8(traced, path, calibration, keep_float, on_note)
     written = [name for name in (*files_of(format, path), f'{path}.data') if osp.exists(name)]
     return Exported(written, metadata, shapes)
 
@@ -128,6 +149,26 @@ def plain_config(cfg: Config) -> Config:
     for key in ('compile_backbone', 'channels_last', 'compile_trunk'):
         plain.model.pop(key, None)
     return plain
+
+
+def _check_int8(form: str, precision: str, calibrate, keep_float: Sequence[str]) -> None:
+    if precision != 'int8':
+        given = '--calibrate' if calibrate is not None else '--keep-float' if keep_float else None
+        if given:
+            raise ConfigError(
+                f'{given} is given, but --precision is {precision}; leave it out, or use '
+                '--precision int8'
+            )
+        return
+    if form != 'onnx':
+        raise ConfigError(
+            f'--precision int8 is for ONNX alone, but --format is {form}; use --format onnx'
+        )
+    if calibrate is None:
+        raise ConfigError(
+            '--precision int8 needs images that set the ranges of values; add --calibrate CONFIG, '
+            'whose train images are used'
+        )
 
 
 def _free(dynamic: Sequence[str]) -> tuple[str, ...]:
@@ -175,6 +216,7 @@ def _metadata(
         tasks={
             task: dict(
                 kind=model.kinds[task].name,
+                num_classes=model.kinds[task].num_classes(model.tasks[task]),
                 **_classes(metainfo[task], start),
                 outputs=[name for name in shapes if name.rpartition('.')[0] == task],
                 options=model.kinds[task].export_options(model.tasks[task]),

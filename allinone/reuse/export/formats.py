@@ -1,5 +1,6 @@
 """The formats of exported graphs."""
 
+import ast
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from allinone.tasks.suppression import NONE
 OPSET = 18  # In which torch's exporter writes, without conversion
 BOOL = 9  # onnx.TensorProto.BOOL
 LARGEST = 2**31 - 2**20  # Of one ONNX file: protobuf's limit, less what is not weights
+SCOPES = 'pkg.torch.onnx.name_scopes'  # Of a node: modules that it is in, then the operator
 LOGGERS = (
     *('torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir'),
     'torch._export.serde.serialize',
@@ -153,6 +155,7 @@ def onnx_model(traced: Traced):
             f'the model cannot be written as ONNX: {type(cause).__name__}: {_first_words(cause)}; '
             'export other tasks with --tasks, or use --format pt2'
         ) from error
+    _name_by_modules(model)
     del model.graph.metadata_props[:]
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.input):
         del part.metadata_props[:]
@@ -243,6 +246,23 @@ def _suppression():
         return op.Cast(op.ScatterND(none, places, ones), to=BOOL)
 
     return suppress
+
+
+def _name_by_modules(model) -> None:
+    """Name the products of linear layers ``MODULE/MatMul``, as their weights lose the names."""
+    names: set[str] = set()
+    for node in model.graph.node:
+        scopes = [prop.value for prop in node.metadata_props if prop.key == SCOPES]
+        if node.op_type != 'MatMul' or not scopes:
+            continue
+        module = (['', *ast.literal_eval(scopes[0])])[-2]  # Then comes the operator.
+        name = f'{module}/{node.op_type}'
+        uses = 1
+        while name in names:
+            uses += 1
+            name = f'{module}/{node.op_type}_{uses}'
+        names.add(name)
+        node.name = name
 
 
 def _name_free_sides(model, dynamic: Sequence[str]) -> None:

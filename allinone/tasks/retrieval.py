@@ -213,6 +213,11 @@ class Retrieval(TaskKind):
     def predicts(cls, sample: BaseDataElement) -> bool:
         return 'pred_feature' in sample
 
+    def require(self, sample, what: str = 'the prediction') -> None:
+        # A data field in ground truth, which is drawn like a prediction; else meta information
+        if 'identity' not in sample.keys():
+            super().require(sample, what)
+
     def embedding_of(self, sample: BaseDataElement) -> np.ndarray:
         feature = to_numpy(sample.pred_feature).astype(np.float32).reshape(-1)
         length = np.linalg.norm(feature)

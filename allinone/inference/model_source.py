@@ -213,6 +213,10 @@ def _config_of(checkpoint: dict, path: str) -> Config:
         values = literal_config(text)
         needed = {key: values[key] for key in NEEDED if key in values}
         for stage in ('val', 'test'):
+            references = (values.get(f'{stage}_cfg') or {}).get('references')
+            if references:
+                data = {task: dict(dataset=of['dataset']) for task, of in references.items()}
+                needed[f'{stage}_cfg'] = dict(references=data)
             loaders = values.get(f'{stage}_dataloader') or {}
             needed[f'{stage}_dataloader'] = {
                 source: {key: loader.get(key) for key in ('dataset', TASKS) if key in loader}

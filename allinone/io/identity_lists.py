@@ -38,14 +38,7 @@ def identity_lines(place: str, text: str) -> Iterator[IdentityLine]:
     Raises:
         DataError: If a line has other fields.
     """
-    # Not splitlines(), for a name may hold what only Unicode takes for a line's end.
-    for number, line in enumerate(text.split('\n'), 1):
-        line = line.removesuffix('\r')
-        if not line.strip() or line.lstrip().startswith('#'):
-            continue
-        # Of ASCII alone, for the same reason
-        tabs = '\t' in line
-        fields = [part.strip(' ') for part in line.split('\t')] if tabs else WORD.findall(line)
+    for number, line, fields in _fields(text):
         path, identity, camera = [*fields, '', ''][:3]
         if len(fields) > 3 or not path or not identity:
             raise DataError(
@@ -101,8 +94,13 @@ def _fields(text: str) -> Iterator[tuple[int, str, list[str]]]:
         line = line.removesuffix('\r')
         if not line.strip() or line.lstrip().startswith('#'):
             continue
+        # Of ASCII alone, for the same reason
         tabs = '\t' in line
-        yield number, line, [part.strip() for part in line.split('\t')] if tabs else line.split()
+        yield (
+            number,
+            line,
+            [part.strip(' ') for part in line.split('\t')] if tabs else WORD.findall(line),
+        )
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:

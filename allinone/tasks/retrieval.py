@@ -1,6 +1,7 @@
 """Retrieval: an embedding of each image, near that of images of the same identity."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,7 +199,8 @@ class Retrieval(TaskKind):
         if get_world_size() > 1:
             # Each rank has every R-th image, and the first ones again where ranks have too few.
             parts = all_gather_object(rows)
-            rows = [row for turn in zip(*parts) for row in turn]
+            turns = zip_longest(*parts)
+            rows = [row for turn in turns for row in turn if row is not None]
             rows = rows[: len(getattr(batches, 'dataset', rows))]
         embeddings, identities, cameras, names = zip(*rows)
         for metric in evaluator.metrics:

@@ -1,5 +1,5 @@
 # Persons and vehicles on one backbone, with the switches of VIMER-UFO (2207.10341): each task has
-# its own rate of learning, margin and scale, and statistics of its own behind the backbone (the
+# its own learning rate, margin and scale, and statistics of its own behind the backbone (the
 # batch norm of its head); those of the backbone stay ImageNet's, because batches of one task at a
 # time would each pull them their own way. Not run here.
 _base_ = ['./resnet50_market1501.py', '../_base_/datasets/veri776.py']

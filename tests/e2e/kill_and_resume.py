@@ -148,8 +148,8 @@ def identities_config(steps: int, work_dir: Path, save_format: str, workers: int
         model,
         experiment_name=f'{work_dir.name}_{os.getpid()}',
         resume=resume,
-        **dict(val_cfg=None, val_dataloader=None, val_evaluator=None),
     )
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.train_cfg.update(max_iters=steps, val_interval=5)
     cfg.model.balancer = dict(type='Uncertainty')
     cfg.default_hooks.checkpoint.update(

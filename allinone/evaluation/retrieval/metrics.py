@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from allinone.errors import ConfigError, DataError
 from allinone.io.identity_lists import PairLine, pair_lines
 from allinone.registry import METRICS
-from allinone.registry.options import check_number
+from allinone.registry.options import check_count, check_number
 
 from .ranking import RANKS, RankedQueries, ranked_embeddings, ranked_queries, relations
 from .re_ranking import check_options, check_rows, re_rank
@@ -103,7 +103,7 @@ class RankMetrics(RetrievalMetric):
         prefix: str | None = None,
     ):
         super().__init__(collect_device, prefix)
-        self.ranks, self.cameras = tuple(ranks), cameras
+        self.ranks, self.cameras = _counts('ranks', ranks), cameras
         self.re_rank = _re_rank_options(re_rank)
         self.gallery: dict[str, Any] | None = None
 
@@ -133,7 +133,8 @@ class RankMetrics(RetrievalMetric):
                 f'{len(identities[1])}, such as {infos[0][0]["identity"]!r} and '
                 f'{infos[1][0]["identity"]!r}); check the two lists'
             )
-        self._uses_cameras(*[[info.get('camera') for info in part] for part in infos])
+        if self._uses_cameras(*[[info.get('camera') for info in part] for part in infos]):
+            _check_other_cameras(*infos)
         if self.re_rank is not None:
             check_rows(sum(map(len, infos)))
 
@@ -214,7 +215,7 @@ class RecallAtK(RetrievalMetric):
         self, ks: Sequence[int] = KS, collect_device: str = 'cpu', prefix: str | None = None
     ):
         super().__init__(collect_device, prefix)
-        self.ks = tuple(ks)
+        self.ks = _counts('ks', ks)
 
     def names(self) -> set[str]:
         return {*(f'recall{k}' for k in self.ks), 'mAP'}
@@ -290,8 +291,19 @@ class VerificationMetrics(RetrievalMetric):
         """Check that the data set has the images of all pairs.
 
         Raises:
-            DataError: Naming the first line whose image it lacks.
+            DataError: Naming the first line whose image it lacks. If the pairs are of one sort, or
+                of one fold.
         """
+        same = [line.same for line in self.lines]
+        if all(same) or not any(same):
+            lacking = 'different identities' if all(same) else 'one identity'
+            raise DataError(f'{self.pairs} has no pair of {lacking}; give pairs of both sorts')
+        folds = {line.fold for line in self.lines}
+        if len(folds) == 1 and None not in folds:
+            raise DataError(
+                f'{self.pairs} has the one fold {folds.pop()!r}, but the threshold of a fold is '
+                'chosen on the others; give two or more, or leave the folds out'
+            )
         known = {osp.abspath(info['img_path']) for info in _infos(dataset)}
         for line in self.lines if known else ():
             for path in map(self._path, (line.first, line.second)):
@@ -349,6 +361,22 @@ def _re_rank_options(value: bool | Mapping | None) -> dict[str, Any] | None:
         )
     check_options(**options)
     return dict(options)
+
+
+def _counts(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    values = values if isinstance(values, (list, tuple)) else [values]  # type: ignore[list-item]
+    return tuple(check_count(f'{name}[{i}]', value) for i, value in enumerate(values))
+
+
+def _check_other_cameras(queries: Sequence[Mapping], gallery: Sequence[Mapping]) -> None:
+    cameras: dict[Any, set] = {}
+    for info in gallery:
+        cameras.setdefault(info['identity'], set()).add(info['camera'])
+    if not any(cameras.get(info['identity'], set()) - {info['camera']} for info in queries):
+        raise DataError(
+            'no query has an image of its identity in the gallery by another camera, and those of '
+            'its own camera are left out; check the cameras, or set cameras=False of RankMetrics'
+        )
 
 
 def _far_name(far: float) -> str:

@@ -58,7 +58,9 @@ class EmbeddingHead(BaseModule):
         )
         self.norm = nn.BatchNorm1d(self.channels) if bnneck else nn.Identity()
         if bnneck:
-            self.norm.bias.requires_grad_(False)
+            # A buffer of zeros, so that optimizers do not meet a parameter that is never trained
+            del self.norm.bias
+            self.norm.register_buffer('bias', torch.zeros(self.channels))
         if not losses:
             raise ConfigError(
                 "head.losses is empty; give at least one, as in [dict(type='SoftmaxLoss')]"

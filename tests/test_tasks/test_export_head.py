@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from allinone.errors import ConfigError
 from allinone.registry.kinds import kind_of_class
 from allinone.tasks import TaskKind
+from allinone.tasks.segmentation_head import _bins
 
 SIZE = (96, 128)
 CHANNELS = (16, 48, 160)
@@ -143,3 +144,12 @@ def test_a_head_that_has_no_such_form_is_named():
         kind_of_class('model', Model).export_head(Model())
     with pytest.raises(ConfigError, match='^Linear cannot be exported: its kind'):
         TaskKind().export_head(torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 6])
+def test_bins_of_any_size_pool_as_the_layer_does(count):
+    for height, width in ((6, 8), (7, 11), (3, 2), (12, 6)):
+        x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height))
+        rows, columns = (_bins(side, count, x) for side in (height, width))
+        expected = torch.nn.AdaptiveAvgPool2d(count)(x)
+        torch.testing.assert_close(rows @ x @ columns.T, expected)

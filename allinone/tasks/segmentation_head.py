@@ -40,12 +40,12 @@ def free_sizes():
         return rows @ x @ columns.T
 
     Upsample.forward = forward
-    nn.AdaptiveAvgPool2d.forward = pool  # type: ignore[method-assign]
+    nn.AdaptiveAvgPool2d.forward = pool
     try:
         yield
     finally:
         Upsample.forward = upstream
-        nn.AdaptiveAvgPool2d.forward = pooling  # type: ignore[method-assign]
+        nn.AdaptiveAvgPool2d.forward = pooling
 
 
 def _bins(side: int, count: int, like: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from allinone.errors import ConfigError
 from allinone.registry.kinds import kind_of_class
 from allinone.tasks import TaskKind
-from allinone.tasks.segmentation_head import _bins
+from allinone.tasks.free_sizes import _bins
 
 SIZE = (96, 128)
 CHANNELS = (16, 48, 160)

@@ -8,7 +8,7 @@ import os.path as osp
 import tempfile
 import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -209,7 +209,10 @@ def convert_to_openvino(source: str, metadata: dict, path: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         written = osp.join(folder, osp.basename(path))
         openvino.save_model(model, written, compress_to_fp16=metadata['precision'] == 'fp16')
-        # The weights first: a description without them would be no whole graph.
+        # The weights first: a description without them would not be a complete graph, and an
+        # old one must not read new weights.
+        with suppress(FileNotFoundError):
+            os.remove(path)
         for name in (osp.splitext(written)[0] + '.bin', written):
             with open(name, 'rb') as file:
                 write_durably(osp.join(osp.dirname(path), osp.basename(name)), file.read())

@@ -10,6 +10,7 @@ from allinone.errors import ConfigError
 from allinone.io.text import cut_short
 from allinone.models.allinone import AllInOne
 from allinone.models.shared_backbone import SharedBackbone, run_backbone
+from allinone.tasks.free_sizes import free_sizes
 from allinone.tasks.suppression import Suppression
 
 
@@ -75,6 +76,10 @@ class ExportGraph(nn.Module):
         Returns:
             ``{'TASK.NAME': Tensor}``.
         """
+        with free_sizes():
+            return self._outputs(images)
+
+    def _outputs(self, images: Tensor) -> dict[str, Tensor]:
         size = tuple(images.shape[-2:])
         x = images.flip(1) if self.swapped else images
         if self.normalised:

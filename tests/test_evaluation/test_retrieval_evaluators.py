@@ -137,7 +137,7 @@ def test_cameras_are_refused_where_none_has_one_but_they_are_needed():
 
 
 def test_sets_are_compared_before_anything_is_computed():
-    query, gallery = Listed('ab', '01'), Listed('abc', '012')
+    query, gallery = Listed('ab', '01'), Listed('abc', '112')
     RankMetrics().check_gallery(query, gallery)
     with pytest.raises(DataError, match=r"share no identity \(2 and 1, such as 'a' and 'z'\)"):
         RankMetrics().check_gallery(query, Listed('z', '0'))
@@ -145,7 +145,10 @@ def test_sets_are_compared_before_anything_is_computed():
         RankMetrics().check_gallery(query, Listed('abc'))
     with pytest.raises(ConfigError, match="use type='allinone.IdentityDataset'"):
         RankMetrics().check_gallery(query, Listed(['a', None], '01'))
-    large = Listed('a' * LIMIT, '0' * LIMIT)
+    with pytest.raises(DataError, match='^no query has an image of its identity .* another camera'):
+        RankMetrics().check_gallery(query, Listed('abc', '012'))
+    RankMetrics(cameras=False).check_gallery(query, Listed('abc', '012'))
+    large = Listed('a' * LIMIT, '1' * LIMIT)
     RankMetrics().check_gallery(query, large)
     with pytest.raises(DataError, match='compares all 20,002 rows'):
         RankMetrics(re_rank=True).check_gallery(query, large)

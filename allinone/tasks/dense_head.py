@@ -121,7 +121,7 @@ class DenseDetections(DenseHead):
     rows without a box have score 0 and label -1.
 
     Raises:
-        ConfigError: As :class:`DenseHead`, or if ``test_cfg`` asks for another suppression than
+        ConfigError: As :class:`DenseHead`, or if ``test_cfg`` sets another suppression than
             ``type='nms'``.
     """
 

@@ -268,7 +268,7 @@ def pair_file(folder, pairs, folds=True):
     return str(folder / 'pairs.txt')
 
 
-def pictures(folder, names=ANGLES):
+def samples_in(folder, names=ANGLES):
     found = []
     for name in names:
         angle = np.radians(ANGLES[name])
@@ -281,7 +281,7 @@ def pictures(folder, names=ANGLES):
 def test_pairs_by_hand(tmp_path, warnings):
     path = pair_file(tmp_path, PAIRS)
     metric = METRICS.build(dict(type='VerificationMetrics', pairs=path, fars=(0.1, 0.5, 1)))
-    found = evaluate(metric, pictures(tmp_path))
+    found = evaluate(metric, samples_in(tmp_path))
     # Degrees between the images: 10+ 90- | 10+ 80- | 60+ 130-. The thresholds 60, 60 and 10 are
     # right for both, both and one.
     assert found == {
@@ -299,14 +299,14 @@ def test_pairs_by_hand(tmp_path, warnings):
 
 def test_pairs_without_folds_are_ten_parts_in_their_order(tmp_path):
     pairs = [PAIRS[number] for number in (0, 1, 2, 3) for _ in range(5)]
-    found = evaluate(VerificationMetrics(pair_file(tmp_path, pairs, False)), pictures(tmp_path))
+    found = evaluate(VerificationMetrics(pair_file(tmp_path, pairs, False)), samples_in(tmp_path))
     assert found['retrieval/accuracy'] == 100 and found['retrieval/accuracy_std'] == 0
 
 
 def test_images_of_pairs_may_lie_elsewhere(tmp_path):
     path = pair_file(tmp_path, PAIRS)
     metric = VerificationMetrics(path, data_root='elsewhere', fars=())
-    assert evaluate(metric, pictures('elsewhere'))['retrieval/different_pairs'] == 3
+    assert evaluate(metric, samples_in('elsewhere'))['retrieval/different_pairs'] == 3
 
 
 def test_a_pair_with_a_missing_image_is_refused_by_its_line(tmp_path):
@@ -328,7 +328,7 @@ def test_a_pair_with_a_missing_image_is_refused_by_its_line(tmp_path):
 @pytest.mark.parametrize('names', [['a0', 'b0'], ['a0', 'a1'], ['c0']])
 def test_too_few_images_give_nan_and_say_so(tmp_path, warnings, names):
     metric = VerificationMetrics(pair_file(tmp_path, PAIRS))
-    found = evaluate(metric, pictures(tmp_path, names))
+    found = evaluate(metric, samples_in(tmp_path, names))
     assert np.isnan(found['retrieval/accuracy']) and 'are too few' in warnings[0]
 
 

@@ -39,7 +39,7 @@ class InputSize(NamedTuple):
 def input_size(
     cfg: Config, model: AllInOne, tasks: Sequence[str], wanted: Sequence[int] | None
 ) -> InputSize:
-    """The size that is asked for, else that of the test pipelines.
+    """The requested size, else that of the test pipelines.
 
     Args:
         cfg: The joint config.
@@ -49,7 +49,7 @@ def input_size(
             rounded up to what the model takes.
 
     Raises:
-        ConfigError: If no size is known, or the model does not take the one that is asked for.
+        ConfigError: If no size is known, or the model does not take the requested one.
     """
     multiple = padding_multiple(model)
     whole = [task for task in tasks if model.kinds[task].sees_whole_images]

@@ -150,7 +150,7 @@ def test_an_index_of_another_checkpoint_is_refused(index, embedding_model, tool,
     known = Gallery.open(index).maker['weights_sha256']
     assert status == 2 and f'of the weights {known}, but those of' in error
     assert not (tmp_path / 'out').exists()
-    # Where the checkpoint has gone, its new place is asked for; a moved one is the same.
+    # Where the checkpoint has gone, --checkpoint names its new place; a moved one is the same.
     head = json.loads((index / 'index.json').read_text())
     head['maker']['checkpoint'] = '/gone/iter_12.pth'
     (index / 'index.json').write_text(json.dumps(head))
